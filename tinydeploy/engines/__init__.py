@@ -1,0 +1,72 @@
+"""What an engine is: something that turns a graph into C++ sources behind one firmware interface.
+
+The C++ side of the contract is firmware_templates/runtime/engine.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tinydeploy.graph import Graph
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One buffer's place in the arena: bytes [offset, offset + bytes) are its own from op `first` to `last`.
+
+    `tensors` are the graph's tensors that share the buffer (a reshape shares its input's); empty for
+    scratch. `first` is -1 for a model input, `last` is len(ops) for a model output.
+    """
+
+    label: str
+    tensors: tuple[int, ...]
+    offset: int
+    bytes: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class ArenaPlan:
+    """The planned arena. `lower_bound` is the largest sum of live bytes at any op: no plan can be smaller."""
+
+    bytes: int
+    lower_bound: int
+    placements: tuple[Placement, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an engine cannot run an op (`op` is its index in the graph), in a few words."""
+
+    op: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class EngineSources:
+    """The generated files of a firmware project, and what the host must know about them.
+
+    `files` maps a path in the project to its text. `profiled_ops[i]` is the graph's op that the
+    firmware's i-th hook call closes (ops that cost nothing have none). `arena` is None if the size
+    has to be searched on the target.
+    """
+
+    engine: str
+    files: Mapping[str, str]
+    profiled_ops: tuple[int, ...]
+    arena: ArenaPlan | None
+
+
+class Engine(Protocol):
+    """An engine: `aot` compiles the graph ahead of time; `tflm` wraps TFLite Micro."""
+
+    name: str
+
+    def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
+        """Every op that this engine cannot run, and why; empty if it can run the graph."""
+
+    def generate(self, graph: Graph) -> EngineSources:
+        """The sources for this graph. Raises ModelError if `refusals` is not empty."""

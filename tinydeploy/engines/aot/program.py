@@ -1,0 +1,101 @@
+"""What lowering makes of a graph: steps that call kernels with compile-time parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tinydeploy.graph import Graph, Op
+
+
+class UnsupportedError(Exception):
+    """Raised by a lowering: this op, as it stands in the graph, cannot be compiled. The text says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An array in flash. `name` is a C identifier, unique in the program: op3_weights."""
+
+    name: str
+    values: npt.NDArray[np.generic]  # one-dimensional, in the order in which the kernel reads
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Read:
+    """Pointer to a tensor in the arena that the kernel reads."""
+
+    tensor: int
+
+
+@dataclass(frozen=True)
+class Write:
+    """Pointer to a tensor in the arena that the kernel writes."""
+
+    tensor: int
+
+
+@dataclass(frozen=True)
+class State:
+    """Pointer to a variable tensor in the arena that lives across invocations."""
+
+    tensor: int
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Pointer to working memory of one step, planned into the arena with the tensors."""
+
+    name: str
+    ctype: str  # int32_t
+    elements: int
+
+
+Argument = Read | Write | State | Scratch | Constant
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel call: `kernel<Params>(args…)`, the kernel being in firmware_templates/kernels/<header>.
+
+    `params` become `static constexpr` members of the Params struct. Names are kCamelCase; a bool becomes
+    bool, an int int32_t (int64_t if it does not fit), a float float.
+    """
+
+    kernel: str
+    header: str
+    params: Mapping[str, int | float | bool]
+    args: tuple[Argument, ...]
+
+
+@dataclass(frozen=True)
+class Alias:
+    """The op moves no bytes: its output is its input's memory under another shape."""
+
+    input: int
+    output: int
+
+
+Lowering = Callable[[Graph, Op], tuple[Step, ...] | Alias]
+LOWERINGS: dict[str, Lowering] = {}
+
+
+def lowers(*kinds: str) -> Callable[[Lowering], Lowering]:
+    """Registers a function as the lowering of these builtin ops."""
+
+    def register(lowering: Lowering) -> Lowering:
+        LOWERINGS.update(dict.fromkeys(kinds, lowering))
+        return lowering
+
+    return register
+
+
+def operand(graph: Graph, op: Op, position: int, name: str) -> Read | Constant:
+    """Input `position` of `op`: the arena's tensor, or its values as the constant op<i>_<name>."""
+    tensor = graph.tensors[op.inputs[position]]
+    if tensor.data is None:
+        return Read(tensor.index)
+    return Constant(f"op{op.index}_{name}", tensor.data.reshape(-1))

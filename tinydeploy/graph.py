@@ -1,0 +1,144 @@
+"""The model as tinydeploy sees it: a frozen graph of tensors and ops, whatever file it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+OptionValue = int | float | str | bool | tuple[int, ...]
+
+
+class DType(Enum):
+    """Element types that a model may hold; the value is numpy's name."""
+
+    INT8 = "int8"
+    UINT8 = "uint8"
+    INT16 = "int16"
+    INT32 = "int32"
+    INT64 = "int64"
+    FLOAT32 = "float32"
+    BOOL = "bool"
+
+    @property
+    def numpy(self) -> np.dtype[np.generic]:
+        """The numpy dtype."""
+        return np.dtype(self.value)
+
+    @property
+    def bytes(self) -> int:
+        """Size of one element."""
+        return self.numpy.itemsize
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Affine quantisation: real = scale * (q - zero_point), per tensor or along `axis`.
+
+    `scales` are float32 values; there are one (per tensor) or shape[axis] of them.
+    """
+
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    axis: int = 0
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether each slice along `axis` has a scale of its own."""
+        return len(self.scales) > 1
+
+    @property
+    def scale(self) -> float:
+        """The scale of a per-tensor quantisation."""
+        return self.scales[0]
+
+    @property
+    def zero_point(self) -> int:
+        """The zero point of a per-tensor quantisation."""
+        return self.zero_points[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """One tensor. `data` is set (and read-only) for constants, None for activations and variables."""
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    quantization: Quantization | None = None
+    data: npt.NDArray[np.generic] | None = None
+    is_variable: bool = False
+
+    @property
+    def elements(self) -> int:
+        """Number of elements; 1 for a scalar."""
+        return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Size in bytes."""
+        return self.elements * self.dtype.bytes
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator. `kind` is TFLite's builtin name (CONV_2D); an absent optional input is -1.
+
+    `options` holds the builtin options by their schema names in snake case, with enums as their
+    schema names: stride_h, stride_w, padding ("SAME"), fused_activation_function ("RELU6") …
+    """
+
+    index: int
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Mapping[str, OptionValue]
+    version: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A model: tensors, ops in execution order, and which tensors go in and out."""
+
+    path: str
+    sha256: str
+    file_bytes: int
+    description: str
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference, over all ops."""
+        return sum(op_macs(self, op) for op in self.ops)
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of all constant tensors that an op reads."""
+        used = {i for op in self.ops for i in op.inputs if i >= 0}
+        return sum(self.tensors[i].bytes for i in used if self.tensors[i].data is not None)
+
+
+def op_macs(graph: Graph, op: Op) -> int:
+    """Multiply-accumulates of one op, as MLPerf Tiny counts them: conv, depthwise, fully connected, LSTM."""
+    if op.kind == "CONV_2D":
+        kernel = graph.tensors[op.inputs[1]].shape  # [out, h, w, in]
+        return graph.tensors[op.outputs[0]].elements * prod(kernel[1:])
+    if op.kind == "DEPTHWISE_CONV_2D":
+        kernel = graph.tensors[op.inputs[1]].shape  # [1, h, w, out]
+        return graph.tensors[op.outputs[0]].elements * kernel[1] * kernel[2]
+    if op.kind == "FULLY_CONNECTED":
+        units, depth = graph.tensors[op.inputs[1]].shape
+        return graph.tensors[op.outputs[0]].elements // units * units * depth
+    if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+        shape = graph.tensors[op.inputs[0]].shape  # [batch, time, features] in either order
+        matrices = [graph.tensors[i] for i in op.inputs[1:9] if i >= 0]
+        return shape[0] * shape[1] * sum(tensor.elements for tensor in matrices)
+    return 0

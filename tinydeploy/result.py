@@ -1,0 +1,224 @@
+"""What a run found out: frozen dataclasses whose JSON is result.json, checked by result.schema.json.
+
+Sizes are bytes, counts are raw, durations are seconds. An emulator fills `instructions` and a board
+`cycles` and `time_us`; a figure that was not measured is None and its key is left out of the JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA = "tinydeploy.result/1"
+
+
+@dataclass(frozen=True)
+class OpInfo:
+    """One op of the model: its builtin name, output shape and multiply-accumulates."""
+
+    index: int
+    op: str
+    output_shape: tuple[int, ...]
+    macs: int
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The model file."""
+
+    path: str
+    sha256: str
+    file_bytes: int
+    macs: int
+    ops: tuple[OpInfo, ...]
+
+
+@dataclass(frozen=True)
+class BoardInfo:
+    """The board whose budgets count."""
+
+    id: str
+    name: str
+    core: str
+    clock_hz: int
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """What really ran the firmware: `kind` ("qemu"), its version string, and the link used."""
+
+    kind: str
+    version: str
+    link: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A symbol of the firmware and its size; `region` is "flash" or "ram" (initialised data is in both)."""
+
+    name: str
+    bytes: int
+    region: str
+
+
+@dataclass(frozen=True)
+class BuildInfo:
+    """The firmware build. flash = model_flash + runtime_flash; ram is all static RAM, arena and stack included."""
+
+    compiler: str
+    flags: tuple[str, ...]
+    platformio: str
+    flash_bytes: int
+    ram_bytes: int
+    flash_budget: int
+    ram_budget: int
+    model_flash_bytes: int
+    runtime_flash_bytes: int
+    largest_symbols: tuple[Symbol, ...]
+
+
+@dataclass(frozen=True)
+class ArenaBuffer:
+    """A buffer of the planned arena and the ops (first to last) during which it is live; see engines.Placement."""
+
+    label: str
+    offset: int
+    bytes: int
+    first_op: int
+    last_op: int
+
+
+@dataclass(frozen=True)
+class ArenaInfo:
+    """The tensor arena. `passes_at` and `fails_at` are its proof on the target, `probes` how many were made."""
+
+    bytes: int
+    method: str  # "planned" or "searched"
+    passes_at: int | None
+    fails_at: int | None
+    probes: int
+    touched_bytes: int | None = None  # high-water mark in the painted arena
+    lower_bound: int | None = None
+    buffers: tuple[ArenaBuffer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Percentiles of a count over the runs. p50 is `median`."""
+
+    median: int
+    p95: int
+    p99: int
+    min: int
+    max: int
+    runs: int
+
+
+@dataclass(frozen=True)
+class OpCost:
+    """Median instructions of one op."""
+
+    index: int
+    op: str
+    instructions: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class ClassFigure:
+    """One class of a classifier: how many samples it has, and how many were right."""
+
+    label: str
+    samples: int
+    correct: int
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Quality on labelled samples. `metric` is "top1" (0..1), "mae" or "mse"; `reference` is the host's figure.
+
+    `confusion[i][j]` counts samples of class i that were taken for class j. `also` holds further
+    metrics by name (mse beside mae).
+    """
+
+    metric: str
+    value: float
+    samples: int
+    reference: float | None
+    per_class: tuple[ClassFigure, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    also: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Agreement with the host reference, element by element: identical + off_by_one + worse == outputs."""
+
+    reference: str
+    outputs: int
+    identical: int
+    off_by_one: int
+    worse: int
+    top1_agreement: float | None
+    samples: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where and when: versions by tool name, the host, ISO 8601 UTC start, seconds."""
+
+    versions: Mapping[str, str]
+    host: str
+    started: str
+    duration_s: float
+    phases_s: Mapping[str, float] = field(default_factory=dict)
+    data: str = ""  # the samples' file and sha256, or the random seed
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run of one model on one board with one engine."""
+
+    model: ModelInfo
+    board: BoardInfo
+    engine: str
+    target: TargetInfo
+    build: BuildInfo
+    arena: ArenaInfo
+    stack_bytes: int
+    stack_budget: int
+    instructions: Spread
+    per_op: tuple[OpCost, ...]
+    accuracy: Accuracy | None
+    parity: Parity | None
+    warnings: tuple[str, ...]
+    provenance: Provenance
+    schema: str = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of result.json: plain types, keys of unmeasured figures left out."""
+        plain: dict[str, Any] = json.loads(json.dumps(_plain(self)))
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {name: _plain(item) for name, item in pairs if item is not None}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of result.json."""
+    loaded: dict[str, Any] = json.loads((Path(__file__).with_name("result.schema.json")).read_text())
+    return loaded
