@@ -1,0 +1,23 @@
+"""The command line: one small file per verb, the options' words in `options`, all printing in `shell`."""
+
+from __future__ import annotations
+
+import click
+
+from tinydeploy.cli import arena, boards, build, doctor, generate, inspect, run
+from tinydeploy.cli.shell import guarded
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tinydeploy")
+def tinydeploy() -> None:
+    """Build firmware from a quantised .tflite, run it on a microcontroller, and measure it there."""
+
+
+for verb in (doctor, boards, inspect, generate, build, arena, run):
+    tinydeploy.add_command(verb.command)
+
+
+def main() -> None:
+    """The entry point: every way out has an exit code and, if it is an error, one line."""
+    guarded(tinydeploy)

@@ -1,0 +1,5 @@
+"""`python -m tinydeploy` is the command line."""
+
+from tinydeploy.cli import main
+
+main()

@@ -1,0 +1,85 @@
+"""tinydeploy inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tinydeploy import verbs
+from tinydeploy.cli import options
+from tinydeploy.cli.shell import show, show_json
+from tinydeploy.inspection import Inspection, TensorInfo
+from tinydeploy.report import text
+
+
+@click.command("inspect")
+@options.model
+@options.as_json
+def command(model: Path, as_json: bool) -> None:
+    """Ops, shapes, quantisation, MACs, constants, memory over time, and what can run the model."""
+    inspection = verbs.inspect(model)
+    if as_json:
+        show_json(inspection)
+    else:
+        show(Group(_header(inspection), _ops(inspection), _runs(inspection)))
+
+
+def _header(inspection: Inspection) -> RenderableType:
+    table = Table(box=None, show_header=False)
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row("Model", Text(text.printable(inspection.path)))
+    table.add_row("File", f"{text.kib(inspection.file_bytes)}, sha256 {inspection.sha256[:16]}…")
+    table.add_row("MACs", text.millions(inspection.macs))
+    table.add_row("Constants", text.kib(inspection.constant_bytes))
+    for heading, tensors in (("Input", inspection.inputs), ("Output", inspection.outputs)):
+        for tensor in tensors:
+            table.add_row(heading, Text(_tensor(tensor)))
+    for engine, plan in inspection.arenas.items():
+        table.add_row(
+            "Arena", f"{plan.bytes:,} bytes planned by {engine}; no plan can be below {plan.lower_bound:,}"
+        )
+    return table
+
+
+def _tensor(tensor: TensorInfo) -> str:
+    quantization = "" if tensor.scale is None else f", (q - {tensor.zero_point}) × {tensor.scale:.6g}"
+    shape = "×".join(str(size) for size in tensor.shape)
+    return f"{shape} {tensor.dtype}{quantization}  {text.printable(tensor.name)}"
+
+
+def _ops(inspection: Inspection) -> RenderableType:
+    table = Table(box=None, header_style="dim")
+    table.add_column("#", justify="right")
+    table.add_column("Op")
+    for heading in ("Output", "MACs", "Constants", "Live"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Memory over time", no_wrap=True)
+    peak = max((op.live_bytes for op in inspection.ops), default=0)
+    for op in inspection.ops:
+        bar = "█" * max(1, round(24 * text.ratio(op.live_bytes, peak)))
+        style = "bold cyan" if op.live_bytes == peak else "cyan"
+        table.add_row(
+            str(op.index),
+            op.op,
+            text.shape(op.output_shape),
+            text.millions(op.macs) if op.macs else "–",
+            text.kib(op.constant_bytes) if op.constant_bytes else "–",
+            text.kib(op.live_bytes),
+            Text(bar, style),
+        )
+    return table
+
+
+def _runs(inspection: Inspection) -> RenderableType:
+    table = Table(box=None, header_style="dim")
+    for heading in ("Engine", "Board", ""):
+        table.add_column(heading)
+    for run in inspection.runs:
+        mark = "[green]✓[/]" if run.ok else f"[red]✗[/] {run.reason}"
+        table.add_row(run.engine, run.board, mark)
+    return table

@@ -1,0 +1,42 @@
+"""The options that verbs share, each spelled in one place, and how tinydeploy.toml fills them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tinydeploy import config
+from tinydeploy.config import Config
+from tinydeploy.job import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, model_path
+from tinydeploy.targets import LINKS
+from tinydeploy.verbs import DEFAULT_TIMEOUT
+
+model = click.argument("model", type=click.Path(path_type=Path))
+board = click.option("-b", "--board", help=f"The board's id.  [default: {DEFAULT_BOARD}]")
+engine = click.option("-e", "--engine", help=f"The engine that runs the model.  [default: {DEFAULT_ENGINE}]")
+data = click.option("--data", type=click.Path(path_type=Path), help="Labelled samples: an .npz with x and y.")
+samples = click.option("--samples", type=click.IntRange(1), help="How many samples to run.  [default: all]")
+out = click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write to.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there.")
+link = click.option(
+    "--link", type=click.Choice(LINKS), help=f"How the host talks to the target.  [default: {DEFAULT_LINK}]"
+)
+timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    help=f"Seconds that the target may take for one answer.  [default: {DEFAULT_TIMEOUT:g}]",
+)
+
+
+def configured(model: Path) -> tuple[Path, Config]:
+    """The model's file, and the tinydeploy.toml beside it."""
+    path = model_path(model)
+    return path, config.load(path)
+
+
+def merged(file: Config, **flags: Any) -> dict[str, Any]:
+    """Keyword arguments for a verb: the flag if given, else the file's value; neither leaves the default."""
+    values = {name: getattr(file, name) if flag is None else flag for name, flag in flags.items()}
+    return {name: value for name, value in values.items() if value is not None}

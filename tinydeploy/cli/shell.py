@@ -1,0 +1,94 @@
+"""How the command line talks: results on stdout, progress and errors on stderr, exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from tinydeploy.errors import TinydeployError
+from tinydeploy.progress import Progress
+
+USAGE = 2
+
+stdout = Console()
+stderr = Console(stderr=True)
+
+
+def show(renderable: RenderableType) -> None:
+    """Prints a result for people."""
+    stdout.print(renderable)
+
+
+def show_json(value: Any) -> None:
+    """Prints a result as JSON, and nothing else, on stdout."""
+    click.echo(json.dumps(plain(value), indent=2))
+
+
+def plain(value: Any) -> Any:
+    """Frozen dataclasses as dictionaries, paths as strings, arrays left out."""
+    if dataclasses.is_dataclass(value):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A line on stderr that says what is going on; nothing at all where stderr is not a terminal."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bars(*columns, TimeElapsedColumn(), console=stderr, transient=True) as bars:
+        task = bars.add_task("", total=None)
+
+        def update(phase: str, done: int = 0, total: int = 0) -> None:
+            bars.update(task, description=phase, completed=done, total=total or None)
+
+        yield update
+
+
+def _complain(message: str, hint: str = "") -> None:
+    click.echo(f"tinydeploy: {message}" + (f" ({hint})" if hint else ""), err=True)
+
+
+def _stop(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def guarded(command: click.Command) -> NoReturn:
+    """Runs the command and exits: 0, 1 for a missed gate, 2 for everything that went wrong."""
+    # A terminated run ends its children just as an interrupted one does.
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        code = command.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except TinydeployError as error:
+        _complain(error.message, error.hint)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _complain(error.format_message(), _click_hint(error))
+        sys.exit(USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted")
+        sys.exit(USAGE)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone: nobody is left to tell
+        sys.exit(USAGE)
+
+
+def _click_hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"see {context.command_path} --help" if context else ""

@@ -1,0 +1,76 @@
+"""tinydeploy.toml, the file beside a model that holds its usual options. Flags beat the file."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tinydeploy.errors import UsageError
+
+FILE_NAME = "tinydeploy.toml"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The keys of tinydeploy.toml; they are the command line's long options. Paths count from the file."""
+
+    board: str | None = None
+    engine: str | None = None
+    data: Path | None = None
+    samples: int | None = None
+    out: Path | None = None
+    link: str | None = None
+    timeout: float | None = None
+    labels: tuple[str, ...] = field(default=())
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "board": (str,),
+    "engine": (str,),
+    "data": (str,),
+    "samples": (int,),
+    "out": (str,),
+    "link": (str,),
+    "timeout": (int, float),
+    "labels": (list,),
+}
+_WORDS = {str: "a string", int: "a whole number", float: "a number", list: "a list of strings"}
+
+
+def _value(path: Path, key: str, raw: Any) -> Any:
+    types = _TYPES[key]
+    wrong = not isinstance(raw, types) or isinstance(raw, bool)
+    if isinstance(raw, list):
+        wrong = wrong or not all(isinstance(item, str) for item in raw)
+    if wrong:
+        raise UsageError(f"{path}: '{key}' must be {_WORDS[types[-1]]}")
+    if isinstance(raw, int | float) and raw <= 0:
+        raise UsageError(f"{path}: '{key}' must be above zero")
+    if key in ("data", "out"):
+        return path.parent / raw
+    return tuple(raw) if isinstance(raw, list) else raw
+
+
+def load(model: Path) -> Config:
+    """The configuration beside `model`; an empty one if there is no file.
+
+    Raises UsageError for a file that is not TOML, an unknown key (with the nearest known one) or a
+    value of the wrong type.
+    """
+    path = model.parent / FILE_NAME
+    if not path.is_file():
+        return Config()
+    try:
+        raw = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    known = [item.name for item in fields(Config)]
+    for key in raw:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+            raise UsageError(f"{path}: unknown key '{key}'", hint)
+    return Config(**{key: _value(path, key, value) for key, value in raw.items()})

@@ -1,0 +1,20 @@
+"""The engines by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from tinydeploy.engines import Engine
+from tinydeploy.engines.aot import AotEngine
+from tinydeploy.errors import UsageError
+
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in (AotEngine(),)}
+
+
+def engine_named(name: str) -> Engine:
+    """The engine with this name. Raises UsageError if there is none."""
+    if name in ENGINES:
+        return ENGINES[name]
+    near = difflib.get_close_matches(name, ENGINES, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known engines: {', '.join(ENGINES)}"
+    raise UsageError(f"unknown engine '{name}'", hint)

@@ -1,0 +1,194 @@
+"""The whole way: build, load, measure on the target, compare with the host, and put it all into a Result."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import numpy as np
+
+from tinydeploy import measure, sizing
+from tinydeploy.build import Firmware
+from tinydeploy.errors import DeviceStatusError
+from tinydeploy.graph import op_macs
+from tinydeploy.job import Job
+from tinydeploy.link.device import Stats
+from tinydeploy.measure import Measurement
+from tinydeploy.progress import Progress, silent
+from tinydeploy.reference import Reference
+from tinydeploy.result import (
+    Accuracy,
+    BoardInfo,
+    BuildInfo,
+    ModelInfo,
+    OpCost,
+    OpInfo,
+    Parity,
+    Provenance,
+    Result,
+    TargetInfo,
+)
+from tinydeploy.samples import Samples
+from tinydeploy.sizing import ArenaReport
+
+
+def evaluate(
+    job: Job,
+    samples: Samples,
+    *,
+    labels: Sequence[str] = (),
+    timeout: float,
+    progress: Progress = silent,
+) -> Result:
+    """Builds the job's firmware, runs the samples on its target and on the host, and reports.
+
+    `labels` names the classes. Raises a TargetError if the target fails on the way.
+    """
+    started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
+    phases: dict[str, float] = {}
+
+    with _timed(phases, "build"):
+        searched = None
+        if job.planned_bytes is None:
+            searched = sizing.search_on_target(job, timeout, progress)
+        firmware = job.build(searched.arena.bytes if searched else job.planned_bytes, progress)
+
+    with _timed(phases, "target"), job.session(firmware, timeout) as session:
+        sized = searched or sizing.check_plan(job, session)
+        device = session.device
+        device.setup(sized.arena.bytes)
+        op_counts = measure.profile_ops(device, samples.inputs, progress)
+        measured = measure.run_samples(device, job.graph, samples.inputs, progress)
+        stats = device.stats()
+        target = TargetInfo(
+            session.target.kind, session.target.version, job.link, job.board.qemu.note if job.board.qemu else ""
+        )
+
+    with _timed(phases, "reference"):
+        reference = Reference(job.graph)
+        expected = _reference_outputs(reference, samples, progress)
+
+    return Result(
+        model=_model_info(job),
+        board=BoardInfo(
+            job.board.id, job.board.name, job.board.core.name, job.board.clock_hz, job.board.notes
+        ),
+        engine=job.sources.engine,
+        target=target,
+        build=_build_info(job, firmware),
+        arena=sized.arena,
+        stack_bytes=stats.stack_bytes,
+        stack_budget=job.board.stack_bytes,
+        instructions=measure.spread(measured.counts),
+        per_op=_per_op(job, op_counts),
+        accuracy=_accuracy(job, measured, samples, labels, expected),
+        parity=_parity(reference.version, job, measured, samples, expected),
+        warnings=samples.warnings + _warnings(stats),
+        provenance=Provenance(
+            versions=_versions(firmware, target, reference),
+            host=f"{platform.system()} {platform.release()} {platform.machine()}",
+            started=started.isoformat(timespec="seconds"),
+            duration_s=round(time.monotonic() - clock, 3),
+            phases_s=phases,
+            data=samples.source,
+        ),
+    )
+
+
+@contextmanager
+def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
+    clock = time.monotonic()
+    yield
+    phases[name] = round(time.monotonic() - clock, 3)
+
+
+def _reference_outputs(
+    reference: Reference, samples: Samples, progress: Progress
+) -> tuple[measure.Array, ...]:
+    rows = []
+    total = len(samples.inputs[0])
+    for sample in range(total):
+        progress("running the host reference", sample, total)
+        rows.append(reference.run([array[sample] for array in samples.inputs]))
+    return tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+
+def _model_info(job: Job) -> ModelInfo:
+    graph = job.graph
+    ops = tuple(
+        OpInfo(op.index, op.kind, graph.tensors[op.outputs[0]].shape, op_macs(graph, op)) for op in graph.ops
+    )
+    return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops)
+
+
+def _build_info(job: Job, firmware: Firmware) -> BuildInfo:
+    sizes = firmware.sizes
+    return BuildInfo(
+        compiler=firmware.compiler,
+        flags=firmware.flags,
+        platformio=firmware.platformio,
+        flash_bytes=sizes.flash_bytes,
+        ram_bytes=sizes.ram_bytes,
+        flash_budget=job.board.flash.bytes,
+        ram_budget=job.board.ram.bytes,
+        model_flash_bytes=sizes.model_flash_bytes,
+        runtime_flash_bytes=sizes.runtime_flash_bytes,
+        largest_symbols=sizes.largest_symbols,
+    )
+
+
+def _per_op(job: Job, op_counts: Sequence[int]) -> tuple[OpCost, ...]:
+    ops = [job.graph.ops[index] for index in job.sources.profiled_ops]
+    return tuple(
+        OpCost(op.index, op.kind, count, op_macs(job.graph, op))
+        for op, count in zip(ops, op_counts, strict=True)
+    )
+
+
+def _accuracy(
+    job: Job,
+    measured: Measurement,
+    samples: Samples,
+    labels: Sequence[str],
+    expected: tuple[measure.Array, ...],
+) -> Accuracy | None:
+    if samples.labels is None:
+        return None
+    output = job.graph.tensors[job.graph.outputs[0]]
+    return measure.accuracy(measured.outputs[0], samples.labels, output, labels, expected[0])
+
+
+def _parity(
+    name: str, job: Job, measured: Measurement, samples: Samples, expected: tuple[measure.Array, ...]
+) -> Parity:
+    if samples.labels is not None:
+        classifier = samples.labels.dtype.kind in "iu"
+    else:
+        makers = {op.kind for op in job.graph.ops if job.graph.outputs[0] in op.outputs}
+        classifier = makers == {"SOFTMAX"}
+    return measure.parity(name, measured.outputs, expected, classifier=classifier)
+
+
+def _warnings(stats: Stats) -> tuple[str, ...]:
+    warnings = []
+    if stats.arena_overrun:
+        warnings.append("the firmware wrote past its arena")
+    if stats.bad_frames:
+        warnings.append(f"{stats.bad_frames} frames reached the device damaged and were sent again")
+    return tuple(warnings)
+
+
+def _versions(firmware: Firmware, target: TargetInfo, reference: Reference) -> dict[str, str]:
+    return {
+        "tinydeploy": version("tinydeploy"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platformio": firmware.platformio,
+        "compiler": firmware.compiler,
+        target.kind: target.version,
+        "reference": reference.version,
+    }

@@ -1,0 +1,115 @@
+"""What a model holds and where it can run, without building anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinydeploy import checks
+from tinydeploy.boards import all_boards
+from tinydeploy.engines import ArenaPlan
+from tinydeploy.engines.registry import ENGINES
+from tinydeploy.graph import Graph, Tensor, op_macs
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor at the model's edge: shape, type, and its quantisation if it has one for the whole tensor."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None
+    zero_point: int | None
+
+
+@dataclass(frozen=True)
+class OpRow:
+    """One op: what it makes, from how many constant bytes, and the activations live while it runs."""
+
+    index: int
+    op: str
+    output_shape: tuple[int, ...]
+    macs: int
+    constant_bytes: int
+    live_bytes: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model's contents; `plans` has the arena per engine that plans one, `runs` who can run it where."""
+
+    path: str
+    sha256: str
+    file_bytes: int
+    macs: int
+    constant_bytes: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    ops: tuple[OpRow, ...]
+    arenas: dict[str, ArenaPlan]
+    runs: tuple[checks.Runnable, ...]
+
+
+def inspect_graph(graph: Graph) -> Inspection:
+    """Everything that `tinydeploy inspect` shows."""
+    arenas = {}
+    for name, engine in ENGINES.items():
+        if not engine.refusals(graph):
+            plan = engine.generate(graph).arena
+            if plan is not None:
+                arenas[name] = plan
+    live = _live_bytes(graph)
+    ops = tuple(
+        OpRow(
+            op.index,
+            op.kind,
+            graph.tensors[op.outputs[0]].shape,
+            op_macs(graph, op),
+            sum(graph.tensors[i].bytes for i in set(op.inputs) if i >= 0 and graph.tensors[i].data is not None),
+            live[op.index],
+        )
+        for op in graph.ops
+    )
+    return Inspection(
+        path=graph.path,
+        sha256=graph.sha256,
+        file_bytes=graph.file_bytes,
+        macs=graph.macs,
+        constant_bytes=graph.constant_bytes,
+        inputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.inputs),
+        outputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.outputs),
+        ops=ops,
+        arenas=arenas,
+        runs=checks.runnable(graph, tuple(ENGINES.values()), all_boards()),
+    )
+
+
+def _tensor_info(tensor: Tensor) -> TensorInfo:
+    whole = tensor.quantization if tensor.quantization and not tensor.quantization.per_channel else None
+    return TensorInfo(
+        tensor.name,
+        tensor.shape,
+        tensor.dtype.value,
+        whole.scale if whole else None,
+        whole.zero_point if whole else None,
+    )
+
+
+def _live_bytes(graph: Graph) -> list[int]:
+    """Per op, the bytes of every activation that exists before or while it runs and is needed then or later."""
+    first = dict.fromkeys(graph.inputs, -1)
+    last = dict.fromkeys(graph.outputs, len(graph.ops))
+    for op in graph.ops:
+        for index in op.outputs:
+            first.setdefault(index, op.index)
+            last.setdefault(index, op.index)
+        for index in op.inputs:
+            if index >= 0 and graph.tensors[index].data is None:
+                last[index] = max(last.get(index, -1), op.index)
+    for tensor in graph.tensors:
+        if tensor.is_variable:
+            first[tensor.index], last[tensor.index] = -1, len(graph.ops)
+    return [
+        sum(graph.tensors[i].bytes for i in first if first[i] <= op.index <= last.get(i, first[i]))
+        for op in graph.ops
+    ]

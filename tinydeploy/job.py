@@ -1,0 +1,77 @@
+"""What every verb that touches a board starts from: a model that passed the checks, as an engine's sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinydeploy import boards, build, checks, project, tflite_model
+from tinydeploy.boards import Board
+from tinydeploy.build import Firmware
+from tinydeploy.engines import Engine, EngineSources
+from tinydeploy.engines.registry import engine_named
+from tinydeploy.errors import UsageError
+from tinydeploy.graph import Graph
+from tinydeploy.progress import Progress
+from tinydeploy.session import Session
+from tinydeploy.targets import open_target
+
+DEFAULT_BOARD = "mps2-an386"
+DEFAULT_ENGINE = "aot"
+DEFAULT_LINK = "pipe"
+
+
+def model_path(model: str | Path) -> Path:
+    """The .tflite that `model` names: a file, or a folder that holds one named after it, or just one."""
+    path = Path(model)
+    if not path.exists():
+        raise UsageError(f"no such file: {path}")
+    if path.is_file():
+        return path
+    named = path / f"{path.resolve().name}.tflite"
+    found = [named] if named.is_file() else sorted(path.glob("*.tflite"))
+    if len(found) != 1:
+        raise UsageError(f"{path} holds {len(found) or 'no'} .tflite files", "name the file itself")
+    return found[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The refusals are behind us: a graph that an engine has turned into sources, for a board and a link."""
+
+    graph: Graph
+    board: Board
+    sources: EngineSources
+    link: str
+
+    @property
+    def planned_bytes(self) -> int | None:
+        """The planned arena's size; None if it has to be searched."""
+        return self.sources.arena.bytes if self.sources.arena else None
+
+    def project(self, arena_bytes: int | None) -> project.Project:
+        """The firmware project; without a size the arena is all RAM left free, and the host names a size."""
+        return project.generate(self.graph, self.board, self.sources, self.link, arena_bytes)
+
+    def build(self, arena_bytes: int | None, progress: Progress) -> Firmware:
+        """The firmware of `project(arena_bytes)`."""
+        progress("building the firmware", 0, 0)
+        return build.build(self.project(arena_bytes), self.board)
+
+    @contextmanager
+    def session(self, firmware: Firmware, timeout: float) -> Iterator[Session]:
+        """The firmware running on the board's target, closed on every way out."""
+        target = open_target(self.board, firmware.elf, self.link)
+        with Session(target, firmware, self.graph.sha256, timeout) as session:
+            yield session
+
+
+def prepare(model: str | Path, board: str, engine: str | Engine, link: str) -> Job:
+    """Loads, checks and compiles the model to sources. Raises before anything is built or written."""
+    chosen = engine_named(engine) if isinstance(engine, str) else engine
+    target_board = boards.board(board)
+    graph = tflite_model.load(model_path(model))
+    checks.check(graph, chosen, target_board)
+    return Job(graph, target_board, chosen.generate(graph), link)

@@ -1,0 +1,113 @@
+"""The arena of a job, with its proof: a plan checked on the target, or a search there or on the host."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from tinydeploy import arena, measure, samples
+from tinydeploy.arena import ArenaSearch, Outcome
+from tinydeploy.errors import DeviceFaultError, DeviceStatusError, LinkError, TargetDiedError, TargetError
+from tinydeploy.graph import Graph
+from tinydeploy.job import Job
+from tinydeploy.progress import Progress, silent
+from tinydeploy.reference import Reference
+from tinydeploy.result import ArenaBuffer, ArenaInfo
+from tinydeploy.session import Session
+
+SEED = 1
+HOST_NOTE = (
+    "TFLite Micro on this machine, with 64-bit pointers: a first guess for a microcontroller, not an answer"
+)
+
+
+@dataclass(frozen=True)
+class ArenaReport:
+    """The arena's size with its proof, where it was found ("qemu", "host"), and every probe made."""
+
+    arena: ArenaInfo
+    found_on: str
+    outcomes: tuple[Outcome, ...]
+    note: str = ""
+
+
+def check_plan(job: Job, session: Session) -> ArenaReport:
+    """Has the target run one inference in the planned arena, painted, and refuse one step less."""
+    plan = job.sources.arena
+    assert plan is not None, "only a planned arena can be checked"
+    inputs = samples.random(job.graph, 1, SEED).inputs
+    outcomes = [_probe(session, job.graph, inputs, size)[0] for size in (plan.bytes - arena.STEP, plan.bytes)]
+    smaller, planned = outcomes
+    if not planned.passed:
+        raise TargetError(f"the planned arena of {plan.bytes:,} bytes fails on the target: {planned.detail}")
+    info = ArenaInfo(
+        bytes=plan.bytes,
+        method="planned",
+        passes_at=planned.bytes,
+        fails_at=None if smaller.passed else smaller.bytes,
+        probes=len(outcomes),
+        touched_bytes=session.device.stats().arena_touched_bytes,
+        lower_bound=plan.lower_bound,
+        buffers=tuple(
+            ArenaBuffer(place.label, place.offset, place.bytes, place.first, place.last)
+            for place in sorted(plan.placements, key=lambda place: (place.first, place.offset))
+        ),
+    )
+    return ArenaReport(info, session.target.kind, tuple(outcomes))
+
+
+def search_on_target(job: Job, timeout: float, progress: Progress = silent) -> ArenaReport:
+    """Searches with one firmware whose arena is all the RAM left free; the host names a size per probe.
+
+    A fault, a hang and a silence count as failures: the target is reset and the search goes on.
+    """
+    inputs = samples.random(job.graph, 1, SEED).inputs
+    expected: bytes | None = None
+
+    with job.session(job.build(None, progress), timeout) as session:
+
+        def probe(size: int) -> Outcome:
+            nonlocal expected
+            started = time.monotonic()
+            try:
+                outcome, seen = _probe(session, job.graph, inputs, size)
+            except (DeviceFaultError, LinkError, TargetDiedError) as error:
+                if expected is None:
+                    raise
+                session.restart()
+                return Outcome(size, False, error.message)
+            if expected is None and outcome.passed:
+                expected = seen
+                # Whatever takes ten times as long as this first, roomy inference hangs.
+                session.answer_within(max(0.25, 10 * (time.monotonic() - started)))
+            if outcome.passed and seen != expected:
+                return Outcome(size, False, "wrong output")
+            return outcome
+
+        capacity = session.greeting.arena_capacity
+        found = arena.search(probe, capacity, max_seconds=10 * timeout, progress=progress)
+        return ArenaReport(_searched(found), session.target.kind, found.outcomes)
+
+
+def search_on_host(graph: Graph, progress: Progress = silent) -> ArenaReport:
+    """The same search over the PyPI interpreter of TFLite Micro."""
+    host = Reference(graph)
+    found = arena.search(host.arena_probe, host.roomy_arena_bytes, progress=progress)
+    return ArenaReport(_searched(found), "host", found.outcomes, HOST_NOTE)
+
+
+def _probe(session: Session, graph: Graph, inputs: samples.Arrays, size: int) -> tuple[Outcome, bytes]:
+    """One whole inference in an arena of `size` bytes, and its output."""
+    device = session.device
+    try:
+        device.setup(size)
+        outputs = measure.run_samples(device, graph, inputs).outputs
+    except DeviceStatusError as error:
+        return Outcome(size, False, error.message), b""
+    if device.stats().arena_overrun:
+        return Outcome(size, False, "wrote past the arena"), b""
+    return Outcome(size, True, "passes"), b"".join(output.tobytes() for output in outputs)
+
+
+def _searched(found: ArenaSearch) -> ArenaInfo:
+    return ArenaInfo(found.bytes, "searched", found.bytes, found.fails_at, len(found.outcomes))

@@ -1,0 +1,128 @@
+"""The verbs of the command line as typed functions: plain values in, a frozen dataclass out.
+
+They raise the errors of tinydeploy.errors, print nothing, and leave nothing half-written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinydeploy import boards as board_files
+from tinydeploy import doctor as doctor_checks
+from tinydeploy import inspection, project, report, sizing, tflite_model
+from tinydeploy import samples as sample_files
+from tinydeploy.boards import Board
+from tinydeploy.build import Firmware
+from tinydeploy.doctor import Finding
+from tinydeploy.engines import Engine
+from tinydeploy.errors import UsageError
+from tinydeploy.evaluation import evaluate
+from tinydeploy.inspection import Inspection
+from tinydeploy.job import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, model_path, prepare
+from tinydeploy.progress import Progress, silent
+from tinydeploy.result import Result
+from tinydeploy.sizing import ArenaReport
+
+DEFAULT_TIMEOUT = 30.0  # seconds
+RANDOM_SAMPLES = 16
+
+
+def doctor() -> tuple[Finding, ...]:
+    """What is installed, what is missing, and the command that installs it."""
+    return doctor_checks.doctor()
+
+
+def boards() -> tuple[Board, ...]:
+    """Every board."""
+    return board_files.all_boards()
+
+
+def inspect(model: str | Path) -> Inspection:
+    """What the model holds and where it can run."""
+    return inspection.inspect_graph(tflite_model.load(model_path(model)))
+
+
+def generate(
+    model: str | Path,
+    out: str | Path,
+    *,
+    board: str = DEFAULT_BOARD,
+    engine: str | Engine = DEFAULT_ENGINE,
+    link: str = DEFAULT_LINK,
+) -> Path:
+    """Writes a PlatformIO project that stands on its own into the folder `out`, and returns it."""
+    job = prepare(model, board, engine, link)
+    return project.write(job.project(job.planned_bytes), Path(out))
+
+
+def build(
+    model: str | Path,
+    *,
+    board: str = DEFAULT_BOARD,
+    engine: str | Engine = DEFAULT_ENGINE,
+    link: str = DEFAULT_LINK,
+    progress: Progress = silent,
+) -> Firmware:
+    """The firmware with its sizes, from the cache if nothing changed."""
+    job = prepare(model, board, engine, link)
+    return job.build(job.planned_bytes, progress)
+
+
+def arena(
+    model: str | Path,
+    *,
+    board: str = DEFAULT_BOARD,
+    engine: str | Engine = DEFAULT_ENGINE,
+    link: str = DEFAULT_LINK,
+    on: str = "target",
+    timeout: float = DEFAULT_TIMEOUT,
+    progress: Progress = silent,
+) -> ArenaReport:
+    """The arena that the model needs, with its proof.
+
+    With `on="target"` a planned arena is checked there and any other is searched there; with
+    `on="host"` TFLite Micro's arena is searched on this machine.
+    """
+    if on == "host":
+        return sizing.search_on_host(tflite_model.load(model_path(model)), progress)
+    if on != "target":
+        raise UsageError(f"unknown place '{on}'", "an arena is found on 'target' or on 'host'")
+    job = prepare(model, board, engine, link)
+    if job.planned_bytes is None:
+        return sizing.search_on_target(job, timeout, progress)
+    with job.session(job.build(job.planned_bytes, progress), timeout) as session:
+        return sizing.check_plan(job, session)
+
+
+def run(
+    model: str | Path,
+    *,
+    board: str = DEFAULT_BOARD,
+    engine: str | Engine = DEFAULT_ENGINE,
+    data: str | Path | None = None,
+    samples: int | None = None,
+    labels: Sequence[str] = (),
+    out: str | Path | None = None,
+    link: str = DEFAULT_LINK,
+    timeout: float = DEFAULT_TIMEOUT,
+    progress: Progress = silent,
+) -> tuple[Result, Path]:
+    """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
+
+    `data` is an .npz with x and y; without it, seeded random inputs are run and no accuracy is told.
+    `samples` takes the first so many. `labels` names the classes.
+    """
+    path = model_path(model)
+    graph = tflite_model.load(path)
+    chosen_board = board_files.board(board)
+    folder = Path(out) if out else Path("tinydeploy-out") / f"{path.stem}-{chosen_board.id}"
+    report.check_writable(folder)
+    if data is None:
+        chosen = sample_files.random(graph, samples or RANDOM_SAMPLES, sizing.SEED)
+    else:
+        chosen = sample_files.load(Path(data), graph, samples)
+    job = prepare(path, board, engine, link)
+    result = evaluate(job, chosen, labels=labels, timeout=timeout, progress=progress)
+    report.write(result, folder)
+    return result, folder
