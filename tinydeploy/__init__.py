@@ -2,3 +2,5 @@
 
 Every verb of the command line is a typed function in `tinydeploy.verbs`.
 """
+
+__version__ = "0.1.0"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class TinydeployError(Exception):
     """Anything that ends a verb. `message` is one line, `hint` (may be empty) is the way out of it."""
@@ -63,7 +65,20 @@ class WrongFirmwareError(LinkError):
 
 
 class DeviceFaultError(TargetError):
-    """The core faulted; the message names the function and line where, if the ELF can tell."""
+    """The core faulted. `registers` holds what it reported by name; `at` adds the place in the source."""
+
+    def __init__(self, message: str, hint: str = "", registers: Mapping[str, int] | None = None) -> None:
+        super().__init__(message, hint)
+        self.registers = dict(registers or {})
+
+    @property
+    def pc(self) -> int:
+        """Where the core was; 0 if it could not tell."""
+        return self.registers.get("pc", 0)
+
+    def at(self, place: str) -> DeviceFaultError:
+        """The same fault, with its place ("function, file:line") in the message."""
+        return DeviceFaultError(f"{self.message} in {place}" if place else self.message, self.hint, self.registers)
 
 
 class DeviceStatusError(TargetError):

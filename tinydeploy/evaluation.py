@@ -7,11 +7,10 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 
 import numpy as np
 
-from tinydeploy import measure, sizing
+from tinydeploy import __version__, measure, sizing
 from tinydeploy.build import Firmware
 from tinydeploy.errors import DeviceStatusError
 from tinydeploy.graph import op_macs
@@ -68,9 +67,9 @@ def evaluate(
             session.target.kind, session.target.version, job.link, job.board.qemu.note if job.board.qemu else ""
         )
 
-    with _timed(phases, "reference"):
-        reference = Reference(job.graph)
-        expected = _reference_outputs(reference, samples, progress)
+    with _timed(phases, "reference"), Reference(job.graph.content) as reference:
+        progress("running the host reference", 0, 0)
+        expected = reference.run(samples.inputs)
 
     return Result(
         model=_model_info(job),
@@ -104,17 +103,6 @@ def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
     clock = time.monotonic()
     yield
     phases[name] = round(time.monotonic() - clock, 3)
-
-
-def _reference_outputs(
-    reference: Reference, samples: Samples, progress: Progress
-) -> tuple[measure.Array, ...]:
-    rows = []
-    total = len(samples.inputs[0])
-    for sample in range(total):
-        progress("running the host reference", sample, total)
-        rows.append(reference.run([array[sample] for array in samples.inputs]))
-    return tuple(np.stack(column) for column in zip(*rows, strict=True))
 
 
 def _model_info(job: Job) -> ModelInfo:
@@ -154,7 +142,7 @@ def _accuracy(
     measured: Measurement,
     samples: Samples,
     labels: Sequence[str],
-    expected: tuple[measure.Array, ...],
+    expected: Sequence[measure.Array],
 ) -> Accuracy | None:
     if samples.labels is None:
         return None
@@ -163,10 +151,10 @@ def _accuracy(
 
 
 def _parity(
-    name: str, job: Job, measured: Measurement, samples: Samples, expected: tuple[measure.Array, ...]
+    name: str, job: Job, measured: Measurement, samples: Samples, expected: Sequence[measure.Array]
 ) -> Parity:
     if samples.labels is not None:
-        classifier = samples.labels.dtype.kind in "iu"
+        classifier = samples.is_classification
     else:
         makers = {op.kind for op in job.graph.ops if job.graph.outputs[0] in op.outputs}
         classifier = makers == {"SOFTMAX"}
@@ -184,7 +172,7 @@ def _warnings(stats: Stats) -> tuple[str, ...]:
 
 def _versions(firmware: Firmware, target: TargetInfo, reference: Reference) -> dict[str, str]:
     return {
-        "tinydeploy": version("tinydeploy"),
+        "tinydeploy": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "platformio": firmware.platformio,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -106,13 +108,22 @@ class Graph:
     """A model: tensors, ops in execution order, and which tensors go in and out."""
 
     path: str
-    sha256: str
-    file_bytes: int
+    content: bytes = field(repr=False)  # of the file
     description: str
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of the model file."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the model file."""
+        return len(self.content)
 
     @property
     def macs(self) -> int:

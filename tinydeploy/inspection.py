@@ -36,7 +36,7 @@ class OpRow:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A model's contents; `plans` has the arena per engine that plans one, `runs` who can run it where."""
+    """A model's contents; `arenas` has the plan per engine that makes one, `verdicts` who can run it where."""
 
     path: str
     sha256: str
@@ -47,7 +47,7 @@ class Inspection:
     outputs: tuple[TensorInfo, ...]
     ops: tuple[OpRow, ...]
     arenas: dict[str, ArenaPlan]
-    runs: tuple[checks.Runnable, ...]
+    verdicts: tuple[checks.Verdict, ...]
 
 
 def inspect_graph(graph: Graph) -> Inspection:
@@ -80,7 +80,7 @@ def inspect_graph(graph: Graph) -> Inspection:
         outputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.outputs),
         ops=ops,
         arenas=arenas,
-        runs=checks.runnable(graph, tuple(ENGINES.values()), all_boards()),
+        verdicts=checks.runnable(graph, ENGINES.values(), all_boards()),
     )
 
 

@@ -53,7 +53,8 @@ class Job:
 
     def project(self, arena_bytes: int | None) -> project.Project:
         """The firmware project; without a size the arena is all RAM left free, and the host names a size."""
-        return project.generate(self.graph, self.board, self.sources, self.link, arena_bytes)
+        port = self.link.partition("-")[0]  # uart-tcp is the same firmware as uart
+        return project.generate(self.graph, self.board, self.sources, port, arena_bytes)
 
     def build(self, arena_bytes: int | None, progress: Progress) -> Firmware:
         """The firmware of `project(arena_bytes)`."""

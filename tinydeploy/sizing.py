@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinydeploy import arena, measure, samples
@@ -16,6 +17,7 @@ from tinydeploy.result import ArenaBuffer, ArenaInfo
 from tinydeploy.session import Session
 
 SEED = 1
+HOST_CAPACITY = 64 << 20  # bytes
 HOST_NOTE = (
     "TFLite Micro on this machine, with 64-bit pointers: a first guess for a microcontroller, not an answer"
 )
@@ -89,14 +91,20 @@ def search_on_target(job: Job, timeout: float, progress: Progress = silent) -> A
         return ArenaReport(_searched(found), session.target.kind, found.outcomes)
 
 
-def search_on_host(graph: Graph, progress: Progress = silent) -> ArenaReport:
+def search_on_host(graph: Graph, timeout: float, progress: Progress = silent) -> ArenaReport:
     """The same search over the PyPI interpreter of TFLite Micro."""
-    host = Reference(graph)
-    found = arena.search(host.arena_probe, host.roomy_arena_bytes, progress=progress)
+    inputs = samples.random(graph, 1, SEED).inputs
+    with Reference(graph.content) as host:
+
+        def probe(size: int) -> Outcome:
+            passed = host.arena_passes(size, inputs, timeout)
+            return Outcome(size, passed, "passes" if passed else "too small")
+
+        found = arena.search(probe, HOST_CAPACITY, progress=progress)
     return ArenaReport(_searched(found), "host", found.outcomes, HOST_NOTE)
 
 
-def _probe(session: Session, graph: Graph, inputs: samples.Arrays, size: int) -> tuple[Outcome, bytes]:
+def _probe(session: Session, graph: Graph, inputs: Sequence[measure.Array], size: int) -> tuple[Outcome, bytes]:
     """One whole inference in an arena of `size` bytes, and its output."""
     device = session.device
     try:

@@ -85,7 +85,7 @@ def arena(
     `on="host"` TFLite Micro's arena is searched on this machine.
     """
     if on == "host":
-        return sizing.search_on_host(tflite_model.load(model_path(model)), progress)
+        return sizing.search_on_host(tflite_model.load(model_path(model)), timeout, progress)
     if on != "target":
         raise UsageError(f"unknown place '{on}'", "an arena is found on 'target' or on 'host'")
     job = prepare(model, board, engine, link)

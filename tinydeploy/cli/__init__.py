@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from tinydeploy import __version__
 from tinydeploy.cli import arena, boards, build, doctor, generate, inspect, run
 from tinydeploy.cli.shell import guarded
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="tinydeploy")
+@click.version_option(__version__)
 def tinydeploy() -> None:
     """Build firmware from a quantised .tflite, run it on a microcontroller, and measure it there."""
 

@@ -79,7 +79,7 @@ def _runs(inspection: Inspection) -> RenderableType:
     table = Table(box=None, header_style="dim")
     for heading in ("Engine", "Board", ""):
         table.add_column(heading)
-    for run in inspection.runs:
-        mark = "[green]✓[/]" if run.ok else f"[red]✗[/] {run.reason}"
-        table.add_row(run.engine, run.board, mark)
+    for verdict in inspection.verdicts:
+        mark = Text(f"✗ {verdict.problem}", "red") if verdict.problem else Text("✓", "green")
+        table.add_row(verdict.engine, verdict.board, mark)
     return table

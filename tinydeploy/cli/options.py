@@ -10,7 +10,7 @@ import click
 from tinydeploy import config
 from tinydeploy.config import Config
 from tinydeploy.job import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, model_path
-from tinydeploy.targets import LINKS
+from tinydeploy.targets.qemu import LINKS
 from tinydeploy.verbs import DEFAULT_TIMEOUT
 
 model = click.argument("model", type=click.Path(path_type=Path))

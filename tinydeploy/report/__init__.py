@@ -1,0 +1,58 @@
+"""What a person sees of a result: the console's table, the HTML page, and the files of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from tinydeploy.errors import UsageError
+from tinydeploy.result import Result
+
+
+def check_writable(folder: Path) -> None:
+    """Raise UsageError if `write` could not write into `folder`; makes nothing."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise _unwritable(folder, f"{existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise _unwritable(folder, "permission denied")
+
+
+def write(result: Result, folder: Path) -> None:
+    """Write result.json and report.html into `folder`, which is made if it is missing.
+
+    Each file is replaced as a whole, so a reader never sees half of one. Raises UsageError if the
+    folder cannot be written.
+    """
+    from tinydeploy.report import html  # brings matplotlib, which a command that draws nothing need not load
+
+    contents = {
+        "result.json": json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n",
+        "report.html": html.render(result),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            _replace(folder / name, content)
+    except OSError as error:
+        raise _unwritable(folder, error.strerror or str(error)) from error
+
+
+def _unwritable(folder: Path, reason: str) -> UsageError:
+    return UsageError(f"cannot write to {folder}: {reason}", "choose another folder with -o/--out")
+
+
+def _replace(path: Path, content: str) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, 0o644)
+            file.write(content)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,53 @@
+"""Targets: what can load a firmware and run it. They know nothing of models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from tinydeploy.boards import Board
+from tinydeploy.errors import UsageError
+from tinydeploy.link.channel import Stream
+
+
+class Target(Protocol):
+    """A firmware on something that runs it. `start` first; leaving the context, or `close`, ends it.
+
+    `kind` ("qemu") and `version` go into the result.
+    """
+
+    @property
+    def kind(self) -> str:
+        """The kind of target."""
+
+    @property
+    def version(self) -> str:
+        """Its version, as it says it itself."""
+
+    def start(self) -> Stream:
+        """Runs the firmware from reset; the stream is its link. Raises ToolError or TargetError."""
+
+    def reset(self) -> Stream:
+        """Ends what runs, and starts again; the earlier stream is closed."""
+
+    def close(self) -> None:
+        """Ends what runs; harmless when done twice."""
+
+    def __enter__(self) -> Target: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_target(board: Board, elf: Path, link: str) -> Target:
+    """The target that runs `elf` for this board, not yet started. `link` is one of qemu.LINKS.
+
+    Raises UsageError for an unknown link, or a board that nothing here can run.
+    """
+    from tinydeploy.targets.qemu import QemuTarget  # it implements the protocol above
+
+    if board.qemu is None:
+        raise UsageError(f"nothing here can run {board.name}", "tinydeploy boards says which boards can be run")
+    return QemuTarget(board, elf, link)

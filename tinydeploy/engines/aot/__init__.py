@@ -1,0 +1,34 @@
+"""The ahead-of-time engine: a graph becomes straight C++ calls of kernels specialised to each layer.
+
+The way through it: lower (graph to steps) → memory and planner (the arena) → emit (C++).
+"""
+
+from __future__ import annotations
+
+from tinydeploy.engines import EngineSources, Refusal
+from tinydeploy.engines.aot.emit import emit
+from tinydeploy.engines.aot.lower import lower
+from tinydeploy.errors import ModelError
+from tinydeploy.graph import Graph
+
+
+class AotEngine:
+    """Compiles int8 models; its outputs equal TFLite Micro's bit for bit."""
+
+    name = "aot"
+
+    def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
+        """Every op that has no kernel, or none for its types and options."""
+        return lower(graph)[1]
+
+    def generate(self, graph: Graph) -> EngineSources:
+        """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
+        program, refusals = lower(graph)
+        if refusals:
+            first = refusals[0]
+            more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+            raise ModelError(
+                f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
+                "tinydeploy inspect lists what each engine can run",
+            )
+        return emit(program)

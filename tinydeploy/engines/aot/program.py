@@ -53,13 +53,22 @@ class Scratch:
     ctype: str  # int32_t
     elements: int
 
+    @property
+    def bytes(self) -> int:
+        """Size in bytes."""
+        return self.elements * np.dtype(self.ctype.removesuffix("_t")).itemsize
+
 
 Argument = Read | Write | State | Scratch | Constant
 
 
 @dataclass(frozen=True)
 class Step:
-    """One kernel call: `kernel<Params>(args…)`, the kernel being in firmware_templates/kernels/<header>.
+    """One kernel call: `kernel<Params>(args…)`.
+
+    The kernel is a template in namespace tinydeploy, in firmware_templates/kernels/<header> (a header may
+    include its neighbours by name). Each argument becomes a pointer: to const for Read and Constant, typed
+    by the tensor's or the array's dtype.
 
     `params` become `static constexpr` members of the Params struct. Names are kCamelCase; a bool becomes
     bool, an int int32_t (int64_t if it does not fit), a float float.

@@ -1,0 +1,22 @@
+# Every target first installs what this machine lacks; running it again does nothing twice.
+
+export PYTHON
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo:  ## Deploy models/mnist on an emulated Cortex-M4F, and say where the report is
+	@scripts/setup demo
+	.venv/bin/tinydeploy run models/mnist --data models/mnist/test.npz
+
+test:  ## Lint, check types, and run every test
+	@scripts/setup test
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/pytest
+
+clean:  ## Remove the virtual environment and what the tools leave behind
+	rm -rf .venv .pio .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help demo test clean

@@ -1,0 +1,41 @@
+// Dot products of int8: several rows of weights against one row of inputs, and what becomes of the sums.
+#pragma once
+
+#include <stdint.h>
+
+#include "requantize.h"
+
+namespace tinydeploy {
+
+// sums[r] += x · weights[r], over kLength elements; the rows of weights start kRowStride apart.
+template <int32_t kRows, int32_t kLength, int32_t kRowStride>
+inline void accumulate(const int8_t* x, const int8_t* weights, uint32_t* sums) {
+  for (int32_t i = 0; i < kLength; ++i) {
+    const int32_t value = x[i];
+    for (int32_t r = 0; r < kRows; ++r) {
+      sums[r] += static_cast<uint32_t>(value * weights[r * kRowStride + i]);
+    }
+  }
+}
+
+// The same where all elements of x have one value.
+template <int32_t kRows, int32_t kLength, int32_t kRowStride>
+inline void accumulate_same(int32_t value, const int8_t* weights, uint32_t* sums) {
+  for (int32_t i = 0; i < kLength; ++i) {
+    for (int32_t r = 0; r < kRows; ++r) {
+      sums[r] += static_cast<uint32_t>(value * weights[r * kRowStride + i]);
+    }
+  }
+}
+
+// output[channel + r] = sums[r], requantised. Without P::kPerChannel, all channels share one multiplier and shift.
+template <typename P, int32_t kRows>
+inline void store(const uint32_t* sums, int32_t channel, const int32_t* multiplier, const int8_t* shift,
+                  int8_t* output) {
+  for (int32_t r = 0; r < kRows; ++r) {
+    const int32_t scale = P::kPerChannel ? channel + r : 0;
+    output[channel + r] = requantize<P>(sums[r], multiplier[scale], shift[scale]);
+  }
+}
+
+}  // namespace tinydeploy

@@ -1,0 +1,116 @@
+// Element-wise ops of two tensors: ADD, SUB, MUL, MINIMUM, MAXIMUM.
+#pragma once
+
+#include <stdint.h>
+
+#include "requantize.h"
+
+namespace tinydeploy {
+
+// ADD and SUB of int8: both inputs are brought to twice the larger of their scales, with kHeadroom more bits,
+// added there, and brought to the output's scale. P says kZeroPoint, kMultiplier and kShift of A, B and Output,
+// kActivationMin and kActivationMax.
+template <typename P>
+struct Add {
+  static int32_t scaled(int32_t x, int32_t multiplier, int32_t shift) {
+    return rounding_divide_by_pot(
+        saturating_rounding_doubling_high_mul(x * (int32_t{1} << P::kHeadroom), multiplier), -shift);
+  }
+  int8_t operator()(int8_t a, int8_t b) const {
+    const int32_t x = scaled(a - P::kAZeroPoint, P::kAMultiplier, P::kAShift);
+    const int32_t y = scaled(b - P::kBZeroPoint, P::kBMultiplier, P::kBShift);
+    const int32_t sum = P::kSubtract ? x - y : x + y;
+    return requantize<P>(static_cast<uint32_t>(sum), P::kOutputMultiplier, P::kOutputShift);
+  }
+};
+
+// MUL of int8: P says kAZeroPoint, kBZeroPoint, and the output's as for Add.
+template <typename P>
+struct Multiply {
+  int8_t operator()(int8_t a, int8_t b) const {
+    const int32_t product = (a - P::kAZeroPoint) * (b - P::kBZeroPoint);
+    return requantize<P>(static_cast<uint32_t>(product), P::kOutputMultiplier, P::kOutputShift);
+  }
+};
+
+struct Minimum {
+  template <typename T>
+  T operator()(T a, T b) const {
+    return a < b ? a : b;
+  }
+};
+
+struct Maximum {
+  template <typename T>
+  T operator()(T a, T b) const {
+    return a > b ? a : b;
+  }
+};
+
+// output[i] = op(a[i], b[i]) over P::kElements.
+template <typename P, typename Op, typename T>
+void elementwise(const T* a, const T* b, T* output, Op op) {
+  for (int32_t i = 0; i < P::kElements; ++i) {
+    output[i] = op(a[i], b[i]);
+  }
+}
+
+// The same over an output of kDim0 × … × kDim4; an input that is repeated along dimension d has stride kXStride<d> 0.
+template <typename P, typename Op, typename T>
+void broadcast(const T* a0, const T* b0, T* output, Op op) {
+  for (int32_t i = 0; i < P::kDim0; ++i, a0 += P::kAStride0, b0 += P::kBStride0) {
+    const T* a1 = a0;
+    const T* b1 = b0;
+    for (int32_t j = 0; j < P::kDim1; ++j, a1 += P::kAStride1, b1 += P::kBStride1) {
+      const T* a2 = a1;
+      const T* b2 = b1;
+      for (int32_t k = 0; k < P::kDim2; ++k, a2 += P::kAStride2, b2 += P::kBStride2) {
+        const T* a3 = a2;
+        const T* b3 = b2;
+        for (int32_t l = 0; l < P::kDim3; ++l, a3 += P::kAStride3, b3 += P::kBStride3) {
+          for (int32_t m = 0; m < P::kDim4; ++m) {
+            *output++ = op(a3[m * P::kAStride4], b3[m * P::kBStride4]);
+          }
+        }
+      }
+    }
+  }
+}
+
+template <typename P>
+void add(const int8_t* a, const int8_t* b, int8_t* output) {
+  elementwise<P>(a, b, output, Add<P>());
+}
+template <typename P>
+void add_broadcast(const int8_t* a, const int8_t* b, int8_t* output) {
+  broadcast<P>(a, b, output, Add<P>());
+}
+
+template <typename P>
+void multiply(const int8_t* a, const int8_t* b, int8_t* output) {
+  elementwise<P>(a, b, output, Multiply<P>());
+}
+template <typename P>
+void multiply_broadcast(const int8_t* a, const int8_t* b, int8_t* output) {
+  broadcast<P>(a, b, output, Multiply<P>());
+}
+
+template <typename P, typename T>
+void minimum(const T* a, const T* b, T* output) {
+  elementwise<P>(a, b, output, Minimum());
+}
+template <typename P, typename T>
+void minimum_broadcast(const T* a, const T* b, T* output) {
+  broadcast<P>(a, b, output, Minimum());
+}
+
+template <typename P, typename T>
+void maximum(const T* a, const T* b, T* output) {
+  elementwise<P>(a, b, output, Maximum());
+}
+template <typename P, typename T>
+void maximum_broadcast(const T* a, const T* b, T* output) {
+  broadcast<P>(a, b, output, Maximum());
+}
+
+}  // namespace tinydeploy

@@ -1,0 +1,50 @@
+// QUANTIZE and DEQUANTIZE, where the input is not an 8-bit integer that a table could serve.
+#pragma once
+
+#include <stdint.h>
+
+#include "requantize.h"
+
+namespace tinydeploy {
+
+// output[i] = input[i] / kScale + kZeroPoint, ties away from zero, saturated; NaN becomes the zero point.
+template <typename P, typename T>
+void quantize(const float* input, T* output) {
+  // Beyond any 16-bit type's range, within int32's, whatever the zero point.
+  constexpr float kLimit = 131072.0f;
+  for (int32_t i = 0; i < P::kElements; ++i) {
+    const float scaled = input[i] / P::kScale;
+    int32_t quotient = 0;
+    if (scaled >= kLimit) {
+      quotient = 131072;
+    } else if (scaled <= -kLimit) {
+      quotient = -131072;
+    } else if (scaled == scaled) {
+      quotient = static_cast<int32_t>(scaled);
+      const float rest = scaled - static_cast<float>(quotient);  // exact
+      quotient += rest >= 0.5f ? 1 : rest <= -0.5f ? -1 : 0;
+    }
+    output[i] = static_cast<T>(clamp(quotient + P::kZeroPoint, P::kOutputMin, P::kOutputMax));
+  }
+}
+
+// From one integer quantisation to another.
+template <typename P, typename Input, typename Output>
+void rescale(const Input* input, Output* output) {
+  for (int32_t i = 0; i < P::kElements; ++i) {
+    const int32_t centred = wrapping_add(input[i], -P::kInputZeroPoint);
+    const int32_t scaled = multiply_by_quantized_multiplier(centred, P::kMultiplier, P::kShift);
+    output[i] = static_cast<Output>(
+        clamp(wrapping_add(scaled, P::kOutputZeroPoint), P::kOutputMin, P::kOutputMax));
+  }
+}
+
+// output[i] = kScale * (input[i] - kZeroPoint). The difference has at most 17 bits, so the product is rounded once.
+template <typename P, typename T>
+void dequantize(const T* input, float* output) {
+  for (int32_t i = 0; i < P::kElements; ++i) {
+    output[i] = P::kScale * static_cast<float>(input[i] - P::kZeroPoint);
+  }
+}
+
+}  // namespace tinydeploy

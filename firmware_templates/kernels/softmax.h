@@ -1,0 +1,63 @@
+// SOFTMAX of int8 to int8 or int16, in gemmlowp's fixed point. Qm.n: m integer and n fractional bits.
+#pragma once
+
+#include <stdint.h>
+
+#include "requantize.h"
+
+namespace tinydeploy {
+
+// 1 / (1 + x) of x in [0, 1), both Q0.31, by three Newton-Raphson steps from 48/17 - 32/17 · d, where d = (1 + x) / 2.
+inline int32_t one_over_one_plus_x(int32_t x) {
+  const int32_t half_denominator = static_cast<int32_t>((int64_t{x} + INT32_MAX + 1) / 2);
+  constexpr int32_t k48Over17 = 1515870810;     // Q2.29
+  constexpr int32_t kMinus32Over17 = -1010580540;
+  constexpr int32_t kOne = int32_t{1} << 29;
+  int32_t y = k48Over17 + saturating_rounding_doubling_high_mul(half_denominator, kMinus32Over17);
+  for (int step = 0; step < 3; ++step) {
+    const int32_t error = kOne - saturating_rounding_doubling_high_mul(half_denominator, y);
+    // The product is Q4.27; back to Q2.29, where it is too small to saturate.
+    y += saturating_rounding_doubling_high_mul(y, error) * 4;
+  }
+  // y is 2 / (1 + x) in Q2.29, which is half of it in Q1.30; to Q0.31.
+  return y >= (int32_t{1} << 30) ? INT32_MAX : y * 2;
+}
+
+// Each of P::kRows of P::kDepth elements. exponentials[d], Q0.31, is the exponential of the difference -d between
+// an element and its row's maximum; beyond P::kExponentials it is zero.
+template <typename P, typename T>
+void softmax(const int8_t* input, T* output, const int32_t* exponentials) {
+  constexpr int32_t kSumIntegerBits = 12;
+  constexpr int32_t kOutputMin = sizeof(T) == 1 ? INT8_MIN : INT16_MIN;
+  constexpr int32_t kOutputMax = sizeof(T) == 1 ? INT8_MAX : INT16_MAX;
+  constexpr int32_t kOutputBits = 8 * sizeof(T);
+  for (int32_t row = 0; row < P::kRows; ++row, input += P::kDepth, output += P::kDepth) {
+    int32_t largest = INT8_MIN;
+    for (int32_t i = 0; i < P::kDepth; ++i) {
+      largest = maximum(largest, input[i]);
+    }
+    int32_t sum = 0;  // Q12.19
+    for (int32_t i = 0; i < P::kDepth; ++i) {
+      const int32_t difference = largest - input[i];
+      if (difference < P::kExponentials) {
+        sum += rounding_divide_by_pot(exponentials[difference], kSumIntegerBits);
+      }
+    }
+    // The sum is m · 2^k with m in [1, 2): its reciprocal is 1 / (1 + (m - 1)), shifted right by k.
+    const int32_t headroom = __builtin_clz(static_cast<uint32_t>(sum));
+    const uint32_t fraction = (static_cast<uint32_t>(sum) << headroom) - (uint32_t{1} << 31);
+    const int32_t reciprocal = one_over_one_plus_x(static_cast<int32_t>(fraction));
+    const int32_t shift = kSumIntegerBits - headroom + 31 - kOutputBits;
+    for (int32_t i = 0; i < P::kDepth; ++i) {
+      const int32_t difference = largest - input[i];
+      int32_t scaled = 0;
+      if (difference < P::kExponentials && shift <= 31) {
+        scaled = rounding_divide_by_pot(
+            saturating_rounding_doubling_high_mul(reciprocal, exponentials[difference]), shift);
+      }
+      output[i] = static_cast<T>(clamp(scaled + kOutputMin, kOutputMin, kOutputMax));
+    }
+  }
+}
+
+}  // namespace tinydeploy

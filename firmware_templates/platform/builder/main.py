@@ -1,0 +1,63 @@
+"""How a firmware is compiled and linked. Runs inside SCons, after PlatformIO has read the project.
+
+With a board, the cross compiler that its manifest names; without one (unit tests), the host's.
+"""
+
+from pathlib import Path
+
+from SCons.Script import Default, DefaultEnvironment
+
+env = DefaultEnvironment()
+
+env.Append(
+    CCFLAGS=[
+        "-O2",
+        "-g",
+        "-ffunction-sections",
+        "-fdata-sections",
+        "-Wall",
+        "-Wextra",
+        # Debug information without this machine's paths: the same sources give the same bytes in any folder.
+        # SCons leaves what is between $( and $) out of its signatures, so a shared build cache still hits.
+        "$(",
+        f"-ffile-prefix-map={env.subst('$PROJECT_DIR')}=.",
+        "$)",
+    ],
+    CXXFLAGS=["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
+)
+
+if "BOARD" in env:
+    board = env.BoardConfig()
+    prefix = board.get("build.toolchain")
+    core = board.get("build.core_flags")
+    symbols = [f"-Wl,--defsym={name}={value}" for name, value in board.get("build.link_symbols").items()]
+    env.Replace(
+        AR=f"{prefix}gcc-ar",
+        AS=f"{prefix}as",
+        CC=f"{prefix}gcc",
+        CXX=f"{prefix}g++",
+        LINK=f"{prefix}gcc",
+        OBJCOPY=f"{prefix}objcopy",
+        RANLIB=f"{prefix}gcc-ranlib",
+        SIZETOOL=f"{prefix}size",
+        SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
+        SIZEPROGREGEXP=r"^(?:\.text|\.model|\.rodata|\.data)\s+(\d+)",
+        SIZEDATAREGEXP=r"^(?:\.stack|\.data|\.bss)\s+(\d+)",
+        PROGNAME="firmware",
+        PROGSUFFIX=".elf",
+    )
+    env.Append(
+        CPPPATH=["$PROJECT_SRC_DIR/runtime"],  # an engine includes "engine.h"
+        CCFLAGS=[*core, "-ffreestanding"],
+        LINKFLAGS=[*core, "-nostdlib", "-nostartfiles", "-Wl,--gc-sections", *symbols],
+        LIBS=["gcc"],
+    )
+
+# PlatformIO keeps this file in the build cache, where builds side by side would overwrite each other's.
+env.SConsignFile("$BUILD_DIR/.sconsign")
+
+program = env.BuildProgram()
+if "BOARD" in env:
+    # To SCons the linker script is just a word on the command line.
+    env.Depends(program, str(Path(env.PioPlatform().get_dir(), "ldscripts", env["LDSCRIPT_PATH"])))
+Default(program)

@@ -1,0 +1,9 @@
+// Diagnostics: lines of text that reach the host between the answers and never inside one.
+#pragma once
+
+namespace tinydeploy {
+
+// Knows %d, %u, %x, %c, %s and %%, for int-sized arguments; what does not fit a frame is cut off.
+void log(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+}  // namespace tinydeploy

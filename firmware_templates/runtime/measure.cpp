@@ -1,0 +1,76 @@
+#include "measure.h"
+
+#include "board.h"
+#include "port/counter.h"
+
+namespace tinydeploy {
+namespace measure {
+namespace {
+
+using Invoke = Status (*)(OpHook);
+
+uint32_t counts[TINYDEPLOY_OPS > 0 ? TINYDEPLOY_OPS : 1];
+uint64_t sum;
+counter::Reading op_began;
+uint64_t inference_overhead;
+uint64_t first_op_overhead;  // with the way into the engine
+uint64_t op_overhead;
+
+uint64_t less(uint64_t count, uint64_t overhead) { return count > overhead ? count - overhead : 0; }
+
+void count_op(uint32_t op) {
+  const counter::Reading now = counter::read();
+  const uint64_t count = less(counter::between(op_began, now), op == 0 ? first_op_overhead : op_overhead);
+  sum += count;
+  if (op < ops()) counts[op] = count > UINT32_MAX ? UINT32_MAX : static_cast<uint32_t>(count);
+  op_began = counter::read();
+}
+
+// Compiled as one function whatever is timed, so that it costs the same whatever is timed.
+[[gnu::noipa]] Inference timed(Invoke invoke, OpHook hook) {
+  const counter::Reading begin = counter::read();
+  op_began = begin;
+  const Status status = invoke(hook);
+  const counter::Reading end = counter::read();
+  return {status, less(counter::between(begin, end), inference_overhead)};
+}
+
+// Engines whose ops, if any, do nothing: what they count is the measurement itself.
+[[gnu::noipa]] Status no_op(OpHook) { return Status::kOk; }
+[[gnu::noipa]] Status one_empty_op(OpHook hook) {
+  if (hook != nullptr) hook(0);
+  return Status::kOk;
+}
+[[gnu::noipa]] Status two_empty_ops(OpHook hook) {
+  if (hook != nullptr) hook(0);
+  if (hook != nullptr) hook(1);
+  return Status::kOk;
+}
+
+}  // namespace
+
+void open() {
+  counter::open();
+  inference_overhead = timed(no_op, nullptr).count;
+  sum = 0;
+  timed(one_empty_op, count_op);
+  first_op_overhead = sum;
+  sum = 0;
+  timed(two_empty_ops, count_op);
+  op_overhead = sum;
+}
+
+Inference invoke(bool profile) {
+  if (!profile) return timed(engine::invoke, nullptr);
+  sum = 0;
+  for (uint32_t& count : counts) count = 0;
+  const Status status = timed(engine::invoke, count_op).status;
+  return {status, sum};
+}
+
+uint32_t op(uint32_t index) { return counts[index]; }
+
+uint32_t ops() { return engine::kDescription.ops < TINYDEPLOY_OPS ? engine::kDescription.ops : TINYDEPLOY_OPS; }
+
+}  // namespace measure
+}  // namespace tinydeploy

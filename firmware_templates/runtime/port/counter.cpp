@@ -1,0 +1,135 @@
+#include "counter.h"
+
+#include "board.h"
+#include "interrupt.h"
+#include "mmio.h"
+
+namespace tinydeploy {
+namespace {
+
+using board::kCounterBase;
+
+constexpr uint64_t greatest_common_divisor(uint64_t a, uint64_t b) {
+  return b == 0 ? a : greatest_common_divisor(b, a % b);
+}
+// In lowest terms, so that the products below stay within 64 bits.
+constexpr uint64_t kCommon = greatest_common_divisor(board::kTickNumerator, board::kTickDenominator);
+constexpr uint64_t kNumerator = board::kTickNumerator / kCommon;
+constexpr uint64_t kDenominator = board::kTickDenominator / kCommon;
+
+uint64_t to_counts(uint64_t ticks) { return (ticks * kNumerator + kDenominator / 2) / kDenominator; }
+
+#if TINYDEPLOY_COUNTER_RDINSTRET
+
+constexpr uint64_t kPeriod = uint64_t{1} << 32;
+constexpr uint32_t wrap_cost = 0;
+
+#else
+
+volatile uint32_t wraps;
+uint32_t wrap_cost;  // instructions of the interrupt that counts a wrap
+
+#if TINYDEPLOY_COUNTER_CMSDK_TIMER  // Arm CMSDK APB timer, counting down
+
+constexpr uint64_t kPeriod = uint64_t{1} << 32;
+void start() {
+  reg32(kCounterBase + 0x08) = 0xffffffff;  // RELOAD
+  reg32(kCounterBase + 0x04) = 0xffffffff;  // VALUE
+  reg32(kCounterBase + 0x00) = 1 | 1 << 3;  // CTRL: on, interrupt on reaching zero
+}
+uint32_t value() { return 0xffffffff - reg32(kCounterBase + 0x04); }
+void acknowledge() { reg32(kCounterBase + 0x0c) = 1; }  // INTCLEAR
+
+#elif TINYDEPLOY_COUNTER_STM32_TIMER  // TIM2 of an STM32, counting up
+
+constexpr uint64_t kPeriod = uint64_t{1} << 32;
+void start() {
+  reg32(0x40023840) |= 1;                   // RCC_APB1ENR: TIM2
+  reg32(kCounterBase + 0x2c) = 0xffffffff;  // ARR
+  reg32(kCounterBase + 0x0c) = 1;           // DIER: interrupt on wrapping
+  reg32(kCounterBase + 0x00) = 1 | 1 << 2;  // CR1: on, and only wrapping counts as an update
+}
+uint32_t value() { return reg32(kCounterBase + 0x24); }
+void acknowledge() { reg32(kCounterBase + 0x10) = 0; }  // SR
+
+#elif TINYDEPLOY_COUNTER_SYSTICK  // Cortex-M's 24 bits, counting down
+
+constexpr uint64_t kPeriod = uint64_t{1} << 24;
+void start() {
+  reg32(kCounterBase + 4) = 0xffffff;  // reload
+  reg32(kCounterBase + 8) = 0;         // any write restarts it
+  reg32(kCounterBase + 0) = 7;         // on, interrupt on reaching zero, core clock
+}
+uint32_t value() { return 0xffffff - reg32(kCounterBase + 8); }
+void acknowledge() {}
+
+#endif
+
+// Of a call of `function`, with what surrounds it. Compiled once, so that it adds the same to any function's.
+[[gnu::noipa]] uint32_t instructions_of(void (*function)()) {
+  const uint32_t begin = value();
+  function();
+  const uint32_t end = value();
+  return static_cast<uint32_t>(to_counts(end - begin));
+}
+
+[[gnu::naked, gnu::noipa]] void nothing() { asm volatile("bx lr"); }
+
+#endif
+
+}  // namespace
+
+namespace counter {
+
+#if TINYDEPLOY_COUNTER_RDINSTRET
+
+void open() {}
+
+Reading read() {
+  Reading reading;
+  uint32_t again;
+  do {
+    asm volatile("rdinstreth %0\nrdinstret %1\nrdinstreth %2"
+                 : "=&r"(reading.wraps), "=&r"(reading.value), "=&r"(again));
+  } while (again != reading.wraps);
+  return reading;
+}
+
+#else
+
+void open() {
+  start();
+  enable_interrupts();
+#if TINYDEPLOY_COUNTS_INSTRUCTIONS
+  // An exception takes no instructions to enter, and then runs the handler as a call does.
+  wrap_cost = instructions_of(tinydeploy_count_wrap) - instructions_of(nothing) + 1;  // "nothing" returns, too
+  wraps = 0;
+#endif
+}
+
+Reading read() {
+  Reading reading;
+  do {
+    reading.wraps = wraps;
+    reading.value = value();
+  } while (reading.wraps != wraps);
+  return reading;
+}
+
+#endif
+
+uint64_t between(const Reading& begin, const Reading& end) {
+  const uint32_t wrapped = end.wraps - begin.wraps;
+  return to_counts(wrapped * kPeriod + end.value - begin.value) - uint64_t{wrapped} * wrap_cost;
+}
+
+}  // namespace counter
+}  // namespace tinydeploy
+
+#if !TINYDEPLOY_COUNTER_RDINSTRET
+extern "C" [[gnu::noipa]] void tinydeploy_count_wrap() {
+  using namespace tinydeploy;
+  acknowledge();
+  wraps = wraps + 1;
+}
+#endif

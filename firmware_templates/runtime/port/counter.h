@@ -1,0 +1,25 @@
+// The counter that inferences are measured with: instructions in an emulator, cycles on a board.
+#pragma once
+
+#include <stdint.h>
+
+namespace tinydeploy {
+namespace counter {
+
+// A moment: how often the counter's register has wrapped, and its value, which goes up.
+struct Reading {
+  uint32_t wraps;
+  uint32_t value;
+};
+
+void open();
+
+// Takes the same number of instructions each time.
+Reading read();
+
+// The count from one moment to a later one, less what counting itself took in between. Between two reads with
+// nothing in between it is read()'s own cost, which the caller knows to subtract.
+uint64_t between(const Reading& begin, const Reading& end);
+
+}  // namespace counter
+}  // namespace tinydeploy

@@ -1,0 +1,13 @@
+// The device's side of the protocol: takes requests from the link, in order and each one once, and answers them.
+#pragma once
+
+#include <stddef.h>
+
+namespace tinydeploy {
+
+[[noreturn]] void serve();
+
+// Sends a line of text in a frame of its own; does nothing before the host has said hello.
+void send_log(const char* text, size_t bytes);
+
+}  // namespace tinydeploy

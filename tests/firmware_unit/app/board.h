@@ -1,0 +1,33 @@
+// What this firmware is built for: Arm MPS2+ AN386 (Cortex-M4F). Generated; the runtime's sources are the same for all boards.
+#pragma once
+
+#include <stdint.h>
+
+// The way to the host: the board's UART, or the semihosting console of an emulator or a debugger, without which
+// it faults.
+#define TINYDEPLOY_LINK_PIPE 1
+#define TINYDEPLOY_UART_CMSDK 1
+#define TINYDEPLOY_COUNTER_CMSDK_TIMER 1
+
+// Bytes of the tensor arena. 0: all RAM that is left free; the host then names the size at run time.
+#define TINYDEPLOY_ARENA_BYTES 0
+// How many ops can be profiled, each in 4 bytes of RAM.
+#define TINYDEPLOY_OPS 1
+
+namespace tinydeploy {
+namespace board {
+
+constexpr uint32_t kClockHz = 25000000;
+constexpr uint32_t kRamBytes = 0x400000;
+constexpr uint32_t kUartBase = 0x40004000;
+constexpr uint32_t kUartBaud = 115200;
+constexpr uint32_t kCounterBase = 0x40000000;
+
+// QEMU lets one instruction take 2^8 ns, and the counter ticks at 25000000 Hz:
+// a reading is an exact number of instructions, instructions = ticks * kTickNumerator / kTickDenominator.
+#define TINYDEPLOY_COUNTS_INSTRUCTIONS 1
+constexpr uint64_t kTickNumerator = 1000000000;
+constexpr uint64_t kTickDenominator = 25000000ull << 8;
+
+}  // namespace board
+}  // namespace tinydeploy

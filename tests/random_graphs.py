@@ -1,0 +1,517 @@
+"""Random small models of every op kind that the aot engine has, reproducible from a seed.
+
+    make(seed)              a graph of 1 or of 3 to 8 ops; over consecutive seeds every kind comes first
+    make(seed, "CONV_2D")   a graph of this op alone
+
+A scale mostly fits the values that arrive, so that outputs are not all saturated; one in six is arbitrary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import numpy as np
+from model_builder import ModelBuilder
+
+ACTIVATIONS = ("NONE", "NONE", "RELU", "RELU6", "RELU_N1_TO_1")
+MAX_ELEMENTS = 1500
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the model: its index, and what it is. `scale` is None for float."""
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: str = "int8"
+    scale: float | None = 0.1
+    zero_point: int = 0
+
+
+class Maker:
+    """A model under construction: `values` are what ops may read, `outputs` what none may read."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.model = ModelBuilder(f"random graph {seed}")
+        self.inputs: list[int] = []
+        self.values: list[Value] = []
+        self.outputs: list[int] = []
+        self.used: set[int] = set()
+
+    # Tensors
+
+    def scale(self, around: float) -> float:
+        """A scale near `around`, or now and then any."""
+        if self.random.random() < 1 / 6:
+            return float(np.float32(10 ** self.random.uniform(-5, 1.5)))
+        return float(np.float32(around * self.random.uniform(0.4, 2)))
+
+    def zero_point(self) -> int:
+        return self.random.choice(
+            (0, -128, 127, self.random.randint(-128, 127), self.random.randint(-20, 20))
+        )
+
+    def shape(self, rank: int | None = None) -> tuple[int, ...]:
+        rank = self.random.randint(1, 4) if rank is None else rank
+        while True:
+            shape = tuple(self.random.choice((1, 2, 3, 4, 5, 7, 8, 11)) for _ in range(rank))
+            if math.prod(shape) <= MAX_ELEMENTS:
+                return shape
+
+    def add(
+        self, shape: tuple[int, ...], dtype: str = "int8", scale: float | None = 0.1, zero_point: int = 0
+    ) -> Value:
+        """A tensor that an op is about to write."""
+        index = self.model.tensor(shape, dtype, scale=scale, zero_point=zero_point)
+        value = Value(index, shape, dtype, scale, zero_point)
+        if dtype in ("int8", "int16"):
+            self.values.append(value)
+        else:
+            self.outputs.append(index)
+        return value
+
+    def like(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """A tensor of the same type and quantisation."""
+        return self.add(shape, value.dtype, value.scale, value.zero_point)
+
+    def input(self, value: Value) -> Value:
+        """A new input of the model, as `value` but for the index."""
+        index = self.model.tensor(value.shape, value.dtype, scale=value.scale, zero_point=value.zero_point)
+        self.inputs.append(index)
+        return replace(value, index=index)
+
+    def constant(self, value: Value) -> Value:
+        """A new constant of random content, as `value` but for the index."""
+        index = self.model.tensor(
+            value.shape, value.dtype, scale=value.scale, zero_point=value.zero_point, data=self.content(value)
+        )
+        return replace(value, index=index)
+
+    def content(self, value: Value) -> np.ndarray[Any, Any]:
+        limits = np.iinfo(value.dtype)
+        drawn = [self.random.randint(limits.min, limits.max) for _ in range(math.prod(value.shape))]
+        return np.array(drawn, value.dtype).reshape(value.shape)
+
+    def integers(self, *values: int) -> int:
+        """A constant int32 vector."""
+        return self.model.tensor((len(values),), "int32", data=values)
+
+    def pick(
+        self, rank: int | None = None, *, wide: bool = False, fits: Callable[[Value], bool] | None = None
+    ) -> Value:
+        """A tensor to read, no scalar, preferably a late one, or a new input. `wide` allows int16."""
+        found = [
+            value
+            for value in self.values
+            if value.shape
+            and (wide or value.dtype == "int8")
+            and rank in (None, len(value.shape))
+            and (fits is None or fits(value))
+        ]
+        if found and self.random.random() < 0.85:
+            value = self.random.choice(found[-3:])
+        else:
+            shape = self.shape(rank)
+            value = self.input(Value(-1, shape, "int8", self.scale(0.1), self.zero_point()))
+            if fits is not None and not fits(value):
+                raise NotPossible
+        self.used.add(value.index)
+        return value
+
+    def twin(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """Another tensor of this quantisation and of `shape`: one that is there, an input or a constant."""
+        wanted = replace(value, shape=shape)
+        found = [v for v in self.values if replace(v, index=value.index) == wanted]
+        kind = self.random.random()
+        if found and kind < 0.5:
+            chosen = self.random.choice(found)
+            self.used.add(chosen.index)
+            return chosen
+        return self.input(wanted) if kind < 0.8 else self.constant(wanted)
+
+    def op(self, kind: str, inputs: list[int], outputs: list[Value], **options: Any) -> None:
+        self.model.op(kind, inputs, [value.index for value in outputs], **options)
+
+    def activation(self) -> str:
+        return self.random.choice(ACTIVATIONS)
+
+    def build(self) -> bytes:
+        """The model; its outputs are what no op has read, and some of the rest."""
+        loose = [v.index for v in self.values if v.index not in self.used or self.random.random() < 0.1]
+        return self.model.build(self.inputs, self.outputs + loose)
+
+
+class NotPossible(Exception):  # noqa: N818, it is no error
+    """The op cannot follow what is there: another is drawn."""
+
+
+# Element-wise
+
+
+def _second(m: Maker, a: Value) -> Value:
+    """An operand that broadcasts against `a`: less often, `a` is the one that is repeated."""
+    if m.random.random() < 0.5:
+        shape = a.shape
+    else:
+        shape = tuple(extent if m.random.random() < 0.5 else 1 for extent in a.shape)
+        shape = shape[m.random.randint(0, len(shape)) :] if m.random.random() < 0.4 else shape
+        if m.random.random() < 0.2:
+            shape = tuple(
+                m.random.randint(2, 3) if own == 1 else s for own, s in zip(a.shape, shape, strict=False)
+            )
+    try:
+        if math.prod(np.broadcast_shapes(a.shape, shape)) > MAX_ELEMENTS:
+            raise NotPossible
+    except ValueError:
+        raise NotPossible from None
+    value = Value(-1, shape, a.dtype, m.scale(a.scale or 1.0), m.zero_point())
+    return m.constant(value) if m.random.random() < 0.4 else m.input(value)
+
+
+def elementwise(m: Maker, kind: str) -> None:
+    a = m.pick()
+    b = _second(m, a)
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    first, second = (a, b) if m.random.random() < 0.5 else (b, a)
+    if kind in ("MINIMUM", "MAXIMUM"):
+        m.op(kind, [first.index, second.index], [m.like(a, shape)])
+        return
+    assert a.scale and b.scale
+    scale = m.scale(a.scale * b.scale * 100 if kind == "MUL" else a.scale + b.scale)
+    if kind != "MUL":
+        scale = max(scale, max(a.scale, b.scale) * 1e-5)
+    output = m.add(shape, "int8", scale, m.zero_point())
+    m.op(kind, [first.index, second.index], [output], fused_activation_function=m.activation())
+
+
+# Functions of one element
+
+
+def activation(m: Maker, kind: str) -> None:
+    x = m.pick()
+    assert x.scale
+    scale, zero_point, options = m.scale(x.scale), m.zero_point(), {}
+    if kind in ("LOGISTIC", "TANH"):
+        scale, zero_point = (1 / 256, -128) if kind == "LOGISTIC" else (1 / 128, 0)
+    elif kind == "LEAKY_RELU":
+        options["alpha"] = m.random.choice((0.0, 0.01, 0.3, 1.5))
+    elif kind == "HARD_SWISH":
+        scale = max(scale, x.scale / 100)  # TFLite Micro refuses smaller ones
+    m.op(kind, [x.index], [m.add(x.shape, "int8", scale, zero_point)], **options)
+
+
+def softmax(m: Maker, kind: str) -> None:
+    x = m.pick()
+    wide = m.random.random() < 0.2
+    output = m.add(x.shape, "int16", 1 / 65536, -32768) if wide else m.add(x.shape, "int8", 1 / 256, -128)
+    m.op(kind, [x.index], [output], beta=m.random.choice((1.0, 1.0, 0.5, 3.0)))
+
+
+def quantize(m: Maker, kind: str) -> None:
+    pairs = (
+        ("float32", "int8"), ("float32", "int16"), ("uint8", "int8"), ("int16", "int16"), ("int16", "int8"),
+        ("int8", "int8"), ("int8", "int8"), ("int8", "uint8"), ("int8", "int16"), ("int16", "int32"),
+    )  # fmt: skip
+    source, target = m.random.choice(pairs)
+    if source in ("float32", "uint8"):
+        unsigned = source == "uint8"
+        x = m.input(
+            Value(
+                -1,
+                m.shape(),
+                source,
+                m.scale(0.1) if unsigned else None,
+                m.random.randint(0, 255) if unsigned else 0,
+            )
+        )
+    else:
+        x = m.pick(wide=True, fits=lambda value: value.dtype == source)
+    ratio = {"int8": 1.0, "uint8": 1.0, "int16": 1 / 256, "int32": 1e-4}[target]
+    ratio *= 256 if source == "int16" else 1
+    zero_point = {"int8": m.zero_point(), "uint8": m.random.randint(0, 255), "int16": 0, "int32": 0}[target]
+    output = m.add(x.shape, target, m.scale((x.scale or 0.05) * ratio), zero_point)
+    m.op(kind, [x.index], [output])
+
+
+def dequantize(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True)
+    m.op(kind, [x.index], [m.add(x.shape, "float32", None)])
+
+
+# Movement
+
+
+def concatenation(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True, fits=lambda value: value.dtype == "int8" or value.zero_point == 0)
+    axis = m.random.randrange(len(x.shape))
+    parts = [x]
+    for _ in range(m.random.choice((0, 1, 1, 2, 4))):
+        shape = list(x.shape)
+        shape[axis] = m.random.randint(1, 4)
+        parts.append(m.twin(x, tuple(shape)))
+    m.random.shuffle(parts)
+    shape = list(x.shape)
+    shape[axis] = sum(part.shape[axis] for part in parts)
+    axis -= len(shape) if m.random.random() < 0.3 else 0
+    m.op(kind, [part.index for part in parts], [m.like(x, tuple(shape))], axis=axis)
+
+
+def pack(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True)
+    parts = [x] + [m.twin(x, x.shape) for _ in range(m.random.randint(0, 3))]
+    axis = m.random.randint(0, len(x.shape))
+    shape = (*x.shape[:axis], len(parts), *x.shape[axis:])
+    axis -= len(shape) if m.random.random() < 0.3 else 0
+    m.op(kind, [part.index for part in parts], [m.like(x, shape)], axis=axis, values_count=len(parts))
+
+
+def unpack(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True, fits=lambda value: len(value.shape) > 1)
+    axis = m.random.randrange(len(x.shape))
+    outputs = [m.like(x, x.shape[:axis] + x.shape[axis + 1 :]) for _ in range(x.shape[axis])]
+    m.op(kind, [x.index], outputs, axis=axis, num=x.shape[axis])
+
+
+def split(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True)
+    axis = m.random.randrange(len(x.shape))
+    parts = m.random.choice([n for n in range(1, x.shape[axis] + 1) if x.shape[axis] % n == 0])
+    share = list(x.shape)
+    share[axis] //= parts
+    position = m.integers(axis - (len(share) if m.random.random() < 0.3 else 0))
+    m.op(kind, [position, x.index], [m.like(x, tuple(share)) for _ in range(parts)], num_splits=parts)
+
+
+def strided_slice(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True, fits=lambda value: len(value.shape) <= 4)
+    begins, ends, steps, shape = [], [], [], []
+    masks = {"begin_mask": 0, "end_mask": 0, "shrink_axis_mask": 0}
+    for axis, extent in enumerate(x.shape):
+        begin, end = m.random.randint(-extent - 2, extent + 1), m.random.randint(-extent - 2, extent + 1)
+        step = m.random.choice((1, 1, 2, 3, -1, -2))
+        masked = [m.random.random() < 0.3 for _ in range(2)]
+        shrink = m.random.random() < 0.15
+        chosen = range(extent)[slice(None if masked[0] else begin, None if masked[1] else end, step)]
+        if shrink:
+            begin, end, step, masked = m.random.randrange(extent), 0, 1, [False, False]
+        elif len(chosen) == 0:
+            masked, step = [True, True], 1
+            chosen = range(extent)
+        begins.append(begin)
+        ends.append(end)
+        steps.append(step)
+        for name, bit in zip(masks, (*masked, shrink), strict=True):
+            masks[name] |= bit << axis
+        if not shrink:
+            shape.append(len(chosen))
+    vectors = [m.integers(*values) for values in (begins, ends, steps)]
+    m.op(kind, [x.index, *vectors], [m.like(x, tuple(shape))], **masks)
+
+
+def pad(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True)
+    paddings = [(m.random.choice((0, 0, 1, 2)), m.random.choice((0, 0, 1, 3))) for _ in x.shape]
+    shape = tuple(before + extent + after for extent, (before, after) in zip(x.shape, paddings, strict=True))
+    if math.prod(shape) > 3 * MAX_ELEMENTS:
+        raise NotPossible
+    inputs = [x.index, m.model.tensor((len(paddings), 2), "int32", data=paddings)]
+    if kind == "PADV2":
+        inputs.append(m.constant(replace(x, shape=())).index)
+    m.op(kind, inputs, [m.like(x, shape)])
+
+
+def transpose(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True, fits=lambda value: len(value.shape) <= 5)
+    permutation = m.random.sample(range(len(x.shape)), len(x.shape))
+    m.op(kind, [x.index, m.integers(*permutation)], [m.like(x, tuple(x.shape[axis] for axis in permutation))])
+
+
+def reshape(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True)
+    if kind == "EXPAND_DIMS":
+        axis = m.random.randint(0, len(x.shape))
+        output = m.like(x, (*x.shape[:axis], 1, *x.shape[axis:]))
+        m.op(kind, [x.index, m.integers(axis)], [output])
+    elif kind == "SQUEEZE":
+        ones = [axis for axis, extent in enumerate(x.shape) if extent == 1]
+        gone = [axis for axis in ones if m.random.random() < 0.7] or ones
+        output = m.like(x, tuple(extent for axis, extent in enumerate(x.shape) if axis not in gone))
+        m.op(kind, [x.index], [output], squeeze_dims=gone)
+    else:
+        rest = math.prod(x.shape)
+        shape: list[int] = []
+        while rest > 1 and len(shape) < 3:
+            shape.append(m.random.choice([n for n in range(1, rest + 1) if rest % n == 0]))
+            rest //= shape[-1]
+        output = m.like(x, (*shape, rest))
+        m.op(kind, [x.index, m.integers(*output.shape)], [output], new_shape=list(output.shape))
+
+
+def resize(m: Maker, kind: str) -> None:
+    x = m.pick(4, wide=True)
+    size = (m.random.randint(1, 12), m.random.randint(1, 12))
+    shape = (x.shape[0], *size, x.shape[3])
+    if math.prod(shape) > 3 * MAX_ELEMENTS:
+        raise NotPossible
+    options = {name: m.random.random() < 0.5 for name in ("align_corners", "half_pixel_centers")}
+    m.op(kind, [x.index, m.integers(*size)], [m.like(x, shape)], **options)
+
+
+def mean(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True)
+    assert x.scale
+    rank = len(x.shape)
+    axes = m.random.sample(range(rank), m.random.randint(1, rank))
+    keep = m.random.random() < 0.5
+    shape = tuple(1 if i in axes else extent for i, extent in enumerate(x.shape) if keep or i not in axes)
+    given = [axis - rank if m.random.random() < 0.3 else axis for axis in axes]
+    zero_point = m.zero_point() if x.dtype == "int8" else 0
+    count = math.prod(x.shape[axis] for axis in axes)
+    output = m.add(shape, x.dtype, m.scale(x.scale / math.sqrt(count)), zero_point)
+    m.op(kind, [x.index, m.integers(*given)], [output], keep_dims=keep)
+
+
+# Layers
+
+
+def _windows(
+    m: Maker, x: Value, kernel: tuple[int, int], dilated: bool
+) -> tuple[tuple[int, int], dict[str, Any]]:
+    """The output's height and width, and the options."""
+    padding = m.random.choice(("SAME", "VALID"))
+    options: dict[str, Any] = {"padding": padding}
+    size = []
+    for axis, name in enumerate("hw"):
+        stride = m.random.choice((1, 1, 2, 3))
+        dilation = m.random.choice((1, 1, 1, 2, 3)) if dilated else 1
+        options[f"stride_{name}"] = stride
+        if dilated:
+            options[f"dilation_{name}_factor"] = dilation
+        reach = (kernel[axis] - 1) * dilation
+        extent = x.shape[1 + axis] - (reach if padding == "VALID" else 0)
+        if extent < 1:
+            raise NotPossible
+        size.append(math.ceil(extent / stride))
+    return (size[0], size[1]), options
+
+
+def _weights(m: Maker, x: Value, shape: tuple[int, ...], axis: int, depth: int) -> tuple[list[int], float]:
+    """Weights and perhaps a bias, and a fitting scale for sums of `depth` products."""
+    assert x.scale
+    channels = shape[axis]
+    per_channel = m.random.random() < 0.7
+    scales = [10 ** m.random.uniform(-3, -1) for _ in range(channels if per_channel else 1)]
+    values = np.array([m.random.randint(-127, 127) for _ in range(math.prod(shape))]).reshape(shape)
+    weights = m.model.tensor(shape, scale=scales, data=values, axis=axis)
+    inputs = [x.index, weights]
+    if m.random.random() < 0.7:
+        drawn = [m.random.randint(-2000 * depth, 2000 * depth) for _ in range(channels)]
+        bias_scales = [x.scale * scale for scale in scales]
+        inputs.append(m.model.tensor((channels,), "int32", scale=bias_scales, data=drawn))
+    elif axis == 0 and m.random.random() < 0.5:  # TFLite Micro crashes on this in DEPTHWISE_CONV_2D
+        inputs.append(-1)
+    return inputs, m.scale(x.scale * max(scales) * 50 * math.sqrt(depth))
+
+
+def conv(m: Maker, kind: str) -> None:
+    x = m.pick(4)
+    kernel = (m.random.randint(1, 4), m.random.randint(1, 4))
+    size, options = _windows(m, x, kernel, dilated=True)
+    if kind == "CONV_2D":
+        groups = m.random.choice((1, 1, 1, 1, x.shape[3]))
+        channels = groups * m.random.randint(1, max(1, 9 // groups))
+        shape, axis, depth = (channels, *kernel, x.shape[3] // groups), 0, x.shape[3] // groups
+    else:
+        options["depth_multiplier"] = m.random.choice((1, 1, 2, 3))
+        channels = x.shape[3] * options["depth_multiplier"]
+        shape, axis, depth = (1, *kernel, channels), 3, 1
+    inputs, scale = _weights(m, x, shape, axis, depth * math.prod(kernel))
+    output = m.add((x.shape[0], *size, channels), "int8", scale, m.zero_point())
+    m.op(kind, inputs, [output], fused_activation_function=m.activation(), **options)
+
+
+def fully_connected(m: Maker, kind: str) -> None:
+    x = m.pick()
+    units = m.random.randint(1, 12)
+    inputs, scale = _weights(m, x, (units, x.shape[-1]), 0, x.shape[-1])
+    keep = len(x.shape) == 2 or m.random.random() < 0.5
+    shape = (*x.shape[:-1], units) if keep else (math.prod(x.shape[:-1]), units)
+    output = m.add(shape, "int8", scale, m.zero_point())
+    m.op(kind, inputs, [output], fused_activation_function=m.activation(), keep_num_dims=keep)
+
+
+def pool(m: Maker, kind: str) -> None:
+    x = m.pick(4)
+    kernel = (m.random.randint(1, 4), m.random.randint(1, 4))
+    size, options = _windows(m, x, kernel, dilated=False)
+    options |= {"filter_height": kernel[0], "filter_width": kernel[1]}
+    output = m.like(x, (x.shape[0], *size, x.shape[3]))
+    m.op(kind, [x.index], [output], fused_activation_function=m.activation(), **options)
+
+
+def lstm(m: Maker, kind: str) -> None:
+    x = m.pick(3)
+    time_major = m.random.random() < 0.3
+    batch = x.shape[1] if time_major else x.shape[0]
+    units = m.random.randint(1, 7)
+    output = m.add((*x.shape[:2], units), "int8", m.scale(1 / 128), m.random.randint(-20, 20))
+    inputs = [-1] * 24
+    inputs[0] = x.index
+    for gate in range(4):
+        for first, depth in ((1, x.shape[2]), (5, units)):
+            drawn = [[m.random.randint(-127, 127) for _ in range(depth)] for _ in range(units)]
+            scale = 10 ** m.random.uniform(-3, -1.5)
+            inputs[first + gate] = m.model.tensor((units, depth), scale=scale, data=drawn)
+        bias = [m.random.randint(-5000, 5000) for _ in range(units)]
+        inputs[12 + gate] = m.model.tensor((units,), "int32", scale=1e-4, data=bias)
+    inputs[18] = m.model.tensor(
+        (batch, units), scale=output.scale, zero_point=output.zero_point, variable=True
+    )
+    inputs[19] = m.model.tensor((batch, units), "int16", scale=2.0 ** -m.random.randint(9, 13), variable=True)
+    options = {"time_major": time_major, "cell_clip": m.random.choice((0.0, 0.0, 10.0, 1.0))}
+    m.op(kind, inputs, [output], fused_activation_function="TANH", **options)
+
+
+KINDS: dict[str, Callable[[Maker, str], None]] = {
+    **dict.fromkeys(("ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM"), elementwise),
+    **dict.fromkeys(("RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH"), activation),
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), reshape),
+    **dict.fromkeys(("PAD", "PADV2"), pad),
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), conv),
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), pool),
+    "FULLY_CONNECTED": fully_connected,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
+    "SOFTMAX": softmax,
+    "QUANTIZE": quantize,
+    "DEQUANTIZE": dequantize,
+    "CONCATENATION": concatenation,
+    "PACK": pack,
+    "UNPACK": unpack,
+    "SPLIT": split,
+    "STRIDED_SLICE": strided_slice,
+    "TRANSPOSE": transpose,
+    "RESIZE_NEAREST_NEIGHBOR": resize,
+    "MEAN": mean,
+}
+
+
+def make(seed: int, kind: str | None = None) -> bytes:
+    """The random model of this seed: .tflite bytes."""
+    random = Random(seed)
+    kinds = list(KINDS)
+    ops = 1 if kind is not None or random.random() < 0.4 else random.randint(3, 8)
+    for attempt in range(1000):
+        maker = Maker(seed * 1000 + attempt)
+        try:
+            for position in range(ops):
+                chosen = kind or (kinds[seed % len(kinds)] if position == 0 else random.choice(kinds))
+                KINDS[chosen](maker, chosen)
+        except NotPossible:
+            continue
+        return maker.build()
+    raise AssertionError(f"seed {seed} makes no graph")

@@ -1,0 +1,219 @@
+"""Layers with weights or windows, one op per model, against TFLite Micro bit for bit."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import native
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_builder import ModelBuilder
+
+from tinydeploy import tflite_model
+from tinydeploy.engines.aot import AotEngine
+
+ACTIVATIONS = st.sampled_from(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
+ZERO_POINTS = st.integers(-128, 127)
+BATCH = 8  # models compiled together
+
+
+@st.composite
+def sizes(draw: st.DrawFn) -> dict[str, Any]:
+    """A window of `kernel` and its options over an `input`, with the `output` that they give (height, width)."""
+    same = draw(st.booleans())
+    kernel, stride, dilation, size = (
+        [draw(st.integers(1, limit)) for _ in range(2)] for limit in (4, 3, draw(st.sampled_from([1, 3])), 9)
+    )
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    if not same:
+        size = [max(s, r) for s, r in zip(size, reach, strict=True)]
+    places = size if same else [s - r + 1 for s, r in zip(size, reach, strict=True)]
+    output = [-(-p // s) for p, s in zip(places, stride, strict=True)]
+    padding = "SAME" if same else "VALID"
+    options = {"stride_h": stride[0], "stride_w": stride[1], "padding": padding}
+    dilations = {"dilation_h_factor": dilation[0], "dilation_w_factor": dilation[1]}
+    return {"kernel": kernel, "input": size, "output": output, "options": options, "dilations": dilations}
+
+
+def layer(
+    draw: st.DrawFn,
+    kind: str,
+    input_shape: tuple[int, ...],
+    weights_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
+    axis: int,
+    **options: Any,
+) -> bytes:
+    """A model of one op with random weights and scales; the outputs use some part of the int8 range."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    channels = weights_shape[axis]
+    model = ModelBuilder()
+    input_scale = float(np.float32(10 ** draw(st.floats(-4, 2))))
+    per_channel = draw(st.booleans())
+    weight_scales = np.float32(10 ** random.uniform(-4, 0, channels if per_channel else 1))
+    # How far accumulators go, in output steps: mostly about the int8 range, sometimes nowhere or far beyond.
+    depth = prod(weights_shape) / channels
+    spread = 2.0 ** draw(st.sampled_from([-3, 5, 6, 7, 8, 9, 20, 28]))
+    output_scale = max(1e-8, input_scale * float(weight_scales.mean()) * 74 * 104 * depth**0.5 / spread)
+    x = model.tensor(input_shape, scale=input_scale, zero_point=draw(ZERO_POINTS))
+    w = model.tensor(
+        weights_shape,
+        scale=weight_scales.tolist(),
+        axis=axis,
+        data=random.integers(-127, 127, weights_shape, endpoint=True),
+    )
+    y = model.tensor(output_shape, scale=output_scale, zero_point=draw(ZERO_POINTS))
+    inputs = [x, w]
+    limit = draw(st.sampled_from([None, 0, 100, 20_000, 2**31 - 1]))
+    if limit is not None:
+        bias = random.integers(-limit, limit, channels, endpoint=True)
+        bias_scales = (input_scale * weight_scales).tolist()
+        inputs.append(model.tensor((channels,), "int32", scale=bias_scales, data=bias))
+    elif kind != "DEPTHWISE_CONV_2D" and draw(st.booleans()):  # there TFLite Micro crashes on an absent bias
+        inputs.append(-1)
+    model.op(kind, inputs, [y], fused_activation_function=draw(ACTIVATIONS), **options)
+    return model.build([x], [y])
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> bytes:
+    window = draw(sizes())
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    depth, channels = draw(st.integers(1, 9)), draw(st.integers(1, 9)) * groups
+    batches = draw(st.integers(1, 2))
+    return layer(
+        draw,
+        "CONV_2D",
+        (batches, *window["input"], depth * groups),
+        (channels, *window["kernel"], depth),
+        (batches, *window["output"], channels),
+        axis=0,
+        **window["options"],
+        **window["dilations"],
+    )
+
+
+@st.composite
+def depthwise_convolutions(draw: st.DrawFn) -> bytes:
+    window = draw(sizes())
+    depth, multiplier = draw(st.integers(1, 9)), draw(st.sampled_from([1, 1, 2, 3, 8]))
+    batches = draw(st.integers(1, 2))
+    return layer(
+        draw,
+        "DEPTHWISE_CONV_2D",
+        (batches, *window["input"], depth),
+        (1, *window["kernel"], depth * multiplier),
+        (batches, *window["output"], depth * multiplier),
+        axis=3,
+        depth_multiplier=multiplier,
+        **window["options"],
+        **window["dilations"],
+    )
+
+
+@st.composite
+def fully_connected(draw: st.DrawFn) -> bytes:
+    depth, channels = draw(st.integers(1, 70)), draw(st.integers(1, 20))
+    batches = draw(st.sampled_from([(), (1,), (3,), (2, 2), (1, 2, 2)]))
+    keep = draw(st.booleans())
+    output = (*(batches if keep else (prod(batches),)), channels)
+    return layer(
+        draw, "FULLY_CONNECTED", (*batches, depth), (channels, depth), output, axis=0, keep_num_dims=keep
+    )
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> bytes:
+    window = draw(sizes().filter(lambda window: set(window["dilations"].values()) == {1}))
+    batches, depth = draw(st.integers(1, 2)), draw(st.integers(1, 9))
+    scale, zero_point = draw(st.sampled_from([0.01, 0.05, 0.5])), draw(ZERO_POINTS)
+    model = ModelBuilder()
+    x = model.tensor((batches, *window["input"], depth), scale=scale, zero_point=zero_point)
+    y = model.tensor((batches, *window["output"], depth), scale=scale, zero_point=zero_point)
+    model.op(
+        draw(st.sampled_from(["AVERAGE_POOL_2D", "MAX_POOL_2D"])),
+        [x],
+        [y],
+        filter_height=window["kernel"][0],
+        filter_width=window["kernel"][1],
+        fused_activation_function=draw(ACTIVATIONS),
+        **window["options"],
+    )
+    return model.build([x], [y])
+
+
+@native.property_settings(40 // BATCH)
+@given(st.lists(convolutions(), min_size=BATCH, max_size=BATCH))
+def test_convolutions(models: list[bytes]) -> None:
+    native.assert_parity(models)
+
+
+@native.property_settings(40 // BATCH)
+@given(st.lists(depthwise_convolutions(), min_size=BATCH, max_size=BATCH))
+def test_depthwise_convolutions(models: list[bytes]) -> None:
+    native.assert_parity(models)
+
+
+@native.property_settings(24 // BATCH)
+@given(st.lists(fully_connected(), min_size=BATCH, max_size=BATCH))
+def test_fully_connected(models: list[bytes]) -> None:
+    native.assert_parity(models)
+
+
+@native.property_settings(24 // BATCH)
+@given(st.lists(pools(), min_size=BATCH, max_size=BATCH))
+def test_pools(models: list[bytes]) -> None:
+    native.assert_parity(models)
+
+
+@native.property_settings(1)
+@given(
+    st.tuples(
+        *(convolutions() for _ in range(3)), *(depthwise_convolutions() for _ in range(3)), fully_connected(), pools()
+    )
+)
+def test_sanitizers_find_nothing(models: tuple[bytes, ...]) -> None:
+    native.assert_parity(models, sanitize=True)
+
+
+def convolution(**change: Any) -> bytes:
+    """A plain 3×3 convolution, with one thing changed."""
+    model = ModelBuilder()
+    x = model.tensor((1, 4, 4, 2), change.get("input", "int8"), scale=0.1)
+    w = model.tensor(
+        (4, 3, 3, change.get("depth", 2)),
+        scale=change.get("scales", 0.1),
+        zero_point=change.get("zero_point", 0),
+        axis=change.get("axis", 0),
+        data=np.ones((4, 3, 3, change.get("depth", 2)), np.int8) if change.get("constant", True) else None,
+    )
+    y = model.tensor((1, *change.get("output", (4, 4)), 4), change.get("input", "int8"), scale=change.get("to", 0.1))
+    activation = change.get("activation", "NONE")
+    model.op("CONV_2D", [x, w], [y], stride_h=1, stride_w=1, padding="SAME", fused_activation_function=activation)
+    return model.build([x] if change.get("constant", True) else [x, w], [y])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"input": "int16"}, "int16"),
+        ({"zero_point": 3}, "zero point"),
+        ({"constant": False}, "run time"),
+        ({"scales": [0.1] * 3, "axis": 1}, "another axis"),
+        ({"output": (3, 3)}, "window"),
+        ({"to": 1e-30}, "far apart"),
+        ({"activation": "TANH"}, "TANH"),
+        ({"depth": 3}, "multiple"),
+    ],
+)
+def test_refusals_say_why(change: dict[str, Any], reason: str) -> None:
+    (refusal,) = AotEngine().refusals(tflite_model.parse(convolution(**change), "model"))
+    assert refusal.op == 0
+    assert reason in refusal.reason
+
+
+def test_the_plain_convolution_is_not_refused() -> None:
+    native.assert_parity([convolution()])

@@ -1,0 +1,81 @@
+"""What is refused before anything is built: by engine, by flash, by RAM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from model_builder import ModelBuilder
+
+from tinydeploy import boards, checks, tflite_model
+from tinydeploy.engines import EngineSources, Refusal
+from tinydeploy.errors import FitError, ModelError
+from tinydeploy.graph import Graph
+
+
+@dataclass
+class OnlyRelu:
+    """An engine that has RELU and nothing else."""
+
+    name: str = "only-relu"
+
+    def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
+        return tuple(Refusal(op.index, "no kernel") for op in graph.ops if op.kind != "RELU")
+
+    def generate(self, graph: Graph) -> EngineSources:
+        raise NotImplementedError
+
+
+def chain(kinds: list[str], elements: int = 4) -> Graph:
+    model = ModelBuilder()
+    first = last = model.tensor((1, elements), scale=1.0)
+    for kind in kinds:
+        output = model.tensor((1, elements), scale=1.0)
+        model.op(kind, [last], [output])
+        last = output
+    return tflite_model.parse(model.build([first], [last]), "m.tflite")
+
+
+def test_a_model_that_fits() -> None:
+    checks.check(chain(["RELU"]), OnlyRelu(), boards.board("mps2-an386"))
+
+
+def test_ops_that_the_engine_lacks_are_all_named() -> None:
+    with pytest.raises(ModelError) as caught:
+        checks.check(chain(["RELU", "COS", "RELU", "SIN", "COS"]), OnlyRelu(), boards.board("mps2-an386"))
+    assert caught.value.message == (
+        "only-relu cannot run 3 of 5 ops: COS (ops 1, 4: no kernel), SIN (op 3: no kernel)"
+    )
+    assert caught.value.hint
+
+
+def test_shapes_computed_at_run_time_get_a_hint() -> None:
+    with pytest.raises(ModelError) as caught:
+        checks.check(chain(["SHAPE"]), OnlyRelu(), boards.board("mps2-an386"))
+    assert "batch_size=1" in caught.value.hint
+
+
+def test_a_tensor_larger_than_the_ram() -> None:
+    graph = chain(["RELU"], elements=8192)
+    with pytest.raises(FitError, match=r"tensor \d \[1, 8192\] takes 8,192 bytes, and stm32vldiscovery has"):
+        checks.check(graph, OnlyRelu(), boards.board("stm32vldiscovery"))
+    checks.check(graph, OnlyRelu(), boards.board("netduinoplus2"))
+
+
+def test_constants_larger_than_the_flash() -> None:
+    model = ModelBuilder()
+    x, y = model.tensor((1, 400), scale=1.0), model.tensor((1, 400), scale=1.0)
+    weights = model.tensor((400, 400), data=np.zeros((400, 400)), scale=1.0)
+    model.op("RELU", [x, weights], [y])
+    graph = tflite_model.parse(model.build([x], [y]), "m.tflite")
+    with pytest.raises(FitError, match="constants take 160,000 bytes, and stm32vldiscovery has 131,072"):
+        checks.check(graph, OnlyRelu(), boards.board("stm32vldiscovery"))
+
+
+def test_verdicts() -> None:
+    two = [boards.board("stm32vldiscovery"), boards.board("mps2-an386")]
+    small, large = checks.runnable(chain(["RELU"], 8192), [OnlyRelu()], two)
+    assert (small.board, large) == ("stm32vldiscovery", checks.Verdict("only-relu", "mps2-an386", ""))
+    assert "bytes of RAM" in small.problem
+    assert all("COS" in v.problem for v in checks.runnable(chain(["COS"]), [OnlyRelu()], two))

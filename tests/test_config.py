@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from tinydeploy import config
+from tinydeploy.errors import UsageError
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "tinydeploy.toml").write_text(text)
+    return folder / "model.tflite"
+
+
+def test_without_a_file_everything_is_open(tmp_path: Path) -> None:
+    assert config.load(tmp_path / "model.tflite") == config.Config()
+
+
+def test_values_and_paths(tmp_path: Path) -> None:
+    model = write(tmp_path, 'board = "mps2-an385"\ndata = "test.npz"\ntimeout = 5\nlabels = ["a", "b"]\n')
+    loaded = config.load(model)
+    assert loaded.board == "mps2-an385"
+    assert loaded.data == tmp_path / "test.npz"
+    assert loaded.timeout == 5
+    assert loaded.labels == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ('bord = "x"', "unknown key 'bord'", "did you mean 'board'?"),
+        ("zzz = 1", "unknown key 'zzz'", "known keys: board,"),
+        ("board = 3", "'board' must be a string", ""),
+        ("samples = true", "'samples' must be a whole number", ""),
+        ("samples = 0", "'samples' must be above zero", ""),
+        ("labels = [1]", "'labels' must be a list of strings", ""),
+        ("board = ", "Invalid value", ""),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, message: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        config.load(write(tmp_path, text))
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+    assert "tinydeploy.toml" in caught.value.message

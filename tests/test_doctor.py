@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinydeploy import tools
+from tinydeploy.doctor import doctor
+
+
+def test_everything_is_here() -> None:
+    findings = {finding.name: finding for finding in doctor()}
+    assert set(findings) == {
+        "python",
+        "platformio",
+        "scons",
+        "arm-none-eabi-gcc",
+        "qemu-system-arm",
+        "riscv64-unknown-elf-gcc",
+        "qemu-system-riscv32",
+        "tflite-micro",
+        "cache",
+    }
+    assert [finding.name for finding in findings.values() if not finding.ok] == []
+    version = subprocess.check_output(["arm-none-eabi-gcc", "-dumpfullversion"], text=True).strip()
+    assert findings["arm-none-eabi-gcc"].version == version
+
+
+def test_what_is_missing_comes_with_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    broken = tmp_path / "qemu-system-arm"
+    broken.write_text("#!/nowhere\n")
+    broken.chmod(0o755)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TINYDEPLOY_CACHE", str(tmp_path / "file" / "cache"))
+    bad = {finding.name: finding for finding in doctor() if not finding.ok}
+    gcc = bad["arm-none-eabi-gcc"]
+    assert gcc.version == "not on PATH"
+    assert gcc.default_path
+    assert gcc.install == "apt-get install --no-install-recommends gcc-arm-none-eabi"
+    assert bad["qemu-system-arm"].default_path
+    assert not bad["riscv64-unknown-elf-gcc"].default_path
+    assert bad["riscv64-unknown-elf-gcc"].needed_for == "riscv32 boards"
+    assert "TINYDEPLOY_CACHE" in bad["cache"].install
+
+
+def test_the_makefile_asks_for_what_is_missing(tmp_path: Path) -> None:
+    def missing(goal: str, path: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-S", "-m", "tinydeploy.tools", goal],
+            cwd=Path(tools.__file__).parent.parent,
+            env={"PATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        )
+        return done.stdout.split()
+
+    assert missing("demo", str(tmp_path)) == ["gcc-arm-none-eabi", "qemu-system-arm"]
+    assert set(missing("test", str(tmp_path))) > {
+        "gcc-riscv64-unknown-elf",
+        "qemu-system-riscv|qemu-system-misc",
+    }
+    for program in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        (tmp_path / program).touch(mode=0o755)
+    assert missing("demo", str(tmp_path)) == []

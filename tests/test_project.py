@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import increment
+import pytest
+
+from tinydeploy import boards, project
+from tinydeploy.boards import Board
+from tinydeploy.errors import UsageError
+
+
+def test_equal_inputs_give_equal_bytes() -> None:
+    assert increment.make().files == increment.make().files
+    assert increment.make("mps2-an385").files != increment.make().files
+
+
+@pytest.mark.parametrize("board", boards.all_boards(), ids=lambda board: board.id)
+def test_the_project_says_what_the_board_file_says(board: Board) -> None:
+    made = increment.make(board.id)
+    manifest = json.loads(made.files[f"boards/{board.platformio}.json"])
+    assert manifest["upload"] == {
+        "maximum_size": board.flash.bytes,
+        "maximum_ram_size": board.ram.bytes,
+    }
+    assert int(manifest["build"]["link_symbols"]["__ram_origin"], 16) == board.ram.origin
+    assert f"board = {board.platformio}".encode() in made.files["platformio.ini"]
+
+
+def test_a_model_name_cannot_break_out() -> None:
+    graph = dataclasses.replace(increment.GRAPH, path="x/`rm -rf`\n[env:evil].tflite")
+    made = project.generate(graph, boards.board("mps2-an386"), increment.sources(), "pipe", 64)
+    assert b"evil" not in made.files["platformio.ini"]
+    assert b"# _rm_-rf___env_evil_.tflite on" in made.files["README.md"]
+
+
+def test_write_and_write_again(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "out"
+    assert project.write(increment.make(), folder) == folder
+    assert (folder / "src/runtime/main.cpp").is_file()
+    (folder / ".pio").mkdir()
+    (folder / ".pio" / "junk").write_text("of a build")
+    project.write(increment.make("mps2-an385"), folder)
+    assert (folder / "boards" / "mps2-an385.json").is_file()
+    assert not (folder / "boards" / "mps2-an386.json").exists()
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    project.write(increment.make(), tmp_path)
+    assert (tmp_path / "platformio.ini").is_file()
+
+
+@pytest.mark.parametrize("change", ["src/model.cpp", "src/my_own.cpp"])
+def test_the_users_work_is_not_overwritten(tmp_path: Path, change: str) -> None:
+    folder = project.write(increment.make(), tmp_path / "out")
+    (folder / change).write_text("mine")
+    with pytest.raises(UsageError, match=f"holds work of yours: {change}"):
+        project.write(increment.make(), folder)
+    assert (folder / change).read_text() == "mine"
+
+
+def test_a_deleted_file_is_no_obstacle(tmp_path: Path) -> None:
+    folder = project.write(increment.make(), tmp_path / "out")
+    (folder / "README.md").unlink()
+    project.write(increment.make(), folder)
+    assert (folder / "README.md").is_file()
+
+
+@pytest.mark.parametrize(
+    "manifest", [None, "{", "[]", '{"schema": "tinydeploy.project/1"}', '{"schema": "x"}']
+)
+def test_a_foreign_folder_is_refused(tmp_path: Path, manifest: str | None) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("years of work")
+    if manifest is not None:
+        (folder / project.MANIFEST).write_text(manifest)
+    before = sorted(folder.iterdir())
+    with pytest.raises(UsageError, match="not a project made by tinydeploy"):
+        project.write(increment.make(), folder)
+    assert sorted(folder.iterdir()) == before
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UsageError, match="is a file"):
+        project.write(increment.make(), tmp_path / "out")
+    with pytest.raises(UsageError, match="cannot write to"):
+        project.write(increment.make(), tmp_path / "out" / "below")
+    with pytest.raises(UsageError, match="cannot write to"):
+        project.write(increment.make(), Path("/proc/nowhere"))
+    assert (tmp_path / "out").read_text() == "a file"
+
+
+def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = project.write(increment.make(), tmp_path / "out")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def full(made: project.Project, fresh: Path) -> None:
+        fresh.mkdir()
+        (fresh / "half").write_text("a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(project, "write_files", full)
+    with pytest.raises(UsageError, match="No space left"):
+        project.write(increment.make("mps2-an385"), folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_the_unit_tests_of_the_firmware_use_a_generated_board() -> None:
+    """The root platformio.ini has to work without tinydeploy installed, so its board is committed."""
+    made = increment.make(arena=None)
+    unit = increment.APP.parent
+    assert (unit / "boards/mps2-an386.json").read_bytes() == made.files["boards/mps2-an386.json"]
+    assert (unit / "app/board.h").read_bytes() == made.files["src/board.h"]

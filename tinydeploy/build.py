@@ -1,0 +1,190 @@
+"""Builds a firmware project with PlatformIO Core, offline, and keeps what came out by content."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from tinydeploy import elf, paths, tools
+from tinydeploy.boards import Board, Core
+from tinydeploy.elf import Sizes
+from tinydeploy.errors import FitError, ToolError
+from tinydeploy.project import Project, write_files
+
+DEFAULT_TIMEOUT = 600.0  # seconds for one build
+
+# What a user's shell may hold that would reach the compiler, SCons or PlatformIO past the project.
+_FOREIGN_VARIABLES = re.compile(
+    r"PLATFORMIO_.*|PYTHONEXEPATH|SCONSFLAGS|SCONS_.*|CPATH|C(PLUS)?_INCLUDE_PATH|LIBRARY_PATH|COMPILER_PATH"
+    r"|GCC_EXEC_PREFIX|GCC_.*|LD_RUN_PATH|DEPENDENCIES_OUTPUT|SUNPRO_DEPENDENCIES|LC_.*|LANGUAGE"
+)
+_OVERFLOW = re.compile(r"region `(flash|ram)' overflowed by (\d+) bytes?")
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A built firmware. `cached` says that nothing had to be compiled; `log` holds PlatformIO's output."""
+
+    elf: Path
+    log: Path
+    sizes: Sizes
+    compiler: str
+    flags: tuple[str, ...]
+    platformio: str
+    cached: bool
+
+
+def build(project: Project, board: Board, *, timeout: float = DEFAULT_TIMEOUT) -> Firmware:
+    """The firmware of `project`: from the cache if it was built before, else compiled now.
+
+    Raises ToolError if the compiler is missing, or the build fails or takes longer than `timeout`
+    seconds; FitError if the firmware is larger than the board's flash or RAM.
+    """
+    compiler = compiler_version(board.core)
+    platformio = version("platformio")
+    key = _key(project, compiler, platformio)
+    entry = paths.cache_dir() / "builds" / key
+    cached = entry.is_dir()
+    if not cached:
+        try:
+            with _locked(entry.with_suffix(".lock")):
+                cached = entry.is_dir()  # another process may have built it while this one waited
+                if not cached:
+                    _build_into(entry, project, board, timeout)
+        except OSError as error:
+            raise ToolError(
+                f"cannot build in {paths.cache_dir()}: {error.strerror or error}",
+                "TINYDEPLOY_CACHE names another folder for builds",
+            ) from error
+    firmware = entry / "firmware.elf"
+    return Firmware(
+        elf=firmware,
+        log=entry / "build.log",
+        sizes=elf.sizes(firmware),
+        compiler=compiler,
+        flags=elf.compile_flags(firmware),
+        platformio=platformio,
+        cached=cached,
+    )
+
+
+def compiler_version(core: Core) -> str:
+    """The first line of `gcc --version` of the core's toolchain. Raises ToolError if it is not installed."""
+    gcc = f"{core.toolchain}gcc"
+    try:
+        done = subprocess.run([gcc, "--version"], capture_output=True, text=True, timeout=20, check=True)
+    except OSError as error:
+        raise ToolError(
+            f"{gcc} is not on PATH; {core.name} firmware needs it",
+            tools.install_command(gcc),
+        ) from error
+    except subprocess.SubprocessError as error:
+        raise ToolError(f"{gcc} --version does not answer", f"is {shutil.which(gcc)} intact?") from error
+    return done.stdout.partition("\n")[0]
+
+
+def _key(project: Project, compiler: str, platformio: str) -> str:
+    digest = hashlib.sha256(json.dumps([compiler, platformio, version("scons")]).encode())
+    for path in sorted(project.files):
+        content = project.files[path]
+        digest.update(f"\n{path} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:32]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds the lock file `path`, which the system lets go of when this process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build_into(entry: Path, project: Project, board: Board, timeout: float) -> None:
+    """Builds in a folder beside `entry`, which comes into being whole, or not at all."""
+    work = entry.with_suffix(".work")
+    shutil.rmtree(work, ignore_errors=True)  # what a killed process left; nobody else has the lock
+    log = paths.cache_dir() / "logs" / f"{entry.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_files(project, work / "project")
+        status = _run_platformio(work / "project", log, timeout)
+        built = work / "project" / ".pio" / "build" / project.environment / "firmware.elf"
+        if status != 0 or not built.is_file():
+            raise _failure(log, board)
+        result = work / "result"
+        result.mkdir()
+        built.rename(result / "firmware.elf")
+        log.rename(result / "build.log")
+        result.rename(entry)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _environment() -> dict[str, str]:
+    core = paths.cache_dir() / "platformio"
+    kept = {name: value for name, value in os.environ.items() if not _FOREIGN_VARIABLES.fullmatch(name)}
+    return kept | {
+        "LC_ALL": "C.UTF-8",
+        "PLATFORMIO_CORE_DIR": str(core),
+        "PLATFORMIO_BUILD_CACHE_DIR": str(core / "objects"),
+        "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
+        "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true",
+        "PLATFORMIO_DISABLE_COLOR": "true",
+        "PLATFORMIO_NO_ANSI": "true",
+    }
+
+
+def _run_platformio(folder: Path, log: Path, timeout: float) -> int:
+    """Runs `pio run` in `folder` in a process group of its own, of which nothing outlives this call."""
+    command = [sys.executable, "-m", "platformio", "run", "--project-dir", str(folder)]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise ToolError(
+                f"PlatformIO took longer than {timeout:g} s; its output is in {log}", "give --timeout more"
+            ) from error
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _failure(log: Path, board: Board) -> FitError | ToolError:
+    """The error that PlatformIO's output tells of."""
+    output = log.read_text(errors="replace")
+    overflow = _OVERFLOW.search(output)
+    if overflow:
+        name, memory = ("flash", board.flash) if overflow[1] == "flash" else ("RAM", board.ram)
+        needed = memory.bytes + int(overflow[2])
+        return FitError(
+            f"the firmware needs {needed:,} bytes of {name}, and {board.id} has {memory.bytes:,}",
+            "choose a board with more, or a smaller model",
+        )
+    first = next((line for line in output.splitlines() if re.search(r"\berror:|^\*\*\* ", line, re.I)), "")
+    reason = f": {first.strip()}" if first else ""
+    return ToolError(f"PlatformIO could not build the firmware{reason}", f"its whole output is in {log}")

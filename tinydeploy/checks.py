@@ -1,0 +1,89 @@
+"""Whether an engine can run a graph on a board: asked before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tinydeploy.boards import Board
+from tinydeploy.engines import Engine, Refusal
+from tinydeploy.errors import FitError, ModelError, TinydeployError
+from tinydeploy.graph import Graph, Tensor
+from tinydeploy.tflite_model import FIXED_SHAPE_HINT
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether `engine` can run the graph on `board`: `problem` is empty, or one line that says why not."""
+
+    engine: str
+    board: str
+    problem: str
+
+
+def check(graph: Graph, engine: Engine, board: Board) -> None:
+    """Returns if nothing speaks against building.
+
+    Raises ModelError if the engine has no kernel for an op, FitError if the constants are larger than
+    the board's flash, or a tensor is larger than its RAM. A model that passes
+    may still turn out too large: that shows in the arena's plan and in the linker.
+    """
+    refusals = engine.refusals(graph)
+    if refusals:
+        hint = "tinydeploy inspect shows which engines can run which ops"
+        if any(graph.ops[refusal.op].kind == "SHAPE" for refusal in refusals):
+            hint = f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
+        raise ModelError(
+            f"{engine.name} cannot run {_count(len(refusals), len(graph.ops))}: {_listed(graph, refusals)}",
+            hint,
+        )
+    if graph.constant_bytes > board.flash.bytes:
+        raise FitError(
+            f"the model's constants take {graph.constant_bytes:,} bytes, "
+            f"and {board.id} has {board.flash.bytes:,} bytes of flash",
+            "take a board with more flash, or a smaller model",
+        )
+    largest = max(_activations(graph), key=lambda tensor: tensor.bytes)
+    room = board.ram.bytes - board.stack_bytes
+    if largest.bytes > room:
+        raise FitError(
+            f"tensor {largest.index} {list(largest.shape)} takes {largest.bytes:,} bytes, "
+            f"and {board.id} has {room:,} bytes of RAM besides its stack",
+            "take a board with more RAM, or a smaller model",
+        )
+
+
+def runnable(graph: Graph, engines: Iterable[Engine], boards: Iterable[Board]) -> tuple[Verdict, ...]:
+    """A verdict for each pair of engine and board, engines first."""
+    listed = tuple(boards)
+    verdicts = []
+    for engine in engines:
+        for board in listed:
+            try:
+                check(graph, engine, board)
+                problem = ""
+            except TinydeployError as error:
+                problem = error.message
+            verdicts.append(Verdict(engine.name, board.id, problem))
+    return tuple(verdicts)
+
+
+def _activations(graph: Graph) -> list[Tensor]:
+    used = {i for op in graph.ops for i in (*op.inputs, *op.outputs) if i >= 0} | {*graph.inputs}
+    return [graph.tensors[i] for i in used if graph.tensors[i].data is None]
+
+
+def _count(refused: int, ops: int) -> str:
+    return f"{refused} of {ops} op{'s' if ops > 1 else ''}"
+
+
+def _listed(graph: Graph, refusals: Iterable[Refusal]) -> str:
+    """Refused ops by kind and reason: "CAST (op 3: no kernel), CUMSUM (ops 5, 9: no kernel)"."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for refusal in refusals:
+        groups.setdefault((graph.ops[refusal.op].kind, refusal.reason), []).append(refusal.op)
+    parts = []
+    for (kind, reason), ops in groups.items():
+        plural = "s" if len(ops) > 1 else ""
+        parts.append(f"{kind} (op{plural} {', '.join(map(str, ops))}: {reason})")
+    return ", ".join(parts)

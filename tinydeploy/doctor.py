@@ -1,0 +1,101 @@
+"""What is installed here, which version, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib import metadata
+
+from tinydeploy import paths, tools
+from tinydeploy.tools import Tool
+
+_TIMEOUT = 20.0  # seconds for a program to say its version
+_THIS_INSTALLATION = "pip install --force-reinstall tinydeploy"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that tinydeploy uses. `default_path` says that the default board cannot do without it.
+
+    `version` says what is wrong if `ok` is False, and `install` is the command that mends it.
+    """
+
+    name: str
+    version: str
+    ok: bool
+    needed_for: str
+    install: str
+    default_path: bool
+
+
+def doctor() -> tuple[Finding, ...]:
+    """Looks at everything that tinydeploy uses; the cache is tried by writing to it."""
+    programs = [_program(tool) for tool in tools.TOOLS if tool.needed_for != "the tests"]
+    return (
+        _python(),
+        _distribution("platformio", "building firmware", default_path=True),
+        _distribution("scons", "building firmware without a download", default_path=True),
+        *programs,
+        _distribution("tflite-micro", "parity and the reference's accuracy", default_path=False),
+        _cache(),
+    )
+
+
+def _python() -> Finding:
+    return Finding(
+        name="python",
+        version=platform.python_version(),
+        ok=sys.version_info >= (3, 11),
+        needed_for="tinydeploy",
+        install="apt-get install python3 python3-venv",
+        default_path=True,
+    )
+
+
+def _distribution(name: str, needed_for: str, *, default_path: bool) -> Finding:
+    try:
+        version, ok = metadata.version(name), True
+    except metadata.PackageNotFoundError:
+        version, ok = "not installed", False
+    install = _THIS_INSTALLATION
+    if name == "tflite-micro":
+        install += " (wheels exist for Linux on x86-64 and Python 3.11 to 3.13 only)"
+    return Finding(name, version, ok, needed_for, install, default_path)
+
+
+def _program(tool: Tool) -> Finding:
+    try:
+        done = subprocess.run(
+            [tool.program, "--version"], capture_output=True, text=True, timeout=_TIMEOUT, check=True
+        )
+        # A distribution's own package version stands in parentheses.
+        found = re.search(r"\d+(\.\d+)+", re.sub(r"\([^)]*\)", "", done.stdout.partition("\n")[0]))
+        version, ok = (found[0] if found else "unknown"), True
+    except FileNotFoundError:
+        version, ok = "not on PATH", False
+    except (OSError, subprocess.SubprocessError):
+        version, ok = "does not start", False
+    command = tools.install_command(tool.program)
+    return Finding(tool.program, version, ok, tool.needed_for, command, default_path="demo" in tool.goals)
+
+
+def _cache() -> Finding:
+    folder = paths.cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            version, ok = str(folder), True
+    except OSError as error:
+        version, ok = f"{folder}: {error.strerror}", False
+    return Finding(
+        "cache",
+        version,
+        ok,
+        "keeping builds",
+        "export TINYDEPLOY_CACHE=a-folder-to-write-to",
+        default_path=True,
+    )

@@ -1,0 +1,130 @@
+"""Reads a linked firmware: sizes, the compiler's flags, and where in the source an address is."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import Section, SymbolTableSection
+from elftools.elf.sections import Symbol as ElfSymbol
+
+from tinydeploy.boards import CORES
+from tinydeploy.result import Symbol
+
+_LARGEST = 10
+_TOOL_TIMEOUT = 20.0  # seconds
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the firmware takes: flash is the model's and the runtime's; RAM includes arena and stack."""
+
+    flash_bytes: int
+    ram_bytes: int
+    model_flash_bytes: int
+    runtime_flash_bytes: int
+    largest_symbols: tuple[Symbol, ...]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ELFFile]:
+    with path.open("rb") as stream:
+        yield ELFFile(stream)
+
+
+def sizes(path: Path) -> Sizes:
+    """What the firmware takes of the board's memories, gaps for alignment included.
+
+    Initialised data count twice: their values lie in flash until start-up copies them to RAM. The model's
+    share of flash is what the linker put between __model_start and __model_end.
+    """
+    with _opened(path) as elf:
+        flash = [
+            (segment["p_paddr"], segment["p_paddr"] + segment["p_filesz"])
+            for segment in elf.iter_segments("PT_LOAD")
+            if segment["p_filesz"]
+        ]
+        writable = [section for section in _allocated(elf) if section["sh_flags"] & SH_FLAGS.SHF_WRITE]
+        ram = [(section["sh_addr"], section["sh_addr"] + section["sh_size"]) for section in writable]
+        symbols = _symbols(elf)
+        values = {symbol.name: symbol["st_value"] for symbol in symbols}
+        model = values.get("__model_end", 0) - values.get("__model_start", 0)
+        regions = {section.name: "ram" if section in writable else "flash" for section in _allocated(elf)}
+        by_size = sorted(
+            (symbol for symbol in symbols if isinstance(symbol["st_shndx"], int) and symbol["st_size"]),
+            key=lambda symbol: (-symbol["st_size"], symbol.name),
+        )[:_LARGEST]
+        names = _demangled(elf, [symbol.name for symbol in by_size])
+        largest = tuple(
+            Symbol(name, symbol["st_size"], regions[elf.get_section(symbol["st_shndx"]).name])
+            for name, symbol in zip(names, by_size, strict=True)
+        )
+    used = _extent(flash)
+    return Sizes(used, _extent(ram), model, used - model, largest)
+
+
+def compile_flags(path: Path) -> tuple[str, ...]:
+    """The options that GCC says it compiled the firmware's C++ with, from the debug information."""
+    with _opened(path) as elf:
+        if elf.has_dwarf_info():
+            for unit in elf.get_dwarf_info().iter_CUs():
+                producer = unit.get_top_DIE().attributes.get("DW_AT_producer")
+                text = producer.value.decode() if producer else ""
+                if text.startswith("GNU C++"):
+                    return tuple(word for word in text.split() if word.startswith("-"))
+    return ()
+
+
+def locate(path: Path, address: int) -> str:
+    """Where `address` is: "function (src/file.cpp:12)", as much of it as the firmware's ELF can tell."""
+    with _opened(path) as elf:
+        # The lowest bit of an Arm code address says Thumb, and is no part of the address.
+        code = address & ~1
+        answer = _binutil(elf, "addr2line", "-f", "-e", str(path), hex(code)).splitlines()
+        symbol, line = answer if len(answer) == 2 else ("??", "??")
+        function = _demangled(elf, [symbol])[0] if symbol != "??" else f"{address:#010x}"
+    if line.startswith("??"):
+        return function
+    return f"{function} ({line.split(' (discriminator')[0].removeprefix('./')})"
+
+
+def _allocated(elf: ELFFile) -> list[Section]:
+    return [
+        section
+        for section in elf.iter_sections()
+        if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"]
+    ]
+
+
+def _symbols(elf: ELFFile) -> list[ElfSymbol]:
+    table = elf.get_section_by_name(".symtab")
+    return list(table.iter_symbols()) if isinstance(table, SymbolTableSection) else []
+
+
+def _extent(ranges: Sequence[tuple[int, int]]) -> int:
+    return max(end for _, end in ranges) - min(start for start, _ in ranges) if ranges else 0
+
+
+def _demangled(elf: ELFFile, names: Sequence[str]) -> list[str]:
+    """C++ names as a person reads them: without argument types and the words for anonymous namespaces."""
+    answer = _binutil(elf, "c++filt", "--no-params", *names).splitlines() if names else []
+    readable = answer if len(answer) == len(names) else names
+    return [name.replace("(anonymous namespace)::", "") for name in readable]
+
+
+def _binutil(elf: ELFFile, tool: str, *arguments: str) -> str:
+    """Output of a binutils program of the firmware's own toolchain; empty if it is missing or fails."""
+    arm = elf["e_machine"] == "EM_ARM"
+    prefix = next(core.toolchain for core in CORES.values() if core.is_arm == arm)
+    try:
+        done = subprocess.run(
+            [prefix + tool, *arguments], capture_output=True, text=True, timeout=_TOOL_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

@@ -1,0 +1,93 @@
+"""What a lowering asks of an op before it compiles it. A no is an UnsupportedError with the reason."""
+
+from __future__ import annotations
+
+from tinydeploy.engines.aot.program import UnsupportedError
+from tinydeploy.engines.aot.quantize import MAX_LEFT_SHIFT, activation_range, quantize_multiplier
+from tinydeploy.graph import DType, Graph, Op, Quantization, Tensor
+
+
+def require(condition: bool, reason: str) -> None:
+    """Raises UnsupportedError(reason) unless `condition` holds."""
+    if not condition:
+        raise UnsupportedError(reason)
+
+
+def input_tensors(graph: Graph, op: Op, *counts: int) -> tuple[Tensor, ...]:
+    """All inputs of an op that has none to leave out; `counts` are how many it may have, if that is fixed."""
+    require(not counts or len(op.inputs) in counts, f"it has {len(op.inputs)} inputs")
+    require(all(index >= 0 for index in op.inputs), "an input is missing")
+    return tuple(graph.tensors[index] for index in op.inputs)
+
+
+def output_tensor(graph: Graph, op: Op) -> Tensor:
+    """The only output of an op."""
+    require(len(op.outputs) == 1, f"it has {len(op.outputs)} outputs")
+    return graph.tensors[op.outputs[0]]
+
+
+def require_types(tensors: tuple[Tensor, ...], *allowed: DType) -> None:
+    """All `tensors` have one and the same type, one of `allowed`."""
+    for tensor in tensors:
+        names = " or ".join(dtype.value for dtype in allowed)
+        require(tensor.dtype in allowed, f"it takes {names} tensors, not {tensor.dtype.value}")
+    require(len({tensor.dtype for tensor in tensors}) == 1, "its tensors differ in type")
+
+
+def require_same_size(a: Tensor, b: Tensor) -> None:
+    """Both tensors have the same number of elements."""
+    require(a.elements == b.elements, f"its output has {b.elements} elements for an input of {a.elements}")
+
+
+def per_tensor(tensor: Tensor) -> Quantization:
+    """The tensor's quantisation, which has to have one scale and one zero point."""
+    found = tensor.quantization
+    if found is None:
+        raise UnsupportedError("a tensor has no quantisation")
+    require(not found.per_channel, "an activation is quantised per channel")
+    return found
+
+
+def rescaling(factor: float) -> tuple[int, int]:
+    """Multiplier and shift of a factor between scales, if the kernels can shift that far."""
+    multiplier, shift = quantize_multiplier(factor)
+    require(shift <= MAX_LEFT_SHIFT, f"its scales are too far apart (factor {factor:.3g})")
+    return multiplier, shift
+
+
+def fused_range(op: Op, output: Tensor) -> tuple[int, int]:
+    """What the op's fused activation lets through, in the output's integers."""
+    activation = str(op.options.get("fused_activation_function", "NONE"))
+    try:
+        return activation_range(activation, output)
+    except KeyError:
+        raise UnsupportedError(f"the fused activation {activation} is not supported") from None
+
+
+def constant_ints(graph: Graph, op: Op, position: int, what: str) -> tuple[int, ...]:
+    """The values of input `position`, a constant int32 tensor that holds the op's `what`."""
+    tensor = graph.tensors[op.inputs[position]]
+    if tensor.data is None:
+        raise UnsupportedError(f"its {what} is computed at run time")
+    require(tensor.dtype is DType.INT32, f"its {what} is {tensor.dtype.value}, not int32")
+    return tuple(int(value) for value in tensor.data.reshape(-1))
+
+
+def positive_axis(axis: int, rank: int) -> int:
+    """An axis counted from the front; negative ones count from the back."""
+    require(-rank <= axis < rank, f"axis {axis} is out of range for {rank} dimensions")
+    return axis % rank
+
+
+def int_option(op: Op, name: str) -> int:
+    """An integer option (a bool is one), 0 if the model leaves it out."""
+    value = op.options.get(name, 0)
+    assert isinstance(value, int)
+    return value
+
+
+def float_option(op: Op, name: str) -> float:
+    """A real option, 0.0 if the model leaves it out."""
+    value = op.options.get(name, 0.0)
+    assert isinstance(value, float)
+    return value

@@ -1,0 +1,242 @@
+"""From a program to C++: model.cpp (the calls), model_data (the constants), and the kernels that it uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jinja2
+import numpy as np
+
+from tinydeploy import paths
+from tinydeploy.engines import EngineSources
+from tinydeploy.engines.aot.lower import Program
+from tinydeploy.engines.aot.memory import Arena, plan_arena
+from tinydeploy.engines.aot.planner import ALIGNMENT
+from tinydeploy.engines.aot.program import Argument, Constant, Read, Scratch, State, Step, Write
+from tinydeploy.graph import DType, Op, Tensor
+
+WIDTH = 110
+_INT32 = np.iinfo(np.int32)
+_KERNELS = paths.FIRMWARE / "kernels"
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(paths.FIRMWARE / "project"),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,
+)
+
+
+def emit(program: Program) -> EngineSources:
+    """The project's files for `program`."""
+    arena = plan_arena(program)
+    emitter = _Emitter(program, arena)
+    return EngineSources(
+        engine="aot",
+        files=emitter.files(),
+        profiled_ops=tuple(op.index for op, _ in program.ops),
+        arena=arena.plan,
+    )
+
+
+@dataclass(frozen=True)
+class _Param:
+    name: str
+    ctype: str
+    value: str
+
+
+@dataclass(frozen=True)
+class _Place:
+    name: str
+    offset: int
+    bytes: int
+    comment: str
+
+
+class _Emitter:
+    def __init__(self, program: Program, arena: Arena) -> None:
+        self._program = program
+        self._graph = program.graph
+        self._arena = arena
+        self._constants: dict[str, Constant] = {}
+        self._names: dict[tuple[str, bytes], str] = {}  # of constants, by their content
+
+    def files(self) -> dict[str, str]:
+        """Path in the project to text."""
+        headers = sorted({step.header for _, steps in self._program.ops for step in steps})
+        ops = [self._op(op, steps) for op, steps in self._program.ops]
+        resets = [self._reset(tensor) for tensor in self._arena.initialised]
+        sha256 = bytes.fromhex(self._graph.sha256)
+        model = _TEMPLATES.get_template("aot_model.cpp.j2").render(
+            sha256=self._graph.sha256,
+            sha256_bytes=",\n     ".join(
+                ", ".join(f"0x{b:02x}" for b in sha256[i : i + 16]) for i in (0, 16)
+            ),
+            headers=headers,
+            alignment=ALIGNMENT,
+            arena_bytes=self._arena.plan.bytes,
+            places=self._places(),
+            ops=ops,
+            inputs=[self._tensor(index) for index in self._graph.inputs],
+            outputs=[self._tensor(index) for index in self._graph.outputs],
+            resets=resets,
+        )
+        constants = [_constant(constant) for constant in self._constants.values()]
+        return {
+            "src/model.cpp": model,
+            "src/model_data.h": _TEMPLATES.get_template("aot_model_data.h.j2").render(constants=constants),
+            "src/model_data.cpp": _TEMPLATES.get_template("aot_model_data.cpp.j2").render(
+                constants=constants
+            ),
+            **{f"src/kernels/{name}": (_KERNELS / name).read_text() for name in _with_includes(headers)},
+        }
+
+    def _places(self) -> Iterator[_Place]:
+        """Every tensor and scratch in the arena, in order of first use."""
+        scratches = {
+            (op.index, argument.name): argument
+            for op, steps in self._program.ops
+            for step in steps
+            for argument in step.args
+            if isinstance(argument, Scratch)
+        }
+        for place in sorted(self._arena.plan.placements, key=lambda place: (place.first, place.offset)):
+            yield from (self._tensor(index) for index in place.tensors)
+        for (op, _), scratch in scratches.items():
+            comment = f"working memory of op {op}, {scratch.elements} of {scratch.ctype}"
+            offset = self._arena.scratch[op, scratch.name]
+            yield _Place(_scratch_name(op, scratch), offset, scratch.bytes, comment)
+
+    def _tensor(self, index: int) -> _Place:
+        tensor = self._graph.tensors[index]
+        return _Place(f"kTensor{index}", self._arena.tensors[index], tensor.bytes, _describe(tensor))
+
+    def _op(self, op: Op, steps: tuple[Step, ...]) -> dict[str, object]:
+        name = f"op{op.index}_{op.kind.lower()}"
+        struct = "".join(word.capitalize() for word in name.split("_"))
+        structs = [struct if len(steps) == 1 else f"{struct}Step{i}" for i in range(len(steps))]
+        shapes = [
+            ", ".join(_shape(self._graph.tensors[i]) for i in tensors if i >= 0)
+            for tensors in (op.inputs, op.outputs)
+        ]
+        return {
+            "comment": f"Op {op.index}: {op.kind}, {shapes[0]} -> {shapes[1]}",
+            "function": name,
+            "steps": [
+                {
+                    "struct": name,
+                    "params": [_param(*param) for param in step.params.items()],
+                    "call": self._call(op, step, name),
+                }
+                for name, step in zip(structs, steps, strict=True)
+            ],
+        }
+
+    def _call(self, op: Op, step: Step, struct: str) -> str:
+        arguments = [self._argument(op, argument) for argument in step.args]
+        lines = [f"  {step.kernel}<{struct}>("]
+        for argument in arguments:
+            text = f"{argument}, " if argument is not arguments[-1] else f"{argument});"
+            if len(lines[-1]) + len(text.rstrip()) > WIDTH:
+                lines[-1] = lines[-1].rstrip()
+                lines.append(" " * 6)
+            lines[-1] += text
+        return "\n".join(lines)
+
+    def _argument(self, op: Op, argument: Argument) -> str:
+        match argument:
+            case Read(tensor):
+                return f"at<const {_ctype(self._graph.tensors[tensor].dtype.numpy)}>(kTensor{tensor})"
+            case Write(tensor) | State(tensor):
+                return f"at<{_ctype(self._graph.tensors[tensor].dtype.numpy)}>(kTensor{tensor})"
+            case Scratch():
+                return f"at<{argument.ctype}>({_scratch_name(op.index, argument)})"
+            case Constant():
+                return self._constant(argument)
+
+    def _constant(self, constant: Constant) -> str:
+        """The C++ name of the constant: equal arrays are stored once."""
+        content = (constant.values.dtype.str, constant.values.tobytes())
+        name = self._names.setdefault(content, constant.name)
+        self._constants.setdefault(name, constant)
+        return f"model::{name}"
+
+    def _reset(self, index: int) -> str:
+        tensor = self._graph.tensors[index]
+        place = self._tensor(index)
+        if tensor.data is not None:
+            source = self._constant(Constant(f"output{index}", tensor.data.reshape(-1)))
+            return f"__builtin_memcpy(arena + {place.name}, {source}, {place.bytes});"
+        zero = tensor.quantization.zero_point if tensor.quantization and tensor.dtype is DType.INT8 else 0
+        return f"__builtin_memset(arena + {place.name}, {zero}, {place.bytes});"
+
+
+def _with_includes(headers: list[str]) -> list[str]:
+    """The kernel headers, and those that they include."""
+    found: list[str] = []
+    todo = list(headers)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.append(name)
+            todo += re.findall(r'^#include "([^"]+)"', (_KERNELS / name).read_text(), re.MULTILINE)
+    return sorted(found)
+
+
+def _scratch_name(op: int, scratch: Scratch) -> str:
+    return f"kOp{op}{scratch.name[:1].upper()}{scratch.name[1:]}"
+
+
+def _shape(tensor: Tensor) -> str:
+    return f"{tensor.dtype.value}[{','.join(map(str, tensor.shape))}]"
+
+
+def _describe(tensor: Tensor) -> str:
+    quantization = tensor.quantization
+    if quantization is None or quantization.per_channel:
+        return _shape(tensor)
+    return f"{_shape(tensor)}, scale {quantization.scale:.6g}, zero point {quantization.zero_point}"
+
+
+def _ctype(dtype: np.dtype[np.generic]) -> str:
+    return {"float32": "float", "bool": "bool"}.get(dtype.name, f"{dtype.name}_t")
+
+
+def _param(name: str, value: int | float | bool) -> _Param:
+    if isinstance(value, bool):
+        return _Param(name, "bool", str(value).lower())
+    if isinstance(value, float):
+        return _Param(name, "float", _float(value))
+    if _INT32.min <= value <= _INT32.max:
+        return _Param(name, "int32_t", str(value) if value > _INT32.min else "INT32_MIN")
+    return _Param(name, "int64_t", f"INT64_C({value})")
+
+
+def _float(value: float) -> str:
+    single = np.float32(value)
+    assert np.isfinite(single)
+    return f"{single!s}f"
+
+
+def _constant(constant: Constant) -> dict[str, object]:
+    values = constant.values
+    ctype = _ctype(values.dtype)
+    if ctype == "float":
+        literals = [_float(value) for value in values.tolist()]
+    elif ctype == "int64_t":
+        literals = [f"INT64_C({value})" for value in values.tolist()]
+    else:
+        literals = [str(int(value)) for value in values.tolist()]
+    per_line = {1: 16, 2: 12, 4: 8, 8: 4}[values.dtype.itemsize]
+    return {
+        "name": constant.name,
+        "ctype": ctype,
+        "elements": values.size,
+        "alignment": max(4, values.dtype.itemsize),
+        "comment": f"  // {constant.comment}" if constant.comment else "",
+        "lines": [", ".join(literals[i : i + per_line]) + "," for i in range(0, len(literals), per_line)],
+    }

@@ -1,0 +1,76 @@
+"""From a graph to a program: every op lowered, ops that move no bytes resolved to shared memory."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tinydeploy.engines import Refusal
+from tinydeploy.engines.aot.program import LOWERINGS, Alias, Step, UnsupportedError
+from tinydeploy.graph import Graph, Op
+
+# Each module lower_*.py beside this one registers its lowerings on import.
+for _module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+    if _module.name.startswith("lower_"):
+        importlib.import_module(f"{__package__}.{_module.name}")
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What there is to run. `memory[t]` is the tensor in whose memory t lies: t, or what t is an alias of.
+
+    `graph` is the one lowered, except that a constant's alias is a constant too.
+    """
+
+    graph: Graph
+    ops: tuple[tuple[Op, tuple[Step, ...]], ...]
+    memory: Mapping[int, int]
+
+
+def lower(graph: Graph) -> tuple[Program, tuple[Refusal, ...]]:
+    """The program of `graph`, and every op that could not be lowered: it is whole only if there is none."""
+    memory = {tensor.index: tensor.index for tensor in graph.tensors}
+    ops: list[tuple[Op, tuple[Step, ...]]] = []
+    refusals: list[Refusal] = []
+    for op in graph.ops:
+        try:
+            lowered = _lower_op(graph, op)
+        except UnsupportedError as error:
+            refusals.append(Refusal(op.index, str(error)))
+            continue
+        if not isinstance(lowered, Alias):
+            ops.append((op, lowered))
+        elif graph.tensors[lowered.input].data is None:
+            memory[lowered.output] = memory[lowered.input]
+        else:
+            graph = _with_constant(graph, lowered)
+    return Program(graph, tuple(ops), memory), tuple(refusals)
+
+
+def _lower_op(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
+    if op.kind not in LOWERINGS:
+        raise UnsupportedError(f"there is no kernel for {op.kind}")
+    for index in (*op.inputs, *op.outputs):
+        if index >= 0 and graph.tensors[index].elements == 0:
+            raise UnsupportedError("it has a tensor without elements")
+    lowered = LOWERINGS[op.kind](graph, op)
+    if isinstance(lowered, Alias):
+        source, target = graph.tensors[lowered.input], graph.tensors[lowered.output]
+        if source.bytes != target.bytes:
+            raise UnsupportedError(f"its output has {target.bytes} bytes, its input {source.bytes}")
+        if source.is_variable:
+            raise UnsupportedError("it reshapes a variable")
+    return lowered
+
+
+def _with_constant(graph: Graph, alias: Alias) -> Graph:
+    """`graph` with the alias of a constant made a constant."""
+    data = graph.tensors[alias.input].data
+    assert data is not None
+    output = graph.tensors[alias.output]
+    constant = replace(output, data=data.reshape(output.shape))
+    tensors = tuple(constant if tensor is output else tensor for tensor in graph.tensors)
+    return replace(graph, tensors=tensors)

@@ -1,0 +1,220 @@
+"""Lowering of the ops with weights or windows: convolutions, FULLY_CONNECTED, pooling. All int8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tinydeploy.engines.aot.checks import (
+    fused_range,
+    int_option,
+    output_tensor,
+    per_tensor,
+    require,
+    require_types,
+    rescaling,
+)
+from tinydeploy.engines.aot.program import Constant, Read, Step, UnsupportedError, Write, lowers
+from tinydeploy.engines.aot.quantize import conv_scale, fully_connected_scale
+from tinydeploy.graph import DType, Graph, Op, Tensor
+
+Params = dict[str, int | float | bool]
+
+
+@lowers("CONV_2D")
+def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """Any stride, dilation and padding; grouped if the weights have fewer input channels than the input."""
+    layer = _layer(graph, op, channel_axis=0)
+    _, kernel_height, kernel_width, depth = layer.weights.shape
+    batches, height, width, input_depth = layer.input.shape
+    require(input_depth % depth == 0, "its input's channels are not a multiple of its weights'")
+    groups = input_depth // depth
+    require(layer.channels % groups == 0, "its output's channels are not a multiple of its groups")
+    windows = _windows(op, layer.input, layer.output, kernel_height, kernel_width)
+    if kernel_height == kernel_width == groups == 1 and layer.output.shape[1:3] == (height, width):
+        return _pointwise(layer, batches * height * width, depth, layer.conv_scales())
+    params: Params = {
+        "kBatches": batches,
+        **windows,
+        "kInputDepth": input_depth,
+        "kOutputDepth": layer.channels,
+        "kGroups": groups,
+        "kInputZeroPoint": per_tensor(layer.input).zero_point,
+    }
+    return _call(layer, "conv_2d", "conv.h", params, layer.conv_scales())
+
+
+@lowers("DEPTHWISE_CONV_2D")
+def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """Any stride, dilation, padding and depth multiplier."""
+    layer = _layer(graph, op, channel_axis=3)
+    _, kernel_height, kernel_width, _ = layer.weights.shape
+    depth = layer.input.shape[3]
+    multiplier = int_option(op, "depth_multiplier")
+    require(
+        layer.weights.shape[0] == 1 and multiplier * depth == layer.channels,
+        "its weights do not fit its input and its depth multiplier",
+    )
+    params: Params = {
+        "kBatches": layer.input.shape[0],
+        **_windows(op, layer.input, layer.output, kernel_height, kernel_width),
+        "kInputDepth": depth,
+        "kOutputDepth": layer.channels,
+        "kDepthMultiplier": multiplier,
+        "kInputZeroPoint": per_tensor(layer.input).zero_point,
+    }
+    return _call(layer, "depthwise_conv_2d", "depthwise_conv.h", params, layer.conv_scales())
+
+
+@lowers("FULLY_CONNECTED")
+def fully_connected(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """Any number of leading dimensions: all of them are batches."""
+    require(op.options["weights_format"] == "DEFAULT", "its weights are shuffled")
+    layer = _layer(graph, op, channel_axis=0)
+    depth = layer.weights.shape[1]
+    batches = layer.output.elements // layer.channels
+    require(batches * depth == layer.input.elements, "its weights do not fit its input")
+    scales = layer.conv_scales()
+    if len(scales) == 1:
+        source, output = per_tensor(layer.input), per_tensor(layer.output)
+        scales = [fully_connected_scale(source.scale, layer.weight_scales[0], output.scale)]
+    return _pointwise(layer, batches, depth, scales)
+
+
+@lowers("AVERAGE_POOL_2D", "MAX_POOL_2D")
+def pool_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """Any window, stride and padding."""
+    source, output = graph.tensors[op.inputs[0]], output_tensor(graph, op)
+    require_types((source, output), DType.INT8)
+    require(source.data is None, "its input is a constant")
+    before, after = per_tensor(source), per_tensor(output)
+    require(
+        abs(before.scale - after.scale) <= 1e-6 and before.zero_point == after.zero_point,
+        "its input and output are quantised differently",
+    )
+    windows = _windows(op, source, output, int_option(op, "filter_height"), int_option(op, "filter_width"))
+    require(source.shape[3] == output.shape[3], "its input and output have different channels")
+    low, high = fused_range(op, output)
+    params: Params = {
+        "kBatches": source.shape[0],
+        **windows,
+        "kDepth": source.shape[3],
+        "kActivationMin": low,
+        "kActivationMax": high,
+    }
+    return (Step(op.kind.lower(), "pool.h", params, (Read(source.index), Write(output.index))),)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A layer whose weights are constant. `bias` has the input's zero point folded in."""
+
+    op: Op
+    input: Tensor
+    output: Tensor
+    weights: npt.NDArray[np.generic]
+    weight_scales: tuple[float, ...]  # one, or one per output channel
+    bias: npt.NDArray[np.int32]
+
+    @property
+    def channels(self) -> int:
+        """The number of output channels."""
+        return self.bias.size
+
+    def conv_scales(self) -> list[float]:
+        """The factors from accumulator to output, one or one per output channel."""
+        source, output = per_tensor(self.input), per_tensor(self.output)
+        return [conv_scale(source.scale, scale, output.scale) for scale in self.weight_scales]
+
+
+def _layer(graph: Graph, op: Op, channel_axis: int) -> _Layer:
+    source, kernel, output = (
+        graph.tensors[op.inputs[0]],
+        graph.tensors[op.inputs[1]],
+        output_tensor(graph, op),
+    )
+    require_types((source, kernel, output), DType.INT8)
+    require(source.data is None, "its input is a constant")
+    if kernel.data is None:
+        raise UnsupportedError("its weights are computed at run time")
+    if kernel.quantization is None:
+        raise UnsupportedError("its weights have no quantisation")
+    require(not any(kernel.quantization.zero_points), "its weights have a zero point")
+    channels = kernel.shape[channel_axis]
+    require(
+        not kernel.quantization.per_channel or kernel.quantization.axis == channel_axis,
+        "its weights are quantised along another axis than the output channels",
+    )
+    require(output.shape[-1:] == (channels,), "its output does not fit its weights")
+    axes = tuple(axis for axis in range(kernel.data.ndim) if axis != channel_axis)
+    bias = -per_tensor(source).zero_point * kernel.data.sum(axis=axes, dtype=np.int64)
+    if len(op.inputs) > 2 and op.inputs[2] >= 0:
+        given = graph.tensors[op.inputs[2]]
+        require_types((given,), DType.INT32)
+        if given.data is None:
+            raise UnsupportedError("its bias is computed at run time")
+        require(given.elements == channels, "its bias does not fit its weights")
+        bias = bias + given.data.reshape(-1)
+    wrapped = bias.astype(np.int32)  # modulo 2**32, as the accumulators are
+    return _Layer(op, source, output, kernel.data, kernel.quantization.scales, wrapped)
+
+
+def _pointwise(layer: _Layer, batches: int, depth: int, scales: Sequence[float]) -> tuple[Step, ...]:
+    params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
+    return _call(layer, "fully_connected", "fully_connected.h", params, scales)
+
+
+def _call(
+    layer: _Layer, kernel: str, header: str, params: Params, scales: Sequence[float]
+) -> tuple[Step, ...]:
+    """The step, with the parameters and constants that all kernels with weights share."""
+    factors = [rescaling(scale) for scale in scales]
+    low, high = fused_range(layer.op, layer.output)
+    every: Params = {
+        **params,
+        "kPerChannel": len(scales) > 1,
+        "kLeftShift": any(shift > 0 for _, shift in factors),
+        "kOutputZeroPoint": per_tensor(layer.output).zero_point,
+        "kActivationMin": low,
+        "kActivationMax": high,
+    }
+    name = f"op{layer.op.index}"
+    args = (
+        Read(layer.input.index),
+        Constant(f"{name}_weights", layer.weights.reshape(-1)),
+        Constant(f"{name}_bias", layer.bias),
+        Constant(f"{name}_multiplier", np.array([multiplier for multiplier, _ in factors], np.int32)),
+        Constant(f"{name}_shift", np.array([shift for _, shift in factors], np.int8)),
+        Write(layer.output.index),
+    )
+    return (Step(kernel, header, every, args),)
+
+
+def _windows(op: Op, source: Tensor, output: Tensor, kernel_height: int, kernel_width: int) -> Params:
+    """The parameters of kernels/window.h, and the output's size, for TensorFlow's SAME and VALID padding."""
+    require(len(source.shape) == len(output.shape) == 4, "its input or output does not have four dimensions")
+    require(source.shape[0] == output.shape[0], "its input and output have different batches")
+    params: Params = {}
+    padded = False
+    for side, axis, kernel, edge in (("Height", 1, kernel_height, "Top"), ("Width", 2, kernel_width, "Left")):
+        initial = side[0].lower()
+        stride = int_option(op, f"stride_{initial}")
+        dilation = int_option(op, f"dilation_{initial}_factor") or 1  # pooling has none
+        reach = (kernel - 1) * dilation + 1
+        size, steps = source.shape[axis], output.shape[axis]
+        places = size if op.options["padding"] == "SAME" else size - reach + 1
+        require(steps == -(-places // stride), "its output does not fit its window")
+        missing = max((steps - 1) * stride + reach - size, 0)
+        padded = padded or missing > 0
+        params |= {
+            f"kInput{side}": size,
+            f"kOutput{side}": steps,
+            f"kKernel{side}": kernel,
+            f"kStride{side}": stride,
+            f"kDilation{side}": dilation,
+            f"kPad{edge}": missing // 2,
+        }
+    return params | {"kPadded": padded}

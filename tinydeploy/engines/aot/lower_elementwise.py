@@ -1,0 +1,105 @@
+"""ADD, SUB, MUL, MINIMUM and MAXIMUM, with broadcasting."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinydeploy.engines.aot import strides
+from tinydeploy.engines.aot.checks import (
+    fused_range,
+    input_tensors,
+    output_tensor,
+    per_tensor,
+    require,
+    require_types,
+    rescaling,
+)
+from tinydeploy.engines.aot.program import Step, Write, lowers, operand
+from tinydeploy.graph import DType, Graph, Op
+
+Params = dict[str, int | float | bool]
+
+# ADD's inputs get this many more bits before they are scaled; 255 << 20 leaves room for the sum.
+_HEADROOM = 20
+_LOOPS = 5
+
+
+@lowers("ADD", "SUB")
+def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """ADD and SUB of int8."""
+    sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((*sources, output), DType.INT8)
+    a, b, target = (per_tensor(tensor) for tensor in (*sources, output))
+    # TFLite computes SUB's factors in float and ADD's in double.
+    real = np.float64 if op.kind == "ADD" else np.float32
+    twice_larger = real(2) * real(max(a.scale, b.scale))
+    a_multiplier, a_shift = rescaling(float(real(a.scale) / twice_larger))
+    b_multiplier, b_shift = rescaling(float(real(b.scale) / twice_larger))
+    factor = float(twice_larger / (real(1 << _HEADROOM) * real(target.scale)))
+    require(0.0 < factor < 1.0, f"its output's scale is too far below its inputs' (factor {factor:.3g})")
+    multiplier, shift = rescaling(factor)
+    low, high = fused_range(op, output)
+    params: Params = {
+        "kSubtract": op.kind == "SUB",
+        "kHeadroom": _HEADROOM,
+        "kAZeroPoint": a.zero_point,
+        "kAMultiplier": a_multiplier,
+        "kAShift": a_shift,
+        "kBZeroPoint": b.zero_point,
+        "kBMultiplier": b_multiplier,
+        "kBShift": b_shift,
+        "kOutputZeroPoint": target.zero_point,
+        "kOutputMultiplier": multiplier,
+        "kOutputShift": shift,
+        "kLeftShift": shift > 0,
+        "kActivationMin": low,
+        "kActivationMax": high,
+    }
+    return (_step(graph, op, "add", params),)
+
+
+@lowers("MUL")
+def lower_mul(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """MUL of int8."""
+    sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((*sources, output), DType.INT8)
+    a, b, target = (per_tensor(tensor) for tensor in (*sources, output))
+    multiplier, shift = rescaling(a.scale * b.scale / target.scale)
+    low, high = fused_range(op, output)
+    params: Params = {
+        "kAZeroPoint": a.zero_point,
+        "kBZeroPoint": b.zero_point,
+        "kOutputZeroPoint": target.zero_point,
+        "kOutputMultiplier": multiplier,
+        "kOutputShift": shift,
+        "kLeftShift": shift > 0,
+        "kActivationMin": low,
+        "kActivationMax": high,
+    }
+    return (_step(graph, op, "multiply", params),)
+
+
+@lowers("MINIMUM", "MAXIMUM")
+def lower_minimum_maximum(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """MINIMUM and MAXIMUM compare the integers as they are, whatever their scales."""
+    tensors = (*input_tensors(graph, op, 2), output_tensor(graph, op))
+    require_types(tensors, DType.INT8, DType.INT16, DType.INT32)
+    return (_step(graph, op, op.kind.lower(), {}),)
+
+
+def _step(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
+    """The kernel over equal shapes, or its broadcasting form over a nest of loops."""
+    a, b = (tensor.shape for tensor in input_tensors(graph, op))
+    output = output_tensor(graph, op)
+    try:
+        steps = strides.broadcast(a, output.shape), strides.broadcast(b, output.shape)
+    except ValueError:
+        require(False, f"shapes {a} and {b} do not broadcast to {output.shape}")
+    shape, (a_strides, b_strides) = strides.fuse(output.shape, *steps)
+    args = (operand(graph, op, 0, "a"), operand(graph, op, 1, "b"), Write(output.index))
+    if a_strides == b_strides:
+        loops: Params = {"kElements": output.elements}
+        return Step(kernel, "elementwise.h", loops | params, args)
+    require(len(shape) <= _LOOPS, f"broadcasting takes {len(shape)} loops, more than {_LOOPS}")
+    nest = strides.params(_LOOPS, Dim=shape, AStride=a_strides, BStride=b_strides)
+    return Step(f"{kernel}_broadcast", "elementwise.h", nest | params, args)

@@ -1,0 +1,121 @@
+"""Ops that are a function of one int8: each becomes a table of 256 values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from tinydeploy.engines.aot import tables
+from tinydeploy.engines.aot.checks import (
+    float_option,
+    input_tensors,
+    output_tensor,
+    per_tensor,
+    require,
+    require_same_size,
+    require_types,
+    rescaling,
+)
+from tinydeploy.engines.aot.program import Constant, Step, UnsupportedError, Write, lowers, operand
+from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier, round_half_away
+from tinydeploy.graph import DType, Graph, Op, Quantization
+
+
+def lookup(graph: Graph, op: Op, table: npt.NDArray[np.generic]) -> Step:
+    """The step that maps input 0 through `table`, which is in the order of the input's bits."""
+    output = output_tensor(graph, op)
+    values = table.astype(output.dtype.numpy)
+    constant = Constant(f"op{op.index}_table", values, f"{op.kind} of each input")
+    args = (operand(graph, op, 0, "input"), Write(output.index), constant)
+    return Step("lookup", "lookup.h", {"kElements": output.elements}, args)
+
+
+def _int8_function(
+    graph: Graph, op: Op, function: Callable[[Quantization, Quantization], npt.ArrayLike]
+) -> tuple[Step, ...]:
+    """The step of an int8 op, `function` giving its outputs for -128..127 from both quantisations."""
+    (source,) = input_tensors(graph, op, 1)
+    output = output_tensor(graph, op)
+    require_types((source, output), DType.INT8)
+    require_same_size(source, output)
+    try:
+        table = function(per_tensor(source), per_tensor(output))
+    except ValueError as error:
+        raise UnsupportedError(f"its scales do not suit the fixed-point arithmetic: {error}") from None
+    return (lookup(graph, op, tables.by_bits(table)),)
+
+
+def _scaled(source: Quantization, target: Quantization, factor: float) -> tables.Integers:
+    """The int8 values times `factor`, between the two zero points, not clamped."""
+    centred = tables.INT8 - source.zero_point
+    return multiply_by_quantized_multiplier(centred, *rescaling(factor)).astype(np.int64) + target.zero_point
+
+
+def _float_ratio(numerator: float, denominator: float) -> float:
+    return float(np.float32(numerator) / np.float32(denominator))
+
+
+@lowers("RELU", "RELU_N1_TO_1")
+def lower_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """RELU and RELU_N1_TO_1 rescale and clamp; the latter as in TFLite, for TFLite Micro does not have it."""
+
+    def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
+        def quantized(x: float) -> int:
+            return target.zero_point + round_half_away(_float_ratio(x, target.scale))
+
+        low, high = (quantized(0.0), 127) if op.kind == "RELU" else (quantized(-1.0), quantized(1.0))
+        scaled = _scaled(source, target, _float_ratio(source.scale, target.scale))
+        return np.clip(scaled, max(low, -128), min(high, 127))
+
+    return _int8_function(graph, op, function)
+
+
+@lowers("RELU6")
+def lower_relu6(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """RELU6 clamps in the input's quantisation; TFLite Micro takes the output's to be the same."""
+
+    def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
+        six = min(source.zero_point + round_half_away(_float_ratio(6.0, source.scale)), 127)
+        return np.where(six < tables.INT8, six, np.maximum(tables.INT8, source.zero_point))
+
+    return _int8_function(graph, op, function)
+
+
+@lowers("LEAKY_RELU")
+def lower_leaky_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """LEAKY_RELU: two factors, one for each side of zero."""
+    alpha = float_option(op, "alpha")
+    require(alpha >= 0, f"its slope {alpha:.6g} is negative, which TFLite Micro's versions round differently")
+
+    def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
+        slope = np.float32(source.scale) * np.float32(alpha)
+        positive = _scaled(source, target, _float_ratio(source.scale, target.scale))
+        negative = _scaled(source, target, float(slope / np.float32(target.scale)))
+        return np.clip(np.where(tables.INT8 - source.zero_point < 0, negative, positive), -128, 127)
+
+    return _int8_function(graph, op, function)
+
+
+@lowers("LOGISTIC")
+def lower_logistic(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """LOGISTIC, whose output has to have the zero point -128."""
+
+    def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
+        require(target.zero_point == -128, f"its output's zero point is {target.zero_point}, not -128")
+        return tables.logistic(source)
+
+    return _int8_function(graph, op, function)
+
+
+@lowers("TANH")
+def lower_tanh(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """TANH."""
+    return _int8_function(graph, op, lambda source, target: tables.tanh(source))
+
+
+@lowers("HARD_SWISH")
+def lower_hard_swish(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """HARD_SWISH."""
+    return _int8_function(graph, op, tables.hard_swish)

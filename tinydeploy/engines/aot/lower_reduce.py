@@ -1,0 +1,104 @@
+"""Ops that reduce along axes: MEAN, and SOFTMAX along the last one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinydeploy.engines.aot import strides, tables
+from tinydeploy.engines.aot.checks import (
+    constant_ints,
+    float_option,
+    input_tensors,
+    int_option,
+    output_tensor,
+    per_tensor,
+    positive_axis,
+    require,
+    require_same_size,
+    require_types,
+    rescaling,
+)
+from tinydeploy.engines.aot.program import Constant, Step, UnsupportedError, Write, lowers, operand
+from tinydeploy.graph import DType, Graph, Op
+
+_LOOPS = 3
+
+
+@lowers("MEAN")
+def lower_mean(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """MEAN of int8 or int16 over any axes."""
+    (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((source, output), DType.INT8, DType.INT16)
+    origin, target = per_tensor(source), per_tensor(output)
+    rank = len(source.shape)
+    axes = {positive_axis(axis, rank) for axis in constant_ints(graph, op, 1, "axis")}
+    keep_dims = bool(int_option(op, "keep_dims"))
+    shape = tuple(
+        1 if axis in axes else extent
+        for axis, extent in enumerate(source.shape)
+        if keep_dims or axis not in axes
+    )
+    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+
+    steps = strides.contiguous(source.shape)
+    walks = []
+    for reduced in (False, True):
+        chosen = [axis for axis in range(rank) if (axis in axes) == reduced]
+        extents = tuple(source.shape[axis] for axis in chosen)
+        walks.append(strides.fuse(extents, tuple(steps[axis] for axis in chosen)))
+    (keep, (keep_strides,)), (reduce, (reduce_strides,)) = walks
+    require(max(len(keep), len(reduce)) <= _LOOPS, "it reduces too many separate groups of axes")
+
+    count = source.elements // output.elements
+    multiplier, shift = rescaling(origin.scale / target.scale)
+    # The division by count goes into the multiplier, with as many more bits as shift can take back.
+    bits = min(count.bit_length() - 1, 32, 31 + shift)
+    limits = np.iinfo(output.dtype.value)
+    params: dict[str, int | float | bool] = {
+        "kInputOffset": -origin.zero_point * count,
+        "kMultiplier": (multiplier << bits) // count,
+        "kShift": shift - bits,
+        "kOutputZeroPoint": target.zero_point,
+        "kOutputMin": int(limits.min),
+        "kOutputMax": int(limits.max),
+    }
+    nest = strides.params(
+        _LOOPS, Keep=keep, KeepStride=keep_strides, Reduce=reduce, ReduceStride=reduce_strides
+    )
+    args = (operand(graph, op, 0, "input"), Write(output.index))
+    return (Step("mean", "reduce.h", nest | params, args),)
+
+
+@lowers("SOFTMAX")
+def lower_softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """SOFTMAX of int8 to int8 or int16 along the last axis."""
+    (source,) = input_tensors(graph, op, 1)
+    output = output_tensor(graph, op)
+    require_types((source,), DType.INT8)
+    require_types((output,), DType.INT8, DType.INT16)
+    require_same_size(source, output)
+    require(len(source.shape) > 0, "its input is a scalar")
+    origin, target = per_tensor(source), per_tensor(output)
+    bits = 8 * output.dtype.bytes
+    ideal = 2.0**-bits
+    exact = target.scale == ideal if bits == 8 else abs(target.scale - ideal) <= 0.001 * ideal
+    require(
+        exact and target.zero_point == -(1 << (bits - 1)),
+        f"its output has scale {target.scale:.6g} and zero point {target.zero_point},"
+        f" not 1/{1 << bits} and {-(1 << (bits - 1))}",
+    )
+    depth = source.shape[-1]
+    require(depth < 4096, f"it has {depth} classes, more than the 4,095 whose sum the fixed point holds")
+    try:
+        exponentials = tables.softmax_exponentials(origin.scale, float_option(op, "beta"))
+    except ValueError as error:
+        raise UnsupportedError(f"its scale does not suit the fixed-point arithmetic: {error}") from None
+    params = {"kRows": source.elements // depth, "kDepth": depth, "kExponentials": len(exponentials)}
+    args = (
+        operand(graph, op, 0, "input"),
+        Write(output.index),
+        Constant(
+            f"op{op.index}_exponentials", exponentials.astype(np.int32), "exp(-d) for d = 0, 1 ..., Q0.31"
+        ),
+    )
+    return (Step("softmax", "softmax.h", params, args),)

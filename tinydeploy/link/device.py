@@ -1,0 +1,285 @@
+"""The device behind a link, as typed methods: the host's side of the protocol of docs/protocol.md."""
+
+from __future__ import annotations
+
+import secrets
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from tinydeploy.errors import (
+    DeviceResetError,
+    DeviceStatusError,
+    LinkCorruptError,
+    LinkTimeoutError,
+    WrongFirmwareError,
+)
+from tinydeploy.link import fault, frames
+from tinydeploy.link.channel import Stream
+from tinydeploy.link.frames import Frame
+
+PROTOCOL_VERSION = 1
+_REPLY = 0x80
+_HELLO_RETRY = 0.05  # seconds until the first; doubled after each. A hello may come before the device is up
+_FIRST_RETRY = 0.5
+_LAST_RETRY = 4.0
+_DELIMITER = b"\0"
+_GREETING = struct.Struct("<xBIBBIIII32s")  # status, then the fields of Greeting; the engine's name follows
+_REBUILD = "build and load the firmware again"
+
+
+class Kind(IntEnum):
+    """What a frame says; a reply is its request's kind with _REPLY set."""
+
+    HELLO = 0x01
+    SETUP = 0x02
+    WRITE = 0x03
+    INVOKE = 0x04
+    READ = 0x05
+    OPS = 0x06
+    STATS = 0x07
+    RESET = 0x08
+    OUT_OF_ORDER = 0xC0
+    NO_SESSION = 0xC1
+    LOG = 0xC2
+    FAULT = 0xC3
+
+
+_STATUS = {
+    1: "the arena is too small",
+    2: "the inference failed",
+    3: "the engine cannot run this model on this core",
+    0x40: "the device refuses the request as malformed",
+    0x41: "the device has no model set up",
+}
+_REFUSALS = (0x40, 0x41)  # not executed, so the sequence number is still free
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """Who answers: firmware, capacities, and what its counts are ("instructions" or "cycles")."""
+
+    version: int
+    engine: str
+    model_sha256: str
+    window: int
+    unit: str
+    arena_capacity: int
+    inputs: int
+    outputs: int
+    ops: int
+
+
+@dataclass(frozen=True)
+class SetupReply:
+    """Bytes of each input and output tensor."""
+
+    input_bytes: tuple[int, ...]
+    output_bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Marks that the firmware left in painted memory, in bytes.
+
+    `stack_bytes` is the most that was in use since start-up, `arena_touched_bytes` how many bytes of
+    the arena were written since setup(), `arena_high_water_bytes` how far in the last of them lies.
+    `arena_overrun` says whether anything before or after the arena was written. `bad_frames` counts
+    damaged frames that the device has dropped.
+    """
+
+    stack_bytes: int
+    arena_touched_bytes: int
+    arena_high_water_bytes: int
+    arena_overrun: bool
+    bad_frames: int
+
+
+class Device:
+    """A session with the firmware at the other end of `stream`. `hello()` comes first.
+
+    `timeout` is how many seconds the device may take for one answer; a tensor of several frames has
+    that long for each of them. `on_log` is called with each line that the firmware logs.
+
+    Every method raises LinkTimeoutError, LinkCorruptError, DeviceResetError, DeviceFaultError or
+    TargetDiedError when the device does not answer, for these reasons; DeviceStatusError when it
+    answers that the request failed. After any of them but the last a new session has to be started.
+    """
+
+    def __init__(
+        self, stream: Stream, *, timeout: float = 10.0, on_log: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.timeout = timeout
+        self._stream = stream
+        self._on_log = on_log
+        self._decoder = frames.Decoder()
+        self._received: deque[Frame] = deque()
+        self._sequence = 0
+        self._window = 1
+        self._ops = 0
+        self._inputs = 0
+        self._setup = SetupReply((), ())
+
+    def hello(self, expected_sha256: str | None = None) -> Greeting:
+        """Starts a session. Raises WrongFirmwareError if the firmware was not made of that model.
+
+        `expected_sha256` is in hexadecimal; None takes any model.
+        """
+        session = secrets.token_bytes(4)
+        self._window = 1
+        self._sequence = 0
+        self._send(_DELIMITER)  # ends what an earlier session may have left half-sent
+        payload = self._exchange(Kind.HELLO, [session], lambda greeting: greeting[2:6] == session)
+        if payload[1] != PROTOCOL_VERSION or len(payload) < _GREETING.size:
+            raise WrongFirmwareError(
+                f"the device speaks version {payload[1]} of the protocol, not {PROTOCOL_VERSION}", _REBUILD
+            )
+        version, _, window, cycles, capacity, inputs, outputs, ops, sha256 = _GREETING.unpack_from(payload)
+        digest = sha256.hex()
+        if expected_sha256 is not None and digest != expected_sha256:
+            raise WrongFirmwareError(
+                f"the device runs the model with SHA-256 {digest[:12]}…, not {expected_sha256[:12]}…", _REBUILD
+            )
+        self._window, self._inputs, self._ops = max(1, window), inputs, ops
+        engine = payload[_GREETING.size :].decode("ascii", "replace")
+        unit = "cycles" if cycles else "instructions"
+        return Greeting(version, engine, digest, window, unit, capacity, inputs, outputs, ops)
+
+    def setup(self, arena_bytes: int) -> SetupReply:
+        """Builds the model, in its initial state, in an arena of that many bytes, which is painted before."""
+        payload = self._request(Kind.SETUP, struct.pack("<I", arena_bytes))
+        sizes = struct.unpack(f"<{len(payload) // 4}I", payload)
+        self._setup = SetupReply(sizes[: self._inputs], sizes[self._inputs :])
+        return self._setup
+
+    def write_input(self, index: int, data: bytes) -> None:
+        """Fills an input tensor, or its first bytes. An inference may overwrite it: write before each."""
+        head = struct.Struct("<BI")
+        step = frames.MAX_PAYLOAD - head.size
+        parts = [head.pack(index, at) + data[at : at + step] for at in range(0, len(data), step)]
+        if parts:
+            self._exchange(Kind.WRITE, parts)
+
+    def invoke(self, profile: bool = False) -> int:
+        """Runs one inference; returns its count in the greeting's unit.
+
+        With `profile`, op_counts() has each op's count afterwards, and the count returned is their sum.
+        """
+        (count,) = struct.unpack("<Q", self._request(Kind.INVOKE, bytes([profile])))
+        return int(count)
+
+    def read_output(self, index: int) -> bytes:
+        """All bytes of an output tensor."""
+        size, step = self._setup.output_bytes[index], frames.MAX_PAYLOAD - 1
+        return b"".join(
+            self._request(Kind.READ, struct.pack("<BIB", index, at, min(step, size - at)))
+            for at in range(0, size, step)
+        )
+
+    def op_counts(self) -> tuple[int, ...]:
+        """Each op's count in the last inference that was profiled."""
+        counts: list[int] = []
+        while len(counts) < self._ops:
+            take = min(self._ops - len(counts), (frames.MAX_PAYLOAD - 1) // 4)
+            payload = self._request(Kind.OPS, struct.pack("<IB", len(counts), take))
+            counts += struct.unpack(f"<{take}I", payload)
+        return tuple(counts)
+
+    def stats(self) -> Stats:
+        """What the painted stack and arena tell."""
+        stack, touched, high_water, overrun, bad_frames = struct.unpack("<IIIBI", self._request(Kind.STATS))
+        return Stats(stack, touched, high_water, bool(overrun), bad_frames)
+
+    def reset_state(self) -> None:
+        """Puts the model's state (of an LSTM, of variables) back to its initial values."""
+        self._request(Kind.RESET)
+
+    def close(self) -> None:
+        """Lets go of the line."""
+        self._stream.close()
+
+    def _request(self, kind: Kind, payload: bytes = b"") -> bytes:
+        return self._exchange(kind, [payload])[1:]
+
+    def _exchange(
+        self, kind: Kind, payloads: Sequence[bytes], is_answer: Callable[[bytes], bool] = lambda payload: True
+    ) -> bytes:
+        """Has each of `payloads` executed, in order and once, and returns the last one's reply with its status.
+
+        Go-back-N: up to a window of frames is sent ahead; a gap or a silence starts again from the
+        first frame that is not known to be executed. A reply stands for all frames before its own too.
+        """
+        total = len(payloads)
+        first = self._sequence
+        done = sent = 0  # of the payloads
+        rewound_at = -1
+        bad_before, retries = self._decoder.bad_frames, 0
+        retry = _HELLO_RETRY if kind == Kind.HELLO else _FIRST_RETRY
+        now = time.monotonic()
+        deadline, retry_at = now + self.timeout, now + retry
+        while True:
+            while sent < min(total, done + self._window):
+                self._send(frames.encode(Frame(kind, (first + sent) % 256, payloads[sent])))
+                sent += 1
+            frame = self._next(min(deadline, retry_at))
+            now = time.monotonic()
+            if frame is None and now < deadline:
+                retries += 1
+                retry = min(2 * retry, _LAST_RETRY)
+                retry_at = now + retry
+                sent = done
+                self._send(_DELIMITER)  # the device may be in the middle of a frame that lost its end
+                continue
+            if frame is None or now >= deadline:
+                raise self._silence(kind, self._decoder.bad_frames - bad_before, retries)
+            before = done
+            if frame.kind == kind | _REPLY and frame.payload:
+                ahead = (frame.sequence - first - done) % 256
+                if ahead < sent - done and is_answer(frame.payload):
+                    status = frame.payload[0]
+                    refused = status in _REFUSALS
+                    done += ahead + (not refused)
+                    self._sequence = (first + done) % 256
+                    if status:
+                        raise DeviceStatusError(_STATUS.get(status, f"the device answers with status {status}"))
+                    if done == total:
+                        return frame.payload
+            elif frame.kind == Kind.OUT_OF_ORDER and frame.payload and kind != Kind.HELLO:
+                ahead = (frame.payload[0] - first - done) % 256
+                if ahead < sent - done:
+                    done += ahead
+                    if rewound_at != done:  # each frame after the gap is complained about
+                        rewound_at = sent = done
+            elif frame.kind == Kind.NO_SESSION and kind != Kind.HELLO:
+                raise DeviceResetError("the device has started anew in the middle of a session")
+            if done > before:
+                retry = _FIRST_RETRY
+                deadline, retry_at = now + self.timeout, now + retry
+
+    def _next(self, until: float) -> Frame | None:
+        """The next frame that is part of the dialogue; None if there is none by then."""
+        while True:
+            while self._received:
+                frame = self._received.popleft()
+                if frame.kind == Kind.FAULT:
+                    raise fault.parse(frame.payload)
+                if frame.kind != Kind.LOG:
+                    return frame
+                self._on_log(frame.payload.decode("utf-8", "replace"))
+            self._received.extend(self._decoder.feed(self._stream.read(until)))
+            if not self._received and time.monotonic() >= until:
+                return None
+
+    def _send(self, data: bytes) -> None:
+        self._stream.write(data, time.monotonic() + self.timeout)
+
+    def _silence(self, kind: Kind, bad_frames: int, retries: int) -> LinkTimeoutError | LinkCorruptError:
+        what = f"{kind.name} within {self.timeout:g} s"
+        if bad_frames and 2 * bad_frames >= retries:
+            return LinkCorruptError(
+                f"no intact answer to {what}: {bad_frames} frames came damaged", "check baud rate and cabling"
+            )
+        return LinkTimeoutError(f"the device did not answer {what}", "raise --timeout if it only is slow")

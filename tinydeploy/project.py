@@ -1,0 +1,172 @@
+"""The firmware project: a PlatformIO folder that stands on its own, first as a value, then on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import jinja2
+
+from tinydeploy import paths
+from tinydeploy.boards import Board
+from tinydeploy.engines import EngineSources
+from tinydeploy.errors import UsageError
+from tinydeploy.graph import Graph
+
+MANIFEST = "tinydeploy-project.json"
+"""Names every file that was generated, with its SHA-256: what differs from it is the user's own work."""
+
+_SCHEMA = "tinydeploy.project/1"
+_TEMPLATES = {
+    "platformio.ini": "platformio.ini.j2",
+    "README.md": "README.md.j2",
+    "src/board.h": "board.h.j2",
+}
+_COPIED = {"platform": "platforms/baremetal", "runtime": "src/runtime"}
+_BUILD_FOLDER = ".pio"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's files, by their paths in it, and PlatformIO's name for what `pio run` builds."""
+
+    files: Mapping[str, bytes]
+    environment: str
+
+
+def generate(
+    graph: Graph, board: Board, sources: EngineSources, link: str, arena_bytes: int | None
+) -> Project:
+    """The project that runs `sources` on `board`, equal bytes for equal inputs.
+
+    `link` is the way to the host that the firmware serves ("pipe" or "uart"). The arena is
+    `arena_bytes` long; None reserves all RAM that is left, of which the host then names a part.
+    """
+    jinja = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(paths.FIRMWARE / "project"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    context = {
+        "board": board,
+        "link": link,
+        "arena_bytes": arena_bytes,
+        "ops": len(sources.profiled_ops),
+        "engine": sources.engine,
+        "model": re.sub(r"[^A-Za-z0-9._-]", "_", Path(graph.path).name),
+        "model_sha256": graph.sha256,
+    }
+    files = {path: jinja.get_template(name).render(context).encode() for path, name in _TEMPLATES.items()}
+    for origin, folder in _COPIED.items():
+        files |= {f"{folder}/{path}": content for path, content in _tree(paths.FIRMWARE / origin).items()}
+    files |= {path: text.encode() for path, text in sources.files.items()}
+    files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
+    files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
+    digests = {path: _sha256(files[path]) for path in sorted(files)}
+    files[MANIFEST] = _json({"schema": _SCHEMA, "files": digests})
+    return Project(dict(sorted(files.items())), board.platformio)
+
+
+def board_manifest(board: Board) -> dict[str, Any]:
+    """The board as PlatformIO wants to read it (boards/<id>.json); `build` is for the platform's builder."""
+    return {
+        "name": board.name,
+        "vendor": "",
+        "url": "",
+        "build": {
+            "mcu": board.core.id,
+            "f_cpu": f"{board.clock_hz}L",
+            "toolchain": board.core.toolchain,
+            "core_flags": list(board.core.flags),
+            "ldscript": "firmware.ld",
+            "link_symbols": {
+                "__flash_origin": hex(board.flash.origin),
+                "__flash_len": hex(board.flash.bytes),
+                "__ram_origin": hex(board.ram.origin),
+                "__ram_len": hex(board.ram.bytes),
+                "__stack_len": hex(board.stack_bytes),
+            },
+        },
+        "upload": {"maximum_size": board.flash.bytes, "maximum_ram_size": board.ram.bytes},
+    }
+
+
+def write(project: Project, folder: Path) -> Path:
+    """Writes the project to `folder`, which appears with all its files or stays as it was; returns it.
+
+    A project that tinydeploy wrote there before is replaced. Raises UsageError if the folder holds
+    anything else, if that project has been edited since, or if it cannot be written.
+    """
+    folder = folder.resolve()
+    try:
+        _refuse_foreign(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+            fresh, old = Path(scratch) / "new", Path(scratch) / "old"
+            write_files(project, fresh)
+            try:
+                if folder.exists():
+                    folder.rename(old)
+                fresh.rename(folder)
+            except BaseException:
+                if old.exists() and not folder.exists():
+                    old.rename(folder)
+                raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"cannot write to {folder}: {reason}", "choose another folder with -o") from error
+    return folder
+
+
+def write_files(project: Project, folder: Path) -> None:
+    """Writes the project's files into `folder`, replacing those that are there."""
+    for path, content in project.files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    hint = "choose another folder with -o, or remove this one"
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is a file", hint)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        if manifest["schema"] != _SCHEMA:
+            raise ValueError(manifest["schema"])
+        written = dict(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder} is not empty, and not a project made by tinydeploy", hint) from error
+    present = {path: _sha256(content) for path, content in _tree(folder).items() if path != MANIFEST}
+    changed = sorted(path for path, digest in present.items() if written.get(path) != digest)
+    if changed:
+        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UsageError(f"{folder} holds work of yours: {changed[0]}{others}", hint)
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    """Every file under `folder` by relative path, without what Python and PlatformIO leave there."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = PurePosixPath(path.relative_to(folder))
+        if path.is_file() and "__pycache__" not in relative.parts and relative.parts[0] != _BUILD_FOLDER:
+            found[str(relative)] = path.read_bytes()
+    return found
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,91 @@
+"""A result as a table on the console."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tinydeploy.report import text
+from tinydeploy.report.facts import NOT_TIME, facts, target_name
+from tinydeploy.result import Result
+
+_TOP_OPS = 8
+_MARKS = {True: Text("✓", "green"), False: Text("✗", "bold red"), None: Text("")}
+
+
+def _plain(name: str, style: str = "") -> Text:
+    """Names from outside become Text, never markup: "[bold]" in a path stays "[bold]"."""
+    return Text(text.printable(name), style)
+
+
+def _figures(result: Result) -> Table:
+    name = text.base_name(result.model.path)
+    table = Table(
+        title=Text(f"{name} on {result.board.name}"),
+        title_justify="left",
+        title_style="bold",
+        show_header=False,
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    table.add_column(style="dim")
+    table.add_column(justify="right", style="bold", no_wrap=True)
+    table.add_column()
+    table.add_column()
+    for fact in facts(result):
+        table.add_row(Text(fact.label), Text(fact.value), _MARKS[fact.good], Text(fact.detail))
+    return table
+
+
+def _setting(result: Result) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column()
+    model, board, target = result.model, result.board, result.target
+    table.add_row("Model", _plain(f"{model.path}, {len(model.ops)} ops, {text.millions(model.macs)} MACs"))
+    table.add_row("Board", _plain(f"{board.id}, {board.core}, {text.clock(board.clock_hz)}"))
+    table.add_row("Target", _plain(f"{target_name(target)}, link {target.link}"))
+    table.add_row("Engine", _plain(result.engine))
+    return table
+
+
+def _top_ops(result: Result) -> Table:
+    costs = sorted(result.per_op, key=lambda cost: cost.instructions, reverse=True)
+    total = sum(cost.instructions for cost in costs)
+    shapes = {op.index: text.shape(op.output_shape) for op in result.model.ops}
+    shown = costs[:_TOP_OPS]
+    table = Table(
+        title=f"Costliest ops, {len(shown)} of {len(costs)}" if len(shown) < len(costs) else "Ops by cost",
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    table.add_column("op", justify="right")
+    table.add_column("")
+    table.add_column("output")
+    for header in ("instructions", "share", "MACs", "per MAC"):
+        table.add_column(header, justify="right")
+    for cost in shown:
+        table.add_row(
+            str(cost.index),
+            _plain(cost.op),
+            shapes.get(cost.index, ""),
+            text.millions(cost.instructions),
+            text.percent(text.ratio(cost.instructions, total)),
+            text.millions(cost.macs) if cost.macs else "–",
+            text.per_mac(cost.instructions, cost.macs),
+        )
+    return table
+
+
+def summary(result: Result) -> RenderableType:
+    """The headline figures, what was run on what, the costliest ops and the warnings."""
+    parts: list[RenderableType] = [_figures(result), Text(NOT_TIME, "dim"), Text(), _setting(result)]
+    if result.per_op:
+        parts += [Text(), _top_ops(result)]
+    if result.warnings:
+        parts += [Text(), *(_plain(f"! {warning}", "yellow") for warning in result.warnings)]
+    return Group(*parts)

@@ -1,0 +1,151 @@
+"""The headline figures of a result, and how each is judged.
+
+One home for what the console, the HTML report and any later side-by-side comparison say about a run:
+a comparison is the facts of several results, joined by key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tinydeploy.report import text
+from tinydeploy.result import Accuracy, ArenaInfo, Result, TargetInfo
+
+NOT_TIME = "Instructions are counted by the emulator; they are not time."
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One headline figure. `good` is None if there is nothing to judge it by.
+
+    `share` is the used part of a budget (0..1, above 1 if it is exceeded) or None.
+    """
+
+    key: str
+    label: str
+    value: str
+    detail: str
+    good: bool | None = None
+    share: float | None = None
+
+
+def metric_value(metric: str, value: float) -> str:
+    """A quality figure in its metric's own notation: top-1 in percent, errors with four digits."""
+    return text.percent(value) if metric == "top1" else f"{value:.4g}"
+
+
+def metric_name(metric: str) -> str:
+    """The metric's name for people."""
+    names = {"top1": "Accuracy (top-1)", "mae": "Mean absolute error", "mse": "Mean squared error"}
+    return names.get(metric, metric)
+
+
+def arena_proof(arena: ArenaInfo) -> str:
+    """How the arena's size was got and what the target said about it."""
+    if arena.method == "searched":
+        proof = f"found in {arena.probes:,} probes"
+        if arena.passes_at is not None:
+            proof += f"; passes at {arena.passes_at:,} B"
+        if arena.fails_at is not None:
+            proof += f", fails at {arena.fails_at:,} B"
+        return proof
+    if arena.fails_at is not None and arena.fails_at >= arena.bytes:
+        return "planned ahead of time; fails on the target"
+    if arena.passes_at is None:
+        return "planned ahead of time; not checked on the target"
+    return "planned ahead of time; checked on the target"
+
+
+def target_name(target: TargetInfo) -> str:
+    """What ran the firmware, by name and version: "QEMU emulator version 7.2.22", "renode 1.15"."""
+    named = target.version.lower().startswith(target.kind.lower())
+    return target.version if named else f"{target.kind} {target.version}".rstrip()
+
+
+def _budget(key: str, label: str, used: int, budget: int) -> Fact:
+    share = text.ratio(used, budget)
+    return Fact(
+        key, label, text.kib(used), f"{text.percent(share)} of {text.kib(budget)}", used <= budget, share
+    )
+
+
+def _arena(arena: ArenaInfo) -> Fact:
+    # A plan that holds on the target is enough; a search also has to show that less would fail.
+    enough = arena.passes_at == arena.bytes
+    good = True if enough and (arena.method == "planned" or arena.fails_at is not None) else None
+    if arena.fails_at is not None and arena.fails_at >= arena.bytes:
+        good = False
+    return Fact("arena", "Tensor arena", text.kib(arena.bytes), arena_proof(arena), good)
+
+
+def _stack(result: Result) -> Fact:
+    # The high-water mark of a painted stack cannot pass its end: reaching it is an overrun.
+    used, budget = result.stack_bytes, result.stack_budget
+    share = text.ratio(used, budget)
+    detail = f"high-water mark, {text.percent(share)} of {text.kib(budget)}"
+    return Fact("stack", "Stack", text.kib(used), detail, used < budget, share)
+
+
+def _accuracy(accuracy: Accuracy) -> Fact:
+    samples = f"{accuracy.samples:,} samples"
+    value = metric_value(accuracy.metric, accuracy.value)
+    if accuracy.reference is None:
+        return Fact("accuracy", metric_name(accuracy.metric), value, f"{samples}; no reference")
+    lost = accuracy.reference - accuracy.value
+    worse = lost > 0 if accuracy.metric == "top1" else lost < 0
+    reference = metric_value(accuracy.metric, accuracy.reference)
+    detail = f"reference {reference}, {samples}"
+    return Fact("accuracy", metric_name(accuracy.metric), value, detail, not worse)
+
+
+def facts(result: Result) -> Iterator[Fact]:
+    """The headline figures, in the order in which a person asks for them."""
+    cost = result.instructions
+    yield Fact(
+        "instructions",
+        "Instructions per inference",
+        text.millions(cost.median),
+        f"p95 {text.millions(cost.p95)}; {text.per_mac(cost.median, result.model.macs)} per MAC; "
+        f"{cost.runs:,} run{'s' if cost.runs != 1 else ''}",
+    )
+    yield _budget("flash", "Flash", result.build.flash_bytes, result.build.flash_budget)
+    yield _budget("ram", "RAM", result.build.ram_bytes, result.build.ram_budget)
+    yield _arena(result.arena)
+    yield _stack(result)
+    if result.accuracy:
+        yield _accuracy(result.accuracy)
+    if result.parity:
+        parity = result.parity
+        same = parity.identical == parity.outputs
+        yield Fact(
+            "parity",
+            f"Parity with {text.printable(parity.reference)}",
+            text.percent(text.ratio(parity.identical, parity.outputs)),
+            f"identical; {parity.off_by_one:,} off by one, {parity.worse:,} worse, "
+            f"of {parity.outputs:,} outputs",
+            same,
+        )
+
+
+def verdict(result: Result) -> str:
+    """The run in two or three sentences: does it fit, does it compute the right thing, how well."""
+    by_key = {fact.key: fact for fact in facts(result)}
+    over = [by_key[key].label for key in ("flash", "ram", "stack") if not by_key[key].good]
+    sentences = [f"Exceeds its budget: {', '.join(over)}." if over else "Fits the board."]
+    if result.parity:
+        name = text.printable(result.parity.reference)
+        if by_key["parity"].good:
+            sentences.append(f"Every output is identical to {name}’s.")
+        else:
+            sentences.append(f"{by_key['parity'].value} of the outputs are identical to {name}’s.")
+    if result.accuracy:
+        accuracy, found = by_key["accuracy"], result.accuracy
+        if found.reference is None:
+            sentences.append(f"{accuracy.label} {accuracy.value}.")
+        elif found.value == found.reference:
+            sentences.append(f"{accuracy.label} {accuracy.value}, the same as the reference.")
+        else:
+            reference = metric_value(found.metric, found.reference)
+            sentences.append(f"{accuracy.label} {accuracy.value}, where the reference has {reference}.")
+    return " ".join(sentences)

@@ -1,0 +1,379 @@
+"""The report's pictures: inline SVG drawn with matplotlib, coloured by the page's CSS variables.
+
+Importing this module imports matplotlib, which takes most of a second: import it where a picture is drawn.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from tinydeploy.report import text
+from tinydeploy.result import Accuracy, ArenaBuffer, ArenaInfo, OpInfo, Result
+
+# Op families share a colour, the CSS variable of the same name; whatever is not listed is "elementwise".
+FAMILIES = {
+    "conv": "Convolution",
+    "depthwise": "Depthwise convolution",
+    "dense": "Fully connected, recurrent",
+    "elementwise": "Pooling, element-wise, activation",
+    "movement": "Data movement, requantisation",
+    "neutral": "Model input",
+    "scratch": "Scratch of one op",
+}
+_FAMILY = {
+    kind: name
+    for name, kinds in {
+        "conv": "CONV_2D",
+        "depthwise": "DEPTHWISE_CONV_2D",
+        "dense": "FULLY_CONNECTED UNIDIRECTIONAL_SEQUENCE_LSTM",
+        "movement": "RESHAPE SQUEEZE EXPAND_DIMS TRANSPOSE PACK UNPACK CONCATENATION SPLIT STRIDED_SLICE "
+        "PAD PADV2 QUANTIZE DEQUANTIZE RESIZE_NEAREST_NEIGHBOR",
+    }.items()
+    for kind in kinds.split()
+}
+
+# matplotlib wants colours, the page wants CSS variables, so that light and dark need one picture:
+# each variable is drawn in a colour of its own and replaced in the SVG.
+_PLACEHOLDERS = {
+    name: f"#0a0b{number:02x}"
+    for number, name in enumerate([*FAMILIES, "ink", "muted", "rule", "card", "accent", "on-accent", "bad"])
+}
+_CONFUSION_CLASSES = 40  # more than that and a cell is too small to read
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "tinydeploy",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.parse_math": False,  # a "$" in a tensor's name is a dollar sign
+    "text.color": _PLACEHOLDERS["ink"],
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "figure.dpi": 72,  # one user unit is one CSS pixel at full width
+}
+
+
+def family(kind: str) -> str:
+    """The family, a key of FAMILIES, of an op by its builtin name."""
+    return _FAMILY.get(kind, "elementwise")
+
+
+def buffer_family(buffer: ArenaBuffer, ops: Sequence[OpInfo]) -> str:
+    """The family of the op that writes the buffer; what lives within a single op is that op's scratch."""
+    if buffer.first_op == buffer.last_op:
+        return "scratch"
+    if 0 <= buffer.first_op < len(ops):
+        return family(ops[buffer.first_op].op)
+    return "neutral"
+
+
+def has_confusion_figure(accuracy: Accuracy) -> bool:
+    """Whether there is a confusion matrix, small enough to be drawn."""
+    return 0 < len(accuracy.confusion) <= _CONFUSION_CLASSES
+
+
+def _inline(figure: Figure, prefix: str, label: str, titles: Mapping[str, str]) -> str:
+    """The figure as an <svg> element to put into a page.
+
+    `titles` gives elements, by their gid, a text that browsers show on hover. Ids that nothing refers
+    to go, the others get `prefix`, so that several figures can stand in one page.
+    """
+    buffer = io.StringIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser picks the font, not matplotlib
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    root = ElementTree.fromstring(buffer.getvalue())
+    for element in root.iter():
+        for child in list(element):
+            if child.tag.rpartition("}")[2] in ("metadata", "style"):
+                element.remove(child)
+    referenced = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', ElementTree.tostring(root, "unicode")))
+    kept = {name for pair in referenced for name in pair if name}
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]  # in HTML an <svg> needs no namespace
+        gid = element.get("id", "")
+        attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
+        if gid in kept:
+            attributes["id"] = f"{prefix}-{gid}"
+        else:
+            attributes.pop("id", None)
+        if "href" in attributes:
+            attributes["href"] = attributes["href"].replace("#", f"#{prefix}-", 1)
+        if "clip-path" in attributes:
+            attributes["clip-path"] = attributes["clip-path"].replace("#", f"#{prefix}-", 1)
+        if "style" in attributes:
+            attributes["style"] = _css(attributes["style"])
+        element.attrib.clear()
+        element.attrib.update(attributes)
+        if gid in titles:
+            title = ElementTree.Element("title")
+            title.text = titles[gid]
+            element.insert(0, title)
+    root.attrib.clear()
+    root.attrib.update(
+        {"viewBox": f"0 0 {figure.get_figwidth() * 72:.0f} {figure.get_figheight() * 72:.0f}"}
+        | {"role": "img", "aria-label": label}
+    )
+    return ElementTree.tostring(root, "unicode")
+
+
+def _css(style: str) -> str:
+    for name, colour in _PLACEHOLDERS.items():
+        style = style.replace(colour, f"var(--{name})")
+    # Only the size is matplotlib's business, the page chooses the font.
+    return re.sub(r"font: (?:[\w-]+ )*([\d.]+px)[^;]*", r"font-size: \1", style)
+
+
+def _axes(figure: Figure, box: tuple[float, float, float, float], ylim: tuple[float, float]) -> Axes:
+    """Bare axes at `box` = left, top, width, height in pixels from the top left corner."""
+    width, height = figure.get_figwidth() * 72, figure.get_figheight() * 72
+    left, top, w, h = box
+    axes = figure.add_axes((left / width, 1 - (top + h) / height, w / width, h / height))
+    axes.set_ylim(*ylim)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.tick_params(length=0, pad=3, labelsize=9, colors=_PLACEHOLDERS["muted"])
+    return axes
+
+
+def _text_width(label: str, size: float) -> float:
+    """About how wide a label gets, in pixels, whatever sans-serif font the browser has."""
+    return size * sum(0.7 if char.isupper() or char in "_×" else 0.58 for char in label)
+
+
+def _bars(
+    axes: Axes, ops: Sequence[OpInfo], values: Mapping[int, float], labels: Mapping[int, str], size: float
+) -> None:
+    """One horizontal bar per op that has a value, its figure at the bar's end."""
+    longest = max(values.values(), default=0) or 1
+    axes.set_xlim(0, longest * 1.32)
+    for op in ops:
+        if op.index not in values:
+            continue
+        value = values[op.index]
+        colour = _PLACEHOLDERS[family(op.op)]
+        bar = Rectangle((0, op.index - 0.3), value, 0.6, facecolor=colour, linewidth=0)
+        bar.set_gid(f"bar{op.index}")
+        axes.add_patch(bar)
+        axes.text(
+            value + longest * 0.02,
+            op.index,
+            labels[op.index],
+            va="center_baseline",
+            fontsize=size,
+            color=_PLACEHOLDERS["muted"],
+        )
+
+
+def _end(arena: ArenaInfo) -> int:
+    return max([1, arena.bytes, *(buffer.offset + buffer.bytes for buffer in arena.buffers)])
+
+
+def _unit(end: int) -> int:
+    return 1024 if end >= 4096 else 1
+
+
+def _arena(axes: Axes, result: Result, width: float, row: float, size: float) -> dict[str, str]:
+    """The planned buffers as rectangles, offset to the right and ops downwards; gives their hover texts."""
+    arena, ops = result.arena, result.model.ops
+    end = _end(arena)
+    unit = _unit(end)
+    axes.set_xlim(0, end / unit)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 4, 5, 8, 10]))
+    axes.grid(axis="x", color=_PLACEHOLDERS["rule"], linewidth=0.7)
+    axes.set_axisbelow(True)
+    titles = {}
+    pad = 1.2 / row
+    for number, buffer in enumerate(arena.buffers):
+        kind = buffer_family(buffer, ops)
+        patch = Rectangle(
+            (buffer.offset / unit, buffer.first_op - 0.5 + pad),
+            buffer.bytes / unit,
+            buffer.last_op - buffer.first_op + 1 - 2 * pad,
+            facecolor=_PLACEHOLDERS[kind],
+            edgecolor=_PLACEHOLDERS["card"],
+            linewidth=0.8,
+        )
+        patch.set_gid(f"buffer{number}")
+        axes.add_patch(patch)
+        name, kib = text.printable(buffer.label), text.kib(buffer.bytes)
+        titles[f"buffer{number}"] = (
+            f"{name}: {buffer.bytes:,} B at offset {buffer.offset:,}, "
+            f"live from op {max(buffer.first_op, 0)} to {min(buffer.last_op, len(ops) - 1)}"
+        )
+        room = buffer.bytes / end * width - 8
+        # A converter's long path of fused ops says nothing in a box; it is in the hover text.
+        wanted = (f"{name}  {kib}", kib) if len(name) <= 24 else (kib,)
+        fitting = [shown for shown in wanted if _text_width(shown, size) < room]
+        if fitting:
+            axes.text(
+                (buffer.offset + buffer.bytes / 2) / unit,
+                (buffer.first_op + buffer.last_op) / 2,
+                fitting[0],
+                ha="center",
+                va="center_baseline",
+                fontsize=size,
+                color=_PLACEHOLDERS["on-accent" if kind in ("conv", "dense") else "ink"],
+            )
+    if arena.lower_bound and arena.lower_bound < arena.bytes:
+        axes.axvline(arena.lower_bound / unit, color=_PLACEHOLDERS["bad"], linewidth=1, linestyle=(0, (3, 3)))
+    return titles
+
+
+def schedule(result: Result) -> str:
+    """The op schedule from top to bottom: the arena's buffers beside each op's instructions.
+
+    Without a plan (a searched arena has none) the arena's column is left out.
+    """
+    ops, buffers = result.model.ops, result.arena.buffers
+    first = min([0, *(buffer.first_op for buffer in buffers)])
+    last = max([len(ops) - 1, *(buffer.last_op for buffer in buffers)])
+    rows = max(1, last - first + 1)
+    row = 11.0 if rows > 120 else min(30.0, max(15.5, 230 / rows))
+    size = 8.0 if rows > 120 else 9.5
+
+    names = {op.index: text.shorten(text.printable(op.op), 30) for op in ops}
+    names |= {-1: "model input"} if first < 0 else {}
+    names |= {len(ops): "model output"} if last >= len(ops) else {}
+    shapes = {op.index: text.shape(op.output_shape) for op in ops}
+    name_width = max(_text_width(name, size) for name in names.values()) if names else 0
+    shape_width = max((_text_width(shape, size) for shape in shapes.values()), default=0)
+    labels = 30 + name_width + 14 + shape_width + 18
+
+    width, top, bottom = 1080.0, 30.0, 22.0 if buffers else 6.0
+    height = rows * row
+    gap = 34.0
+    room = width - labels - 4 - (2 if buffers else 1) * gap
+    parts = (0.5, 0.3, 0.2) if buffers else (0.0, 0.62, 0.38)
+    per_mac = {c.index: c.instructions / c.macs for c in result.per_op if c.macs}
+    costs = {c.index: float(c.instructions) for c in result.per_op}
+    ylim = (last + 0.5, first - 0.5)
+
+    with matplotlib.style.context(["default", _STYLE]):
+        figure = Figure(figsize=(width / 72, (top + height + bottom) / 72))
+        base = _axes(figure, (0, top, width, height), ylim)
+        base.set_xlim(0, width)
+        for index, name in names.items():
+            base.axhline(index - 0.5, color=_PLACEHOLDERS["rule"], linewidth=0.6)
+            faint: dict[str, Any] = {
+                "va": "center_baseline",
+                "fontsize": size,
+                "color": _PLACEHOLDERS["muted"],
+            }
+            if 0 <= index < len(ops):
+                base.text(20, index, str(index), ha="right", **faint)
+                base.text(30, index, name, va="center_baseline", fontsize=size)
+                base.text(labels - 18, index, shapes[index], ha="right", **faint)
+            else:
+                base.text(30, index, name, style="italic", **faint)
+        base.axhline(last + 0.5, color=_PLACEHOLDERS["rule"], linewidth=0.6)
+
+        def column(left: float, heading: str) -> None:
+            base.text(left, first - 0.5 - 12 / row, heading, fontsize=10, color=_PLACEHOLDERS["ink"])
+
+        column(0, "Op, output shape")
+        titles: dict[str, str] = {}
+        left = labels
+        if buffers:
+            column(left, "Arena, offset in " + ("KiB" if _unit(_end(result.arena)) > 1 else "bytes"))
+            arena = _axes(figure, (left, top, room * parts[0], height), ylim)
+            arena.xaxis.set_visible(True)
+            titles |= _arena(arena, result, room * parts[0], row, min(size, 9.0))
+            left += room * parts[0] + gap
+        column(left, "Instructions")
+        bars = _axes(figure, (left, top, room * parts[1], height), ylim)
+        _bars(bars, ops, costs, {i: text.millions(value) for i, value in costs.items()}, size)
+        left += room * parts[1] + gap
+        column(left, "Instructions per MAC")
+        ratios = _axes(figure, (left, top, room * parts[2], height), ylim)
+        _bars(ratios, ops, per_mac, {i: f"{value:,.2f}" for i, value in per_mac.items()}, size)
+        what = "the arena's buffers and the instructions" if buffers else "the instructions"
+        return _inline(figure, "schedule", f"For each of {len(ops)} ops: {what}", titles)
+
+
+def confusion(accuracy: Accuracy) -> str:
+    """The confusion matrix: one row per true class, one column per predicted class, shaded by row."""
+    matrix = accuracy.confusion
+    count = len(matrix)
+    labels = [text.shorten(text.printable(c.label), 14) for c in accuracy.per_class]
+    labels = labels if len(labels) == count else [str(number) for number in range(count)]
+    cell = min(38.0, max(17.0, 380 / count))
+    size = 10.0 if cell >= 26 else 8.0
+    side = max(_text_width(label, 9.5) for label in labels) + 8
+    slanted = max(_text_width(label, 9.5) for label in labels) > cell - 4
+    foot = (side * 0.75 + 10) if slanted else 18.0
+    left, top = side + 20, 4.0
+    width, height = left + count * cell + 4, top + count * cell + foot + 18
+
+    with matplotlib.style.context(["default", _STYLE]):
+        figure = Figure(figsize=(width / 72, height / 72))
+        axes = _axes(figure, (left, top, count * cell, count * cell), (count - 0.5, -0.5))
+        axes.set_xlim(-0.5, count - 0.5)
+        titles = {}
+        for i, row in enumerate(matrix):
+            for j, samples in enumerate(row):
+                share = text.ratio(samples, sum(row))
+                patch = Rectangle((j - 0.5, i - 0.5), 1, 1, linewidth=1, edgecolor=_PLACEHOLDERS["card"])
+                colour = "accent" if i == j else "bad"
+                # Rare mistakes have to be visible beside a diagonal near 1: they start at a fifth.
+                alpha = 0.12 + 0.88 * share if i == j else min(1.0, 0.2 + 1.6 * share)
+                patch.set_facecolor(
+                    (_PLACEHOLDERS[colour], alpha) if samples else (_PLACEHOLDERS["rule"], 0.45)
+                )
+                patch.set_gid(f"cell{i}x{j}")
+                axes.add_patch(patch)
+                titles[f"cell{i}x{j}"] = f"{samples:,} samples of {labels[i]} taken for {labels[j]}"
+                if samples:
+                    ink = "on-accent" if alpha > 0.5 else "ink"
+                    fits = _text_width(f"{samples}", size) < cell - 2
+                    axes.text(
+                        j,
+                        i,
+                        f"{samples}" if fits else "•",
+                        ha="center",
+                        va="center_baseline",
+                        fontsize=size,
+                        color=_PLACEHOLDERS[ink],
+                    )
+        faint: dict[str, Any] = {"fontsize": 9.5, "color": _PLACEHOLDERS["muted"]}
+        _class_labels(axes, labels, slanted, cell)
+        axes.text(
+            -0.5 - (side + 12) / cell,
+            (count - 1) / 2,
+            "true class",
+            rotation=90,
+            ha="center",
+            va="center",
+            **faint,
+        )
+        axes.text((count - 1) / 2, count - 0.5 + (foot + 12) / cell, "predicted class", ha="center", **faint)
+        label = f"Confusion matrix of {count} classes over {accuracy.samples:,} samples"
+        return _inline(figure, "confusion", label, titles)
+
+
+def _class_labels(axes: Axes, labels: Iterable[str], slanted: bool, cell: float) -> None:
+    bottom = axes.get_ylim()[0]
+    for number, label in enumerate(labels):
+        axes.text(-0.5 - 6 / cell, number, label, ha="right", va="center_baseline", fontsize=9.5)
+        axes.text(
+            number,
+            bottom + (7 if slanted else 13) / cell,
+            label,
+            ha="right" if slanted else "center",
+            va="top" if slanted else "baseline",
+            rotation=45 if slanted else 0,
+            rotation_mode="anchor",
+            fontsize=9.5,
+        )

@@ -1,0 +1,182 @@
+"""A result as one self-contained HTML page: no script, nothing loaded from anywhere.
+
+The template, the style sheet and the pictures are put together here; what a page says about a run comes
+from `facts`, so that a page about several runs can line the same figures up.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from tinydeploy.report import facts, figures, text
+from tinydeploy.result import Result
+
+
+@dataclass(frozen=True)
+class Part:
+    """One slice of a stacked bar: its length `value` and how it is `shown`; `colour` is a CSS variable."""
+
+    label: str
+    colour: str
+    value: float
+    shown: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """All ops of one kind together."""
+
+    op: str
+    family: str
+    count: int
+    instructions: int
+    share: float
+    macs: int
+
+
+def _groups(result: Result) -> list[Group]:
+    total = sum(cost.instructions for cost in result.per_op)
+    by_kind = defaultdict(list)
+    for cost in result.per_op:
+        by_kind[cost.op].append(cost)
+    groups = []
+    for kind, costs in by_kind.items():
+        spent = sum(cost.instructions for cost in costs)
+        macs = sum(cost.macs for cost in costs)
+        groups.append(Group(kind, figures.family(kind), len(costs), spent, text.ratio(spent, total), macs))
+    return sorted(groups, key=lambda group: -group.instructions)
+
+
+def _flash(result: Result) -> list[Part]:
+    build = result.build
+    parts = [
+        ("Model", "accent", build.model_flash_bytes, "weights and what else is the model’s own"),
+        ("Runtime", "conv-soft", build.runtime_flash_bytes, "kernels, link, start-up"),
+    ]
+    return _sizes(parts, build.flash_budget - build.flash_bytes)
+
+
+def _ram(result: Result) -> list[Part]:
+    build, arena = result.build, result.arena.bytes
+    rest = max(0, build.ram_bytes - arena - result.stack_budget)
+    parts = [
+        ("Tensor arena", "accent", arena, "activations and scratch"),
+        ("Stack", "conv-soft", result.stack_budget, f"{text.kib(result.stack_bytes)} of it used at most"),
+        ("Rest", "elementwise", rest, "buffers of the link, state"),
+    ]
+    return _sizes(parts, build.ram_budget - build.ram_bytes)
+
+
+def _sizes(parts: Iterable[tuple[str, str, int, str]], free: int) -> list[Part]:
+    sized = [Part(label, colour, size, text.kib(size), detail) for label, colour, size, detail in parts]
+    if free < 0:
+        return [*sized, Part("Over budget", "bad", 0, text.kib(-free), "does not fit")]
+    return [*sized, Part("Free", "track", free, text.kib(free))]
+
+
+def _parity(result: Result) -> list[Part]:
+    if not result.parity:
+        return []
+    parity = result.parity
+    counts = (
+        ("Identical", "accent", parity.identical),
+        ("Off by one", "warn", parity.off_by_one),
+        ("Worse", "bad", parity.worse),
+    )
+    return [
+        Part(label, colour, count, f"{count:,}", text.percent(text.ratio(count, parity.outputs)))
+        for label, colour, count in counts
+    ]
+
+
+def _mistakes(result: Result) -> list[tuple[str, str, int]]:
+    """The ten most frequent confusions: true class, predicted class, samples."""
+    accuracy = result.accuracy
+    if not accuracy:
+        return []
+    names = [figure.label for figure in accuracy.per_class]
+    pairs = (
+        (names[i] if i < len(names) else str(i), names[j] if j < len(names) else str(j), samples)
+        for i, row in enumerate(accuracy.confusion)
+        for j, samples in enumerate(row)
+        if i != j and samples
+    )
+    return sorted(pairs, key=lambda pair: -pair[2])[:10]
+
+
+def _legend(result: Result) -> list[tuple[str, str]]:
+    """The colours that the schedule shows, in a fixed order: CSS variable and name."""
+    ops = result.model.ops
+    shown = {figures.family(cost.op) for cost in result.per_op}
+    shown |= {figures.buffer_family(buffer, ops) for buffer in result.arena.buffers}
+    return [(name, label) for name, label in figures.FAMILIES.items() if name in shown]
+
+
+def _environment() -> Environment:
+    def clean(value: Any) -> Any:
+        return text.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = Environment(
+        loader=PackageLoader("tinydeploy.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=clean,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "kib": text.kib,
+        "millions": text.millions,
+        "percent": text.percent,
+        "seconds": text.seconds,
+        "shape": text.shape,
+        "clock": text.clock,
+        "base_name": text.base_name,
+        "metric_name": facts.metric_name,
+        "count": lambda number: f"{number:,}",
+        "width": lambda share: f"{min(1.0, max(0.0, share)) * 100:.2f}%",
+    }
+    environment.globals |= {
+        "per_mac": text.per_mac,
+        "ratio": text.ratio,
+        "metric_value": facts.metric_value,
+        "target_name": facts.target_name,
+        "not_time": facts.NOT_TIME,
+    }
+    return environment
+
+
+def render(result: Result) -> str:
+    """The page. Every string of the result is escaped; the page also parses as XML."""
+    accuracy = result.accuracy
+    drawn = accuracy is not None and figures.has_confusion_figure(accuracy)
+    headline = list(facts.facts(result))
+    css = resources.files("tinydeploy.report").joinpath("report.css").read_text("utf-8")
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            result=result,
+            facts=headline,
+            sound=all(fact.good is not False for fact in headline),
+            verdict=facts.verdict(result),
+            css=Markup(css),
+            schedule=Markup(figures.schedule(result)),
+            legend=_legend(result),
+            groups=_groups(result),
+            costs={cost.index: cost for cost in result.per_op},
+            flash=_flash(result),
+            ram=_ram(result),
+            parity=_parity(result),
+            confusion=Markup(figures.confusion(accuracy)) if accuracy and drawn else None,
+            mistakes=_mistakes(result),
+        )
+    )

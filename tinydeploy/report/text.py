@@ -1,0 +1,89 @@
+"""How figures and names are written for people; the console and the HTML report share it."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Sequence
+from pathlib import PurePath
+
+
+def kib(size: int) -> str:
+    """Bytes as KiB: "52.7 KiB"; below 1 KiB "772 B"; whole KiB carry no decimals ("128 KiB")."""
+    if abs(size) < 1024:
+        return f"{size} B"
+    decimals = 0 if size % 1024 == 0 else 1
+    return f"{size / 1024:,.{decimals}f} KiB"
+
+
+def millions(count: float) -> str:
+    """A count with three significant digits in millions ("7.70 M"), exact below 100,000 ("3,600")."""
+    if abs(count) < 100_000:
+        return f"{count:,.0f}"
+    scaled = count / 1e6
+    decimals = min(3, max(0, 2 - math.floor(math.log10(abs(scaled)))))
+    return f"{scaled:,.{decimals}f} M"
+
+
+def percent(ratio: float, decimals: int = 1) -> str:
+    """A ratio as "98.4 %". Only an exact 1 reads 100 %, only an exact 0 reads 0 %."""
+    if ratio in (0.0, 1.0):
+        return f"{ratio:.0%}".replace("%", " %")
+    step = 10.0**-decimals
+    value = round(ratio * 100, decimals)
+    if 0 < ratio < 1:
+        if value >= 100:
+            return f"> {100 - step:.{decimals}f} %"
+        if value <= 0:
+            return f"< {step:.{decimals}f} %"
+    return f"{value:,.{decimals}f} %"
+
+
+def ratio(part: float, whole: float) -> float:
+    """Part of whole; 0 if there is no whole."""
+    return part / whole if whole else 0.0
+
+
+def per_mac(instructions: float, macs: int) -> str:
+    """Instructions per multiply-accumulate: "2.90"; "–" for what has no MACs."""
+    return f"{instructions / macs:,.2f}" if macs else "–"
+
+
+def clock(hertz: int) -> str:
+    """A clock: "25 MHz"."""
+    return f"{hertz / 1e6:g} MHz"
+
+
+def shape(dims: Sequence[int]) -> str:
+    """A tensor's shape, without a leading batch of one: "48×48×16"."""
+    shown = dims[1:] if len(dims) > 1 and dims[0] == 1 else dims
+    return "×".join(str(size) for size in shown) or "scalar"
+
+
+def seconds(duration: float) -> str:
+    """A duration: "0.42 s", "3 min 20 s"."""
+    if duration < 60:
+        return f"{duration:.2f} s" if duration < 10 else f"{duration:.1f} s"
+    minutes, rest = divmod(round(duration), 60)
+    return f"{minutes} min {rest} s"
+
+
+def printable(name: str) -> str:
+    """A name from outside with control, format and unassigned characters shown as U+FFFD.
+
+    They could hide text, reorder it, or make a page that no parser accepts.
+    """
+    return "".join("\ufffd" if unicodedata.category(char).startswith("C") else char for char in name)
+
+
+def shorten(name: str, width: int) -> str:
+    """At most `width` characters; what is left out of the middle becomes an ellipsis."""
+    if len(name) <= width:
+        return name
+    tail = (width - 1) // 2
+    return name[: width - 1 - tail] + "…" + name[len(name) - tail :]
+
+
+def base_name(path: str) -> str:
+    """The file's name, safe to show."""
+    return printable(PurePath(path).name or path)

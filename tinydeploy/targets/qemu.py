@@ -1,0 +1,211 @@
+"""QEMU as a target. Its processes never outlive this one, whichever way it ends."""
+
+from __future__ import annotations
+
+import ctypes
+import difflib
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import tty
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+
+from tinydeploy.boards import Board
+from tinydeploy.errors import TargetDiedError, ToolError, UsageError
+from tinydeploy.link.channel import FdStream, Stream
+
+LINKS = ("pipe", "uart", "uart-tcp")
+"""The ways to the firmware: semihosting over pipes; the UART as a pseudo-terminal; the UART over TCP."""
+
+_PACKAGES = {"arm": "qemu-system-arm", "riscv32": "qemu-system-misc"}
+_CONNECT_TIMEOUT = 20.0  # seconds
+_END_TIMEOUT = 10.0
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def program(system: str) -> str:
+    """The path of qemu-system-<system>. Raises ToolError, naming the Debian package, if it is not there."""
+    found = shutil.which(f"qemu-system-{system}")
+    if found is None:
+        raise ToolError(f"qemu-system-{system} is not installed", f"apt install {_PACKAGES[system]}")
+    return found
+
+
+@cache
+def version(path: str) -> str:
+    """What the program calls itself: "QEMU emulator version 7.2.22 (Debian …)"."""
+    try:
+        shown = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ToolError(f"{path} --version failed: {error}") from error
+    return shown.stdout.splitlines()[0].strip()
+
+
+class QemuTarget:
+    """One firmware in QEMU. Instructions take 2**icount_shift ns, so counts are exact and repeatable."""
+
+    kind = "qemu"
+
+    def __init__(self, board: Board, elf: Path, link: str = "pipe") -> None:
+        if board.qemu is None:
+            raise UsageError(f"QEMU has no machine for {board.name}")
+        if link not in LINKS:
+            near = difflib.get_close_matches(link, LINKS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(LINKS)}"
+            raise UsageError(f"unknown link '{link}'", hint)
+        self._machine = board.qemu
+        self._elf = elf
+        self._link = link
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stream: FdStream | None = None
+        self._words: Path | None = None  # what QEMU writes to its standard error
+
+    @property
+    def version(self) -> str:
+        """See Target."""
+        return version(program(self._machine.system))
+
+    def start(self) -> Stream:
+        """See Target."""
+        self.close()
+        try:
+            opened = {"pipe": self._open_pipe, "uart": self._open_pty, "uart-tcp": self._open_tcp}[self._link]
+            self._stream = opened()
+        except BaseException:
+            self.close()
+            raise
+        return self._stream
+
+    def reset(self) -> Stream:
+        """See Target."""
+        return self.start()
+
+    def close(self) -> None:
+        """See Target."""
+        if self._process is not None:
+            # Whatever it is doing: nothing in it is worth a gentler end.
+            self._process.kill()
+            self._process.wait(_END_TIMEOUT)
+            self._process = None
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        if self._words is not None:
+            self._words.unlink(missing_ok=True)
+            self._words = None
+
+    def __enter__(self) -> QemuTarget:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open_pipe(self) -> FdStream:
+        firmware_reads, we_write = os.pipe()
+        we_read, firmware_writes = os.pipe()
+        try:
+            options = ["-semihosting-config", "enable=on,target=native", "-serial", "null"]
+            self._spawn(options, stdin=firmware_reads, stdout=firmware_writes)
+        except BaseException:
+            os.close(we_read)
+            os.close(we_write)
+            raise
+        finally:
+            os.close(firmware_reads)
+            os.close(firmware_writes)
+        return FdStream(we_read, we_write, self._died)
+
+    def _open_pty(self) -> FdStream:
+        ours, theirs = pty.openpty()
+        try:
+            tty.setraw(theirs)
+            # QEMU inherits the slave, so that it is open from the start; reading ours fails once QEMU has ended.
+            self._spawn_serial(f"serial,path=/dev/fd/{theirs}", pass_fds=(theirs,))
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        return FdStream(ours, ours, self._died)
+
+    def _open_tcp(self) -> FdStream:
+        # QEMU is the client, so that nobody has to guess a free port.
+        with socket.create_server(("127.0.0.1", 0), backlog=1) as server:
+            port = server.getsockname()[1]
+            self._spawn_serial(f"socket,host=127.0.0.1,port={port},nodelay=on")
+            server.settimeout(_CONNECT_TIMEOUT)
+            try:
+                connection, _ = server.accept()
+            except TimeoutError as error:
+                raise self._died() from error
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        fd = connection.detach()
+        return FdStream(fd, fd, self._died)
+
+    def _spawn_serial(self, backend: str, pass_fds: tuple[int, ...] = ()) -> None:
+        kind, _, settings = backend.partition(",")
+        self._spawn(
+            ["-chardev", f"{kind},id=link,{settings}", "-serial", "chardev:link"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=pass_fds,
+        )
+
+    def _spawn(self, options: list[str], stdin: int, stdout: int, pass_fds: tuple[int, ...] = ()) -> None:
+        handle, name = tempfile.mkstemp(prefix="tinydeploy-qemu-", suffix=".log")
+        self._words = Path(name)
+        command = [program(self._machine.system), "-M", self._machine.machine, "-kernel", str(self._elf)]
+        if self._machine.system == "riscv32":
+            command += ["-bios", "none"]
+        command += ["-icount", f"shift={self._machine.icount_shift},sleep=off"]
+        command += ["-display", "none", "-monitor", "none", "-nodefaults", *options]
+        with os.fdopen(handle, "wb") as errors:
+            self._process = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=errors,
+                pass_fds=pass_fds,
+                process_group=0,  # the terminal's Ctrl-C is for us, who then end it
+                preexec_fn=_ends_with_this_process(),
+            )
+
+    def _died(self) -> TargetDiedError:
+        """The error for a line that has ended, with QEMU's last words, in a file that stays."""
+        assert self._process is not None and self._words is not None
+        try:
+            code = self._process.wait(_END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            return TargetDiedError("QEMU has closed the line, and goes on running")
+        how = f"was ended by signal {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        text = self._words.read_text(errors="replace").strip()
+        if not text:
+            return TargetDiedError(f"QEMU {how}")
+        kept, self._words = self._words, None
+        return TargetDiedError(f"QEMU {how}: {text.splitlines()[0]}", f"all it said is in {kept}")
+
+
+def _ends_with_this_process() -> Callable[[], None] | None:
+    """What the child does before it becomes QEMU, so that the kernel ends it even if we are killed."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # looked up here: after the fork nothing may be loaded
+    parent = os.getpid()
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask

@@ -1,0 +1,448 @@
+"""Reads a .tflite file into a Graph, and refuses what no engine could run, before anything is built.
+
+The file is untrusted. The schema package reads fields without verifying offsets, so every table's vtable
+is checked first, every vector is read through numpy (which checks its bounds), and what is decoded may
+not be larger than the file itself, which bounds time and memory even if parts of the file overlap.
+Layout: https://flatbuffers.dev/internals/ and tensorflow/compiler/mlir/lite/schema/schema.fbs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import struct
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tflite
+
+from tinydeploy.errors import ModelError
+from tinydeploy.graph import DType, Graph, Op, OptionValue, Quantization, Tensor
+
+MAX_FILE_BYTES = 256 << 20
+MAX_RANK = 8
+MAX_TENSOR_BYTES = 2**31 - 1
+MAX_STEP = 2**15  # strides, dilations, filter sizes
+
+QUANTISE_HINT = (
+    "quantise it to int8: converter.optimizations = [tf.lite.Optimize.DEFAULT]; "
+    "converter.representative_dataset = samples; "
+    "converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]; "
+    "converter.inference_input_type = converter.inference_output_type = tf.int8"
+)
+DAMAGED_HINT = "the file is damaged or was cut short; convert or download it again"
+FIXED_SHAPE_HINT = "convert with fixed shapes: tf.keras.Input(shape, batch_size=1)"
+
+# The options that an op's meaning hangs on: without the table the schema's defaults hold.
+_OPTIONS = {
+    "ADD": "AddOptions",
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "CONCATENATION": "ConcatenationOptions",
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "FULLY_CONNECTED": "FullyConnectedOptions",
+    "LEAKY_RELU": "LeakyReluOptions",
+    "MAX_POOL_2D": "Pool2DOptions",
+    "MEAN": "ReducerOptions",
+    "MUL": "MulOptions",
+    "PACK": "PackOptions",
+    "RESHAPE": "ReshapeOptions",
+    "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
+    "SOFTMAX": "SoftmaxOptions",
+    "SPLIT": "SplitOptions",
+    "SQUEEZE": "SqueezeOptions",
+    "STRIDED_SLICE": "StridedSliceOptions",
+    "SUB": "SubOptions",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
+    "UNPACK": "UnpackOptions",
+}
+
+# Which enum a field of the options holds. A field not named here is a plain number.
+_ENUM_FIELDS = {
+    "fused_activation_function": "ActivationFunctionType",
+    "padding": "Padding",
+    "weights_format": "FullyConnectedOptionsWeightsFormat",
+    "quantized_bias_type": "TensorType",
+    "in_data_type": "TensorType",
+    "out_data_type": "TensorType",
+    "kernel_type": "LSTMKernelType",
+}
+
+# Ranks of the leading inputs, which everything downstream relies on.
+_RANKS = {
+    "CONV_2D": (4, 4),
+    "DEPTHWISE_CONV_2D": (4, 4),
+    "AVERAGE_POOL_2D": (4,),
+    "MAX_POOL_2D": (4,),
+    "FULLY_CONNECTED": (None, 2),
+    "RESIZE_NEAREST_NEIGHBOR": (4,),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (3, *(2,) * 8),
+}
+
+
+def load(path: Path | str) -> Graph:
+    """Reads and checks the model at `path`. Raises ModelError if it cannot be used."""
+    file = Path(path)
+    try:
+        if not file.exists():
+            raise ModelError(f"no such model file: {file}")
+        if not file.is_file():
+            raise ModelError(f"{file} is not a file")
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise ModelError(f"{file} is larger than {MAX_FILE_BYTES >> 20} MB: no microcontroller's model")
+        data = file.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModelError(f"cannot read {file}: {reason}") from error
+    return parse(data, str(path))
+
+
+def parse(data: bytes, path: str) -> Graph:
+    """The graph in the bytes of a .tflite file; `path` is for messages only. Raises ModelError.
+
+    Constants are read-only views of `data`, shaped like their tensors.
+    """
+    if not data:
+        raise ModelError(f"{path} is empty", DAMAGED_HINT)
+    if len(data) < 8 or data[4:8] != b"TFL3":
+        raise ModelError(f"{path} is not a TFLite file", "a .tflite file has 'TFL3' at byte 4")
+    try:
+        graph = _Reader(data, path).graph()
+    except (struct.error, ValueError, TypeError, IndexError, OverflowError) as error:
+        raise ModelError(f"{path} is cut short or damaged: offsets point outside it", DAMAGED_HINT) from error
+    _check_dataflow(graph)
+    _check_types(graph)
+    return graph
+
+
+@cache
+def _enum(name: str) -> dict[int, str]:
+    """Value to name of one of the schema's enums."""
+    members = vars(getattr(tflite, name))
+    return {value: key for key, value in members.items() if isinstance(value, int)}
+
+
+@cache
+def _fields(table: str) -> tuple[tuple[str, str, bool], ...]:
+    """(accessor, snake-case name, is a vector of numbers) of each readable field of an options table."""
+    accessors = dict(inspect.getmembers(getattr(tflite, table), inspect.isfunction))
+    found = []
+    for name, method in accessors.items():
+        if name == "Init" or name.endswith(("Length", "IsNone", "AsNumpy")):
+            continue
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+        if len(inspect.signature(method).parameters) == 1:
+            found.append((name, snake, False))
+        elif f"{name}AsNumpy" in accessors:
+            found.append((f"{name}AsNumpy", snake, True))
+    return tuple(found)
+
+
+def _printable(raw: bytes | None, limit: int = 120) -> str:
+    """A name from the file as one harmless line."""
+    text = (raw or b"")[: 4 * limit].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)[:limit]
+
+
+class _Reader:
+    """Decodes one file. Errors of struct and numpy are left to parse()."""
+
+    def __init__(self, data: bytes, path: str) -> None:
+        self.data = data
+        self.path = path
+        self.budget = len(data)
+
+    def error(self, message: str, hint: str = DAMAGED_HINT) -> ModelError:
+        return ModelError(f"{self.path}: {message}", hint)
+
+    def spend(self, bytes_read: int) -> None:
+        self.budget -= bytes_read
+        if self.budget < 0:
+            raise self.error("parts of the file overlap")
+
+    def table(self, table: Any) -> Any:
+        """`table`, after checking that it and its vtable lie inside the file."""
+        if table is None:
+            raise self.error("a required part is missing")
+        position: int = table._tab.Pos
+        (to_vtable,) = struct.unpack_from("<i", self.data, position)
+        vtable = position - to_vtable
+        if vtable < 0:
+            raise self.error("an offset points outside the file")
+        vtable_bytes, table_bytes = struct.unpack_from("<HH", self.data, vtable)
+        end = max(vtable + vtable_bytes, position + table_bytes)
+        if vtable_bytes < 4 or end > len(self.data):
+            raise self.error("an offset points outside the file")
+        return table
+
+    def tables(self, length: int, item: Callable[[int], Any]) -> Iterator[Any]:
+        """The tables of a vector. One takes 8 bytes or more with its offset."""
+        self.spend(8 * length)
+        return (self.table(item(i)) for i in range(length))
+
+    def vector(self, numbers: Any) -> npt.NDArray[Any]:
+        """A vector of numbers as numpy gives it; the accessors return 0 for an absent one."""
+        if not isinstance(numbers, np.ndarray):
+            return np.zeros(0, np.int32)
+        self.spend(numbers.nbytes)
+        return numbers
+
+    def text(self, raw: bytes | None) -> str:
+        self.spend(len(raw or b""))
+        return _printable(raw)
+
+    def graph(self) -> Graph:
+        model = self.table(tflite.Model.GetRootAs(self.data, 0))
+        if model.Version() != 3:
+            raise self.error(f"schema version {model.Version()} is unknown", "version 3 is wanted")
+        if model.SubgraphsLength() != 1:
+            raise self.error(
+                f"{model.SubgraphsLength()} subgraphs: only one can be run",
+                "control flow (IF, WHILE) cannot be compiled; export one function without it",
+            )
+        codes = [self.op_kind(code) for code in self.tables(model.OperatorCodesLength(), model.OperatorCodes)]
+        buffers = [self.buffer(buffer) for buffer in self.tables(model.BuffersLength(), model.Buffers)]
+        subgraph = self.table(model.Subgraphs(0))
+        tables = self.tables(subgraph.TensorsLength(), subgraph.Tensors)
+        tensors = tuple(self.tensor(i, table, buffers) for i, table in enumerate(tables))
+        tables = self.tables(subgraph.OperatorsLength(), subgraph.Operators)
+        ops = tuple(self.op(i, table, codes, tensors) for i, table in enumerate(tables))
+        inputs = self.indices("the model's inputs", subgraph.InputsAsNumpy(), tensors)
+        for index in inputs:
+            self.check_input(tensors[index], subgraph.Tensors(index))
+        return Graph(
+            path=self.path,
+            content=self.data,
+            description=self.text(model.Description()),
+            tensors=tensors,
+            ops=ops,
+            inputs=inputs,
+            outputs=self.indices("the model's outputs", subgraph.OutputsAsNumpy(), tensors),
+        )
+
+    def op_kind(self, code: Any) -> tuple[str, int]:
+        # Codes above 126 do not fit the older, one-byte field.
+        number = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
+        kind = _enum("BuiltinOperator").get(number)
+        if kind is None:
+            raise self.error(f"operator code {number} is unknown", DAMAGED_HINT)
+        if kind == "CUSTOM":
+            kind += ":" + re.sub(r"[^A-Za-z0-9_.]", "_", self.text(code.CustomCode()))
+        return kind, int(code.Version())
+
+    def buffer(self, buffer: Any) -> npt.NDArray[np.uint8]:
+        if buffer.Offset() > 1 or buffer.Size() > 1:
+            raise self.error("constants lie outside the flatbuffer", "such files are over 2 GB")
+        raw = buffer.DataAsNumpy()  # not decoded but viewed, so it costs nothing
+        return raw if isinstance(raw, np.ndarray) else np.zeros(0, np.uint8)
+
+    def tensor(self, index: int, table: Any, buffers: list[npt.NDArray[np.uint8]]) -> Tensor:
+        name = self.text(table.Name())
+        where = f"tensor {index} ({name})"
+        type_name = _enum("TensorType").get(table.Type(), str(table.Type()))
+        if type_name not in DType.__members__:
+            hint = QUANTISE_HINT if "FLOAT" in type_name else "int8 models are wanted"
+            raise self.error(f"{where} holds {type_name.lower()}, which is not supported", hint)
+        dtype = DType[type_name]
+        shape = tuple(int(extent) for extent in self.vector(table.ShapeAsNumpy()))
+        if -1 in shape:
+            raise self.error(f"{where} has a dynamic shape {list(shape)}", FIXED_SHAPE_HINT)
+        if len(shape) > MAX_RANK or min(shape, default=0) < 0:
+            raise self.error(f"{where} has an impossible shape of rank {len(shape)}")
+        if math.prod(shape) * dtype.bytes > MAX_TENSOR_BYTES:
+            raise self.error(f"{where} has {math.prod(shape)} elements: too large", "no board could hold it")
+        if table.Sparsity() is not None:
+            raise self.error(f"{where} is sparse", "convert without sparsity: weights must be stored densely")
+        if table.Buffer() >= len(buffers):
+            raise self.error(f"{where} names buffer {table.Buffer()} of {len(buffers)}")
+        raw = buffers[table.Buffer()]
+        size = math.prod(shape) * dtype.bytes
+        if raw.nbytes not in (0, size):
+            raise self.error(f"{where} has {raw.nbytes} bytes of data where its shape wants {size}")
+        is_constant = raw.nbytes > 0 or size == 0
+        if is_constant and table.IsVariable():
+            raise self.error(f"{where} is a variable with a constant value")
+        return Tensor(
+            index=index,
+            name=name,
+            shape=shape,
+            dtype=dtype,
+            quantization=self.quantization(where, table.Quantization(), shape, dtype),
+            data=raw.view(dtype.numpy.newbyteorder("<")).reshape(shape) if is_constant else None,
+            is_variable=table.IsVariable(),
+        )
+
+    def quantization(
+        self, where: str, table: Any, shape: tuple[int, ...], dtype: DType
+    ) -> Quantization | None:
+        if table is None:
+            return None
+        self.table(table)
+        scales = self.vector(table.ScaleAsNumpy())
+        zero_points = self.vector(table.ZeroPointAsNumpy())
+        if table.DetailsType() != 0:
+            raise self.error(f"{where} has a custom quantisation", "only affine quantisation can be run")
+        if scales.size == 0:
+            return None
+        if scales.size != zero_points.size:
+            raise self.error(f"{where} has {scales.size} scales but {zero_points.size} zero points")
+        axis = int(table.QuantizedDimension())
+        # Of a bias no kernel reads the quantisation. Its scale is a product that may have become 0, and
+        # converters have left the weights' axis in it.
+        is_bias = dtype in (DType.INT32, DType.INT64)
+        if scales.size > 1 and not is_bias and not (0 <= axis < len(shape) and shape[axis] == scales.size):
+            raise self.error(f"{where} has {scales.size} scales along axis {axis} of shape {list(shape)}")
+        # A channel whose weights are all zero may have the scale 0.
+        too_small = scales < 0 if is_bias or scales.size > 1 else scales <= 0
+        if not np.isfinite(scales).all() or too_small.any():
+            raise self.error(f"{where} has a quantisation scale that is not a positive number", QUANTISE_HINT)
+        if dtype in (DType.INT8, DType.UINT8, DType.INT16):
+            limits = np.iinfo(dtype.value)
+            if zero_points.min() < limits.min or zero_points.max() > limits.max:
+                raise self.error(f"{where} has a zero point outside {dtype.value}", QUANTISE_HINT)
+        return Quantization(tuple(scales.tolist()), tuple(zero_points.tolist()), axis)
+
+    def indices(self, what: str, numbers: Any, tensors: tuple[Tensor, ...]) -> tuple[int, ...]:
+        """Indices of the model's inputs or outputs."""
+        found = tuple(self.vector(numbers).tolist())
+        if not found:
+            raise self.error(f"{what} are missing")
+        if len(set(found)) != len(found):
+            raise self.error(f"{what} name a tensor twice", "convert with distinct inputs and outputs")
+        for index in found:
+            if not 0 <= index < len(tensors):
+                raise self.error(f"{what} name tensor {index} of {len(tensors)}")
+            if tensors[index].elements == 0:
+                raise self.error(f"{what} have an empty tensor", FIXED_SHAPE_HINT)
+        return found
+
+    def check_input(self, tensor: Tensor, table: Any) -> None:
+        signature = self.vector(table.ShapeSignatureAsNumpy())
+        # Converters leave the batch open and write 1 in the shape, which is what runs.
+        if signature.size and (signature[1:] < 0).any():
+            where = f"input {tensor.index} ({tensor.name})"
+            raise self.error(f"{where} has a dynamic shape {signature.tolist()}", FIXED_SHAPE_HINT)
+
+    def op(self, index: int, table: Any, codes: list[tuple[str, int]], tensors: tuple[Tensor, ...]) -> Op:
+        if table.OpcodeIndex() >= len(codes):
+            raise self.error(f"op {index} names operator code {table.OpcodeIndex()} of {len(codes)}")
+        kind, version = codes[table.OpcodeIndex()]
+        where = f"op {index} ({kind})"
+        inputs = tuple(self.vector(table.InputsAsNumpy()).tolist())
+        outputs = tuple(self.vector(table.OutputsAsNumpy()).tolist())
+        for tensor in (*(i for i in inputs if i != -1), *outputs):
+            if not 0 <= tensor < len(tensors):
+                raise self.error(f"{where} names tensor {tensor} of {len(tensors)}")
+        if not outputs:
+            raise self.error(f"{where} has no output")
+        ranks = _RANKS.get(kind, ())
+        if len(inputs) < len(ranks):
+            raise self.error(f"{where} has {len(inputs)} inputs where {len(ranks)} are needed")
+        for position, rank in enumerate(ranks):
+            if rank is None or inputs[position] < 0:
+                continue
+            operand = tensors[inputs[position]]
+            if len(operand.shape) != rank or operand.elements == 0:
+                raise self.error(
+                    f"{where}: input {position} has shape {list(operand.shape)} "
+                    f"where rank {rank} and some elements are needed"
+                )
+        return Op(index, kind, inputs, outputs, self.options(where, kind, table), version)
+
+    def options(self, where: str, kind: str, table: Any) -> dict[str, OptionValue]:
+        name = _enum("BuiltinOptions").get(table.BuiltinOptionsType())
+        wanted = _OPTIONS.get(kind, name)
+        if name is None or (name not in ("NONE", wanted)):
+            raise self.error(f"{where} has the options of another op")
+        if wanted is None or wanted == "NONE":
+            return {}
+        options = getattr(tflite, wanted)()
+        union = None if name == "NONE" else table.BuiltinOptions()
+        if union is None:
+            options.Init(_EMPTY_TABLE, 4)
+        else:
+            options.Init(self.data, union.Pos)
+            self.table(options)
+        values: dict[str, OptionValue] = {}
+        for accessor, field, is_vector in _fields(wanted):
+            value = getattr(options, accessor)()
+            if is_vector:
+                values[field] = tuple(self.vector(value).tolist())
+            elif field in _ENUM_FIELDS:
+                choices = _enum(_ENUM_FIELDS[field])
+                if value not in choices:
+                    raise self.error(f"{where} has the unknown {field} {value}")
+                values[field] = choices[value]
+            elif isinstance(value, bool | int | float):
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise self.error(f"{where} has the {field} {value}")
+                if field.startswith(("stride_", "dilation_", "filter_")) and not 1 <= value <= MAX_STEP:
+                    raise self.error(f"{where} has the {field} {value}")
+                values[field] = value
+        return values
+
+
+# A table without fields, vtable first: its accessors give the schema's defaults.
+_EMPTY_TABLE = struct.pack("<HHi", 4, 4, 4)
+
+
+def _check_dataflow(graph: Graph) -> None:
+    """Each tensor is written once, before it is read, and by something that may write it."""
+
+    def error(message: str) -> ModelError:
+        return ModelError(f"{graph.path}: {message}", DAMAGED_HINT)
+
+    if not graph.ops:
+        raise error("the model has no ops")
+    written = {t.index for t in graph.tensors if t.data is not None or t.is_variable}
+    for index in graph.inputs:
+        if index in written:
+            raise error(f"input {index} is a constant or a variable")
+    written.update(graph.inputs)
+    computed: set[int] = set()
+    for op in graph.ops:
+        for index in op.inputs:
+            # Accelerators' custom ops have inputs that are their working memory; no engine runs such ops.
+            if index >= 0 and index not in written and not op.kind.startswith("CUSTOM:"):
+                raise error(f"op {op.index} ({op.kind}) reads tensor {index} before anything writes it")
+        for index in op.outputs:
+            if index in written:
+                raise error(f"op {op.index} ({op.kind}) writes tensor {index}, which has a value already")
+            if graph.tensors[index].elements == 0:
+                raise error(f"op {op.index} ({op.kind}) writes tensor {index}, which is empty")
+            written.add(index)
+            computed.add(index)
+    for index in graph.outputs:
+        if index not in computed:
+            raise error(f"output {index} is not computed by any op")
+
+
+def _check_types(graph: Graph) -> None:
+    """Float and uint8 only at the model's edges, next to QUANTIZE and DEQUANTIZE."""
+    for op in graph.ops:
+        inputs = {i for i in op.inputs if i >= 0}
+        types = {graph.tensors[i].dtype for i in (*inputs, *op.outputs)}
+        at_edge = (op.kind == "QUANTIZE" and inputs <= {*graph.inputs}) or (
+            op.kind in ("QUANTIZE", "DEQUANTIZE") and {*op.outputs} <= {*graph.outputs}
+        )
+        if at_edge or op.kind.startswith("CUSTOM:"):
+            continue
+        where = f"op {op.index} ({op.kind})"
+        if DType.FLOAT32 in types:
+            weights = {t.dtype for i in inputs if (t := graph.tensors[i]).data is not None}
+            computed = {graph.tensors[i].dtype for other in graph.ops for i in other.outputs}
+            kind = "a float model"
+            if DType.INT8 in weights:
+                kind = "a dynamic-range model (int8 weights, float arithmetic)"
+            elif DType.INT8 in computed:
+                kind = "only partly quantised"
+            raise ModelError(f"{graph.path} is {kind}: {where} computes in float32", QUANTISE_HINT)
+        if DType.UINT8 in types:
+            raise ModelError(
+                f"{graph.path} is a uint8 model of the older kind: {where} computes in uint8", QUANTISE_HINT
+            )
