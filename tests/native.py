@@ -190,9 +190,7 @@ def compile_all(graphs: Sequence[Graph], sanitize: bool = False) -> list[Native]
 
 
 def property_settings(examples: int) -> settings:
-    """Hypothesis settings for tests that compile: so many examples, no deadline, and no shrinking, which takes
-    hundreds of compilations; assert_parity says enough.
-    """
+    """Hypothesis settings for tests that compile: no deadline, no shrinking (hundreds of compilations)."""
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     phases = [Phase.explicit, Phase.reuse, Phase.generate]
     return settings(

@@ -22,7 +22,7 @@ BATCH = 8  # models compiled together
 
 @st.composite
 def sizes(draw: st.DrawFn) -> dict[str, Any]:
-    """A window of `kernel` and its options over an `input`, with the `output` that they give (height, width)."""
+    """A window of `kernel` over an `input`, its options, and the `output` that they give: (height, width)."""
     same = draw(st.booleans())
     kernel, stride, dilation, size = (
         [draw(st.integers(1, limit)) for _ in range(2)] for limit in (4, 3, draw(st.sampled_from([1, 3])), 9)
@@ -172,7 +172,10 @@ def test_pools(models: list[bytes]) -> None:
 @native.property_settings(1)
 @given(
     st.tuples(
-        *(convolutions() for _ in range(3)), *(depthwise_convolutions() for _ in range(3)), fully_connected(), pools()
+        *(convolutions() for _ in range(3)),
+        *(depthwise_convolutions() for _ in range(3)),
+        fully_connected(),
+        pools(),
     )
 )
 def test_sanitizers_find_nothing(models: tuple[bytes, ...]) -> None:
@@ -190,9 +193,13 @@ def convolution(**change: Any) -> bytes:
         axis=change.get("axis", 0),
         data=np.ones((4, 3, 3, change.get("depth", 2)), np.int8) if change.get("constant", True) else None,
     )
-    y = model.tensor((1, *change.get("output", (4, 4)), 4), change.get("input", "int8"), scale=change.get("to", 0.1))
+    y = model.tensor(
+        (1, *change.get("output", (4, 4)), 4), change.get("input", "int8"), scale=change.get("to", 0.1)
+    )
     activation = change.get("activation", "NONE")
-    model.op("CONV_2D", [x, w], [y], stride_h=1, stride_w=1, padding="SAME", fused_activation_function=activation)
+    model.op(
+        "CONV_2D", [x, w], [y], stride_h=1, stride_w=1, padding="SAME", fused_activation_function=activation
+    )
     return model.build([x] if change.get("constant", True) else [x, w], [y])
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import native
 import numpy as np
@@ -47,9 +48,12 @@ class Network:
         self.model = ModelBuilder()
         self.random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 
-    def activation(self, shape: tuple[int, ...]) -> int:
+    def quantization(self) -> dict[str, Any]:
         scale = float(self.random.uniform(0.02, 0.2))
-        return self.model.tensor(shape, scale=scale, zero_point=int(self.random.integers(-128, 128)))
+        return {"scale": scale, "zero_point": int(self.random.integers(-128, 128))}
+
+    def activation(self, shape: tuple[int, ...]) -> int:
+        return self.model.tensor(shape, **self.quantization())
 
     def weights(self, shape: tuple[int, ...], axis: int, channels: int) -> int:
         scales = self.random.uniform(0.002, 0.02, channels)
@@ -59,18 +63,25 @@ class Network:
     def bias(self, channels: int) -> int:
         return self.model.tensor((channels,), "int32", data=self.random.integers(-3000, 3000, channels))
 
-    def conv(self, x: int, height: int, width: int, depth: int) -> tuple[int, int]:
+    def conv(
+        self, x: int, height: int, width: int, depth: int, quantization: dict[str, Any] | None = None
+    ) -> tuple[int, int]:
         channels, kernel = self.draw(st.integers(1, 8)), self.draw(st.sampled_from([1, 3]))
         w = self.weights((channels, kernel, kernel, depth), 0, channels)
-        y = self.activation((1, height, width, channels))
-        options = {"stride_h": 1, "stride_w": 1, "padding": "SAME", "fused_activation_function": "RELU"}
+        y = self.model.tensor((1, height, width, channels), **(quantization or self.quantization()))
+        options: dict[str, Any] = {
+            "stride_h": 1,
+            "stride_w": 1,
+            "padding": "SAME",
+            "fused_activation_function": "RELU",
+        }
         self.model.op("CONV_2D", [x, w, self.bias(channels)], [y], **options)
         return y, channels
 
     def depthwise(self, x: int, height: int, width: int, depth: int) -> tuple[int, int]:
         w = self.weights((1, 3, 3, depth), 3, depth)
         y = self.activation((1, height, width, depth))
-        options = {"stride_h": 1, "stride_w": 1, "padding": "SAME", "depth_multiplier": 1}
+        options: dict[str, Any] = {"stride_h": 1, "stride_w": 1, "padding": "SAME", "depth_multiplier": 1}
         self.model.op("DEPTHWISE_CONV_2D", [x, w, self.bias(depth)], [y], **options)
         return y, depth
 
@@ -81,9 +92,10 @@ class Network:
         return y, depth
 
     def branches(self, x: int, height: int, width: int, depth: int) -> tuple[int, int]:
-        parts = [self.conv(x, height, width, depth) for _ in range(2)]
+        quantization = self.quantization()
+        parts = [self.conv(x, height, width, depth, quantization) for _ in range(2)]
         channels = sum(part[1] for part in parts)
-        y = self.activation((1, height, width, channels))
+        y = self.model.tensor((1, height, width, channels), **quantization)
         self.model.op("CONCATENATION", [part[0] for part in parts], [y], axis=3)
         return y, channels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -93,20 +93,35 @@ def test_nothing_needs_nothing() -> None:
 def test_a_chain_needs_its_two_largest_neighbours() -> None:
     sizes = [16 * (1 + i * 7 % 11) for i in range(200)]
     chain = [Buffer(size, i, i + 1) for i, size in enumerate(sizes)]
-    assert check(chain) == max(a + b for a, b in zip(sizes, sizes[1:], strict=False))
+    assert check(chain) == max(a + b for a, b in pairwise(sizes))
 
 
-def test_size_order_alone_is_not_enough() -> None:
-    """Two large buffers in turn, and smaller ones that bridge them: the largest must not go first to the bottom."""
-    bridged = [
-        Buffer(18432, 0, 1),
-        Buffer(36864, 1, 2),
-        Buffer(18432, 2, 3),
-        Buffer(36864, 3, 4),
-        Buffer(9216, 4, 5),
-        Buffer(18432, 5, 6),
-    ]
-    assert check(bridged) == planner.lower_bound(bridged) == 55296
+@pytest.mark.parametrize(
+    ("buffers", "bound"),
+    [
+        # (units of 16 bytes, first, last): where placing by size leaves a gap …
+        ([(3, 0, 0), (4, 3, 3), (1, 2, 4), (2, 0, 2)], 5),
+        # … and where every greedy order does.
+        (
+            [
+                (6, 2, 3),
+                (6, 3, 3),
+                (2, 5, 8),
+                (4, 0, 2),
+                (2, 1, 4),
+                (3, 0, 3),
+                (6, 1, 3),
+                (1, 9, 9),
+                (4, 0, 3),
+            ],
+            27,
+        ),
+        ([(4, 4, 6), (3, 5, 7), (4, 5, 8), (1, 1, 4), (6, 4, 6), (6, 4, 4), (1, 7, 7), (1, 4, 7)], 18),
+    ],
+)
+def test_the_search_closes_gaps(buffers: list[tuple[int, int, int]], bound: int) -> None:
+    planned = [Buffer(16 * units, first, last) for units, first, last in buffers]
+    assert check(planned) == planner.lower_bound(planned) == 16 * bound
 
 
 @pytest.mark.parametrize("alive", [1, 8, 40])

@@ -76,7 +76,9 @@ CORES = {
             "rv32imc",
             "RISC-V RV32IMC",
             "riscv64-unknown-elf-",
-            ("-march=rv32imc_zicsr", "-mabi=ilp32", "-mcmodel=medany"),
+            # By this version of the ISA the CSR instructions belong to the base; naming them as the extension
+            # zicsr would make GCC link the 64-bit libgcc.
+            ("-march=rv32imc", "-misa-spec=2.2", "-mabi=ilp32", "-mcmodel=medany"),
         ),
     )
 }

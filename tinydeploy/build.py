@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 
 from tinydeploy import elf, paths, tools
@@ -53,8 +53,8 @@ def build(project: Project, board: Board, *, timeout: float = DEFAULT_TIMEOUT) -
     seconds; FitError if the firmware is larger than the board's flash or RAM.
     """
     compiler = compiler_version(board.core)
-    platformio = version("platformio")
-    key = _key(project, compiler, platformio)
+    platformio, scons = _version("platformio"), _version("scons")
+    key = _key(project, compiler, platformio, scons)
     entry = paths.cache_dir() / "builds" / key
     cached = entry.is_dir()
     if not cached:
@@ -95,8 +95,17 @@ def compiler_version(core: Core) -> str:
     return done.stdout.partition("\n")[0]
 
 
-def _key(project: Project, compiler: str, platformio: str) -> str:
-    digest = hashlib.sha256(json.dumps([compiler, platformio, version("scons")]).encode())
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError as error:
+        raise ToolError(
+            f"the Python package {distribution} is not installed", f"pip install {distribution}"
+        ) from error
+
+
+def _key(project: Project, *versions: str) -> str:
+    digest = hashlib.sha256(json.dumps(versions).encode())
     for path in sorted(project.files):
         content = project.files[path]
         digest.update(f"\n{path} {len(content)}\n".encode())

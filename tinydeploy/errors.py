@@ -77,8 +77,10 @@ class DeviceFaultError(TargetError):
         return self.registers.get("pc", 0)
 
     def at(self, place: str) -> DeviceFaultError:
-        """The same fault, with its place ("function, file:line") in the message."""
-        return DeviceFaultError(f"{self.message} in {place}" if place else self.message, self.hint, self.registers)
+        """The same fault, with the place of `pc` ("function (file:line)") in its message, if it has one."""
+        if self.pc == 0:
+            return self
+        return DeviceFaultError(f"{self.message} in {place}", self.hint, self.registers)
 
 
 class DeviceStatusError(TargetError):

@@ -64,7 +64,10 @@ def evaluate(
         measured = measure.run_samples(device, job.graph, samples.inputs, progress)
         stats = device.stats()
         target = TargetInfo(
-            session.target.kind, session.target.version, job.link, job.board.qemu.note if job.board.qemu else ""
+            session.target.kind,
+            session.target.version,
+            job.link,
+            job.board.qemu.note if job.board.qemu else "",
         )
 
     with _timed(phases, "reference"), Reference(job.graph.content) as reference:

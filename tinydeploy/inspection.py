@@ -65,7 +65,9 @@ def inspect_graph(graph: Graph) -> Inspection:
             op.kind,
             graph.tensors[op.outputs[0]].shape,
             op_macs(graph, op),
-            sum(graph.tensors[i].bytes for i in set(op.inputs) if i >= 0 and graph.tensors[i].data is not None),
+            sum(
+                graph.tensors[i].bytes for i in set(op.inputs) if i >= 0 and graph.tensors[i].data is not None
+            ),
             live[op.index],
         )
         for op in graph.ops

@@ -112,9 +112,7 @@ def _top1(outputs: Array) -> npt.NDArray[np.intp]:
     return np.asarray(outputs.reshape(len(outputs), -1).argmax(axis=1))
 
 
-def _classification(
-    outputs: Array, labels: Array, names: Sequence[str], reference: Array | None
-) -> Accuracy:
+def _classification(outputs: Array, labels: Array, names: Sequence[str], reference: Array | None) -> Accuracy:
     classes = int(np.prod(outputs.shape[1:]))
     truth, taken = labels.astype(np.int64), _top1(outputs)
     confusion = np.zeros((classes, classes), dtype=np.int64)
@@ -133,9 +131,7 @@ def _classification(
     )
 
 
-def parity(
-    name: str, outputs: Sequence[Array], reference: Sequence[Array], *, classifier: bool
-) -> Parity:
+def parity(name: str, outputs: Sequence[Array], reference: Sequence[Array], *, classifier: bool) -> Parity:
     """Element-wise agreement with the reference; for float outputs off_by_one counts neighbouring floats."""
     steps = np.concatenate(
         [_distance(ours, theirs).ravel() for ours, theirs in zip(outputs, reference, strict=True)]

@@ -104,7 +104,9 @@ def search_on_host(graph: Graph, timeout: float, progress: Progress = silent) ->
     return ArenaReport(_searched(found), "host", found.outcomes, HOST_NOTE)
 
 
-def _probe(session: Session, graph: Graph, inputs: Sequence[measure.Array], size: int) -> tuple[Outcome, bytes]:
+def _probe(
+    session: Session, graph: Graph, inputs: Sequence[measure.Array], size: int
+) -> tuple[Outcome, bytes]:
     """One whole inference in an arena of `size` bytes, and its output."""
     device = session.device
     try:

@@ -39,8 +39,8 @@ inline void convolve(const int8_t* input, const int8_t* weights, Window at, uint
 }
 
 template <typename P>
-inline void conv_2d(const int8_t* input, const int8_t* weights, const int32_t* bias, const int32_t* multiplier,
-                    const int8_t* shift, int8_t* output) {
+inline void conv_2d(const int8_t* input, const int8_t* weights, const int32_t* bias,
+                    const int32_t* multiplier, const int8_t* shift, int8_t* output) {
   constexpr int32_t kDepth = P::kInputDepth / P::kGroups;
   constexpr int32_t kChannelWeights = P::kKernelHeight * P::kKernelWidth * kDepth;
   constexpr int32_t kGroupChannels = P::kOutputDepth / P::kGroups;

@@ -1,4 +1,6 @@
 // Dot products of int8: several rows of weights against one row of inputs, and what becomes of the sums.
+//
+// The loops over rows have to be unrolled, so that the sums stay in registers. At -O2 GCC has to be told.
 #pragma once
 
 #include <stdint.h>
@@ -10,8 +12,10 @@ namespace tinydeploy {
 // sums[r] += x · weights[r], over kLength elements; the rows of weights start kRowStride apart.
 template <int32_t kRows, int32_t kLength, int32_t kRowStride>
 inline void accumulate(const int8_t* x, const int8_t* weights, uint32_t* sums) {
+#pragma GCC unroll 4
   for (int32_t i = 0; i < kLength; ++i) {
     const int32_t value = x[i];
+#pragma GCC unroll 4
     for (int32_t r = 0; r < kRows; ++r) {
       sums[r] += static_cast<uint32_t>(value * weights[r * kRowStride + i]);
     }
@@ -22,16 +26,18 @@ inline void accumulate(const int8_t* x, const int8_t* weights, uint32_t* sums) {
 template <int32_t kRows, int32_t kLength, int32_t kRowStride>
 inline void accumulate_same(int32_t value, const int8_t* weights, uint32_t* sums) {
   for (int32_t i = 0; i < kLength; ++i) {
+#pragma GCC unroll 4
     for (int32_t r = 0; r < kRows; ++r) {
       sums[r] += static_cast<uint32_t>(value * weights[r * kRowStride + i]);
     }
   }
 }
 
-// output[channel + r] = sums[r], requantised. Without P::kPerChannel, all channels share one multiplier and shift.
+// output[channel + r] = sums[r], requantised. Without P::kPerChannel all have multiplier[0], shift[0].
 template <typename P, int32_t kRows>
 inline void store(const uint32_t* sums, int32_t channel, const int32_t* multiplier, const int8_t* shift,
                   int8_t* output) {
+#pragma GCC unroll 4
   for (int32_t r = 0; r < kRows; ++r) {
     const int32_t scale = P::kPerChannel ? channel + r : 0;
     output[channel + r] = requantize<P>(sums[r], multiplier[scale], shift[scale]);

@@ -8,7 +8,7 @@
 
 namespace tinydeploy {
 
-// Calls each(values of the window's pixel, channels) … see the two below.
+// output = reduce(first value, height, width) of each window, cut to the input, and of each channel.
 template <typename P, typename Reduce>
 inline void pool_2d(const int8_t* input, int8_t* output, Reduce reduce) {
   for (int32_t batch = 0; batch < P::kBatches; ++batch) {

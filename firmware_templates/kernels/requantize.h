@@ -1,8 +1,8 @@
 // The fixed-point arithmetic of TFLite's int8 kernels, rounding for rounding.
 //
 // A real factor is a multiplier of 31 fractional bits in [2^30, 2^31) and a power of two, its shift
-// (positive: to the left). The product is rounded twice, as gemmlowp defines it: once to the high word,
-// then by the shift. Accumulators are unsigned, because TFLite's wrap around and signed overflow is undefined.
+// (positive: to the left). The product is rounded twice, as gemmlowp defines it: to the high word, then by
+// the shift. Accumulators are unsigned, because TFLite's wrap around and signed overflow is undefined.
 #pragma once
 
 #include <stdint.h>
@@ -21,11 +21,14 @@ inline int32_t wrapping_shift_left(int32_t x, int32_t bits) {
   return static_cast<int32_t>(static_cast<uint32_t>(x) << bits);
 }
 
-// x * multiplier * 2^-31, ties upwards. The one product that overflows, INT32_MIN squared, saturates.
-inline int32_t saturating_rounding_doubling_high_mul(int32_t x, int32_t multiplier) {
-  const int64_t product = static_cast<int64_t>(x) * multiplier;
-  const int64_t high = (product + (int64_t{1} << 30)) >> 31;
-  return high > INT32_MAX ? INT32_MAX : static_cast<int32_t>(high);
+// x * multiplier * 2^-31, ties upwards; not both may be INT32_MIN.
+inline int32_t rounding_doubling_high_mul(int32_t x, int32_t multiplier) {
+  return static_cast<int32_t>((static_cast<int64_t>(x) * multiplier + (int64_t{1} << 30)) >> 31);
+}
+
+// The same of any two: the one product that overflows saturates.
+inline int32_t saturating_rounding_doubling_high_mul(int32_t x, int32_t y) {
+  return x == INT32_MIN && y == INT32_MIN ? INT32_MAX : rounding_doubling_high_mul(x, y);
 }
 
 // x / 2^exponent, ties away from zero; 0 <= exponent <= 31.
@@ -44,14 +47,15 @@ inline int32_t multiply_by_quantized_multiplier(int32_t x, int32_t multiplier, i
 }
 
 // An accumulator as the kernel's output: scaled, moved by the output's zero point, clamped by the activation.
-// P says kOutputZeroPoint, kActivationMin, kActivationMax, and kLeftShift: whether any shift is positive.
+// P says kOutputZeroPoint, kActivationMin, kActivationMax, and kLeftShift: whether any shift is positive. The
+// multiplier is positive.
 template <typename P>
 inline int8_t requantize(uint32_t accumulator, int32_t multiplier, int32_t shift) {
   const int32_t x = static_cast<int32_t>(accumulator);
   const int32_t scaled =
       P::kLeftShift
           ? multiply_by_quantized_multiplier(x, multiplier, shift)
-          : rounding_divide_by_pot(saturating_rounding_doubling_high_mul(x, multiplier), -shift);
+          : rounding_divide_by_pot(rounding_doubling_high_mul(x, multiplier), -shift);
   return static_cast<int8_t>(
       clamp(wrapping_add(scaled, P::kOutputZeroPoint), P::kActivationMin, P::kActivationMax));
 }

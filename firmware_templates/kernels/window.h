@@ -12,8 +12,8 @@ struct Window {
   bool inside;
 };
 
-// P says kInputHeight, kKernelHeight, kStrideHeight, kDilationHeight, kPadTop, the same of widths with kPadLeft,
-// and kPadded: whether any window reaches beyond the input.
+// P says kInputHeight, kKernelHeight, kStrideHeight, kDilationHeight, kPadTop, the same of the width with
+// kPadLeft, and kPadded: whether any window reaches beyond the input.
 template <typename P>
 inline Window window_at(int32_t output_y, int32_t output_x) {
   const int32_t y = output_y * P::kStrideHeight - P::kPadTop;

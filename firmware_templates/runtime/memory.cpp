@@ -14,13 +14,8 @@ constexpr size_t kWord = sizeof(Word);
 
 size_t misalignment(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % kWord; }
 
-}  // namespace
-
-extern "C" {
-
-void* memcpy(void* __restrict destination, const void* __restrict source, size_t bytes) {
-  auto* to = static_cast<uint8_t*>(destination);
-  auto* from = static_cast<const uint8_t*>(source);
+// From low to high addresses, for what overlaps too if `to` lies at least four words below `from`.
+void copy_up(uint8_t* to, const uint8_t* from, size_t bytes) {
   if (misalignment(to) == misalignment(from)) {
     for (; bytes > 0 && misalignment(to) != 0; --bytes) *to++ = *from++;
     auto* to_words = reinterpret_cast<Word*>(to);
@@ -35,15 +30,24 @@ void* memcpy(void* __restrict destination, const void* __restrict source, size_t
     from = reinterpret_cast<const uint8_t*>(from_words);
   }
   for (; bytes > 0; --bytes) *to++ = *from++;
+}
+
+}  // namespace
+
+extern "C" {
+
+void* memcpy(void* destination, const void* source, size_t bytes) {
+  copy_up(static_cast<uint8_t*>(destination), static_cast<const uint8_t*>(source), bytes);
   return destination;
 }
 
 void* memmove(void* destination, const void* source, size_t bytes) {
   auto* to = static_cast<uint8_t*>(destination);
   auto* from = static_cast<const uint8_t*>(source);
-  if (to <= from) {
-    // memcpy reads up to four words ahead of what it writes, which overlap allows only from this far on.
-    if (static_cast<size_t>(from - to) >= 4 * kWord) return memcpy(destination, source, bytes);
+  const auto ahead = reinterpret_cast<uintptr_t>(to) - reinterpret_cast<uintptr_t>(from);
+  if (ahead >= bytes && -ahead >= 4 * kWord) {
+    copy_up(to, from, bytes);
+  } else if (to < from) {
     for (; bytes > 0; --bytes) *to++ = *from++;
   } else {
     while (bytes-- > 0) to[bytes] = from[bytes];

@@ -25,8 +25,9 @@ enum class Kind : uint8_t {
 };
 constexpr uint8_t kReply = 0x80;
 
-// First byte of a reply's payload: a tinydeploy::Status, or one of these.
+// First byte of a reply's payload: a tinydeploy::Status, or why the request was not executed.
 enum class Refusal : uint8_t {
+  kNone = 0,
   kBadRequest = 0x40,  // unknown kind, wrong length, index or range
   kNotSetUp = 0x41,    // no SETUP has succeeded
 };

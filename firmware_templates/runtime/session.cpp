@@ -59,7 +59,7 @@ class Message {
   }
   uint8_t sequence() const { return body_[1]; }
   void send() {
-    uint8_t encoded[frame::kMaxFrame];
+    static uint8_t encoded[frame::kMaxFrame];
     link::write(encoded, frame::encode(body_, bytes_, encoded));
   }
 
@@ -73,25 +73,27 @@ bool in_session;
 uint32_t session_id;
 uint8_t expected;  // sequence number of the next request
 Message last;      // reply to the request executed last, kept in case the host did not get it
+Message aside;     // anything else that is said; these lie here rather than on the stack, which is the engine's
 bool is_set_up;
 uint8_t log_sequence;
 
-// An executed request has taken its place in the sequence; a refused one has not.
-enum class Verdict : uint8_t { kExecuted, kBadRequest, kNotSetUp };
+// Each request's execution adds what it found out to the reply, or changes nothing and says why.
 
-Verdict setup(const Request& request, Message& reply) {
-  if (request.bytes != 4 || request.word(0) > arena::capacity()) return Verdict::kBadRequest;
-  if (kDescription.inputs + kDescription.outputs > kMaxTensors) return Verdict::kBadRequest;
-  const uint32_t bytes = request.word(0);
-  arena::paint(bytes);
+Refusal setup(const Request& request, Message& reply) {
+  if (request.bytes != 4 || request.word(0) > arena::capacity()) return Refusal::kBadRequest;
   is_set_up = false;
-  const Status status = engine::setup(arena::begin(), bytes);
+  Status status = Status::kUnsupported;
+  if (kDescription.inputs + kDescription.outputs <= kMaxTensors) {
+    const uint32_t bytes = request.word(0);
+    arena::paint(bytes);
+    status = engine::setup(arena::begin(), bytes);
+  }
   reply.set_status(status);
-  if (status != Status::kOk) return Verdict::kExecuted;
+  if (status != Status::kOk) return Refusal::kNone;
   is_set_up = true;
   for (uint32_t i = 0; i < kDescription.inputs; ++i) reply.add32(engine::input(i).bytes);
   for (uint32_t i = 0; i < kDescription.outputs; ++i) reply.add32(engine::output(i).bytes);
-  return Verdict::kExecuted;
+  return Refusal::kNone;
 }
 
 // The part [offset, offset + bytes) of a tensor; null if there is no such part.
@@ -99,64 +101,64 @@ uint8_t* part(Span tensor, uint32_t offset, size_t bytes) {
   return offset <= tensor.bytes && bytes <= tensor.bytes - offset ? tensor.data + offset : nullptr;
 }
 
-Verdict write(const Request& request, Message&) {
+Refusal write(const Request& request, Message&) {
   constexpr size_t kHead = 5;  // index, offset
-  if (!is_set_up) return Verdict::kNotSetUp;
-  if (request.bytes < kHead || request.data[0] >= kDescription.inputs) return Verdict::kBadRequest;
+  if (!is_set_up) return Refusal::kNotSetUp;
+  if (request.bytes < kHead || request.data[0] >= kDescription.inputs) return Refusal::kBadRequest;
   uint8_t* to = part(engine::input(request.data[0]), request.word(1), request.bytes - kHead);
-  if (to == nullptr) return Verdict::kBadRequest;
+  if (to == nullptr) return Refusal::kBadRequest;
   __builtin_memcpy(to, request.data + kHead, request.bytes - kHead);
-  return Verdict::kExecuted;
+  return Refusal::kNone;
 }
 
-Verdict invoke(const Request& request, Message& reply) {
-  if (!is_set_up) return Verdict::kNotSetUp;
-  if (request.bytes != 1) return Verdict::kBadRequest;
+Refusal invoke(const Request& request, Message& reply) {
+  if (!is_set_up) return Refusal::kNotSetUp;
+  if (request.bytes != 1) return Refusal::kBadRequest;
   const measure::Inference inference = measure::invoke(request.data[0] & 1);
   reply.set_status(inference.status);
   reply.add64(inference.count);
-  return Verdict::kExecuted;
+  return Refusal::kNone;
 }
 
-Verdict read(const Request& request, Message& reply) {
-  if (!is_set_up) return Verdict::kNotSetUp;
-  if (request.bytes != 6 || request.data[0] >= kDescription.outputs) return Verdict::kBadRequest;
+Refusal read(const Request& request, Message& reply) {
+  if (!is_set_up) return Refusal::kNotSetUp;
+  if (request.bytes != 6 || request.data[0] >= kDescription.outputs) return Refusal::kBadRequest;
   const uint8_t bytes = request.data[5];
-  if (bytes > frame::kMaxPayload - 1) return Verdict::kBadRequest;
+  if (bytes > frame::kMaxPayload - 1) return Refusal::kBadRequest;
   const uint8_t* from = part(engine::output(request.data[0]), request.word(1), bytes);
-  if (from == nullptr) return Verdict::kBadRequest;
+  if (from == nullptr) return Refusal::kBadRequest;
   reply.add(from, bytes);
-  return Verdict::kExecuted;
+  return Refusal::kNone;
 }
 
-Verdict ops(const Request& request, Message& reply) {
-  if (request.bytes != 5) return Verdict::kBadRequest;
+Refusal ops(const Request& request, Message& reply) {
+  if (request.bytes != 5) return Refusal::kBadRequest;
   const uint32_t first = request.word(0);
   const uint8_t count = request.data[4];
   if (first > measure::ops() || count > measure::ops() - first || count > (frame::kMaxPayload - 1) / 4) {
-    return Verdict::kBadRequest;
+    return Refusal::kBadRequest;
   }
   for (uint32_t i = 0; i < count; ++i) reply.add32(measure::op(first + i));
-  return Verdict::kExecuted;
+  return Refusal::kNone;
 }
 
-Verdict stats(const Request&, Message& reply) {
+Refusal stats(const Request&, Message& reply) {
   const arena::Usage usage = arena::usage();
   reply.add32(stack::high_water_bytes());
   reply.add32(usage.touched_bytes);
   reply.add32(usage.high_water_bytes);
   reply.add8(usage.overrun ? 1 : 0);
   reply.add32(decoder.bad_frames());
-  return Verdict::kExecuted;
+  return Refusal::kNone;
 }
 
-Verdict reset(const Request&, Message&) {
-  if (!is_set_up) return Verdict::kNotSetUp;
+Refusal reset(const Request&, Message&) {
+  if (!is_set_up) return Refusal::kNotSetUp;
   engine::reset();
-  return Verdict::kExecuted;
+  return Refusal::kNone;
 }
 
-Verdict execute(uint8_t kind, const Request& request, Message& reply) {
+Refusal execute(uint8_t kind, const Request& request, Message& reply) {
   switch (static_cast<Kind>(kind)) {
     case Kind::kSetup: return setup(request, reply);
     case Kind::kWrite: return write(request, reply);
@@ -165,12 +167,12 @@ Verdict execute(uint8_t kind, const Request& request, Message& reply) {
     case Kind::kOps: return ops(request, reply);
     case Kind::kStats: return stats(request, reply);
     case Kind::kReset: return reset(request, reply);
-    default: return Verdict::kBadRequest;
+    default: return Refusal::kBadRequest;
   }
 }
 
 void greet(const Request& request, uint8_t sequence) {
-  Message greeting;
+  Message& greeting = aside;
   greeting.begin_reply(static_cast<uint8_t>(Kind::kHello), sequence);
   if (request.bytes != 4) {
     greeting.refuse(Refusal::kBadRequest);
@@ -207,33 +209,31 @@ void answer(uint8_t kind, uint8_t sequence, const Request& request) {
   }
   const uint8_t ahead = static_cast<uint8_t>(sequence - expected);
   if (!in_session || (ahead != 0 && ahead < 128)) {
-    Message complaint;
-    complaint.begin(in_session ? Kind::kOutOfOrder : Kind::kNoSession, sequence);
-    if (in_session) complaint.add8(expected);
-    complaint.send();
+    aside.begin(in_session ? Kind::kOutOfOrder : Kind::kNoSession, sequence);
+    if (in_session) aside.add8(expected);
+    aside.send();
   } else if (ahead == 0) {
     last.begin_reply(kind, sequence);
-    const Verdict verdict = execute(kind, request, last);
-    if (verdict == Verdict::kExecuted) {
+    const Refusal refusal = execute(kind, request, last);
+    if (refusal == Refusal::kNone) {
       ++expected;
     } else {
-      last.refuse(verdict == Verdict::kNotSetUp ? Refusal::kNotSetUp : Refusal::kBadRequest);
+      last.refuse(refusal);
     }
     last.send();
   } else if (sequence == last.sequence()) {
     last.send();
   } else {
     // Executed before the last one: only writes are sent without waiting, and their replies are all alike.
-    Message acknowledgement;
-    acknowledgement.begin_reply(kind, sequence);
-    acknowledgement.send();
+    aside.begin_reply(kind, sequence);
+    aside.send();
   }
 }
 
 }  // namespace
 
 void serve() {
-  uint8_t received[frame::kMaxFrame];
+  static uint8_t received[frame::kMaxFrame];
   for (;;) {
     const size_t bytes = link::read(received, sizeof(received));
     for (size_t i = 0; i < bytes; ++i) {
@@ -246,10 +246,9 @@ void serve() {
 
 void send_log(const char* text, size_t bytes) {
   if (!in_session) return;
-  Message message;
-  message.begin(Kind::kLog, log_sequence++);
-  message.add(text, bytes < frame::kMaxPayload ? bytes : frame::kMaxPayload);
-  message.send();
+  aside.begin(Kind::kLog, log_sequence++);
+  aside.add(text, bytes < frame::kMaxPayload ? bytes : frame::kMaxPayload);
+  aside.send();
 }
 
 }  // namespace tinydeploy

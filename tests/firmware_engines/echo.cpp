@@ -9,7 +9,11 @@ namespace {
 
 #define TEN(x) x; x; x; x; x; x; x; x; x; x
 constexpr uint32_t kBytes = 600;  // three frames
-enum Trick : uint8_t { kFault = 0xf0, kHang = 0xf1, kFail = 0xf2, kLog = 0xf3, kOverrun = 0xf4, kOverflow = 0xf5 };
+enum Trick : uint8_t { kFault = 0xf0, kHang = 0xf1, kFail = 0xf2, kLog = 0xf3, kOverrun = 0xf4, kOverflow = 0xf5, kWriteFlash = 0xf6 };
+
+#ifdef ECHO_FLASH_BYTES
+const volatile uint8_t ballast[ECHO_FLASH_BYTES] = {1};
+#endif
 
 uint8_t* memory;
 size_t memory_bytes;
@@ -24,13 +28,7 @@ uint8_t invocations;
 }  // namespace
 
 [[gnu::noinline]] void provoke_fault() {
-  asm volatile(
-#if defined(__arm__)
-      "udf #0"
-#elif defined(__riscv)
-      "unimp"
-#endif
-  );
+  __builtin_trap();
 }
 
 extern const Description kDescription = {"echo", {1, 2, 3}, 1, 1, 3};
@@ -54,6 +52,7 @@ Status invoke(OpHook hook) {
     case kFail: return Status::kInvokeFailed;
     case kLog: log("invocation %d of %s, %u%% of %x", invocations, "echo", 100u, 0xbeefu); break;
     case kOverrun: memory[memory_bytes] ^= 0xff; break;
+    case kWriteFlash: *const_cast<volatile uint8_t*>(kDescription.model_sha256) = 0; break;
     case kOverflow: return static_cast<Status>(recurse(0));
   }
   for (uint32_t i = 0; i < kBytes; ++i) memory[kBytes + i] = static_cast<uint8_t>(memory[i] + 1 + invocations);
@@ -66,7 +65,12 @@ Status invoke(OpHook hook) {
   return Status::kOk;
 }
 
-void reset() { invocations = 0; }
+void reset() {
+  invocations = 0;
+#ifdef ECHO_FLASH_BYTES
+  invocations = ballast[1];
+#endif
+}
 
 }  // namespace engine
 }  // namespace tinydeploy

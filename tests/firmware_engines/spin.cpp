@@ -26,7 +26,7 @@ Status invoke(OpHook hook) {
   uint32_t n = *reinterpret_cast<uint32_t*>(memory);
   if (n != 0) {
 #if defined(__arm__)
-    asm volatile(".balign 8\n1: subs %0, #1\nbne 1b" : "+l"(n) : : "cc");
+    asm volatile(".syntax unified\n.balign 8\n1: subs %0, #1\nbne 1b" : "+l"(n) : : "cc");
 #else
     asm volatile("1: addi %0, %0, -1\nbnez %0, 1b" : "+r"(n));
 #endif

@@ -27,26 +27,21 @@ def command(board_id: str | None, as_json: bool) -> None:
 
 def _table(boards: tuple[Board, ...]) -> Table:
     table = Table(box=None, header_style="dim")
-    for heading in ("Board", "Name", "Core"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("Board", "Core"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("Clock", "Flash", "RAM"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Runs here on")
+    table.add_column("Runs here on", no_wrap=True)
     for board in boards:
         table.add_row(
             board.id,
-            board.name,
             board.core.name,
             text.clock(board.clock_hz),
             text.kib(board.flash.bytes),
             text.kib(board.ram.bytes),
-            _runs_on(board),
+            "QEMU" if board.qemu else "–",
         )
     return table
-
-
-def _runs_on(board: Board) -> str:
-    return f"QEMU {board.qemu.machine}" if board.qemu else "–"
 
 
 def _card(board: Board) -> Table:
@@ -64,7 +59,7 @@ def _card(board: Board) -> Table:
         "Stack": text.kib(board.stack_bytes),
         "UART": f"{board.uart.driver} at {board.uart.base:#010x}",
         "Compiler flags": " ".join(board.core.flags),
-        "Runs here on": _runs_on(board),
+        "Runs here on": f"QEMU {board.qemu.machine}" if board.qemu else "–",
         "Notes": " ".join(board.notes.split()),
         "Emulation": " ".join(board.qemu.note.split()) if board.qemu else "",
     }

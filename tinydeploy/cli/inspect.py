@@ -15,6 +15,8 @@ from tinydeploy.cli.shell import show, show_json
 from tinydeploy.inspection import Inspection, TensorInfo
 from tinydeploy.report import text
 
+_BAR = 12  # characters for the peak
+
 
 @click.command("inspect")
 @options.model
@@ -55,13 +57,13 @@ def _tensor(tensor: TensorInfo) -> str:
 def _ops(inspection: Inspection) -> RenderableType:
     table = Table(box=None, header_style="dim")
     table.add_column("#", justify="right")
-    table.add_column("Op")
+    table.add_column("Op", no_wrap=True)
     for heading in ("Output", "MACs", "Constants", "Live"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Memory over time", no_wrap=True)
+    table.add_column("over time", no_wrap=True)
     peak = max((op.live_bytes for op in inspection.ops), default=0)
     for op in inspection.ops:
-        bar = "█" * max(1, round(24 * text.ratio(op.live_bytes, peak)))
+        bar = "█" * max(1, round(_BAR * text.ratio(op.live_bytes, peak)))
         style = "bold cyan" if op.live_bytes == peak else "cyan"
         table.add_row(
             str(op.index),

@@ -19,7 +19,9 @@ engine = click.option("-e", "--engine", help=f"The engine that runs the model.  
 data = click.option("--data", type=click.Path(path_type=Path), help="Labelled samples: an .npz with x and y.")
 samples = click.option("--samples", type=click.IntRange(1), help="How many samples to run.  [default: all]")
 out = click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write to.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there.")
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there."
+)
 link = click.option(
     "--link", type=click.Choice(LINKS), help=f"How the host talks to the target.  [default: {DEFAULT_LINK}]"
 )

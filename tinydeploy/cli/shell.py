@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bars
 
 from tinydeploy.errors import TinydeployError
-from tinydeploy.progress import Progress
+from tinydeploy.progress import Progress, silent
 
 USAGE = 2
 
@@ -50,6 +50,9 @@ def plain(value: Any) -> Any:
 @contextmanager
 def progress() -> Iterator[Progress]:
     """A line on stderr that says what is going on; nothing at all where stderr is not a terminal."""
+    if not stderr.is_terminal:
+        yield silent
+        return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Bars(*columns, TimeElapsedColumn(), console=stderr, transient=True) as bars:
         task = bars.add_task("", total=None)
@@ -64,14 +67,19 @@ def _complain(message: str, hint: str = "") -> None:
     click.echo(f"tinydeploy: {message}" + (f" ({hint})" if hint else ""), err=True)
 
 
-def _stop(signum: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+class _Interrupted(BaseException):
+    """SIGINT or SIGTERM. Not KeyboardInterrupt, of which click would make an empty line."""
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    raise _Interrupted
 
 
 def guarded(command: click.Command) -> NoReturn:
     """Runs the command and exits: 0, 1 for a missed gate, 2 for everything that went wrong."""
     # A terminated run ends its children just as an interrupted one does.
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = command.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -81,7 +89,7 @@ def guarded(command: click.Command) -> NoReturn:
     except click.ClickException as error:
         _complain(error.format_message(), _click_hint(error))
         sys.exit(USAGE)
-    except (KeyboardInterrupt, click.Abort):
+    except _Interrupted:
         _complain("interrupted")
         sys.exit(USAGE)
     except BrokenPipeError:

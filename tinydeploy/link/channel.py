@@ -89,7 +89,9 @@ class SerialStream:
         try:
             self._port = serial.serial_for_url(port, baud, timeout=0)
         except (serial.SerialException, ValueError, OSError) as error:
-            raise TargetError(f"cannot open {port}: {error}", "is it plugged in, and yours to use?") from error
+            raise TargetError(
+                f"cannot open {port}: {error}", "is it plugged in, and yours to use?"
+            ) from error
 
     def read(self, deadline: float) -> bytes:
         """See Stream."""

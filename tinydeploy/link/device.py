@@ -141,7 +141,8 @@ class Device:
         digest = sha256.hex()
         if expected_sha256 is not None and digest != expected_sha256:
             raise WrongFirmwareError(
-                f"the device runs the model with SHA-256 {digest[:12]}…, not {expected_sha256[:12]}…", _REBUILD
+                f"the device runs the model with SHA-256 {digest[:12]}…, not {expected_sha256[:12]}…",
+                _REBUILD,
             )
         self._window, self._inputs, self._ops = max(1, window), inputs, ops
         engine = payload[_GREETING.size :].decode("ascii", "replace")
@@ -207,7 +208,7 @@ class Device:
     def _exchange(
         self, kind: Kind, payloads: Sequence[bytes], is_answer: Callable[[bytes], bool] = lambda payload: True
     ) -> bytes:
-        """Has each of `payloads` executed, in order and once, and returns the last one's reply with its status.
+        """Has each of `payloads` executed, in order and once; returns the last one's reply with its status.
 
         Go-back-N: up to a window of frames is sent ahead; a gap or a silence starts again from the
         first frame that is not known to be executed. A reply stands for all frames before its own too.
@@ -244,7 +245,7 @@ class Device:
                     done += ahead + (not refused)
                     self._sequence = (first + done) % 256
                     if status:
-                        raise DeviceStatusError(_STATUS.get(status, f"the device answers with status {status}"))
+                        raise DeviceStatusError(_STATUS.get(status, f"the device answers status {status}"))
                     if done == total:
                         return frame.payload
             elif frame.kind == Kind.OUT_OF_ORDER and frame.payload and kind != Kind.HELLO:
@@ -269,9 +270,9 @@ class Device:
                 if frame.kind != Kind.LOG:
                     return frame
                 self._on_log(frame.payload.decode("utf-8", "replace"))
-            self._received.extend(self._decoder.feed(self._stream.read(until)))
-            if not self._received and time.monotonic() >= until:
+            if time.monotonic() >= until:
                 return None
+            self._received.extend(self._decoder.feed(self._stream.read(until)))
 
     def _send(self, data: bytes) -> None:
         self._stream.write(data, time.monotonic() + self.timeout)

@@ -14,7 +14,7 @@ _LAYOUTS = {1: _ARM, 2: _RISCV}
 _HARD_FAULT = 3
 _MMFAR_VALID = 1 << 7
 _BFAR_VALID = 1 << 15
-_CFSR = {  # Configurable Fault Status Register, ARMv7-M Architecture Reference Manual B3.2.15 (ARMv8-M: D1.2.16)
+_CFSR = {  # Configurable Fault Status Register, ARMv7-M Architecture Reference Manual B3.2.15
     0: "instruction fetch from memory that may not be executed",
     1: "access to memory that is protected",
     3: "memory protection hit while leaving an exception",
@@ -45,16 +45,16 @@ _MCAUSE = {  # RISC-V Privileged Architecture, machine cause register
     7: "store to an address where there is no memory, or to flash",
     11: "environment call",
 }
+_NEAR_STACK_POINTER = 1024  # bytes: what a function has on the stack
 _MCAUSE_ADDRESSED = (1, 4, 5, 6, 7)
 
 
 def parse(payload: bytes) -> DeviceFaultError:
-    """The error for a FAULT frame's payload: architecture, then the registers of docs/protocol.md as words."""
+    """The error for a FAULT frame's payload, which docs/protocol.md describes."""
     names = _LAYOUTS.get(payload[0] if payload else 0, ())
-    words = struct.unpack(f"<{(len(payload) - 1) // 4}I", payload[1 : 1 + (len(payload) - 1) // 4 * 4]) if names else ()
-    registers = dict(zip(names, words, strict=False))
-    if len(registers) < len(names) or not names:
-        return DeviceFaultError("the device reports a fault of a kind unknown here")
+    if not names or len(payload) != 1 + 4 * len(names):
+        return DeviceFaultError("the core faulted, and the report is of a kind unknown here")
+    registers = dict(zip(names, struct.unpack(f"<{len(names)}I", payload[1:]), strict=True))
     what, address = _arm(registers) if names is _ARM else _riscv(registers)
     where = "" if address is None else f" (address {address:#x})"
     at = f" at pc {registers['pc']:#x}" if registers["pc"] else ""
@@ -78,5 +78,7 @@ def _arm(registers: Mapping[str, int]) -> tuple[str, int | None]:
 
 def _riscv(registers: Mapping[str, int]) -> tuple[str, int | None]:
     cause = registers["mcause"]
+    if cause in (5, 7) and abs(registers["mtval"] - registers["sp"]) < _NEAR_STACK_POINTER:
+        return "stack overflow", registers["mtval"]
     what = _MCAUSE.get(cause, f"trap cause {cause:#x}")
     return what, registers["mtval"] if cause in _MCAUSE_ADDRESSED else None

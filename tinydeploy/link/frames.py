@@ -31,7 +31,7 @@ def encode(frame: Frame) -> bytes:
 
 
 class Decoder:
-    """Takes a byte stream apart. `bad_frames` counts what came between two zero bytes and was no intact frame."""
+    """Takes a byte stream apart. `bad_frames` counts what was between two zero bytes and no intact frame."""
 
     def __init__(self) -> None:
         self.bad_frames = 0

@@ -49,5 +49,7 @@ def open_target(board: Board, elf: Path, link: str) -> Target:
     from tinydeploy.targets.qemu import QemuTarget  # it implements the protocol above
 
     if board.qemu is None:
-        raise UsageError(f"nothing here can run {board.name}", "tinydeploy boards says which boards can be run")
+        raise UsageError(
+            f"nothing here can run {board.name}", "tinydeploy boards says which boards can be run"
+        )
     return QemuTarget(board, elf, link)

@@ -14,10 +14,10 @@ import sys
 import tempfile
 import tty
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from tinydeploy.boards import Board
 from tinydeploy.errors import TargetDiedError, ToolError, UsageError
@@ -67,7 +67,7 @@ class QemuTarget:
         self._link = link
         self._process: subprocess.Popen[bytes] | None = None
         self._stream: FdStream | None = None
-        self._words: Path | None = None  # what QEMU writes to its standard error
+        self._words: IO[bytes] | None = None  # what QEMU writes to its standard error
 
     @property
     def version(self) -> str:
@@ -100,7 +100,7 @@ class QemuTarget:
             self._stream.close()
             self._stream = None
         if self._words is not None:
-            self._words.unlink(missing_ok=True)
+            self._words.close()
             self._words = None
 
     def __enter__(self) -> QemuTarget:
@@ -130,7 +130,7 @@ class QemuTarget:
         ours, theirs = pty.openpty()
         try:
             tty.setraw(theirs)
-            # QEMU inherits the slave, so that it is open from the start; reading ours fails once QEMU has ended.
+            # QEMU inherits the slave, open from the start; reading ours fails once QEMU has ended.
             self._spawn_serial(f"serial,path=/dev/fd/{theirs}", pass_fds=(theirs,))
         except BaseException:
             os.close(ours)
@@ -163,37 +163,41 @@ class QemuTarget:
         )
 
     def _spawn(self, options: list[str], stdin: int, stdout: int, pass_fds: tuple[int, ...] = ()) -> None:
-        handle, name = tempfile.mkstemp(prefix="tinydeploy-qemu-", suffix=".log")
-        self._words = Path(name)
         command = [program(self._machine.system), "-M", self._machine.machine, "-kernel", str(self._elf)]
         if self._machine.system == "riscv32":
             command += ["-bios", "none"]
         command += ["-icount", f"shift={self._machine.icount_shift},sleep=off"]
         command += ["-display", "none", "-monitor", "none", "-nodefaults", *options]
-        with os.fdopen(handle, "wb") as errors:
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        try:
             self._process = subprocess.Popen(
                 command,
                 stdin=stdin,
                 stdout=stdout,
-                stderr=errors,
+                stderr=self._words,
                 pass_fds=pass_fds,
                 process_group=0,  # the terminal's Ctrl-C is for us, who then end it
                 preexec_fn=_ends_with_this_process(),
             )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise ToolError(f"{command[0]} cannot be started: {error}") from error
 
     def _died(self) -> TargetDiedError:
-        """The error for a line that has ended, with QEMU's last words, in a file that stays."""
+        """The error for a line that has ended, with QEMU's last words; if they are many, in a file."""
         assert self._process is not None and self._words is not None
         try:
             code = self._process.wait(_END_TIMEOUT)
         except subprocess.TimeoutExpired:
             return TargetDiedError("QEMU has closed the line, and goes on running")
         how = f"was ended by signal {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        text = self._words.read_text(errors="replace").strip()
-        if not text:
-            return TargetDiedError(f"QEMU {how}")
-        kept, self._words = self._words, None
-        return TargetDiedError(f"QEMU {how}: {text.splitlines()[0]}", f"all it said is in {kept}")
+        self._words.seek(0)
+        words = self._words.read()
+        said = [line for line in words.decode(errors="replace").splitlines() if ": warning: " not in line]
+        if len(said) < 2:
+            return TargetDiedError(f"QEMU {how}" + "".join(f": {line}" for line in said))
+        with tempfile.NamedTemporaryFile(prefix="tinydeploy-qemu-", suffix=".log", delete=False) as kept:
+            kept.write(words)
+        return TargetDiedError(f"QEMU {how}: {said[0]}", f"all it said is in {kept.name}")
 
 
 def _ends_with_this_process() -> Callable[[], None] | None:

@@ -18,6 +18,47 @@ constexpr uint32_t kMmfar = 0xe000ed34;
 constexpr uint32_t kBfar = 0xe000ed38;
 constexpr uint32_t kCpacr = 0xe000ed88;
 constexpr uint32_t kIser0 = 0xe000e100;
+constexpr uint32_t kMpuType = 0xe000ed90;
+constexpr uint32_t kMpuControl = 0xe000ed94;
+constexpr uint32_t kMpuRegion = 0xe000ed98;
+constexpr uint32_t kMpuBase = 0xe000ed9c;
+constexpr uint32_t kMpuAttributes = 0xe000eda0;  // ARMv8-M: the limit
+constexpr uint32_t kMpuMemories = 0xe000edc0;
+
+// Flash can be read and executed and no more, and what lies below the stack not be touched at all. So a stack that
+// overflows and a stray write fault, even where flash is really RAM, as on FPGA boards, or something else is there.
+void protect_memory() {
+  const auto flash = reinterpret_cast<uint32_t>(__flash_origin);
+  const auto flash_bytes = reinterpret_cast<uint32_t>(__flash_len);
+  constexpr uint32_t kBelowBytes = 1 << 20;
+  const uint32_t below = reinterpret_cast<uint32_t>(__stack_start) - kBelowBytes;
+  constexpr uint32_t kEnable = 1;
+  if (reg32(kMpuType) == 0) return;  // the MPU is optional
+#if __ARM_ARCH >= 8
+  constexpr uint32_t kReadOnly = 3 << 1;
+  constexpr uint32_t kNeverExecute = 1;
+  reg32(kMpuMemories) = 0x44;  // memory 0: normal, not cached
+  reg32(kMpuRegion) = 0;
+  reg32(kMpuBase) = flash | kReadOnly;
+  reg32(kMpuAttributes) = (flash + flash_bytes - 32) | kEnable;
+  reg32(kMpuRegion) = 1;
+  reg32(kMpuBase) = below | kReadOnly | kNeverExecute;
+  reg32(kMpuAttributes) = (below + kBelowBytes - 32) | kEnable;
+#else
+  // Sizes are powers of two.
+  constexpr uint32_t kReadOnly = 6 << 24;
+  constexpr uint32_t kNoAccess = 1 << 28;
+  constexpr uint32_t kNormal = 2 << 16;
+  reg32(kMpuRegion) = 0;
+  reg32(kMpuBase) = flash;
+  reg32(kMpuAttributes) = kReadOnly | kNormal | static_cast<uint32_t>(30 - __builtin_clz(flash_bytes)) << 1 | kEnable;
+  reg32(kMpuRegion) = 1;
+  reg32(kMpuBase) = below;
+  reg32(kMpuAttributes) = kNoAccess | (20 - 1) << 1 | kEnable;
+#endif
+  reg32(kMpuControl) = 1 << 2 | kEnable;  // everything else as without MPU; off in the fault handler
+  asm volatile("dsb\nisb" ::: "memory");
+}
 
 }  // namespace
 
@@ -47,12 +88,11 @@ extern const uintptr_t tinydeploy_vectors[];
   const bool in_stack = frame >= __stack_start && frame + kFrameWords <= __stack_end;
   for (uint32_t i = 0; in_stack && i < kFrameWords; ++i) registers[i] = frame[i];
   uint32_t* status = registers + kFrameWords;
-#if __ARM_ARCH > 6
+  // An ARMv6-M core does not have these four, and reads them as zero.
   status[0] = reg32(kCfsr);
   status[1] = reg32(kHfsr);
   status[2] = reg32(kMmfar);
   status[3] = reg32(kBfar);
-#endif
   status[4] = reinterpret_cast<uint32_t>(frame);
   asm("mrs %0, ipsr" : "=r"(status[5]));
   fault::report(fault::Architecture::kArm, registers, kFrameWords + 6);
@@ -71,6 +111,7 @@ void tinydeploy_start() {
   reg32(kCpacr) |= 0xf << 20;
   asm volatile("dsb\nisb" ::: "memory");
 #endif
+  protect_memory();
   uint32_t* stack_pointer;
   asm volatile("mov %0, sp" : "=r"(stack_pointer));
   run_main(stack_pointer);

@@ -7,7 +7,6 @@
 
 extern "C" {
 
-extern const uint8_t __flash_origin[], __flash_len[];  // absolute symbols: their addresses are the values
 extern const uint32_t tinydeploy_trap[];
 
 [[gnu::naked, gnu::section(".tinydeploy.start")]] void tinydeploy_start() {

@@ -8,6 +8,8 @@ extern "C" {
 extern uint32_t __stack_start[], __stack_end[];
 extern uint32_t __data_start[], __data_end[], __data_load[];
 extern uint32_t __bss_start[], __bss_end[];
+// Not addresses of anything: the values that the linker was given.
+extern const uint8_t __flash_origin[], __flash_len[];
 using Initializer = void (*)();
 extern Initializer __init_array_start[], __init_array_end[];
 

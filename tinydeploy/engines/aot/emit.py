@@ -71,11 +71,10 @@ class _Emitter:
         ops = [self._op(op, steps) for op, steps in self._program.ops]
         resets = [self._reset(tensor) for tensor in self._arena.initialised]
         sha256 = bytes.fromhex(self._graph.sha256)
-        model = _TEMPLATES.get_template("aot_model.cpp.j2").render(
+        model = _render(
+            "aot_model.cpp.j2",
             sha256=self._graph.sha256,
-            sha256_bytes=",\n     ".join(
-                ", ".join(f"0x{b:02x}" for b in sha256[i : i + 16]) for i in (0, 16)
-            ),
+            sha256_lines=[", ".join(f"0x{byte:02x}" for byte in sha256[i : i + 16]) for i in (0, 16)],
             headers=headers,
             alignment=ALIGNMENT,
             arena_bytes=self._arena.plan.bytes,
@@ -88,10 +87,8 @@ class _Emitter:
         constants = [_constant(constant) for constant in self._constants.values()]
         return {
             "src/model.cpp": model,
-            "src/model_data.h": _TEMPLATES.get_template("aot_model_data.h.j2").render(constants=constants),
-            "src/model_data.cpp": _TEMPLATES.get_template("aot_model_data.cpp.j2").render(
-                constants=constants
-            ),
+            "src/model_data.h": _render("aot_model_data.h.j2", constants=constants),
+            "src/model_data.cpp": _render("aot_model_data.cpp.j2", constants=constants),
             **{f"src/kernels/{name}": (_KERNELS / name).read_text() for name in _with_includes(headers)},
         }
 
@@ -116,35 +113,34 @@ class _Emitter:
         return _Place(f"kTensor{index}", self._arena.tensors[index], tensor.bytes, _describe(tensor))
 
     def _op(self, op: Op, steps: tuple[Step, ...]) -> dict[str, object]:
-        name = f"op{op.index}_{op.kind.lower()}"
-        struct = "".join(word.capitalize() for word in name.split("_"))
+        function = f"op{op.index}_{op.kind.lower()}"
+        struct = "".join(word.capitalize() for word in function.split("_"))
         structs = [struct if len(steps) == 1 else f"{struct}Step{i}" for i in range(len(steps))]
-        shapes = [
-            ", ".join(_shape(self._graph.tensors[i]) for i in tensors if i >= 0)
+        inputs, outputs = (
+            ", ".join(_shape(self._graph.tensors[index]) for index in tensors if index >= 0)
             for tensors in (op.inputs, op.outputs)
-        ]
+        )
         return {
-            "comment": f"Op {op.index}: {op.kind}, {shapes[0]} -> {shapes[1]}",
-            "function": name,
+            "comment": f"Op {op.index}: {op.kind}, {inputs} -> {outputs}",
+            "function": function,
             "steps": [
                 {
-                    "struct": name,
-                    "params": [_param(*param) for param in step.params.items()],
-                    "call": self._call(op, step, name),
+                    "struct": struct,
+                    "params": [_param(name, value) for name, value in step.params.items()],
+                    "call": self._call(op, step, struct),
                 }
-                for name, step in zip(structs, steps, strict=True)
+                for struct, step in zip(structs, steps, strict=True)
             ],
         }
 
     def _call(self, op: Op, step: Step, struct: str) -> str:
         arguments = [self._argument(op, argument) for argument in step.args]
         lines = [f"  {step.kernel}<{struct}>("]
-        for argument in arguments:
-            text = f"{argument}, " if argument is not arguments[-1] else f"{argument});"
-            if len(lines[-1]) + len(text.rstrip()) > WIDTH:
+        for argument, end in zip(arguments, [", "] * (len(arguments) - 1) + [");"], strict=True):
+            if len(lines[-1]) + len(argument) + len(end.rstrip()) > WIDTH:
                 lines[-1] = lines[-1].rstrip()
                 lines.append(" " * 6)
-            lines[-1] += text
+            lines[-1] += argument + end
         return "\n".join(lines)
 
     def _argument(self, op: Op, argument: Argument) -> str:
@@ -161,9 +157,11 @@ class _Emitter:
     def _constant(self, constant: Constant) -> str:
         """The C++ name of the constant: equal arrays are stored once."""
         content = (constant.values.dtype.str, constant.values.tobytes())
-        name = self._names.setdefault(content, constant.name)
-        self._constants.setdefault(name, constant)
-        return f"model::{name}"
+        if content not in self._names:
+            assert constant.name not in self._constants, f"two constants are called {constant.name}"
+            self._constants[constant.name] = constant
+            self._names[content] = constant.name
+        return f"model::{self._names[content]}"
 
     def _reset(self, index: int) -> str:
         tensor = self._graph.tensors[index]
@@ -173,6 +171,10 @@ class _Emitter:
             return f"__builtin_memcpy(arena + {place.name}, {source}, {place.bytes});"
         zero = tensor.quantization.zero_point if tensor.quantization and tensor.dtype is DType.INT8 else 0
         return f"__builtin_memset(arena + {place.name}, {zero}, {place.bytes});"
+
+
+def _render(template: str, **values: object) -> str:
+    return _TEMPLATES.get_template(template).render(**values)
 
 
 def _with_includes(headers: list[str]) -> list[str]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from tinydeploy.engines import Refusal
+from tinydeploy.engines.aot import (  # noqa: F401, each registers its lowerings
+    lower_conv,
+    lower_elementwise,
+    lower_lookup,
+    lower_lstm,
+    lower_quantize,
+    lower_reduce,
+    lower_shape,
+)
 from tinydeploy.engines.aot.program import LOWERINGS, Alias, Step, UnsupportedError
 from tinydeploy.graph import Graph, Op
-
-# Each module lower_*.py beside this one registers its lowerings on import.
-for _module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-    if _module.name.startswith("lower_"):
-        importlib.import_module(f"{__package__}.{_module.name}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,11 @@ from tinydeploy.engines.aot.checks import (
     rescaling,
 )
 from tinydeploy.engines.aot.program import Constant, Step, UnsupportedError, Write, lowers, operand
-from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier, round_half_away
+from tinydeploy.engines.aot.quantize import (
+    activation_range,
+    multiply_by_quantized_multiplier,
+    round_half_away,
+)
 from tinydeploy.graph import DType, Graph, Op, Quantization
 
 
@@ -62,12 +66,8 @@ def lower_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
     """RELU and RELU_N1_TO_1 rescale and clamp; the latter as in TFLite, for TFLite Micro does not have it."""
 
     def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
-        def quantized(x: float) -> int:
-            return target.zero_point + round_half_away(_float_ratio(x, target.scale))
-
-        low, high = (quantized(0.0), 127) if op.kind == "RELU" else (quantized(-1.0), quantized(1.0))
         scaled = _scaled(source, target, _float_ratio(source.scale, target.scale))
-        return np.clip(scaled, max(low, -128), min(high, 127))
+        return np.clip(scaled, *activation_range(op.kind, output_tensor(graph, op)))
 
     return _int8_function(graph, op, function)
 

@@ -47,7 +47,7 @@ class State:
 
 @dataclass(frozen=True)
 class Scratch:
-    """Pointer to working memory of one step, planned into the arena with the tensors."""
+    """Pointer to working memory in the arena. An op's steps share it by name; nothing outlives the op."""
 
     name: str
     ctype: str  # int32_t

@@ -1,0 +1,57 @@
+// A test engine that needs exactly ADVERSARY_NEEDS bytes of arena, and misbehaves in its own way in each band below.
+// From large to small: wrong output, failing inference, too small, hang, fault.
+#include "runtime/engine.h"
+
+#ifndef ADVERSARY_NEEDS
+#define ADVERSARY_NEEDS 20000
+#endif
+#ifndef ADVERSARY_BAND
+#define ADVERSARY_BAND (ADVERSARY_NEEDS / 8)
+#endif
+
+namespace tinydeploy {
+namespace engine {
+namespace {
+
+constexpr size_t kNeeds = ADVERSARY_NEEDS;
+constexpr size_t kBand = ADVERSARY_BAND;
+
+uint8_t* memory;
+size_t memory_bytes;
+
+}  // namespace
+
+extern const Description kDescription = {"adversary", {}, 1, 1, 1};
+
+Status setup(uint8_t* arena, size_t arena_bytes) {
+  memory = arena;
+  memory_bytes = arena_bytes;
+  if (arena_bytes >= kNeeds - 2 * kBand) {
+    // Uses all that it needs, or has.
+    const size_t uses = arena_bytes < kNeeds ? arena_bytes : kNeeds;
+    for (size_t i = 16; i < uses; ++i) arena[i] = static_cast<uint8_t>(i);
+    return Status::kOk;
+  }
+  if (arena_bytes >= kNeeds - 3 * kBand) return Status::kArenaTooSmall;
+  if (arena_bytes >= kNeeds - 4 * kBand) {
+    for (;;) asm volatile("");
+  }
+  __builtin_trap();
+  return Status::kOk;
+}
+
+Span input(uint32_t) { return {memory, 8}; }
+Span output(uint32_t) { return {memory + 8, 8}; }
+
+Status invoke(OpHook hook) {
+  if (memory_bytes < kNeeds - kBand) return Status::kInvokeFailed;
+  const uint8_t error = memory_bytes < kNeeds ? 1 : 0;
+  for (size_t i = 0; i < 8; ++i) memory[8 + i] = static_cast<uint8_t>(memory[i] * 3 + error);
+  if (hook != nullptr) hook(0);
+  return Status::kOk;
+}
+
+void reset() {}
+
+}  // namespace engine
+}  // namespace tinydeploy

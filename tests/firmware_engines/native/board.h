@@ -1,0 +1,6 @@
+// The firmware as a process of the host: no board at all.
+#pragma once
+
+#define TINYDEPLOY_ARENA_BYTES 4096
+#define TINYDEPLOY_OPS 3
+#define TINYDEPLOY_COUNTS_INSTRUCTIONS 1

@@ -1,0 +1,51 @@
+// The ports of the firmware that runs as a process of the host: the link is standard input and output.
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "runtime/port/counter.h"
+#include "runtime/port/link.h"
+#include "runtime/port/stack.h"
+
+namespace tinydeploy {
+namespace link {
+
+const uint8_t kWindow = 4;
+
+void open() {}
+
+size_t read(uint8_t* data, size_t bytes) {
+  const ssize_t got = ::read(STDIN_FILENO, data, bytes);
+  if (got <= 0) exit(0);
+  return static_cast<size_t>(got);
+}
+
+void write(const uint8_t* data, size_t bytes) {
+  while (bytes > 0) {
+    const ssize_t put = ::write(STDOUT_FILENO, data, bytes);
+    if (put <= 0) exit(0);
+    data += put;
+    bytes -= static_cast<size_t>(put);
+  }
+}
+
+}  // namespace link
+
+namespace counter {
+
+// Each reading is one later than the one before.
+Reading read() {
+  static uint32_t readings;
+  return {0, readings++};
+}
+
+void open() {}
+uint64_t between(const Reading& begin, const Reading& end) { return end.value - begin.value; }
+
+}  // namespace counter
+
+namespace stack {
+
+uint32_t high_water_bytes() { return 123; }
+
+}  // namespace stack
+}  // namespace tinydeploy

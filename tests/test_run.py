@@ -1,0 +1,141 @@
+"""The whole way on real targets: PlatformIO builds, QEMU runs, TFLite Micro on the host judges."""
+
+import json
+import os
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from tinydeploy import build as builder
+from tinydeploy import verbs
+from tinydeploy.boards import all_boards
+from tinydeploy.errors import DataError, FitError
+from tinydeploy.result import Result, schema
+
+REPO = Path(__file__).resolve().parent.parent
+MODELS = REPO / "models"
+MLPERF_TINY = REPO.parent / "shared" / "models" / "mlperf-tiny"
+CORES = ("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "mps2-an385", "qemu-virt-rv32")
+
+
+def is_identical(result: Result) -> None:
+    assert result.parity is not None
+    assert result.parity.identical == result.parity.outputs > 0
+    assert result.parity.off_by_one == result.parity.worse == 0
+    assert not result.warnings
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    out = tmp_path_factory.mktemp("out") / "mnist"
+    return verbs.run(MODELS / "mnist", data=MODELS / "mnist" / "test.npz", out=out)
+
+
+def test_a_thousand_digits(mnist: tuple[Result, Path]) -> None:
+    result, _ = mnist
+    is_identical(result)
+    assert result.accuracy is not None and result.parity is not None
+    assert result.accuracy.samples == result.parity.samples == 1000
+    assert result.accuracy.value == result.accuracy.reference > 0.98
+    assert result.parity.top1_agreement == 1.0
+    assert result.model.file_bytes < 60_000
+
+
+def test_the_result_is_what_the_schema_says(mnist: tuple[Result, Path]) -> None:
+    result, folder = mnist
+    written = json.loads((folder / "result.json").read_text())
+    assert written == result.to_json()
+    jsonschema.validate(written, schema())
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "result.json"]
+
+
+def test_its_figures_belong_together(mnist: tuple[Result, Path]) -> None:
+    result, _ = mnist
+    built, spread = result.build, result.instructions
+    assert built.flash_bytes == built.model_flash_bytes + built.runtime_flash_bytes
+    assert built.ram_bytes >= result.arena.bytes + result.stack_budget
+    assert 0 < result.stack_bytes < result.stack_budget
+    assert result.arena.touched_bytes is not None and result.arena.touched_bytes <= result.arena.bytes
+    assert spread.min <= spread.median <= spread.p95 <= spread.p99 <= spread.max
+    assert sum(op.macs for op in result.per_op) == result.model.macs
+    # What the ops take is what an inference takes, but for the calls between them.
+    assert sum(op.instructions for op in result.per_op) == pytest.approx(spread.median, rel=0.001)
+
+
+def test_the_same_figure_twice_and_nothing_compiled_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def figures() -> Result:
+        return verbs.run(MODELS / "digits", board="stm32vldiscovery", samples=5, out=tmp_path)[0]
+
+    first = figures()
+
+    def no_build(*arguments: object, **keywords: object) -> None:
+        raise AssertionError("PlatformIO was started")
+
+    monkeypatch.setattr(builder, "_run_platformio", no_build)
+    second = figures()
+    assert first.instructions == second.instructions
+    assert first.per_op == second.per_op
+    assert first.stack_bytes == second.stack_bytes
+
+
+@pytest.mark.parametrize("board", [board.id for board in all_boards() if board.qemu])
+def test_a_small_model_fits_every_board(tmp_path: Path, board: str) -> None:
+    result, _ = verbs.run(
+        MODELS / "digits", board=board, data=MODELS / "digits" / "test.npz", samples=20, out=tmp_path
+    )
+    is_identical(result)
+    assert result.build.flash_bytes <= result.build.flash_budget
+    assert result.build.ram_bytes <= result.build.ram_budget
+
+
+@pytest.mark.parametrize("link", ["uart", "uart-tcp"])
+@pytest.mark.parametrize("board", ["netduinoplus2", "mps2-an386", "qemu-virt-rv32"])
+def test_the_uart_gives_the_same_figures_as_the_pipe(tmp_path: Path, board: str, link: str) -> None:
+    by_pipe, _ = verbs.run(MODELS / "digits", board=board, samples=3, out=tmp_path)
+    by_uart, _ = verbs.run(MODELS / "digits", board=board, samples=3, link=link, out=tmp_path)
+    is_identical(by_uart)
+    assert by_uart.instructions == by_pipe.instructions
+
+
+@pytest.mark.parametrize("model", ["motion.tflite", "motion_lstm.tflite"])
+def test_motion(tmp_path: Path, model: str) -> None:
+    folder = MODELS / "motion"
+    result, _ = verbs.run(folder / model, data=folder / "test.npz", out=tmp_path)
+    is_identical(result)
+    assert result.accuracy is not None
+    assert result.accuracy.value == result.accuracy.reference
+
+
+@pytest.mark.skipif(not MLPERF_TINY.is_dir(), reason=f"the MLPerf Tiny models are not at {MLPERF_TINY}")
+@pytest.mark.parametrize("board", CORES)
+@pytest.mark.parametrize("model", ["ad", "ic", "kws", "vww"])
+def test_mlperf_tiny_is_identical_on_every_core(tmp_path: Path, model: str, board: str) -> None:
+    result, _ = verbs.run(MLPERF_TINY / f"{model}.tflite", board=board, samples=16, out=tmp_path)
+    is_identical(result)
+    assert result.arena.bytes == result.arena.lower_bound
+
+
+def test_labels_may_be_values(tmp_path: Path) -> None:
+    data = tmp_path / "values.npz"
+    np.savez(data, x=np.zeros((3, 8, 8), np.float32), y=np.full((3, 10), 0.1, np.float32))
+    result, _ = verbs.run(MODELS / "digits", data=data, out=tmp_path / "out")
+    assert result.accuracy is not None and result.accuracy.metric == "mae"
+    assert result.accuracy.value == result.accuracy.reference
+    assert any("range" in warning or "codes" in warning for warning in result.warnings)
+
+
+def test_bad_data_is_refused_before_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder, "build", None)
+    np.savez(tmp_path / "bad.npz", x=np.zeros((3, 8, 8), np.float32), y=np.array([0, 1, 10]))
+    with pytest.raises(DataError):
+        verbs.run(MODELS / "digits", data=tmp_path / "bad.npz", out=tmp_path / "out")
+    assert os.listdir(tmp_path) == ["bad.npz"]
+
+
+def test_what_does_not_fit_is_an_error_with_both_sizes(tmp_path: Path) -> None:
+    with pytest.raises(FitError, match=r"needs 1[0-9],[0-9]{3} bytes of RAM, and stm32vldiscovery has 8,192"):
+        verbs.build(MODELS / "mnist", board="stm32vldiscovery")
