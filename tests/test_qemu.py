@@ -214,10 +214,11 @@ def test_qemu_killed_in_the_middle(build: Build, link: str) -> None:
             device.setup(ECHO_ARENA)
 
 
-def test_what_is_no_firmware_is_told_in_qemus_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize("link", LINKS)
+def test_what_is_no_firmware_is_told_in_qemus_words(tmp_path: Path, link: str) -> None:
     broken = tmp_path / "broken.elf"
     with (
-        QemuTarget(boards.board("mps2-an386"), broken) as target,
+        QemuTarget(boards.board("mps2-an386"), broken, link) as target,
         pytest.raises(TargetDiedError, match=r"broken\.elf"),
     ):
         Device(target.start()).hello()

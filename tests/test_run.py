@@ -1,7 +1,6 @@
 """The whole way on real targets: PlatformIO builds, QEMU runs, TFLite Micro on the host judges."""
 
 import json
-import os
 from pathlib import Path
 
 import jsonschema
@@ -133,7 +132,7 @@ def test_bad_data_is_refused_before_a_build(tmp_path: Path, monkeypatch: pytest.
     np.savez(tmp_path / "bad.npz", x=np.zeros((3, 8, 8), np.float32), y=np.array([0, 1, 10]))
     with pytest.raises(DataError):
         verbs.run(MODELS / "digits", data=tmp_path / "bad.npz", out=tmp_path / "out")
-    assert os.listdir(tmp_path) == ["bad.npz"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.npz"]
 
 
 def test_what_does_not_fit_is_an_error_with_both_sizes(tmp_path: Path) -> None:

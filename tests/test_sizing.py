@@ -74,7 +74,7 @@ def test_a_model_that_never_runs_says_so(model: Path) -> None:
         DeviceFaultError, match=r"faulted .* in tinydeploy::engine::setup \(src/model\.cpp:[0-9]+\)"
     ):
         verbs.arena(model, engine=Adversary(64 << 20))
-    with pytest.raises(TargetError, match="does not run even with all .* too small"):
+    with pytest.raises(TargetError, match=r"does not run even with all .* too small"):
         verbs.arena(model, engine=Adversary(5_000_000))
 
 

@@ -211,7 +211,7 @@ def all_boards(folder: Path = paths.BOARDS) -> tuple[Board, ...]:
 
 
 def board(board_id: str) -> Board:
-    """The board with this id or PlatformIO id. Raises UsageError, with the nearest names, if there is none."""
+    """The board with this id or PlatformIO id. Raises UsageError, with near names, if there is none."""
     for candidate in all_boards():
         if board_id in (candidate.id, candidate.platformio):
             return candidate

@@ -12,7 +12,6 @@ import numpy as np
 
 from tinydeploy import __version__, measure, sizing
 from tinydeploy.build import Firmware
-from tinydeploy.errors import DeviceStatusError
 from tinydeploy.graph import op_macs
 from tinydeploy.job import Job
 from tinydeploy.link.device import Stats
@@ -32,7 +31,6 @@ from tinydeploy.result import (
     TargetInfo,
 )
 from tinydeploy.samples import Samples
-from tinydeploy.sizing import ArenaReport
 
 
 def evaluate(

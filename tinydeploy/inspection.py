@@ -36,7 +36,7 @@ class OpRow:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A model's contents; `arenas` has the plan per engine that makes one, `verdicts` who can run it where."""
+    """A model's contents; `arenas` has the plan of each engine that makes one, `verdicts` who can run it."""
 
     path: str
     sha256: str
@@ -98,7 +98,7 @@ def _tensor_info(tensor: Tensor) -> TensorInfo:
 
 
 def _live_bytes(graph: Graph) -> list[int]:
-    """Per op, the bytes of every activation that exists before or while it runs and is needed then or later."""
+    """Per op, the bytes of every activation that exists by then and is needed then or later."""
     first = dict.fromkeys(graph.inputs, -1)
     last = dict.fromkeys(graph.outputs, len(graph.ops))
     for op in graph.ops:

@@ -1,4 +1,4 @@
-"""What every verb that touches a board starts from: a model that passed the checks, as an engine's sources."""
+"""What every verb that touches a board starts from: a checked model, as an engine's sources."""
 
 from __future__ import annotations
 

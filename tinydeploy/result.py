@@ -69,7 +69,7 @@ class Symbol:
 
 @dataclass(frozen=True)
 class BuildInfo:
-    """The firmware build. flash = model_flash + runtime_flash; ram is all static RAM, arena and stack included."""
+    """The firmware build. flash = model_flash + runtime_flash; ram includes arena and stack."""
 
     compiler: str
     flags: tuple[str, ...]
@@ -85,7 +85,7 @@ class BuildInfo:
 
 @dataclass(frozen=True)
 class ArenaBuffer:
-    """A buffer of the planned arena and the ops (first to last) during which it is live; see engines.Placement."""
+    """A buffer of the planned arena and the ops during which it is live; see engines.Placement."""
 
     label: str
     offset: int
@@ -96,7 +96,7 @@ class ArenaBuffer:
 
 @dataclass(frozen=True)
 class ArenaInfo:
-    """The tensor arena. `passes_at` and `fails_at` are its proof on the target, `probes` how many were made."""
+    """The tensor arena. `passes_at` and `fails_at` are its proof, `probes` how many were made."""
 
     bytes: int
     method: str  # "planned" or "searched"
@@ -141,7 +141,7 @@ class ClassFigure:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Quality on labelled samples. `metric` is "top1" (0..1), "mae" or "mse"; `reference` is the host's figure.
+    """Quality on labelled samples. `metric` is "top1" (0..1), "mae" or "mse"; `reference` is the host's.
 
     `confusion[i][j]` counts samples of class i that were taken for class j. `also` holds further
     metrics by name (mse beside mae).

@@ -12,8 +12,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import tty
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +31,7 @@ LINKS = ("pipe", "uart", "uart-tcp")
 _PACKAGES = {"arm": "qemu-system-arm", "riscv32": "qemu-system-misc"}
 _CONNECT_TIMEOUT = 20.0  # seconds
 _END_TIMEOUT = 10.0
+_FEW_LINES = 3  # of last words; more, such as a register dump, go to a file
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
@@ -144,14 +147,19 @@ class QemuTarget:
         with socket.create_server(("127.0.0.1", 0), backlog=1) as server:
             port = server.getsockname()[1]
             self._spawn_serial(f"socket,host=127.0.0.1,port={port},nodelay=on")
-            server.settimeout(_CONNECT_TIMEOUT)
-            try:
-                connection, _ = server.accept()
-            except TimeoutError as error:
-                raise self._died() from error
+            connection = self._accept(server)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         fd = connection.detach()
         return FdStream(fd, fd, self._died)
+
+    def _accept(self, server: socket.socket) -> socket.socket:
+        assert self._process is not None
+        server.settimeout(0.1)
+        deadline = time.monotonic() + _CONNECT_TIMEOUT
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with suppress(TimeoutError):
+                return server.accept()[0]
+        raise self._died()
 
     def _spawn_serial(self, backend: str, pass_fds: tuple[int, ...] = ()) -> None:
         kind, _, settings = backend.partition(",")
@@ -188,13 +196,13 @@ class QemuTarget:
         try:
             code = self._process.wait(_END_TIMEOUT)
         except subprocess.TimeoutExpired:
-            return TargetDiedError("QEMU has closed the line, and goes on running")
+            return TargetDiedError("QEMU runs, but its end of the line is closed")
         how = f"was ended by signal {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         self._words.seek(0)
         words = self._words.read()
         said = [line for line in words.decode(errors="replace").splitlines() if ": warning: " not in line]
-        if len(said) < 2:
-            return TargetDiedError(f"QEMU {how}" + "".join(f": {line}" for line in said))
+        if len(said) <= _FEW_LINES:
+            return TargetDiedError(": ".join([f"QEMU {how}", *said]))
         with tempfile.NamedTemporaryFile(prefix="tinydeploy-qemu-", suffix=".log", delete=False) as kept:
             kept.write(words)
         return TargetDiedError(f"QEMU {how}: {said[0]}", f"all it said is in {kept.name}")
