@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from model_builder import ModelBuilder
 
 from tinydeploy import build as builder
 from tinydeploy import verbs
@@ -138,3 +139,14 @@ def test_bad_data_is_refused_before_a_build(tmp_path: Path, monkeypatch: pytest.
 def test_what_does_not_fit_is_an_error_with_both_sizes(tmp_path: Path) -> None:
     with pytest.raises(FitError, match=r"needs 1[0-9],[0-9]{3} bytes of RAM, and stm32vldiscovery has 8,192"):
         verbs.build(MODELS / "mnist", board="stm32vldiscovery")
+
+
+def test_without_a_reference_there_is_no_parity_and_the_result_says_why(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    source, result = (builder.tensor((1, 8), "int8", scale=0.5, zero_point=0) for _ in range(2))
+    builder.op("RELU_N1_TO_1", [source], [result])  # TFLite Micro has no kernel for it
+    model = tmp_path / "relu.tflite"
+    model.write_bytes(builder.build(inputs=[source], outputs=[result]))
+    found, _ = verbs.run(model, samples=2, out=tmp_path / "out")
+    assert found.parity is None
+    assert any(warning.startswith("there is no reference to compare with") for warning in found.warnings)

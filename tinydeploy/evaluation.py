@@ -7,11 +7,13 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
 from tinydeploy import __version__, measure, sizing
 from tinydeploy.build import Firmware
+from tinydeploy.errors import ModelError, ToolError
 from tinydeploy.graph import op_macs
 from tinydeploy.job import Job
 from tinydeploy.link.device import Stats
@@ -68,9 +70,9 @@ def evaluate(
             job.board.qemu.note if job.board.qemu else "",
         )
 
-    with _timed(phases, "reference"), Reference(job.graph.content) as reference:
+    with _timed(phases, "reference"):
         progress("running the host reference", 0, 0)
-        expected = reference.run(samples.inputs)
+        expected = _reference(job, samples)
 
     return Result(
         model=_model_info(job),
@@ -86,10 +88,10 @@ def evaluate(
         instructions=measure.spread(measured.counts),
         per_op=_per_op(job, op_counts),
         accuracy=_accuracy(job, measured, samples, labels, expected),
-        parity=_parity(reference.version, job, measured, samples, expected),
-        warnings=samples.warnings + _warnings(stats),
+        parity=_parity(job, measured, samples, expected),
+        warnings=samples.warnings + _warnings(stats) + expected.problem,
         provenance=Provenance(
-            versions=_versions(firmware, target, reference),
+            versions=_versions(firmware, target, expected.name),
             host=f"{platform.system()} {platform.release()} {platform.machine()}",
             started=started.isoformat(timespec="seconds"),
             duration_s=round(time.monotonic() - clock, 3),
@@ -97,6 +99,23 @@ def evaluate(
             data=samples.source,
         ),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Expected:
+    """What the host's reference says; without outputs if it cannot run the model, or is not installed."""
+
+    name: str
+    outputs: Sequence[measure.Array] | None
+    problem: tuple[str, ...] = ()
+
+
+def _reference(job: Job, samples: Samples) -> _Expected:
+    try:
+        with Reference(job.graph.content) as reference:
+            return _Expected(reference.version, reference.run(samples.inputs))
+    except (ModelError, ToolError) as error:
+        return _Expected("none", None, (f"there is no reference to compare with: {error.message}",))
 
 
 @contextmanager
@@ -143,23 +162,24 @@ def _accuracy(
     measured: Measurement,
     samples: Samples,
     labels: Sequence[str],
-    expected: Sequence[measure.Array],
+    expected: _Expected,
 ) -> Accuracy | None:
     if samples.labels is None:
         return None
     output = job.graph.tensors[job.graph.outputs[0]]
-    return measure.accuracy(measured.outputs[0], samples.labels, output, labels, expected[0])
+    reference = expected.outputs[0] if expected.outputs else None
+    return measure.accuracy(measured.outputs[0], samples.labels, output, labels, reference)
 
 
-def _parity(
-    name: str, job: Job, measured: Measurement, samples: Samples, expected: Sequence[measure.Array]
-) -> Parity:
+def _parity(job: Job, measured: Measurement, samples: Samples, expected: _Expected) -> Parity | None:
+    if expected.outputs is None:
+        return None
     if samples.labels is not None:
         classifier = samples.is_classification
     else:
         makers = {op.kind for op in job.graph.ops if job.graph.outputs[0] in op.outputs}
         classifier = makers == {"SOFTMAX"}
-    return measure.parity(name, measured.outputs, expected, classifier=classifier)
+    return measure.parity(expected.name, measured.outputs, expected.outputs, classifier=classifier)
 
 
 def _warnings(stats: Stats) -> tuple[str, ...]:
@@ -171,7 +191,7 @@ def _warnings(stats: Stats) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _versions(firmware: Firmware, target: TargetInfo, reference: Reference) -> dict[str, str]:
+def _versions(firmware: Firmware, target: TargetInfo, reference: str) -> dict[str, str]:
     return {
         "tinydeploy": __version__,
         "python": platform.python_version(),
@@ -179,5 +199,5 @@ def _versions(firmware: Firmware, target: TargetInfo, reference: Reference) -> d
         "platformio": firmware.platformio,
         "compiler": firmware.compiler,
         target.kind: target.version,
-        "reference": reference.version,
+        "reference": reference,
     }

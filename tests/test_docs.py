@@ -1,0 +1,30 @@
+"""What the documents say has to be so."""
+
+import re
+from pathlib import Path
+
+from tinydeploy.boards import all_boards
+from tinydeploy.cli import tinydeploy
+from tinydeploy.engines.aot.lower import LOWERINGS
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+def test_the_table_of_ops_is_the_registry() -> None:
+    rows = re.findall(r"^\| ([A-Z0-9_, ]+) \|", (REPO / "docs" / "ops.md").read_text(), re.MULTILINE)
+    listed = [op for row in rows for op in row.split(", ")]
+    assert sorted(listed) == sorted(LOWERINGS)
+
+
+def test_the_readme_names_every_board_and_verb() -> None:
+    readme = (REPO / "README.md").read_text()
+    for board in all_boards():
+        assert f"`{board.id}`" in readme
+    for verb in tinydeploy.commands:
+        assert f"tinydeploy {verb} " in readme
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in [REPO / "README.md", *(REPO / "docs").glob("*.md"), REPO / "models" / "README.md"]:
+        for link in re.findall(r"\]\((?!http)([^)#]+)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
