@@ -64,6 +64,7 @@ class Reference:
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close())
         self._arena = 0
+        self._begun: Sequence[Array] | None = None
         self._expected: tuple[Sequence[Array], list[Array]] | None = None
 
     def __enter__(self) -> Self:
@@ -78,6 +79,11 @@ class Reference:
         """Ends the child process."""
         self._end()
         self._log.close()
+
+    def begin(self, inputs: Sequence[Array]) -> None:
+        """Has the child start on `run(inputs)` while the caller does something else."""
+        self._ask(self._arena or _ROOMY_ARENAS[0], inputs)
+        self._begun = inputs
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Outputs for a batch of samples, each starting from the model's initial state.
@@ -106,15 +112,16 @@ class Reference:
 
     def _call(self, arena: int, inputs: Sequence[Array], timeout: float) -> list[Array] | None:
         """None if TFLite Micro failed, in whichever way."""
-        process = self._process or self._start()
-        assert process.stdin is not None and process.stdout is not None
-        timer = threading.Timer(timeout, process.kill)
+        begun, self._begun = self._begun, None
+        if begun is not inputs:
+            if begun is not None:
+                self._end()  # it is busy with something that nobody wants any more
+            self._ask(arena, inputs)
+        assert self._process is not None and self._process.stdout is not None
+        timer = threading.Timer(timeout, self._process.kill)
         timer.start()
         try:
-            _send(process.stdin, {"arena": np.array(arena), **_numbered(inputs)})
-            answer = _receive(process.stdout)
-        except BrokenPipeError:
-            answer = None
+            answer = _receive(self._process.stdout)
         except BaseException:  # an interrupt must not leave a child behind, nor half an answer in the pipe
             self._end()
             raise
@@ -124,6 +131,16 @@ class Reference:
             self._end()
             return None
         return _list(answer) if answer else None
+
+    def _ask(self, arena: int, inputs: Sequence[Array]) -> None:
+        process = self._process or self._start()
+        assert process.stdin is not None
+        try:
+            with contextlib.suppress(BrokenPipeError):  # it has ended: there will be no answer
+                _send(process.stdin, {"arena": np.array(arena), **_numbered(inputs)})
+        except BaseException:
+            self._end()
+            raise
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._log.seek(0)
