@@ -42,6 +42,7 @@ class Decoder {
 
   // How many frames were dropped because they were damaged.
   uint32_t bad_frames() const { return bad_frames_; }
+  void forget_bad_frames() { bad_frames_ = 0; }
 
  private:
   bool finish();

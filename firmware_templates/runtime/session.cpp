@@ -185,6 +185,7 @@ void greet(const Request& request, uint8_t sequence) {
     session_id = request.word(0);
     expected = static_cast<uint8_t>(sequence + 1);
     is_set_up = false;
+    decoder.forget_bad_frames();  // what a line carries while it is being opened says nothing of the session
     last.begin_reply(static_cast<uint8_t>(Kind::kHello), sequence);
   }
   greeting.add8(kProtocolVersion);
