@@ -3,7 +3,7 @@
 export PYTHON
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo:  ## Deploy models/mnist on an emulated Cortex-M4F, and say where the report is
 	@scripts/setup demo
@@ -16,7 +16,11 @@ test:  ## Lint, check types, and run every test
 	.venv/bin/mypy
 	.venv/bin/pytest
 
+nightly:  ## The tests with ten times as many random models
+	@scripts/setup test
+	TINYDEPLOY_NIGHTLY=1 .venv/bin/pytest
+
 clean:  ## Remove the virtual environment and what the tools leave behind
 	rm -rf .venv .pio .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help demo test clean
+.PHONY: help demo test nightly clean

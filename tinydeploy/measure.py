@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.graph import DType, Graph, Tensor
+from tinydeploy.graph import Graph, Tensor
 from tinydeploy.link.device import Device
 from tinydeploy.progress import Progress, silent
 from tinydeploy.result import Accuracy, ClassFigure, Parity, Spread
+from tinydeploy.samples import dequantize
 
 Array = npt.NDArray[np.generic]
 PROFILED_SAMPLES = 16
@@ -75,14 +76,6 @@ def spread(counts: Sequence[int]) -> Spread:
     return Spread(rank(50), rank(95), rank(99), int(ordered[0]), int(ordered[-1]), len(ordered))
 
 
-def dequantize(values: Array, tensor: Tensor) -> npt.NDArray[np.float64]:
-    """Real values of `values`, which are in `tensor`'s type and quantisation."""
-    real = np.asarray(values, dtype=np.float64)
-    if tensor.dtype is DType.FLOAT32 or tensor.quantization is None:
-        return real
-    return (real - tensor.quantization.zero_point) * tensor.quantization.scale
-
-
 def accuracy(
     outputs: Array, labels: Array, tensor: Tensor, names: Sequence[str], reference: Array | None
 ) -> Accuracy:
@@ -96,7 +89,7 @@ def accuracy(
     wanted = labels.astype(np.float64).reshape(len(labels), -1)
 
     def errors(values: Array) -> npt.NDArray[np.float64]:
-        return dequantize(values, tensor).reshape(len(labels), -1) - wanted
+        return dequantize(values, tensor).astype(np.float64).reshape(len(labels), -1) - wanted
 
     error = errors(outputs)
     return Accuracy(
