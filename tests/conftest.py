@@ -1,4 +1,4 @@
-"""How the property tests run: no deadline (a busy machine is no failure), and in CI the same cases every time."""
+"""How property tests run: without a deadline (a busy machine is no failure), in CI with the same cases each time."""
 
 import os
 
