@@ -1,4 +1,4 @@
-"""How property tests run: without a deadline (a busy machine is no failure), in CI with the same cases each time."""
+"""How property tests run: without a deadline (a busy machine is no failure), in CI on the same cases."""
 
 import os
 
