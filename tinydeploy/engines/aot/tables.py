@@ -35,7 +35,8 @@ def by_bits(table: npt.ArrayLike) -> npt.NDArray[np.generic]:
 
 
 def _shift_left_saturating(x: Integers, bits: int) -> Integers:
-    return np.clip(x << bits, -(2**31), 2**31 - 1)
+    shifted: Integers = np.clip(x << bits, -(2**31), 2**31 - 1)
+    return shifted
 
 
 def exp_on_negative_values(x: Integers, integer_bits: int) -> Integers:
