@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinydeploy.engines.aot import tables
+from tinydeploy.engines.aot import overlap, tables
 from tinydeploy.engines.aot.checks import (
     input_tensors,
     output_tensor,
@@ -45,7 +45,7 @@ def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...]:
     args = (operand(graph, op, 0, "input"), Write(output.index))
     if source.dtype is DType.FLOAT32:
         params = size | {"kScale": target.scale, "kZeroPoint": target.zero_point} | ends
-        return (Step("quantize", "quantize.h", params, args),)
+        return (Step("quantize", "quantize.h", params, args, overlap.in_place(graph, args)),)
 
     origin = per_tensor(source)
     multiplier, shift = rescaling(origin.scale / target.scale)
@@ -60,7 +60,7 @@ def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kShift": shift,
         "kOutputZeroPoint": target.zero_point,
     }
-    return (Step("rescale", "quantize.h", params | ends, args),)
+    return (Step("rescale", "quantize.h", params | ends, args, overlap.in_place(graph, args)),)
 
 
 @lowers("DEQUANTIZE")
@@ -74,4 +74,4 @@ def lower_dequantize(graph: Graph, op: Op) -> tuple[Step, ...]:
     origin = per_tensor(source)
     params = {"kElements": output.elements, "kScale": origin.scale, "kZeroPoint": origin.zero_point}
     args = (operand(graph, op, 0, "input"), Write(output.index))
-    return (Step("dequantize", "quantize.h", params, args),)
+    return (Step("dequantize", "quantize.h", params, args, overlap.in_place(graph, args)),)
