@@ -1,4 +1,4 @@
-"""The arena planner: never an overlap that is not allowed, never below the bound, optimal where one can check, and quick."""
+"""The arena planner: no overlap but those allowed, none below the bound, small plans optimal, and quick."""
 
 from __future__ import annotations
 

@@ -66,15 +66,36 @@ def by_channels(first: Steps, depth: int, channels: int = 1, pixels: int = 1) ->
     """The distance of a kernel that makes `channels` of `depth` channels of `pixels` output pixels at once.
 
     It goes through the channels, then to the next pixels. For each such block it may read the whole windows,
-    from `first` on, and has read them before it writes. Pixels that are left over are made together;
-    channels that are left over may be made one by one.
+    from `first` on, and has read them before it writes. Pixels and channels that are left over are made one
+    by one.
     """
-    starts = np.arange(0, first.size, pixels)
-    lowest = np.minimum.reduceat(first, starts)
-    last = np.minimum(starts + pixels, first.size) - 1
+    whole = first.size // pixels * pixels
+    groups = first[:whole].reshape(-1, pixels).min(axis=1, initial=np.iinfo(np.int64).max)
+    lowest = np.concatenate([groups, first[whole:]])
+    last = np.concatenate([ends(groups.size, pixels), np.arange(whole, first.size) + 1]) - 1
     blocked = depth // channels * channels
     block_ends = np.concatenate([ends(depth // channels, channels), np.arange(blocked, depth) + 1])
     return distance(np.repeat(lowest, block_ends.size), last[:, np.newaxis] * depth + block_ends)
+
+
+def row_by_row(params: Mapping[str, int | float | bool], depth: int) -> int:
+    """The distance of a kernel that keeps the rows of its windows in a working memory of its own.
+
+    For each output row of `depth` channels, it first reads those rows of the windows that it has not read
+    before, whole, and then writes.
+    """
+    p = {name: int(value) for name, value in params.items()}
+    row_bytes = p["kInputWidth"] * p["kInputDepth"]
+    first = []
+    for image in range(p["kBatches"]):
+        unread = 0
+        for y in range(p["kOutputHeight"]):
+            top = y * p["kStrideHeight"] - p["kPadTop"]
+            unread = max(unread, min(top, p["kInputHeight"]))
+            first.append((image * p["kInputHeight"] + unread) * row_bytes)
+            unread = max(unread, min(top + p["kKernelHeight"], p["kInputHeight"]))
+    rows = p["kBatches"] * p["kOutputHeight"]
+    return distance(first, ends(rows, p["kOutputWidth"] * depth))
 
 
 def channel_by_channel(first: Steps, depth: int, multiplier: int = 1) -> int:
