@@ -205,27 +205,30 @@ def _call(
 
 
 def _windows(op: Op, source: Tensor, output: Tensor, kernel_height: int, kernel_width: int) -> Params:
-    """The parameters of kernels/window.h, and the output's size, for TensorFlow's SAME and VALID padding."""
+    """The parameters of kernels/window.h, for TensorFlow's SAME and VALID padding, or that of passes.py."""
     require(len(source.shape) == len(output.shape) == 4, "its input or output does not have four dimensions")
     require(source.shape[0] == output.shape[0], "its input and output have different batches")
     params: Params = {}
     padded = False
-    for side, axis, kernel, edge in (("Height", 1, kernel_height, "Top"), ("Width", 2, kernel_width, "Left")):
+    sides = (("Height", 1, kernel_height, "Top", "Bottom"), ("Width", 2, kernel_width, "Left", "Right"))
+    for side, axis, kernel, edge, opposite in sides:
         initial = side[0].lower()
         stride = int_option(op, f"stride_{initial}")
         dilation = int_option(op, f"dilation_{initial}_factor") or 1  # pooling has none
         reach = (kernel - 1) * dilation + 1
         size, steps = source.shape[axis], output.shape[axis]
-        places = size if op.options["padding"] == "SAME" else size - reach + 1
+        explicit = [int_option(op, f"pad_{name.lower()}") for name in (edge, opposite)]
+        places = size if op.options["padding"] == "SAME" else size + sum(explicit) - reach + 1
         require(steps == -(-places // stride), "its output does not fit its window")
         missing = max((steps - 1) * stride + reach - size, 0)
-        padded = padded or missing > 0
+        before = explicit[0] if op.options["padding"] == "EXPLICIT" else missing // 2
+        padded = padded or missing > 0 or before > 0
         params |= {
             f"kInput{side}": size,
             f"kOutput{side}": steps,
             f"kKernel{side}": kernel,
             f"kStride{side}": stride,
             f"kDilation{side}": dilation,
-            f"kPad{edge}": missing // 2,
+            f"kPad{edge}": before,
         }
     return params | {"kPadded": padded}

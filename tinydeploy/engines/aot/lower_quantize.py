@@ -15,7 +15,7 @@ from tinydeploy.engines.aot.checks import (
     rescaling,
 )
 from tinydeploy.engines.aot.lower_lookup import lookup
-from tinydeploy.engines.aot.program import Step, Write, lowers, operand
+from tinydeploy.engines.aot.program import Alias, Step, Write, lowers, operand
 from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier
 from tinydeploy.graph import DType, Graph, Op
 
@@ -29,8 +29,8 @@ _TARGETS = {
 
 
 @lowers("QUANTIZE")
-def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """QUANTIZE: an 8-bit input goes through a table, others through arithmetic."""
+def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
+    """QUANTIZE: an 8-bit input goes through a table, if that changes anything; others through arithmetic."""
     (source,) = input_tensors(graph, op, 1)
     output = output_tensor(graph, op)
     require(
@@ -53,6 +53,8 @@ def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...]:
         values = tables.INT8 if source.dtype is DType.INT8 else tables.UINT8
         scaled = multiply_by_quantized_multiplier(values - origin.zero_point, multiplier, shift)
         table = np.clip(scaled.astype(np.int64) + target.zero_point, limits.min, limits.max)
+        if source.dtype is output.dtype and np.array_equal(table, values) and not source.is_variable:
+            return Alias(source.index, output.index)
         return (lookup(graph, op, tables.by_bits(table) if source.dtype is DType.INT8 else table),)
     params = size | {
         "kInputZeroPoint": origin.zero_point,
