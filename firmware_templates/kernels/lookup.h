@@ -1,4 +1,5 @@
-// Any function of one 8-bit element, as a table that the host computed.
+// Any function of one 8-bit element, as a table that the host computed. Element i is read, then written, in order:
+// the output may lie over the input.
 #pragma once
 
 #include <stdint.h>

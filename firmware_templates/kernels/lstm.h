@@ -38,7 +38,8 @@ inline int32_t saturate_to_int16(int32_t x) { return clamp(x, INT16_MIN, INT16_M
 // kBatches sequences of kTimeSteps rows of kInputDepth values each, batches outermost unless kTimeMajor.
 // For each of kUnits units, its four gates (input, forget, cell, output) lie side by side: weights
 // [kUnits][4][kInputDepth], recurrent weights [kUnits][4][kUnits], and of both the biases [kUnits][4], with the
-// zero points folded in. Each gate has a multiplier and a shift for either sum: [2][4].
+// zero points folded in. Each gate has a multiplier and a shift for either sum: [2][4]. A unit's output is written
+// after all of its time step's input has been read, which the next unit reads again.
 template <typename P>
 inline void unidirectional_sequence_lstm(const int8_t* input, const int8_t* weights, const int32_t* bias,
                                          const int8_t* recurrent_weights, const int32_t* recurrent_bias,

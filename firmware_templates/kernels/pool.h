@@ -1,4 +1,5 @@
-// AVERAGE_POOL_2D and MAX_POOL_2D of int8, NHWC. Padding does not count.
+// AVERAGE_POOL_2D and MAX_POOL_2D of int8, NHWC. Padding does not count. Output elements are made in order, each
+// written after its window has been read: the output may follow the reading through the input's memory.
 #pragma once
 
 #include <stdint.h>

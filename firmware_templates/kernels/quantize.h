@@ -1,4 +1,5 @@
-// QUANTIZE and DEQUANTIZE, where the input is not an 8-bit integer that a table could serve.
+// QUANTIZE and DEQUANTIZE, where the input is not an 8-bit integer that a table could serve. Element i is read, then
+// written, in order: the output may lie over the input.
 #pragma once
 
 #include <stdint.h>

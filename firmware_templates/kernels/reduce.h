@@ -1,4 +1,5 @@
-// MEAN.
+// MEAN. Output elements are made in order, each written after all that it takes has been read: the output may
+// follow the reading through the input's memory.
 #pragma once
 
 #include <stdint.h>

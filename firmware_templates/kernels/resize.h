@@ -5,7 +5,8 @@
 
 namespace tinydeploy {
 
-// Output pixel (y, x) is input pixel (rows[y], columns[x]), in every one of P::kBatches.
+// Output pixel (y, x) is input pixel (rows[y], columns[x]), in every one of P::kBatches. Pixels are copied in
+// order, and the two ends of one copy never overlap: the output may follow the reading through the input's memory.
 template <typename P, typename T>
 void resize_nearest(const T* input, T* output, const uint16_t* rows, const uint16_t* columns) {
   for (int32_t batch = 0; batch < P::kBatches; ++batch) {

@@ -1,4 +1,5 @@
-// Ops that only move elements: concatenations, splits, slices, padding, transposition.
+// Ops that only move elements: concatenations, splits, slices, padding, transposition. Runs are copied in the loops'
+// order, and the two ends of one copy never overlap; the output may follow the reading through the input's memory.
 #pragma once
 
 #include <stdint.h>

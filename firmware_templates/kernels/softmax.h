@@ -24,7 +24,8 @@ inline int32_t one_over_one_plus_x(int32_t x) {
 }
 
 // Each of P::kRows of P::kDepth elements. exponentials[d], Q0.31, is the exponential of the difference -d between
-// an element and its row's maximum; beyond P::kExponentials it is zero.
+// an element and its row's maximum; beyond P::kExponentials it is zero. A row's element i is last read just before
+// element i of the output is written: the output may lie over the input.
 template <typename P, typename T>
 void softmax(const int8_t* input, T* output, const int32_t* exponentials) {
   constexpr int32_t kSumIntegerBits = 12;

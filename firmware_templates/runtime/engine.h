@@ -37,7 +37,8 @@ extern const Description kDescription;
 // Builds the model in arena[0, arena_bytes). May be called again, with another size, at any time.
 Status setup(uint8_t* arena, size_t arena_bytes);
 
-// Where the tensor's bytes are, valid after setup(). An input has to be written before each invoke().
+// Where the tensor's bytes are, valid after setup(). An input has to be written before each invoke(), which may
+// overwrite it.
 Span input(uint32_t index);
 Span output(uint32_t index);
 

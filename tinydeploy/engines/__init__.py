@@ -16,6 +16,7 @@ from tinydeploy.graph import Graph
 class Placement:
     """One buffer's place in the arena: bytes [offset, offset + bytes) are its own from op `first` to `last`.
 
+    In its last op it may lose them, from the lowest one on, to a buffer that this op is the first to write.
     `tensors` are the graph's tensors that share the buffer (a reshape shares its input's); empty for
     scratch. `first` is -1 for a model input, `last` is len(ops) for a model output.
     """
@@ -30,7 +31,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class ArenaPlan:
-    """The planned arena. `lower_bound` is the largest sum of live bytes at any op: no plan can be smaller."""
+    """The planned arena. `lower_bound` is the most that any one op needs alone: no plan can be smaller."""
 
     bytes: int
     lower_bound: int

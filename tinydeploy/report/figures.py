@@ -8,14 +8,14 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from tinydeploy.report import text
@@ -186,7 +186,10 @@ def _unit(end: int) -> int:
 
 
 def _arena(axes: Axes, result: Result, width: float, row: float, size: float) -> dict[str, str]:
-    """The planned buffers as rectangles, offset to the right and ops downwards; gives their hover texts."""
+    """The planned buffers as rectangles, offset to the right and ops downwards; gives their hover texts.
+
+    Where an op's output runs into an input that dies with the op, a diagonal parts the two.
+    """
     arena, ops = result.arena, result.model.ops
     end = _end(arena)
     unit = _unit(end)
@@ -208,6 +211,12 @@ def _arena(axes: Axes, result: Result, width: float, row: float, size: float) ->
         )
         patch.set_gid(f"buffer{number}")
         axes.add_patch(patch)
+        for other, start, stop in _taken_over(buffer, arena.buffers):
+            # Downwards in this op, the older buffer gives way from its lowest byte on.
+            above, below = buffer.first_op - 0.5 + pad, buffer.first_op + 0.5 - pad
+            corners = [(start / unit, above), (stop / unit, above), (stop / unit, below)]
+            color, edge = _PLACEHOLDERS[buffer_family(other, ops)], _PLACEHOLDERS["card"]
+            axes.add_patch(Polygon(corners, facecolor=color, edgecolor=edge, linewidth=0.8))
         name, kib = text.printable(buffer.label), text.kib(buffer.bytes)
         titles[f"buffer{number}"] = (
             f"{name}: {buffer.bytes:,} B at offset {buffer.offset:,}, "
@@ -230,6 +239,17 @@ def _arena(axes: Axes, result: Result, width: float, row: float, size: float) ->
     if arena.lower_bound and arena.lower_bound < arena.bytes:
         axes.axvline(arena.lower_bound / unit, color=_PLACEHOLDERS["bad"], linewidth=1, linestyle=(0, (3, 3)))
     return titles
+
+
+def _taken_over(
+    buffer: ArenaBuffer, buffers: Iterable[ArenaBuffer]
+) -> Iterator[tuple[ArenaBuffer, int, int]]:
+    """What `buffer` takes from others in its first op, which is their last: (other, bytes from, to)."""
+    for other in buffers:
+        start = max(other.offset, buffer.offset)
+        stop = min(other.offset + other.bytes, buffer.offset + buffer.bytes)
+        if other.first_op < other.last_op == buffer.first_op and start < stop:
+            yield other, start, stop
 
 
 def schedule(result: Result) -> str:

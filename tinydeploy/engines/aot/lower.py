@@ -14,6 +14,7 @@ from tinydeploy.engines.aot import (  # noqa: F401, each registers its lowerings
     lower_quantize,
     lower_reduce,
     lower_shape,
+    passes,
 )
 from tinydeploy.engines.aot.program import LOWERINGS, Alias, Step, UnsupportedError
 from tinydeploy.graph import Graph, Op
@@ -36,7 +37,7 @@ def lower(graph: Graph) -> tuple[Program, tuple[Refusal, ...]]:
     memory = {tensor.index: tensor.index for tensor in graph.tensors}
     ops: list[tuple[Op, tuple[Step, ...]]] = []
     refusals: list[Refusal] = []
-    for op in graph.ops:
+    for op in passes.fold_padding(graph):
         try:
             lowered = _lower_op(graph, op)
         except UnsupportedError as error:

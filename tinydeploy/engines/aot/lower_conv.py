@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tinydeploy.engines.aot import overlap
 from tinydeploy.engines.aot.checks import (
     fused_range,
     int_option,
@@ -44,7 +45,10 @@ def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kGroups": groups,
         "kInputZeroPoint": per_tensor(layer.input).zero_point,
     }
-    return _call(layer, "conv_2d", "conv.h", params, layer.conv_scales())
+    channels = layer.channels // groups
+    block = next(rows for rows in (4, 2, 1) if channels % rows == 0)
+    least = overlap.by_channels(overlap.windows(params, input_depth), layer.channels, block)
+    return _call(layer, "conv_2d", "conv.h", params, layer.conv_scales(), least)
 
 
 @lowers("DEPTHWISE_CONV_2D")
@@ -66,7 +70,8 @@ def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kDepthMultiplier": multiplier,
         "kInputZeroPoint": per_tensor(layer.input).zero_point,
     }
-    return _call(layer, "depthwise_conv_2d", "depthwise_conv.h", params, layer.conv_scales())
+    least = overlap.channel_by_channel(overlap.windows(params, depth), layer.channels, multiplier)
+    return _call(layer, "depthwise_conv_2d", "depthwise_conv.h", params, layer.conv_scales(), least)
 
 
 @lowers("FULLY_CONNECTED")
@@ -105,7 +110,9 @@ def pool_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kActivationMin": low,
         "kActivationMax": high,
     }
-    return (Step(op.kind.lower(), "pool.h", params, (Read(source.index), Write(output.index))),)
+    args = (Read(source.index), Write(output.index))
+    least = overlap.channel_by_channel(overlap.windows(params, source.shape[3]), source.shape[3])
+    return (Step(op.kind.lower(), "pool.h", params, args, overlap.over(args[0], output, least)),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,13 +171,17 @@ def _layer(graph: Graph, op: Op, channel_axis: int) -> _Layer:
 
 def _pointwise(layer: _Layer, batches: int, depth: int, scales: Sequence[float]) -> tuple[Step, ...]:
     params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
-    return _call(layer, "fully_connected", "fully_connected.h", params, scales)
+    least = overlap.by_channels(np.arange(batches) * depth, layer.channels, channels=4)
+    return _call(layer, "fully_connected", "fully_connected.h", params, scales, least)
 
 
 def _call(
-    layer: _Layer, kernel: str, header: str, params: Params, scales: Sequence[float]
+    layer: _Layer, kernel: str, header: str, params: Params, scales: Sequence[float], least: int
 ) -> tuple[Step, ...]:
-    """The step, with the parameters and constants that all kernels with weights share."""
+    """The step, with the parameters and constants that all kernels with weights share.
+
+    `least` is how far below its input the kernel's output may start.
+    """
     factors = [rescaling(scale) for scale in scales]
     low, high = fused_range(layer.op, layer.output)
     every: Params = {
@@ -190,31 +201,34 @@ def _call(
         Constant(f"{name}_shift", np.array([shift for _, shift in factors], np.int8)),
         Write(layer.output.index),
     )
-    return (Step(kernel, header, every, args),)
+    return (Step(kernel, header, every, args, overlap.over(args[0], layer.output, least)),)
 
 
 def _windows(op: Op, source: Tensor, output: Tensor, kernel_height: int, kernel_width: int) -> Params:
-    """The parameters of kernels/window.h, and the output's size, for TensorFlow's SAME and VALID padding."""
+    """The parameters of kernels/window.h, for TensorFlow's SAME and VALID padding, or that of passes.py."""
     require(len(source.shape) == len(output.shape) == 4, "its input or output does not have four dimensions")
     require(source.shape[0] == output.shape[0], "its input and output have different batches")
     params: Params = {}
     padded = False
-    for side, axis, kernel, edge in (("Height", 1, kernel_height, "Top"), ("Width", 2, kernel_width, "Left")):
+    sides = (("Height", 1, kernel_height, "Top", "Bottom"), ("Width", 2, kernel_width, "Left", "Right"))
+    for side, axis, kernel, edge, opposite in sides:
         initial = side[0].lower()
         stride = int_option(op, f"stride_{initial}")
         dilation = int_option(op, f"dilation_{initial}_factor") or 1  # pooling has none
         reach = (kernel - 1) * dilation + 1
         size, steps = source.shape[axis], output.shape[axis]
-        places = size if op.options["padding"] == "SAME" else size - reach + 1
+        explicit = [int_option(op, f"pad_{name.lower()}") for name in (edge, opposite)]
+        places = size if op.options["padding"] == "SAME" else size + sum(explicit) - reach + 1
         require(steps == -(-places // stride), "its output does not fit its window")
         missing = max((steps - 1) * stride + reach - size, 0)
-        padded = padded or missing > 0
+        before = explicit[0] if op.options["padding"] == "EXPLICIT" else missing // 2
+        padded = padded or missing > 0 or before > 0
         params |= {
             f"kInput{side}": size,
             f"kOutput{side}": steps,
             f"kKernel{side}": kernel,
             f"kStride{side}": stride,
             f"kDilation{side}": dilation,
-            f"kPad{edge}": missing // 2,
+            f"kPad{edge}": before,
         }
     return params | {"kPadded": padded}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinydeploy.engines.aot import strides
+from tinydeploy.engines.aot import overlap, strides
 from tinydeploy.engines.aot.checks import (
     fused_range,
     input_tensors,
@@ -95,11 +95,22 @@ def _step(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
         steps = strides.broadcast(a, output.shape), strides.broadcast(b, output.shape)
     except ValueError:
         require(False, f"shapes {a} and {b} do not broadcast to {output.shape}")
-    shape, (a_strides, b_strides) = strides.fuse(output.shape, *steps)
+    shape, walks = strides.fuse(output.shape, *steps)
+    a_strides, b_strides = walks
     args = (operand(graph, op, 0, "a"), operand(graph, op, 1, "b"), Write(output.index))
+    size = output.dtype.bytes
+    overlaps = tuple(
+        allowed
+        for source, walk in zip(args, walks, strict=False)
+        for allowed in overlap.over(
+            source,
+            output,
+            overlap.distance(overlap.walk(shape, walk) * size, overlap.ends(output.elements, size)),
+        )
+    )
     if a_strides == b_strides:
         loops: Params = {"kElements": output.elements}
-        return Step(kernel, "elementwise.h", loops | params, args)
+        return Step(kernel, "elementwise.h", loops | params, args, overlaps)
     require(len(shape) <= _LOOPS, f"broadcasting takes {len(shape)} loops, more than {_LOOPS}")
     nest = strides.params(_LOOPS, Dim=shape, AStride=a_strides, BStride=b_strides)
-    return Step(f"{kernel}_broadcast", "elementwise.h", nest | params, args)
+    return Step(f"{kernel}_broadcast", "elementwise.h", nest | params, args, overlaps)

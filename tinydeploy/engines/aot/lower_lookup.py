@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot import tables
+from tinydeploy.engines.aot import overlap, tables
 from tinydeploy.engines.aot.checks import (
     float_option,
     input_tensors,
@@ -33,7 +33,7 @@ def lookup(graph: Graph, op: Op, table: npt.NDArray[np.generic]) -> Step:
     values = table.astype(output.dtype.numpy)
     constant = Constant(f"op{op.index}_table", values, f"{op.kind} of each input")
     args = (operand(graph, op, 0, "input"), Write(output.index), constant)
-    return Step("lookup", "lookup.h", {"kElements": output.elements}, args)
+    return Step("lookup", "lookup.h", {"kElements": output.elements}, args, overlap.in_place(graph, args))
 
 
 def _int8_function(

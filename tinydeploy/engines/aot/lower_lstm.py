@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tinydeploy.engines.aot import overlap
 from tinydeploy.engines.aot.checks import (
     float_option,
     output_tensor,
@@ -112,7 +113,14 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
         State(cell.index),
         Write(output.index),
     )
-    return (Step("unidirectional_sequence_lstm", "lstm.h", params, args),)
+    # One sequence after the other, each from its first time step to its last: the rows in this order.
+    rows = np.arange(batches * steps)
+    if time_major:
+        rows = rows.reshape(steps, batches).T.reshape(-1)
+    units_end = rows[:, np.newaxis] * units + np.arange(1, units + 1)
+    least = overlap.distance(np.repeat(rows * depth, units), units_end)
+    overlaps = overlap.over(args[0], output, least)
+    return (Step("unidirectional_sequence_lstm", "lstm.h", params, args, overlaps),)
 
 
 @dataclass(frozen=True, eq=False)

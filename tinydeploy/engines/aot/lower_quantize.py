@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinydeploy.engines.aot import tables
+from tinydeploy.engines.aot import overlap, tables
 from tinydeploy.engines.aot.checks import (
     input_tensors,
     output_tensor,
@@ -15,7 +15,7 @@ from tinydeploy.engines.aot.checks import (
     rescaling,
 )
 from tinydeploy.engines.aot.lower_lookup import lookup
-from tinydeploy.engines.aot.program import Step, Write, lowers, operand
+from tinydeploy.engines.aot.program import Alias, Step, Write, lowers, operand
 from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier
 from tinydeploy.graph import DType, Graph, Op
 
@@ -29,8 +29,8 @@ _TARGETS = {
 
 
 @lowers("QUANTIZE")
-def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """QUANTIZE: an 8-bit input goes through a table, others through arithmetic."""
+def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
+    """QUANTIZE: an 8-bit input goes through a table, if that changes anything; others through arithmetic."""
     (source,) = input_tensors(graph, op, 1)
     output = output_tensor(graph, op)
     require(
@@ -45,7 +45,7 @@ def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...]:
     args = (operand(graph, op, 0, "input"), Write(output.index))
     if source.dtype is DType.FLOAT32:
         params = size | {"kScale": target.scale, "kZeroPoint": target.zero_point} | ends
-        return (Step("quantize", "quantize.h", params, args),)
+        return (Step("quantize", "quantize.h", params, args, overlap.in_place(graph, args)),)
 
     origin = per_tensor(source)
     multiplier, shift = rescaling(origin.scale / target.scale)
@@ -53,6 +53,8 @@ def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...]:
         values = tables.INT8 if source.dtype is DType.INT8 else tables.UINT8
         scaled = multiply_by_quantized_multiplier(values - origin.zero_point, multiplier, shift)
         table = np.clip(scaled.astype(np.int64) + target.zero_point, limits.min, limits.max)
+        if source.dtype is output.dtype and np.array_equal(table, values) and not source.is_variable:
+            return Alias(source.index, output.index)
         return (lookup(graph, op, tables.by_bits(table) if source.dtype is DType.INT8 else table),)
     params = size | {
         "kInputZeroPoint": origin.zero_point,
@@ -60,7 +62,7 @@ def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kShift": shift,
         "kOutputZeroPoint": target.zero_point,
     }
-    return (Step("rescale", "quantize.h", params | ends, args),)
+    return (Step("rescale", "quantize.h", params | ends, args, overlap.in_place(graph, args)),)
 
 
 @lowers("DEQUANTIZE")
@@ -74,4 +76,4 @@ def lower_dequantize(graph: Graph, op: Op) -> tuple[Step, ...]:
     origin = per_tensor(source)
     params = {"kElements": output.elements, "kScale": origin.scale, "kZeroPoint": origin.zero_point}
     args = (operand(graph, op, 0, "input"), Write(output.index))
-    return (Step("dequantize", "quantize.h", params, args),)
+    return (Step("dequantize", "quantize.h", params, args, overlap.in_place(graph, args)),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinydeploy.engines.aot import strides, tables
+from tinydeploy.engines.aot import overlap, strides, tables
 from tinydeploy.engines.aot.checks import (
     constant_ints,
     float_option,
@@ -66,7 +66,9 @@ def lower_mean(graph: Graph, op: Op) -> tuple[Step, ...]:
         _LOOPS, Keep=keep, KeepStride=keep_strides, Reduce=reduce, ReduceStride=reduce_strides
     )
     args = (operand(graph, op, 0, "input"), Write(output.index))
-    return (Step("mean", "reduce.h", nest | params, args),)
+    size = output.dtype.bytes
+    least = overlap.distance(overlap.walk(keep, keep_strides) * size, overlap.ends(output.elements, size))
+    return (Step("mean", "reduce.h", nest | params, args, overlap.over(args[0], output, least)),)
 
 
 @lowers("SOFTMAX")
@@ -101,4 +103,4 @@ def lower_softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
             f"op{op.index}_exponentials", exponentials.astype(np.int32), "exp(-d) for d = 0, 1 ..., Q0.31"
         ),
     )
-    return (Step("softmax", "softmax.h", params, args),)
+    return (Step("softmax", "softmax.h", params, args, overlap.in_place(graph, args)),)

@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from tinydeploy.engines.aot import strides
+from tinydeploy.engines.aot import overlap, strides
 from tinydeploy.engines.aot.checks import (
     constant_ints,
     input_tensors,
@@ -108,8 +108,8 @@ def _joining(graph: Graph, op: Op, axis: int, extents: list[int]) -> Iterator[St
             "kOutputOffset": offset,
             "kOutputStep": output.shape[axis] * inner,
         }
-        args = (operand(graph, op, position, f"input{position}"), Write(output.index))
-        yield Step("copy_rows", "shape.h", params, args)
+        source = operand(graph, op, position, f"input{position}")
+        yield _copy_rows(params, source, output)
         offset += extent * inner
 
 
@@ -143,9 +143,7 @@ def _parting(
     require(fits, f"its outputs are not equal shares of the input's {source.shape}")
     inner = prod(source.shape[axis + 1 :])
     return tuple(
-        Step(
-            "copy_rows",
-            "shape.h",
+        _copy_rows(
             {
                 "kRows": prod(source.shape[:axis]),
                 "kRowElements": extent * inner,
@@ -154,10 +152,21 @@ def _parting(
                 "kOutputOffset": 0,
                 "kOutputStep": extent * inner,
             },
-            (operand(graph, op, position, "input"), Write(output.index)),
+            operand(graph, op, position, "input"),
+            output,
         )
         for i, output in enumerate(outputs)
     )
+
+
+def _copy_rows(params: dict[str, int], source: Argument, output: Tensor) -> Step:
+    """The copy that `params` describe."""
+    rows = np.arange(params["kRows"], dtype=np.int64)
+    first = params["kInputOffset"] + rows * params["kInputStep"]
+    end = params["kOutputOffset"] + rows * params["kOutputStep"] + params["kRowElements"]
+    size = output.dtype.bytes
+    overlaps = overlap.over(source, output, overlap.of_copies(first * size, end * size))
+    return Step("copy_rows", "shape.h", params, (source, Write(output.index)), overlaps)
 
 
 # Blocks
@@ -175,7 +184,15 @@ def _copy_block(
     require(len(loops) <= _LOOPS, f"it takes {len(loops)} loops, more than {_LOOPS}")
     offsets = {"kInputOffset": walk_in[0], "kOutputOffset": walk_out[0]}
     nest = strides.params(_LOOPS, Dim=loops, InputStride=input_strides, OutputStride=output_strides)
-    return Step("copy_block", "shape.h", offsets | nest, (source, Write(output.index)))
+    size = output.dtype.bytes
+    if loops and input_strides[-1] == output_strides[-1] == 1:  # memcpy of the innermost loop
+        run, outer = loops[-1], slice(-1)
+    else:
+        run, outer = 1, slice(None)
+    first = overlap.walk(loops[outer], input_strides[outer], walk_in[0])
+    end = overlap.walk(loops[outer], output_strides[outer], walk_out[0]) + run
+    overlaps = overlap.over(source, output, overlap.of_copies(first * size, end * size))
+    return Step("copy_block", "shape.h", offsets | nest, (source, Write(output.index)), overlaps)
 
 
 @lowers("TRANSPOSE")
@@ -313,7 +330,11 @@ def lower_resize_nearest_neighbor(graph: Graph, op: Op) -> tuple[Step, ...]:
         Constant(f"op{op.index}_rows", rows, "input row of each output row"),
         Constant(f"op{op.index}_columns", columns, "input column of each output column"),
     )
-    return (Step("resize_nearest", "resize.h", params, args),)
+    pixel = depth * output.dtype.bytes
+    images = np.arange(batches)[:, np.newaxis, np.newaxis] * height * width
+    first = (images + rows[:, np.newaxis].astype(np.int64) * width + columns) * pixel
+    least = overlap.of_copies(first, overlap.ends(first.size, pixel))
+    return (Step("resize_nearest", "resize.h", params, args, overlap.over(args[0], output, least)),)
 
 
 def _nearest(align_corners: bool, half_pixel_centers: bool) -> Callable[[int, int, int], int]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tinydeploy.engines import ArenaPlan, Placement
 from tinydeploy.engines.aot import planner
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.planner import Buffer
-from tinydeploy.engines.aot.program import Read, Scratch, Write
+from tinydeploy.engines.aot.program import Read, Scratch, Step, Write
+from tinydeploy.graph import Tensor
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,18 @@ def plan_arena(program: Program) -> Arena:
 
     for root, at in times.items():
         buffers[root] = Buffer(graph.tensors[root].bytes, min(at), max(at))
-    offsets = dict(zip(buffers, planner.plan(tuple(buffers.values())), strict=True))
+    overlaps = {
+        (source, output): distance
+        for op, steps in program.ops
+        for source, output, distance in _overlaps(program, steps)
+        if max(times[source]) == min(times[output]) == op.index
+    }
+    position = {key: n for n, key in enumerate(buffers)}
+    problem = (
+        tuple(buffers.values()),
+        {(position[source], position[output]): d for (source, output), d in overlaps.items()},
+    )
+    offsets = dict(zip(buffers, planner.plan(*problem), strict=True))
     shared = {root: tuple(t for t, memory in program.memory.items() if memory == root) for root in times}
     placements = tuple(
         Placement(
@@ -68,7 +81,7 @@ def plan_arena(program: Program) -> Arena:
     )
     plan = ArenaPlan(
         bytes=planner.align(max((place.offset + place.bytes for place in placements), default=0)),
-        lower_bound=planner.lower_bound(tuple(buffers.values())),
+        lower_bound=planner.lower_bound(*problem),
         placements=placements,
     )
     return Arena(
@@ -77,3 +90,30 @@ def plan_arena(program: Program) -> Arena:
         scratch={key: offset for key, offset in offsets.items() if not isinstance(key, int)},
         initialised=initialised,
     )
+
+
+def _overlaps(program: Program, steps: Sequence[Step]) -> Iterator[tuple[int, int, int]]:
+    """What an op of these steps allows: (input, output, distance), by the tensors whose memory it is.
+
+    Only the step that reads an input last may write over it, only an output that no step before wrote, and
+    only if the step allows it for each of its arguments that reads the input.
+    """
+    tensors, memory = program.graph.tensors, program.memory
+    reads = [Counter(memory[a.tensor] for a in step.args if isinstance(a, Read)) for step in steps]
+    writes = [{memory[a.tensor] for a in step.args if isinstance(a, Write)} for step in steps]
+    for number, step in enumerate(steps):
+        allowed: dict[tuple[int, int], list[int]] = {}
+        for overlap in step.overlaps:
+            if _may_alias(tensors[overlap.input], tensors[overlap.output]):
+                pair = memory[overlap.input], memory[overlap.output]
+                allowed.setdefault(pair, []).append(overlap.distance)
+        for (source, output), distances in allowed.items():
+            written_before = any(output in roots for roots in writes[:number])
+            read_after = any(source in roots for roots in reads[number + 1 :])
+            if not written_before and not read_after and len(distances) == reads[number][source]:
+                yield source, output, max(distances)
+
+
+def _may_alias(a: Tensor, b: Tensor) -> bool:
+    """Whether C++ expects a store to one to change the other: one type, or bytes on either side."""
+    return a.dtype is b.dtype or 1 in (a.dtype.bytes, b.dtype.bytes)

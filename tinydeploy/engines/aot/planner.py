@@ -1,14 +1,15 @@
 """Where buffers go in the arena: offsets for buffers with lifetimes, in as few bytes as possible.
 
-This is dynamic storage allocation (Garey & Johnson, SR2), which is NP-hard. Placing buffers one by one, each
-at the lowest offset that is free over its whole life, gives an optimal plan for at least one order of the
-buffers (that of an optimal plan's offsets), so the search is over orders. It is deterministic.
+This is dynamic storage allocation (Garey & Johnson, SR2), which is NP-hard, but for one thing: an op's output
+may run into an input that dies there (Overlaps). Placing buffers one by one, each at the lowest offset that
+those before leave to it, gives an optimal plan for at least one order of the buffers (that of an optimal
+plan's offsets), so the search is over orders. It is deterministic.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -26,32 +27,63 @@ class Buffer:
     last: int
 
 
+# (i, j): d lets buffer i, which dies when j is born, start d or more bytes after j's start, not only after
+# its end. No d is negative.
+Overlaps = Mapping[tuple[int, int], int]
+
+
 def align(size: int) -> int:
     """`size` rounded up to ALIGNMENT."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def lower_bound(buffers: Sequence[Buffer]) -> int:
-    """The largest sum of live bytes at any time, each buffer aligned: no plan is smaller."""
-    return max((_live_bytes(buffers, buffer.first) for buffer in buffers), default=0)
+def lower_bound(buffers: Sequence[Buffer], overlaps: Overlaps) -> int:
+    """The most bytes that are needed at any one time, for the buffers alive then: no plan is smaller.
+
+    All buffers alive at one time exclude each other, but for `overlaps`. Those that take part in one are
+    packed in the best way; the others come on top.
+    """
+    bound = 0
+    for time in {buffer.first for buffer in buffers}:
+        live = [i for i, buffer in enumerate(buffers) if buffer.first <= time <= buffer.last]
+        pairs = {pair: d for pair, d in overlaps.items() if pair[0] in live and pair[1] in live}
+        sharing = sorted({i for pair in pairs for i in pair})
+        alone = sum(align(buffers[i].bytes) for i in live if i not in sharing)
+        bound = max(bound, alone + _packed(buffers, sharing, pairs))
+    return bound
 
 
-def plan(buffers: Sequence[Buffer]) -> tuple[int, ...]:
-    """Offsets of `buffers`, in bytes. Buffers that are alive at the same time never overlap."""
-    placer = _Placer(buffers)
+def _packed(buffers: Sequence[Buffer], sharing: Sequence[int], pairs: Overlaps) -> int:
+    """The least bytes for the buffers `sharing`; of many, what those on one side of the overlaps take."""
+    if len(sharing) > EXHAUSTIVE:
+        sides = [{pair[side] for pair in pairs} for side in (0, 1)]
+        return max(sum(align(buffers[i].bytes) for i in side) for side in sides)
+    position = {i: n for n, i in enumerate(sharing)}
+    placer = _Placer(
+        [buffers[i] for i in sharing], {(position[i], position[j]): d for (i, j), d in pairs.items()}
+    )
+    for order in permutations(range(len(sharing))):
+        placer.attempt(order)
+    return placer.top
+
+
+def plan(buffers: Sequence[Buffer], overlaps: Overlaps) -> tuple[int, ...]:
+    """Offsets of `buffers`, in bytes. Buffers alive at the same time share none, but as `overlaps` allows."""
+    placer = _Placer(buffers, overlaps)
+    bound = lower_bound(buffers, overlaps)
     indices = range(len(buffers))
     orders: Iterable[Sequence[int]] = permutations(indices)
     if len(buffers) > EXHAUSTIVE:
         orders = _greedy_orders(buffers)
     for order in orders:
         placer.attempt(order)
-        if placer.top == placer.bound:
+        if placer.top == bound:
             return placer.offsets
     if len(buffers) > EXHAUSTIVE:
         chance = random.Random(0)
         for _ in range(PLACEMENTS // len(buffers)):
             placer.attempt(_mutated(placer, chance))
-            if placer.top == placer.bound:
+            if placer.top == bound:
                 break
     return placer.offsets
 
@@ -59,28 +91,39 @@ def plan(buffers: Sequence[Buffer]) -> tuple[int, ...]:
 class _Placer:
     """Places the same buffers in one order after another and keeps the best: `order`, `offsets`, `top`."""
 
-    def __init__(self, buffers: Sequence[Buffer]) -> None:
-        self.bound = lower_bound(buffers)
+    def __init__(self, buffers: Sequence[Buffer], overlaps: Overlaps) -> None:
         self.sizes = [align(buffer.bytes) for buffer in buffers]
         self.order: tuple[int, ...] = ()
         self.offsets: tuple[int, ...] = ()
         self.top = sum(self.sizes) + 1
+
+        def apart(upper: int, lower: int) -> int:
+            """How far after `lower` the buffer `upper` has to start, if it lies above."""
+            return min(align(overlaps.get((upper, lower), self.sizes[lower])), self.sizes[lower])
+
+        # Of each buffer, those that it conflicts with, and how far it has to be below or above them.
         self._conflicts = [
-            [j for j, b in enumerate(buffers) if j != i and a.first <= b.last and b.first <= a.last]
+            [
+                (j, apart(j, i), apart(i, j))
+                for j, b in enumerate(buffers)
+                if j != i and a.first <= b.last and b.first <= a.last
+            ]
             for i, a in enumerate(buffers)
         ]
 
     def attempt(self, order: Sequence[int]) -> None:
-        """Gives each buffer, in this order, the lowest gap that the earlier ones leave."""
+        """Gives each buffer, in this order, the lowest place that the earlier ones leave."""
         offsets = [-1] * len(self.sizes)
         for i in order:
             offset = 0
-            for start, size in sorted(
-                (offsets[j], self.sizes[j]) for j in self._conflicts[i] if offsets[j] >= 0
+            for low, high in sorted(
+                (offsets[j] - below, offsets[j] + above)
+                for j, below, above in self._conflicts[i]
+                if offsets[j] >= 0
             ):
-                if start - offset >= self.sizes[i]:
+                if offset <= low:
                     break
-                offset = max(offset, start + size)
+                offset = max(offset, high)
             offsets[i] = offset
         top = max((offset + size for offset, size in zip(offsets, self.sizes, strict=True)), default=0)
         if top <= self.top:  # a tie moves on too: it leads the mutations off plateaus
@@ -92,7 +135,7 @@ def _live_bytes(buffers: Sequence[Buffer], time: int) -> int:
 
 
 def _greedy_orders(buffers: Sequence[Buffer]) -> tuple[list[int], ...]:
-    """By size, by time, by duration, by size and duration together, and the most crowded times first."""
+    """By size, by time either way, by duration, by size and duration, and the most crowded times first."""
     live = {buffer.first: _live_bytes(buffers, buffer.first) for buffer in buffers}
     crowd = [max(live[t] for t in live if buffer.first <= t <= buffer.last) for buffer in buffers]
     ages = [buffer.last - buffer.first + 1 for buffer in buffers]
@@ -100,6 +143,7 @@ def _greedy_orders(buffers: Sequence[Buffer]) -> tuple[list[int], ...]:
     return (
         sorted(indices, key=lambda i: (-buffers[i].bytes, buffers[i].first)),
         sorted(indices, key=lambda i: (buffers[i].first, -buffers[i].bytes)),
+        sorted(indices, key=lambda i: (-buffers[i].last, -buffers[i].first)),
         sorted(indices, key=lambda i: (-ages[i], -buffers[i].bytes)),
         sorted(indices, key=lambda i: -buffers[i].bytes * ages[i]),
         sorted(indices, key=lambda i: (-crowd[i], -buffers[i].bytes)),

@@ -63,6 +63,18 @@ Argument = Read | Write | State | Scratch | Constant
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """The step allows tensor `output` to run into tensor `input`, if nothing needs that one afterwards.
+
+    `input` then has to start at least `distance` bytes after `output`; see overlap.py.
+    """
+
+    input: int
+    output: int
+    distance: int
+
+
+@dataclass(frozen=True)
 class Step:
     """One kernel call: `kernel<Params>(args…)`.
 
@@ -72,12 +84,15 @@ class Step:
 
     `params` become `static constexpr` members of the Params struct. Names are kCamelCase; a bool becomes
     bool, an int int32_t (int64_t if it does not fit), a float float.
+
+    `overlaps` has one entry for each Read argument that the kernel lets be overwritten by an output.
     """
 
     kernel: str
     header: str
     params: Mapping[str, int | float | bool]
     args: tuple[Argument, ...]
+    overlaps: tuple[Overlap, ...] = ()
 
 
 @dataclass(frozen=True)

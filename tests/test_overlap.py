@@ -1,0 +1,334 @@
+"""Outputs that run into dying inputs: the distances against a simulation of every byte, and the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import native
+import numpy as np
+import pytest
+import random_graphs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_builder import ModelBuilder
+
+from tinydeploy import tflite_model
+from tinydeploy.engines import ArenaPlan
+from tinydeploy.engines.aot import AotEngine, overlap, planner
+from tinydeploy.graph import Graph
+
+Bytes = range  # of the input, or of the output
+Trace = list[tuple[list[Bytes], list[Bytes]]]  # what each step reads, and then writes
+
+
+def is_safe(trace: Trace, distance: int) -> bool:
+    """Whether no step writes a byte that a later one reads, the input lying `distance` above the output."""
+    written: set[int] = set()
+    for reads, writes in trace:
+        if not written.isdisjoint(byte + distance for run in reads for byte in run):
+            return False
+        written.update(byte for run in writes for byte in run)
+    return True
+
+
+def arrays(trace: Trace) -> tuple[list[int], list[int]]:
+    return (
+        [min((run.start for run in reads), default=1 << 30) for reads, _ in trace],
+        [max(run.stop for run in writes) for _, writes in trace],
+    )
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> dict[str, int]:
+    """Parameters of kernels/window.h: any stride, dilation and TensorFlow's padding."""
+    params = {"kBatches": draw(st.integers(1, 2))}
+    for side, edge in (("Height", "Top"), ("Width", "Left")):
+        size, kernel, stride, dilation = (draw(st.integers(1, limit)) for limit in (6, 3, 3, 2))
+        reach = (kernel - 1) * dilation + 1
+        same = draw(st.booleans())
+        size = size if same else max(size, reach)
+        steps = -(-(size if same else size - reach + 1) // stride)
+        params |= {
+            f"kInput{side}": size,
+            f"kOutput{side}": steps,
+            f"kKernel{side}": kernel,
+            f"kStride{side}": stride,
+            f"kDilation{side}": dilation,
+            f"kPad{edge}": max((steps - 1) * stride + reach - size, 0) // 2,
+        }
+    return params
+
+
+def pixels(p: dict[str, int]) -> Iterator[list[int]]:
+    """The input pixels in the window of each output pixel."""
+    height, width = p["kInputHeight"], p["kInputWidth"]
+    for batch, y, x in product(range(p["kBatches"]), range(p["kOutputHeight"]), range(p["kOutputWidth"])):
+        top, left = y * p["kStrideHeight"] - p["kPadTop"], x * p["kStrideWidth"] - p["kPadLeft"]
+        rows = [top + k * p["kDilationHeight"] for k in range(p["kKernelHeight"])]
+        columns = [left + k * p["kDilationWidth"] for k in range(p["kKernelWidth"])]
+        yield [
+            (batch * height + row) * width + column
+            for row, column in product(rows, columns)
+            if 0 <= row < height and 0 <= column < width
+        ]
+
+
+@given(layers(), st.integers(1, 5), st.integers(1, 9), st.sampled_from([1, 2, 4]), st.integers(1, 3))
+@settings(max_examples=150, deadline=None)
+def test_convolutions_in_blocks_of_pixels_and_channels(
+    params: dict[str, int], depth: int, output_depth: int, channels: int, together: int
+) -> None:
+    windows = list(pixels(params))
+    trace: Trace = []
+    whole = len(windows) // together * together
+    groups = [range(start, start + together) for start in range(0, whole, together)]
+    for group in groups + [range(pixel, pixel + 1) for pixel in range(whole, len(windows))]:
+        blocked = output_depth // channels * channels
+        blocks = [range(c, c + channels) for c in range(0, blocked, channels)]
+        blocks += [range(c, c + 1) for c in range(blocked, output_depth)]
+        for block in blocks:
+            reads = [range(i * depth, (i + 1) * depth) for pixel in group for i in windows[pixel]]
+            writes = [range(p * output_depth + block.start, p * output_depth + block.stop) for p in group]
+            trace.append((reads, writes))
+    distance = overlap.by_channels(overlap.windows(params, depth), output_depth, channels, together)
+    assert is_safe(trace, distance)
+    assert distance <= len(windows) * output_depth
+
+
+@given(layers(), st.integers(1, 4), st.integers(1, 3))
+@settings(max_examples=150, deadline=None)
+def test_depthwise_convolutions_and_pooling(params: dict[str, int], depth: int, multiplier: int) -> None:
+    output_depth = depth * multiplier
+    trace: Trace = []
+    for number, window in enumerate(pixels(params)):
+        for channel in range(output_depth):
+            source = channel // multiplier
+            reads = [range(i * depth + source, i * depth + source + 1) for i in window]
+            end = number * output_depth + channel + 1
+            trace.append((reads, [range(end - 1, end)]))
+    distance = overlap.channel_by_channel(overlap.windows(params, depth), output_depth, multiplier)
+    assert is_safe(trace, distance)
+    dilated = params["kDilationHeight"] + params["kDilationWidth"] > 2
+    if distance > 0 and not dilated:
+        assert not is_safe(trace, distance - 1)
+
+
+@given(layers(), st.integers(1, 4))
+@settings(max_examples=150, deadline=None)
+def test_rows_that_are_read_once(params: dict[str, int], depth: int) -> None:
+    params |= {"kDilationHeight": 1, "kInputDepth": depth}
+    row, output_row = params["kInputWidth"] * depth, params["kOutputWidth"] * depth
+    trace: Trace = []
+    known: set[int] = set()
+    for image, y in product(range(params["kBatches"]), range(params["kOutputHeight"])):
+        top = y * params["kStrideHeight"] - params["kPadTop"]
+        inside = range(max(top, 0), min(top + params["kKernelHeight"], params["kInputHeight"]))
+        needed = {image * params["kInputHeight"] + line for line in inside} - known
+        known |= needed
+        written = len(trace) * output_row
+        reads = [range(line * row, (line + 1) * row) for line in sorted(needed)]
+        trace.append((reads, [range(written, written + output_row)]))
+    assert is_safe(trace, overlap.row_by_row(params, depth))
+
+
+STEPS = st.tuples(st.integers(0, 40), st.integers(1, 9), st.integers(0, 40), st.integers(1, 9))
+
+
+@given(st.lists(STEPS, min_size=1))
+def test_the_distance_is_safe(steps: list[tuple[int, int, int, int]]) -> None:
+    trace: Trace = [([range(r, r + n)], [range(w, w + m)]) for r, n, w, m in steps]
+    first, end = arrays(trace)
+    distance = overlap.distance(first, end)
+    assert is_safe(trace, distance)
+    copies: Trace = [step for reads, writes in trace for step in ((reads, writes), (reads, writes))]
+    assert is_safe(copies, overlap.of_copies(first, end))
+
+
+def test_distances_of_plain_cases() -> None:
+    pointwise = np.arange(48 * 48) * 8
+    assert overlap.by_channels(pointwise, 16, channels=16) == 18_432 - 8
+    assert overlap.by_channels(pointwise, 4, channels=4) == 0
+    assert overlap.by_channels(np.arange(1) * 640, 128, channels=4) == 124
+    assert overlap.distance(np.arange(9), np.arange(9) + 1) == 0
+    assert overlap.distance([0], [100]) == 0
+    assert overlap.walk((2, 3), (10, -1), 4).tolist() == [4, 3, 2, 14, 13, 12]
+
+
+# The kernels, with their buffers as close as they may be
+
+
+def graph_of(model: bytes) -> Graph:
+    return tflite_model.parse(model, "model")
+
+
+def plan_of(model: bytes) -> ArenaPlan:
+    plan = AotEngine().generate(graph_of(model)).arena
+    assert plan is not None
+    return plan
+
+
+def overlapping(plan: ArenaPlan) -> set[tuple[int, int]]:
+    """The pairs of tensors (dying, born) that share bytes in the op where both are alive."""
+    return {
+        (a.tensors[0], b.tensors[0])
+        for a, b in product(plan.placements, repeat=2)
+        if a is not b and a.last == b.first and a.tensors and b.tensors
+        if a.offset < b.offset + b.bytes and b.offset < a.offset + a.bytes
+    }
+
+
+def widest(model: bytes) -> int:
+    """The size of the arena's largest elements."""
+    return max(tensor.dtype.bytes for tensor in graph_of(model).tensors if tensor.data is None)
+
+
+MOVING_NOTHING = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+KINDS = [kind for kind in random_graphs.KINDS if kind not in MOVING_NOTHING]
+
+
+def assert_parity_without_slack(models: list[bytes], monkeypatch: pytest.MonkeyPatch, **how: Any) -> None:
+    """Offsets only as aligned as the types need: rounding them up further could hide a mistake."""
+    for alignment in (1, 2, 4, 8):
+        monkeypatch.setattr(planner, "ALIGNMENT", alignment)
+        native.assert_parity([model for model in models if widest(model) == alignment], **how)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kernels_at_the_least_distance(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = range(40_000, 40_000 + 8 * native.FACTOR)
+    assert_parity_without_slack([random_graphs.make(seed, kind) for seed in seeds], monkeypatch)
+
+
+class Chain(random_graphs.Maker):
+    """A random graph whose ops mostly take what the op before made."""
+
+    def pick(self, rank: int | None = None, **which: Any) -> random_graphs.Value:
+        kept = self.values
+        self.values = kept[-1:]
+        try:
+            return super().pick(rank, **which)
+        finally:
+            self.values = kept + self.values[1:]
+
+
+CHAINED = [
+    *("CONV_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"),
+    *("ADD", "MUL", "RELU", "SOFTMAX", "QUANTIZE", "MEAN", "CONCATENATION", "SPLIT", "PAD", "RESHAPE"),
+    *("STRIDED_SLICE", "TRANSPOSE", "RESIZE_NEAREST_NEIGHBOR", "UNIDIRECTIONAL_SEQUENCE_LSTM"),
+]
+
+
+def chain(seed: int) -> bytes:
+    """Seven ops in a row, of any stride, dilation, padding, multiplier and number of batches."""
+    for attempt in range(1000):
+        maker = Chain(seed * 1000 + attempt)
+        try:
+            for _ in range(7):
+                kind = maker.random.choice(CHAINED)
+                random_graphs.KINDS[kind](maker, kind)
+        except random_graphs.NotPossible:
+            continue
+        return maker.build()
+    raise AssertionError(f"seed {seed} makes no graph")
+
+
+def test_chains_of_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [chain(seed) for seed in range(24 * native.FACTOR)]
+    assert sum(len(overlapping(plan_of(model))) for model in models) > 2 * len(models)
+    assert_parity_without_slack(models, monkeypatch)
+
+
+def test_sanitizers_find_nothing() -> None:
+    native.assert_parity([chain(seed) for seed in range(1000, 1008)], sanitize=True)
+
+
+# Which pairs may
+
+
+def tensors(model: ModelBuilder, count: int, shape: tuple[int, ...] = (1, 4, 4, 16)) -> list[int]:
+    return [model.tensor(shape, scale=0.1) for _ in range(count)]
+
+
+def test_an_elementwise_op_works_in_place() -> None:
+    model = ModelBuilder()
+    x, y = tensors(model, 2)
+    model.op("ADD", [x, x], [y])
+    plan = plan_of(model.build([x], [y]))
+    assert (plan.bytes, plan.lower_bound, overlapping(plan)) == (256, 256, {(x, y)})
+
+
+def test_an_input_that_is_needed_later_stays() -> None:
+    model = ModelBuilder()
+    x, y, z = tensors(model, 3)
+    model.op("RELU", [x], [y])
+    model.op("ADD", [x, y], [z])
+    assert overlapping(plan_of(model.build([x], [z]))) <= {(x, z), (y, z)}
+    assert overlapping(plan_of(model.build([x], [y, z]))) <= {(x, z)}
+
+
+def test_an_input_stays_while_it_has_another_name() -> None:
+    model = ModelBuilder()
+    x, y, z = tensors(model, 3)
+    flat = model.tensor((256,), scale=0.1)
+    model.op("RESHAPE", [x], [flat], new_shape=[256])
+    model.op("RELU", [x], [y])
+    model.op("RELU", [y], [z])
+    assert overlapping(plan_of(model.build([x], [z]))) == {(x, y), (y, z)}
+    assert overlapping(plan_of(model.build([x], [z, flat]))) == {(y, z)}
+
+
+def test_a_constant_that_is_an_output_stays() -> None:
+    model = ModelBuilder()
+    x, y = tensors(model, 2)
+    constant = model.tensor((1, 4, 4, 16), scale=0.1, data=np.arange(256) - 128)
+    model.op("ADD", [x, constant], [y])
+    same = model.tensor((256,), scale=0.1)
+    model.op("RESHAPE", [constant], [same], new_shape=[256])
+    assert overlapping(plan_of(model.build([x], [y, same]))) == {(x, y)}
+
+
+def test_an_op_of_several_steps_overwrites_what_its_last_reading_step_reads() -> None:
+    model = ModelBuilder()
+    a, b = tensors(model, 2, (8, 16))
+    y = model.tensor((8, 32), scale=0.1)
+    model.op("CONCATENATION", [a, b], [y], axis=1)
+    assert overlapping(plan_of(model.build([a, b], [y]))) == {(a, y)}
+    native.assert_parity([model.build([a, b], [y])])
+
+    model = ModelBuilder()
+    x = model.tensor((8, 32), scale=0.1)
+    left, right = tensors(model, 2, (8, 16))
+    axis = model.tensor((1,), "int32", data=[1])
+    model.op("SPLIT", [axis, x], [left, right], num_splits=2)
+    assert overlapping(plan_of(model.build([x], [left, right]))) == {(x, right)}
+    native.assert_parity([model.build([x], [left, right])])
+
+    model = ModelBuilder()
+    x = model.tensor((8, 16), scale=0.1)
+    y = model.tensor((8, 32), scale=0.1)
+    model.op("CONCATENATION", [x, x], [y], axis=1)
+    assert overlapping(plan_of(model.build([x], [y]))) == set()
+
+
+def test_types_that_the_compiler_keeps_apart_do_not_overlap() -> None:
+    model = ModelBuilder()
+    x = model.tensor((64,), "int16", scale=0.1)
+    y = model.tensor((64,), "int32", scale=0.01)
+    model.op("QUANTIZE", [x], [y])
+    assert overlapping(plan_of(model.build([x], [y]))) == set()
+    z = model.tensor((64,), scale=0.1)
+    model.op("QUANTIZE", [x], [z])
+    assert overlapping(plan_of(model.build([x], [z]))) == {(x, z)}
+
+
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D"])
+def test_one_byte_closer_is_wrong(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests would see a distance that is too small."""
+    monkeypatch.setattr(planner, "ALIGNMENT", 1)
+    enough = overlap.distance
+    monkeypatch.setattr(overlap, "distance", lambda first, end: max(0, enough(first, end) - 1))
+    with pytest.raises(AssertionError, match="instead of"):
+        for seed in range(50_000, 50_020):
+            native.assert_parity([random_graphs.make(seed, kind)])

@@ -1,0 +1,133 @@
+"""Ops that the aot engine leaves out: the outputs stay those of TFLite Micro, and what cannot go stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import native
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from model_builder import ModelBuilder
+
+from tinydeploy import tflite_model
+from tinydeploy.engines.aot.lower import lower
+
+
+def ops_left(model: bytes) -> list[int]:
+    """The ops that there is code for."""
+    program, refusals = lower(tflite_model.parse(model, "model"))
+    assert not refusals
+    return [op.index for op, _ in program.ops]
+
+
+def padded(
+    kind: str = "CONV_2D",
+    size: Sequence[int] = (5, 6),
+    pads: Sequence[int] = (0, 0, 1, 1, 1, 1, 0, 0),
+    kernel: Sequence[int] = (3, 3),
+    stride: Sequence[int] = (1, 1),
+    dilation: Sequence[int] = (1, 1),
+    padding: str = "VALID",
+    value: int | None = None,
+    readers: int = 1,
+    extra: str = "",
+    seed: int = 0,
+) -> bytes:
+    """PAD (PADV2 if there is a `value`), and convolutions of its output."""
+    random = np.random.default_rng(seed)
+    model = ModelBuilder()
+    depth, channels = 4, 4 if kind == "DEPTHWISE_CONV_2D" else 5
+    x = model.tensor((2, *size, depth), scale=0.1, zero_point=-11)
+    shape = [n + pads[2 * i] + pads[2 * i + 1] for i, n in enumerate((2, *size, depth))]
+    other_scale = 0.2 if extra == "scale" else 0.1
+    y = model.tensor(shape, scale=other_scale, zero_point=-11)
+    inputs = [x, model.tensor((4, 2), "int32", data=np.reshape(pads, (4, 2)))]
+    if value is not None:
+        inputs.append(model.tensor((), scale=0.1, zero_point=-11, data=value))
+    model.op("PAD" if value is None else "PADV2", inputs, [y])
+    outputs = []
+    for _ in range(readers):
+        depthwise = kind == "DEPTHWISE_CONV_2D"
+        w_shape = (1, *kernel, shape[3]) if depthwise else (channels, *kernel, shape[3])
+        count = shape[3] if depthwise else channels
+        w = model.tensor(w_shape, scale=0.01, data=random.integers(-127, 128, w_shape))
+        bias = model.tensor((count,), "int32", data=random.integers(-999, 999, count))
+        reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        places = [n if padding == "SAME" else n - r + 1 for n, r in zip(shape[1:3], reach, strict=True)]
+        out = [-(-p // s) for p, s in zip(places, stride, strict=True)]
+        outputs.append(model.tensor((shape[0], *out, count), scale=0.15, zero_point=5))
+        options: dict[str, Any] = {"depth_multiplier": 1} if depthwise else {}
+        options |= {"stride_h": stride[0], "stride_w": stride[1], "padding": padding}
+        options |= {"dilation_h_factor": dilation[0], "dilation_w_factor": dilation[1]}
+        model.op(kind, [y, w, bias], [outputs[-1]], **options)
+    return model.build([x], [*outputs, *([y] if extra == "output" else [])])
+
+
+@st.composite
+def paddings(draw: st.DrawFn) -> bytes:
+    kernel, stride, dilation, size = (
+        [draw(st.integers(1, limit)) for _ in range(2)] for limit in (4, 3, 2, 6)
+    )
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    size = [max(n, r) for n, r in zip(size, reach, strict=True)]
+    sides = [draw(st.integers(0, r - 1)) for r in reach for _ in range(2)]
+    return padded(
+        draw(st.sampled_from(["CONV_2D", "DEPTHWISE_CONV_2D"])),
+        size,
+        (0, 0, *sides, 0, 0),
+        kernel,
+        stride,
+        dilation,
+        value=draw(st.sampled_from([None, -11])),
+        readers=draw(st.integers(1, 2)),
+        seed=draw(st.integers(0, 99)),
+    )
+
+
+@native.property_settings(5)
+@given(st.lists(paddings(), min_size=8, max_size=8))
+def test_convolutions_do_the_padding(models: list[bytes]) -> None:
+    assert all(0 not in ops_left(model) for model in models)
+    native.assert_parity(models)
+
+
+def test_padding_in_convolutions_reads_nothing_out_of_bounds() -> None:
+    kinds = ("CONV_2D", "DEPTHWISE_CONV_2D")
+    models = [
+        padded(kind, pads=(0, 0, *sides, 0, 0)) for kind in kinds for sides in ((2, 0, 0, 2), (0, 2, 2, 1))
+    ]
+    assert all(ops_left(model) == [1] for model in models)
+    native.assert_parity(models, sanitize=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": 3},
+        {"padding": "SAME"},
+        {"pads": (0, 0, 3, 0, 0, 0, 0, 0)},
+        {"pads": (0, 0, 1, 0, 0, 0, 0, 2)},
+        {"pads": (1, 0, 1, 0, 0, 0, 0, 0)},
+        {"extra": "output"},
+    ],
+)
+def test_other_paddings_stay(change: dict[str, Any]) -> None:
+    model = padded(**change)
+    assert ops_left(model) == [0, 1]
+    native.assert_parity([model])
+
+
+@pytest.mark.parametrize("zero_point", [3, 4])
+def test_quantize_goes_if_it_changes_nothing(zero_point: int) -> None:
+    model = ModelBuilder()
+    x = model.tensor((1, 40), scale=0.1, zero_point=-7)
+    y = model.tensor((1, 40), scale=0.2, zero_point=3)
+    z = model.tensor((1, 40), scale=0.2, zero_point=zero_point)
+    model.op("RELU", [x], [y])
+    model.op("QUANTIZE", [y], [z])
+    blob = model.build([x], [z])
+    assert ops_left(blob) == ([0] if zero_point == 3 else [0, 1])
+    native.assert_parity([blob])
