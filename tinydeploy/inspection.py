@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinydeploy import checks
-from tinydeploy.boards import all_boards
+from tinydeploy.boards import DEFAULT_BOARD, all_boards, board
 from tinydeploy.engines import ArenaPlan
 from tinydeploy.engines.registry import ENGINES
 from tinydeploy.graph import Graph, Tensor, op_macs
@@ -51,11 +51,11 @@ class Inspection:
 
 
 def inspect_graph(graph: Graph) -> Inspection:
-    """Everything that `tinydeploy inspect` shows."""
+    """Everything that `tinydeploy inspect` shows; arenas are those of the default board."""
     arenas = {}
     for name, engine in ENGINES.items():
         if not engine.refusals(graph):
-            plan = engine.generate(graph).arena
+            plan = engine.generate(graph, board(DEFAULT_BOARD)).arena
             if plan is not None:
                 arenas[name] = plan
     live = _live_bytes(graph)

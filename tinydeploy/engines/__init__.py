@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from tinydeploy.boards import Board
 from tinydeploy.graph import Graph
 
 
@@ -68,5 +69,5 @@ class Engine(Protocol):
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         """Every op that this engine cannot run, and why; empty if it can run the graph."""
 
-    def generate(self, graph: Graph) -> EngineSources:
-        """The sources for this graph. Raises ModelError if `refusals` is not empty."""
+    def generate(self, graph: Graph, board: Board) -> EngineSources:
+        """The sources for this graph on this board. Raises ModelError if `refusals` is not empty."""
