@@ -17,19 +17,36 @@ namespace tinydeploy {
 // How many pairs kLength values make.
 constexpr int32_t pairs(int32_t length) { return (length + 1) / 2; }
 
+// Moves on by four values and two pairs. GCC would not use the addressing modes that count.
+template <int32_t kStride>
+inline void expand_word(const int8_t*& from, uint32_t*& to) {
+#if defined(__ARM_FEATURE_DSP)
+  uint32_t even, odd;
+  asm volatile(
+      "ldr    %[odd], [%[from]], #4\n"
+      "sxtb16 %[even], %[odd]\n"
+      "sxtb16 %[odd], %[odd], ror #8\n"
+      "str    %[odd], [%[to], %[one]]\n"
+      "str    %[even], [%[to]], %[two]\n"
+      : [from] "+r"(from), [to] "+r"(to), [even] "=&r"(even), [odd] "=&r"(odd)
+      : [one] "i"(4 * kStride), [two] "i"(8 * kStride)
+      : "memory");
+#else
+  const uint32_t word = load_word(from);
+  to[0] = sxtb16(word);
+  to[kStride] = sxtb16_odd(word);
+  from += 4;
+  to += 2 * kStride;
+#endif
+}
+
 // kLength values as pairs, kStride words apart: of four values (0, 2) and (1, 3), of a rest of three (0, 2) and
 // (1, zero), of two (0, 1), of one (0, zero).
 template <int32_t kLength, int32_t kStride>
 inline void expand(const int8_t* from, uint32_t* to) {
-#pragma GCC unroll 4
-  for (int32_t i = 0; i + 4 <= kLength; i += 4) {
-    const uint32_t word = load_word(from + i);
-    to[0] = sxtb16(word);
-    to[kStride] = sxtb16_odd(word);
-    to += 2 * kStride;
-  }
+#pragma GCC unroll 8
+  for (int32_t i = 0; i + 4 <= kLength; i += 4) expand_word<kStride>(from, to);
   constexpr int32_t kRest = kLength % 4;
-  from += kLength - kRest;
   if (kRest == 3) {
     to[0] = (static_cast<uint32_t>(from[2]) << 16) | static_cast<uint16_t>(from[0]);
     to[kStride] = static_cast<uint16_t>(from[1]);
@@ -66,7 +83,7 @@ inline void expand(const int8_t* from, uint32_t* to) {
                : "memory")
 
 template <int32_t kPairs>
-inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[4], int32_t (&b)[4]) {
+[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[4], int32_t (&b)[4]) {
   uint32_t v, w, x, y;
   if (kPairs >= 8) {
     const uint32_t* end = column + kPairs / 8 * 8 * 4;
@@ -86,7 +103,7 @@ inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)
 #else
 
 template <int32_t kPairs>
-inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[4], int32_t (&b)[4]) {
+[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[4], int32_t (&b)[4]) {
   for (int32_t k = 0; k < kPairs; ++k) {
     const uint32_t word = load_word(weights + 4 * k);
     for (int32_t p = 0; p < 4; ++p) {
@@ -100,7 +117,7 @@ inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)
 
 // One pixel: six instructions for four products.
 template <int32_t kPairs>
-inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[1], int32_t (&b)[1]) {
+[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[1], int32_t (&b)[1]) {
 #pragma GCC unroll 4
   for (int32_t k = 0; k < kPairs; ++k) {
     const uint32_t word = load_word(weights + 4 * k);
@@ -160,19 +177,18 @@ inline void gather(const int8_t* image, Window at, uint32_t* column) {
     for (int32_t kx = 0; kx < P::kKernelWidth; kx += kTaps, column += pairs(kRun) * kStride) {
       const int32_t x = at.x + kx * P::kDilationWidth;
       const int8_t* run = image + (y * P::kInputWidth + x) * P::kInputDepth;
-      if (!P::kPadded || at.inside) {
-        expand<kRun, kStride>(run, column);
-        continue;
-      }
       int8_t padded[kRun];
-      __builtin_memset(padded, P::kInputZeroPoint, kRun);
-      const int32_t first = x < 0 ? -x : 0;
-      const int32_t end = x + kTaps > P::kInputWidth ? P::kInputWidth - x : kTaps;
-      if (y >= 0 && y < P::kInputHeight && first < end) {
-        __builtin_memcpy(padded + first * P::kInputDepth, run + first * P::kInputDepth,
-                         static_cast<uint32_t>(end - first) * P::kInputDepth);
+      if (P::kPadded && !at.inside) {
+        __builtin_memset(padded, P::kInputZeroPoint, kRun);
+        const int32_t first = x < 0 ? -x : 0;
+        const int32_t end = x + kTaps > P::kInputWidth ? P::kInputWidth - x : kTaps;
+        if (y >= 0 && y < P::kInputHeight && first < end) {
+          __builtin_memcpy(padded + first * P::kInputDepth, run + first * P::kInputDepth,
+                           static_cast<uint32_t>(end - first) * P::kInputDepth);
+        }
+        run = padded;
       }
-      expand<kRun, kStride>(padded, column);
+      expand<kRun, kStride>(run, column);
     }
   }
 }

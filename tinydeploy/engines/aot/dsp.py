@@ -14,6 +14,7 @@ CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
 
 _PIXELS = 4  # columns that are multiplied at once
 _BLOCK = 6  # channels of a fully connected layer that are multiplied at once
+_MAX_HEIGHT = 5  # of a depthwise window whose rows are kept
 _MAX_SHIFT = 22  # of a zero point of 8 bits, rounding and an accumulator of 30 bits: their sum fits in 32
 
 Order = list[tuple[int, int]]  # pairs of positions; -1 stands for a zero
@@ -62,6 +63,30 @@ def conv_2d(step: Step) -> tuple[Step, ...] | None:
     return _convolution(step, "conv_2d_dsp", weights, _pair_up(taps * params["kInputDepth"], runs))
 
 
+@chooses("depthwise_conv_2d")
+def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
+    """Windows three wide, without dilation and depth multiplier; channels by fours."""
+    params = {name: int(value) for name, value in step.params.items()}
+    height, depth, stride = params["kKernelHeight"], params["kInputDepth"], params["kStrideWidth"]
+    fits = (
+        params["kKernelWidth"] == 3
+        and height <= _MAX_HEIGHT
+        and stride <= 2
+        and params["kDilationHeight"] == params["kDilationWidth"] == params["kDepthMultiplier"] == 1
+        and depth % 4 == 0
+    )
+    if not fits:
+        return None
+    weights = _weights(step).reshape(height, 3, depth).transpose(2, 0, 1)
+    table = _channels(step, weights.reshape(depth, -1))
+    if table is None:
+        return None
+    words = (params["kOutputWidth"] + 1) // 2 * stride + 1
+    slots = Scratch("slots", "uint32_t", height * depth * words)
+    values = weights[:, :, [0, 1, 1, 2]].reshape(-1)
+    return (_step(step, "depthwise_conv_2d_dsp", "depthwise_conv_dsp.h", values, table, slots),)
+
+
 def _convolution(
     step: Step, kernel: str, weights: npt.NDArray[np.int8], order: Order
 ) -> tuple[Step, ...] | None:
@@ -96,7 +121,7 @@ def _step(
     assert isinstance(output, Write)
     args = (
         source,
-        replace(old, values=weights, comment="two channels' pairs to a word"),
+        replace(old, values=weights, comment="in the order of reading"),
         Constant(
             bias.name.removesuffix("bias") + "channels",
             table.reshape(-1),
@@ -112,7 +137,7 @@ def _step(
 
 
 def _pair_up(run: int, runs: int, length: int | None = None) -> Order:
-    """The pairs of `runs` runs of `run` values, as kernels/conv_dsp.h expands them; zeros from `length` on."""
+    """The pairs of `runs` runs of `run` values, as conv_dsp.h expands them; zeros from `length` on."""
     pairs: Order = []
     for start in range(0, run * runs, run):
         end = start + run
