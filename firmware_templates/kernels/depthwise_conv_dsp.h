@@ -1,8 +1,9 @@
-// DEPTHWISE_CONV_2D of int8 on cores with the DSP extension: windows three wide, stride 1 or 2, as many channels
-// out as in, a multiple of four.
+// DEPTHWISE_CONV_2D of int8 on cores with the DSP extension: windows of 3×3, stride 1 or 2 along a row, as many
+// channels out as in, a multiple of four.
 //
-// The input rows of a window are kept as int16, channel after channel, padded with the zero point. Row y has its
-// place in slot y modulo the window's height. Two outputs are computed at a time.
+// The three input rows of a window are kept as int16, channel after channel, padded with the zero point. Input row y
+// is always number y modulo 3 of a channel's rows, so that it is the weights' rows that rotate. Two outputs are
+// computed at a time.
 //
 // Weights come as a word per channel and row of the window: the bytes w0, w1, w1, w2, of which SXTB16 makes
 // (w0, w1) and (w1, w2).
@@ -29,32 +30,56 @@ inline uint32_t high_halves(uint32_t x, uint32_t y) {
   return pair;
 }
 
-// One row of the window for two neighbouring outputs, and on to the next two: five or six instructions for six
-// products.
-template <int32_t kStride>
-inline void multiply_row(const uint32_t*& row, uint32_t w01, uint32_t w12, int32_t& first, int32_t& second) {
-  uint32_t x01, x23, x45;
+// A window of three rows, kRow words apart, for two neighbouring outputs, and on to the next two: 15 or 18
+// instructions for 18 products.
+template <int32_t kStride, int32_t kRow>
+inline void multiply_window(const uint32_t*& rows, const uint32_t (&w01)[3], const uint32_t (&w12)[3],
+                            int32_t& first, int32_t& second) {
+  uint32_t x, y;
   if (kStride == 1) {
     asm volatile(
-        "ldrd   %[x01], %[x23], [%[row]], #4\n"
-        "smlad  %[first], %[x01], %[w01], %[first]\n"
-        "smlatb %[second], %[x01], %[w01], %[second]\n"
-        "smlabt %[first], %[x23], %[w12], %[first]\n"
-        "smlad  %[second], %[x23], %[w12], %[second]\n"
-        : [row] "+r"(row), [first] "+r"(first), [second] "+r"(second), [x01] "=&r"(x01), [x23] "=&r"(x23)
-        : [w01] "r"(w01), [w12] "r"(w12)
+        "ldrd   %[x], %[y], [%[rows], %[row1]]\n"
+        "smlad  %[first], %[x], %[v1], %[first]\n"
+        "smlatb %[second], %[x], %[v1], %[second]\n"
+        "smlabt %[first], %[y], %[w1], %[first]\n"
+        "smlad  %[second], %[y], %[w1], %[second]\n"
+        "ldrd   %[x], %[y], [%[rows], %[row2]]\n"
+        "smlad  %[first], %[x], %[v2], %[first]\n"
+        "smlatb %[second], %[x], %[v2], %[second]\n"
+        "smlabt %[first], %[y], %[w2], %[first]\n"
+        "smlad  %[second], %[y], %[w2], %[second]\n"
+        "ldrd   %[x], %[y], [%[rows]], #4\n"
+        "smlad  %[first], %[x], %[v0], %[first]\n"
+        "smlatb %[second], %[x], %[v0], %[second]\n"
+        "smlabt %[first], %[y], %[w0], %[first]\n"
+        "smlad  %[second], %[y], %[w0], %[second]\n"
+        : [rows] "+r"(rows), [first] "+r"(first), [second] "+r"(second), [x] "=&r"(x), [y] "=&r"(y)
+        : [v0] "r"(w01[0]), [v1] "r"(w01[1]), [v2] "r"(w01[2]), [w0] "r"(w12[0]), [w1] "r"(w12[1]),
+          [w2] "r"(w12[2]), [row1] "i"(4 * kRow), [row2] "i"(8 * kRow)
         : "memory");
   } else {
     asm volatile(
-        "ldr    %[x45], [%[row], #8]\n"
-        "ldrd   %[x01], %[x23], [%[row]], #8\n"
-        "smlad  %[first], %[x01], %[w01], %[first]\n"
-        "smlad  %[second], %[x23], %[w01], %[second]\n"
-        "smlabt %[first], %[x23], %[w12], %[first]\n"
-        "smlabt %[second], %[x45], %[w12], %[second]\n"
-        : [row] "+r"(row), [first] "+r"(first), [second] "+r"(second), [x01] "=&r"(x01), [x23] "=&r"(x23),
-          [x45] "=&r"(x45)
-        : [w01] "r"(w01), [w12] "r"(w12)
+        "ldrd   %[x], %[y], [%[rows], %[row1]]\n"
+        "smlad  %[first], %[x], %[v1], %[first]\n"
+        "smlad  %[second], %[y], %[v1], %[second]\n"
+        "ldr    %[x], [%[rows], %[row1] + 8]\n"
+        "smlabt %[first], %[y], %[w1], %[first]\n"
+        "smlabt %[second], %[x], %[w1], %[second]\n"
+        "ldrd   %[x], %[y], [%[rows], %[row2]]\n"
+        "smlad  %[first], %[x], %[v2], %[first]\n"
+        "smlad  %[second], %[y], %[v2], %[second]\n"
+        "ldr    %[x], [%[rows], %[row2] + 8]\n"
+        "smlabt %[first], %[y], %[w2], %[first]\n"
+        "smlabt %[second], %[x], %[w2], %[second]\n"
+        "ldrd   %[x], %[y], [%[rows]], #8\n"
+        "smlad  %[first], %[x], %[v0], %[first]\n"
+        "smlad  %[second], %[y], %[v0], %[second]\n"
+        "ldr    %[x], [%[rows]]\n"
+        "smlabt %[first], %[y], %[w0], %[first]\n"
+        "smlabt %[second], %[x], %[w0], %[second]\n"
+        : [rows] "+r"(rows), [first] "+r"(first), [second] "+r"(second), [x] "=&r"(x), [y] "=&r"(y)
+        : [v0] "r"(w01[0]), [v1] "r"(w01[1]), [v2] "r"(w01[2]), [w0] "r"(w12[0]), [w1] "r"(w12[1]),
+          [w2] "r"(w12[2]), [row1] "i"(4 * kRow), [row2] "i"(8 * kRow)
         : "memory");
   }
 }
@@ -64,17 +89,21 @@ inline void multiply_row(const uint32_t*& row, uint32_t w01, uint32_t w12, int32
 inline uint32_t low_halves(uint32_t x, uint32_t y) { return make_pair(low_half(x), low_half(y)); }
 inline uint32_t high_halves(uint32_t x, uint32_t y) { return make_pair(high_half(x), high_half(y)); }
 
-template <int32_t kStride>
-inline void multiply_row(const uint32_t*& row, uint32_t w01, uint32_t w12, int32_t& first, int32_t& second) {
-  const uint32_t w2 = make_pair(high_half(w12), 0);
-  first = smlad(row[1], w2, smlad(row[0], w01, first));
-  if (kStride == 1) {
-    const uint32_t x12 = make_pair(high_half(row[0]), low_half(row[1]));
-    second = smlad(make_pair(high_half(row[1]), 0), w2, smlad(x12, w01, second));
-  } else {
-    second = smlad(row[2], w2, smlad(row[1], w01, second));
+template <int32_t kStride, int32_t kRow>
+inline void multiply_window(const uint32_t*& rows, const uint32_t (&w01)[3], const uint32_t (&w12)[3],
+                            int32_t& first, int32_t& second) {
+  for (int32_t i = 0; i < 3; ++i) {
+    const uint32_t* x = rows + i * kRow;
+    const uint32_t w2 = make_pair(high_half(w12[i]), 0);
+    first = smlad(x[1], w2, smlad(x[0], w01[i], first));
+    if (kStride == 1) {
+      const uint32_t x12 = make_pair(high_half(x[0]), low_half(x[1]));
+      second = smlad(make_pair(high_half(x[1]), 0), w2, smlad(x12, w01[i], second));
+    } else {
+      second = smlad(x[2], w2, smlad(x[1], w01[i], second));
+    }
   }
-  row += kStride;
+  rows += kStride;
 }
 
 #endif
@@ -93,14 +122,14 @@ inline void split_channels(uint32_t x, uint32_t y, uint32_t* to) {
   const uint32_t y02 = sxtb16(y);
   const uint32_t y13 = sxtb16_odd(y);
   to[0] = low_halves(x02, y02);
-  to[kWords] = low_halves(x13, y13);
-  to[2 * kWords] = high_halves(x02, y02);
-  to[3 * kWords] = high_halves(x13, y13);
+  to[3 * kWords] = low_halves(x13, y13);
+  to[6 * kWords] = high_halves(x02, y02);
+  to[9 * kWords] = high_halves(x13, y13);
 }
 
-// Input row y as int16, with the padding that belongs to it.
+// Input row y as int16, with the padding that belongs to it; `rows` is the first channel's.
 template <typename P>
-inline void expand_row(const int8_t* image, int32_t y, uint32_t* slot) {
+inline void expand_row(const int8_t* image, int32_t y, uint32_t* rows) {
   constexpr int32_t kWords = row_words<P>();
   constexpr int32_t kDepth = P::kInputDepth;
   constexpr uint32_t kPadding = static_cast<uint8_t>(P::kInputZeroPoint) * uint32_t{0x01010101};
@@ -109,13 +138,15 @@ inline void expand_row(const int8_t* image, int32_t y, uint32_t* slot) {
   constexpr int32_t kInside = (P::kInputWidth + P::kPadLeft) / 2;
   constexpr int32_t kEnd = kInside < kWords ? kInside : kWords;
   if (y < 0 || y >= P::kInputHeight) {
-    for (int32_t i = 0; i < kDepth * kWords; ++i) slot[i] = sxtb16(kPadding);
+    for (int32_t channel = 0; channel < kDepth; ++channel, rows += 3 * kWords) {
+      for (int32_t i = 0; i < kWords; ++i) rows[i] = sxtb16(kPadding);
+    }
     return;
   }
   const int8_t* row = image + y * P::kInputWidth * kDepth;
-  for (int32_t channel = 0; channel < kDepth; channel += 4, row += 4, slot += 4 * kWords) {
+  for (int32_t channel = 0; channel < kDepth; channel += 4, row += 4, rows += 12 * kWords) {
     int32_t i = 0;
-    uint32_t* to = slot;
+    uint32_t* to = rows;
     const auto edge = [&]() {
       const int32_t x = 2 * i - P::kPadLeft;
       split_channels<kWords>(x >= 0 && x < P::kInputWidth ? load_word(row + x * kDepth) : kPadding,
@@ -131,48 +162,44 @@ inline void expand_row(const int8_t* image, int32_t y, uint32_t* slot) {
 }
 
 template <typename P>
-inline void depthwise_conv_2d_dsp(const int8_t* input, const int8_t* weights, const int32_t* table,
-                                  uint32_t* slots, int8_t* output) {
+inline void depthwise_conv_2d_dsp(const int8_t* input, const int8_t* weights, const int32_t* table, uint32_t* rows,
+                                  int8_t* output) {
   constexpr int32_t kWords = row_words<P>();
-  constexpr int32_t kSlot = P::kInputDepth * kWords;
-  constexpr int32_t kHeight = P::kKernelHeight;
   constexpr int32_t kDepth = P::kInputDepth;
   for (int32_t batch = 0; batch < P::kBatches; ++batch) {
     int32_t ready = -P::kPadTop;  // the next row to read
     for (int32_t y = 0; y < P::kOutputHeight; ++y) {
       const int32_t top = y * P::kStrideHeight - P::kPadTop;
       if (ready < top) ready = top;  // a stride beyond the window's height leaves rows out
-      for (; ready < top + kHeight; ++ready) {
-        expand_row<P>(input, ready, slots + (ready + kHeight) % kHeight * kSlot);
-      }
-      const uint32_t* starts[kHeight];
-      for (int32_t i = 0; i < kHeight; ++i) starts[i] = slots + (top + i + kHeight) % kHeight * kSlot;
-      const int8_t* w = weights;
+      for (; ready < top + 3; ++ready) expand_row<P>(input, ready, rows + (ready + 3) % 3 * kWords);
+      const int32_t phase = (top + 3) % 3;  // the number of the window's first row
+      const int8_t* w0 = weights + (3 - phase) % 3 * 4;
+      const int8_t* w1 = weights + (4 - phase) % 3 * 4;
+      const int8_t* w2 = weights + (5 - phase) % 3 * 4;
+      const uint32_t* row = rows;
       const Channel* channel = channels(table);
-      for (int32_t c = 0; c < kDepth; ++c, ++channel, ++output) {
-        uint32_t w01[kHeight], w12[kHeight];
-        const uint32_t* rows[kHeight];
-#pragma GCC unroll 8
-        for (int32_t i = 0; i < kHeight; ++i, w += 4) {
-          const uint32_t word = load_word(w);
-          w01[i] = sxtb16(word);
-          w12[i] = sxtb16_odd(word);
-          rows[i] = starts[i];
-          starts[i] += kWords;
-        }
+      for (int32_t c = 0; c < kDepth; ++c, ++channel, ++output, w0 += 12, w1 += 12, w2 += 12) {
+        const uint32_t words[3] = {load_word(w0), load_word(w1), load_word(w2)};
+        const uint32_t w01[3] = {sxtb16(words[0]), sxtb16(words[1]), sxtb16(words[2])};
+        const uint32_t w12[3] = {sxtb16_odd(words[0]), sxtb16_odd(words[1]), sxtb16_odd(words[2])};
         const Requantization<P> requantized(*channel);
+        const uint32_t* x = row;
         int8_t* to = output;
-        for (int32_t x = 0; x < P::kOutputWidth; x += 2, to += 2 * kDepth) {
+        int8_t* const end = output + P::kOutputWidth / 2 * 2 * kDepth;
+        for (; to != end; to += 2 * kDepth) {
           int32_t first = channel->bias;
           int32_t second = first;
-#pragma GCC unroll 8
-          for (int32_t i = 0; i < kHeight; ++i) {
-            multiply_row<P::kStrideWidth>(rows[i], w01[i], w12[i], first, second);
-          }
+          multiply_window<P::kStrideWidth, kWords>(x, w01, w12, first, second);
           to[0] = requantized(first);
-          if (P::kOutputWidth % 2 == 1 && x + 1 == P::kOutputWidth) break;
           to[kDepth] = requantized(second);
         }
+        if (P::kOutputWidth % 2 == 1) {
+          int32_t first = channel->bias;
+          int32_t second = first;
+          multiply_window<P::kStrideWidth, kWords>(x, w01, w12, first, second);
+          to[0] = requantized(first);
+        }
+        row += 3 * kWords;
       }
       output += (P::kOutputWidth - 1) * kDepth;
     }

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.engines.aot.program import Constant, Read, Scratch, Step, Write
+from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier
 
 CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
 
 _PIXELS = 4  # columns that are multiplied at once
 _BLOCK = 6  # channels of a fully connected layer that are multiplied at once
-_MAX_HEIGHT = 5  # of a depthwise window whose rows are kept
+_MAX_WORDS = 125  # of a depthwise row: the third of them is within LDRD's reach
 _MAX_SHIFT = 22  # of a zero point of 8 bits, rounding and an accumulator of 30 bits: their sum fits in 32
 
 Order = list[tuple[int, int]]  # pairs of positions; -1 stands for a zero
@@ -39,9 +40,10 @@ def fully_connected(step: Step) -> tuple[Step, ...] | None:
     weights = _weights(step).reshape(channels, depth)
     if step.params["kBatches"] != 1:
         return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1))
-    table = _channels(step, weights)
-    if table is None:
+    found = _channels(step, weights)
+    if found is None:
         return None
+    table, weights = found
     packed = _interleave(weights, _pair_up((depth + 3) // 4 * 4, 1, depth))
     couples = packed.reshape(packed.shape[0], -1, 8)  # [two channels][four inputs][bytes]
     whole = channels // _BLOCK * _BLOCK // 2
@@ -65,34 +67,36 @@ def conv_2d(step: Step) -> tuple[Step, ...] | None:
 
 @chooses("depthwise_conv_2d")
 def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
-    """Windows three wide, without dilation and depth multiplier; channels by fours."""
+    """Windows of 3×3 without dilation and depth multiplier, channels by fours."""
     params = {name: int(value) for name, value in step.params.items()}
-    height, depth, stride = params["kKernelHeight"], params["kInputDepth"], params["kStrideWidth"]
+    depth, stride = params["kInputDepth"], params["kStrideWidth"]
+    words = (params["kOutputWidth"] + 1) // 2 * stride + 1  # of a channel in a row: two outputs at a time
     fits = (
-        params["kKernelWidth"] == 3
-        and height <= _MAX_HEIGHT
-        and stride <= 2
+        params["kKernelHeight"] == params["kKernelWidth"] == 3
         and params["kDilationHeight"] == params["kDilationWidth"] == params["kDepthMultiplier"] == 1
+        and stride <= 2
         and depth % 4 == 0
+        and words <= _MAX_WORDS
     )
     if not fits:
         return None
-    weights = _weights(step).reshape(height, 3, depth).transpose(2, 0, 1)
-    table = _channels(step, weights.reshape(depth, -1))
-    if table is None:
+    weights = _weights(step).reshape(3, 3, depth).transpose(2, 0, 1)
+    found = _channels(step, weights.reshape(depth, 9))
+    if found is None:
         return None
-    words = (params["kOutputWidth"] + 1) // 2 * stride + 1
-    slots = Scratch("slots", "uint32_t", height * depth * words)
+    table, weights = found[0], found[1].reshape(depth, 3, 3)
+    rows = Scratch("rows", "uint32_t", 3 * depth * words)
     values = weights[:, :, [0, 1, 1, 2]].reshape(-1)
-    return (_step(step, "depthwise_conv_2d_dsp", "depthwise_conv_dsp.h", values, table, slots),)
+    return (_step(step, "depthwise_conv_2d_dsp", "depthwise_conv_dsp.h", values, table, rows),)
 
 
 def _convolution(
     step: Step, kernel: str, weights: npt.NDArray[np.int8], order: Order
 ) -> tuple[Step, ...] | None:
-    table = _channels(step, weights)
-    if table is None:
+    found = _channels(step, weights)
+    if found is None:
         return None
+    table, weights = found
     values = _interleave(weights, order).reshape(-1)
     return (
         _step(
@@ -165,27 +169,33 @@ def _interleave(weights: npt.NDArray[np.int8], order: Order) -> npt.NDArray[np.i
     return np.ascontiguousarray(couples).reshape(len(couples), len(order), 4)
 
 
-def _channels(step: Step, weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int32] | None:
-    """The table [channel][bias, multiplier, right shift] of kernels/dsp.h; None if that is not exact.
+def _channels(
+    step: Step, weights: npt.NDArray[np.int8]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8]] | None:
+    """The table [channel][bias, multiplier, right shift] of kernels/dsp.h, or None if that is not exact.
 
-    `weights` is [channel][position]: it tells how far the accumulator can go.
+    `weights` is [channel][position]. They come back with zeros for the channels whose output is always the
+    same: training leaves some with a scale near zero, and biases that would not fit the fast arithmetic.
     """
     arrays = [
         argument.values.astype(np.int64) for argument in step.args[2:5] if isinstance(argument, Constant)
     ]
     bias, multipliers, shifts = np.broadcast_arrays(*arrays)
-    largest = np.abs(bias) + 128 * np.abs(weights.astype(np.int64)).sum(axis=1)
-    rights = -shifts
-    # Where the outcome is always zero, any factor of zero gives it.
-    zero = (multipliers == 0) | (
-        (rights > 0) & ((largest * multipliers >> 31) + 1 < 1 << np.maximum(rights - 1, 0))
+    zero_point, low, high = (
+        int(step.params[name]) for name in ("kOutputZeroPoint", "kActivationMin", "kActivationMax")
     )
-    multipliers, rights = np.where(zero, 0, multipliers), np.where(zero, 1, rights)
-    clamps_negative = step.params["kActivationMin"] >= step.params["kOutputZeroPoint"]
-    smallest_shift = 0 if clamps_negative else 1
-    if largest.max() >= 1 << 30 or rights.min() < smallest_shift or rights.max() > _MAX_SHIFT:
+    products = np.stack([-128 * weights.astype(np.int64), 127 * weights.astype(np.int64)])
+    ends = bias + np.stack([products.min(axis=0).sum(axis=1), products.max(axis=0).sum(axis=1)])
+    scaled = multiply_by_quantized_multiplier(ends, multipliers, shifts).astype(np.int64)
+    outputs = np.clip(scaled + zero_point, low, high)
+    same = (outputs[0] == outputs[1]) & (shifts <= 0) & (np.abs(ends).max(axis=0) < 1 << 31)
+    # A quarter of the bias is then the output: half by the multiplier, half by the shift.
+    bias = np.where(same, 4 * (outputs[0] - zero_point), bias)
+    multipliers, rights = np.where(same, 1 << 30, multipliers), np.where(same, 1, -shifts)
+    smallest = 0 if low >= zero_point else 1
+    largest = np.where(same, 0, np.abs(ends).max(axis=0)).max()
+    if largest >= 1 << 30 or rights.min() < smallest or rights.max() > _MAX_SHIFT:
         return None
     table = np.zeros((len(bias) + len(bias) % 2, 3), np.int32)
     table[: len(bias)] = np.stack([bias, multipliers, rights], axis=1)
-    table[len(bias) :, 2] = 1
-    return table
+    return table, np.where(same[:, None], np.int8(0), weights)
