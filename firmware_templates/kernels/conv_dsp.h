@@ -126,40 +126,43 @@ template <int32_t kPairs>
   }
 }
 
-// All channels of kPixels pixels, whose columns of kPairs pairs are given.
+// All channels of kPixels pixels, whose columns of kPairs pairs are given. A function of its own, because the
+// multiplication leaves no register to the code around it.
 template <typename P, int32_t kPairs, int32_t kPixels>
-inline void convolve_columns(const uint32_t* column, const int8_t* weights, const Channel* channel,
+[[gnu::noinline]] void convolve_columns(const uint32_t* column, const int8_t* weights, const int32_t* channel,
                              int8_t* output) {
-  for (int32_t c = 0; c < P::kOutputDepth; c += 2, channel += 2, weights += 4 * kPairs, output += 2) {
+  for (int32_t c = 0; c < P::kOutputDepth; c += 2, weights += 4 * kPairs, output += 2) {
+    const int32_t* next = channel + kChannelWords<P>;
     int32_t a[kPixels];
     int32_t b[kPixels];
-    for (int32_t p = 0; p < kPixels; ++p) a[p] = channel[0].bias;
-    for (int32_t p = 0; p < kPixels; ++p) b[p] = channel[1].bias;
+    for (int32_t p = 0; p < kPixels; ++p) a[p] = channel_bias<P>(channel);
+    for (int32_t p = 0; p < kPixels; ++p) b[p] = channel_bias<P>(next);
     multiply<kPairs>(weights, column, a, b);
-    const Requantization<P> first(channel[0]);
+    const Requantization<P> first(channel);
 #pragma GCC unroll 4
     for (int32_t p = 0; p < kPixels; ++p) output[p * P::kOutputDepth] = first(a[p]);
     if (P::kOutputDepth % 2 == 1 && c + 1 == P::kOutputDepth) break;
-    const Requantization<P> second(channel[1]);
+    const Requantization<P> second(next);
 #pragma GCC unroll 4
     for (int32_t p = 0; p < kPixels; ++p) output[p * P::kOutputDepth + 1] = second(b[p]);
+    channel = next + kChannelWords<P>;
   }
 }
 
 // 1×1 windows on each of P::kBatches pixels.
 template <typename P>
-inline void pointwise_dsp(const int8_t* input, const int8_t* weights, const int32_t* channel, uint32_t* columns,
+inline void pointwise_dsp(const int8_t* input, const int8_t* weights, const int32_t* channels, uint32_t* columns,
                           int8_t* output) {
   constexpr int32_t kPairs = pairs(P::kInputDepth);
   for (int32_t pixel = 0; pixel < P::kBatches / 4; ++pixel) {
 #pragma GCC unroll 1
     for (int32_t p = 0; p < 4; ++p, input += P::kInputDepth) expand<P::kInputDepth, 4>(input, columns + p);
-    convolve_columns<P, kPairs, 4>(columns, weights, channels(channel), output);
+    convolve_columns<P, kPairs, 4>(columns, weights, channels, output);
     output += 4 * P::kOutputDepth;
   }
   for (int32_t pixel = 0; pixel < P::kBatches % 4; ++pixel) {
     expand<P::kInputDepth, 1>(input, columns);
-    convolve_columns<P, kPairs, 1>(columns, weights, channels(channel), output);
+    convolve_columns<P, kPairs, 1>(columns, weights, channels, output);
     input += P::kInputDepth;
     output += P::kOutputDepth;
   }
@@ -195,7 +198,7 @@ inline void gather(const int8_t* image, Window at, uint32_t* column) {
 
 // Any window, stride, dilation and padding, without groups.
 template <typename P>
-inline void conv_2d_dsp(const int8_t* input, const int8_t* weights, const int32_t* channel, uint32_t* columns,
+inline void conv_2d_dsp(const int8_t* input, const int8_t* weights, const int32_t* channels, uint32_t* columns,
                         int8_t* output) {
   constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
   constexpr int32_t kPairs =
@@ -224,13 +227,13 @@ inline void conv_2d_dsp(const int8_t* input, const int8_t* weights, const int32_
       const int8_t* from = image();
       gather<P, 4>(from, window(), columns + p);
     }
-    convolve_columns<P, kPairs, 4>(columns, weights, channels(channel), output);
+    convolve_columns<P, kPairs, 4>(columns, weights, channels, output);
     output += 4 * P::kOutputDepth;
   }
   for (int32_t pixel = 0; pixel < kPixels % 4; ++pixel) {
     const int8_t* from = image();
     gather<P, 1>(from, window(), columns);
-    convolve_columns<P, kPairs, 1>(columns, weights, channels(channel), output);
+    convolve_columns<P, kPairs, 1>(columns, weights, channels, output);
     output += P::kOutputDepth;
   }
 }

@@ -162,7 +162,7 @@ inline void expand_row(const int8_t* image, int32_t y, uint32_t* rows) {
 }
 
 template <typename P>
-inline void depthwise_conv_2d_dsp(const int8_t* input, const int8_t* weights, const int32_t* table, uint32_t* rows,
+inline void depthwise_conv_2d_dsp(const int8_t* input, const int8_t* weights, const int32_t* channels, uint32_t* rows,
                                   int8_t* output) {
   constexpr int32_t kWords = row_words<P>();
   constexpr int32_t kDepth = P::kInputDepth;
@@ -177,29 +177,30 @@ inline void depthwise_conv_2d_dsp(const int8_t* input, const int8_t* weights, co
       const int8_t* w1 = weights + (4 - phase) % 3 * 4;
       const int8_t* w2 = weights + (5 - phase) % 3 * 4;
       const uint32_t* row = rows;
-      const Channel* channel = channels(table);
-      for (int32_t c = 0; c < kDepth; ++c, ++channel, ++output, w0 += 12, w1 += 12, w2 += 12) {
+      const int32_t* channel = channels;
+      for (int32_t c = 0; c < kDepth; ++c, ++output, w0 += 12, w1 += 12, w2 += 12) {
         const uint32_t words[3] = {load_word(w0), load_word(w1), load_word(w2)};
         const uint32_t w01[3] = {sxtb16(words[0]), sxtb16(words[1]), sxtb16(words[2])};
         const uint32_t w12[3] = {sxtb16_odd(words[0]), sxtb16_odd(words[1]), sxtb16_odd(words[2])};
-        const Requantization<P> requantized(*channel);
+        const Requantization<P> requantized(channel);
         const uint32_t* x = row;
         int8_t* to = output;
         int8_t* const end = output + P::kOutputWidth / 2 * 2 * kDepth;
         for (; to != end; to += 2 * kDepth) {
-          int32_t first = channel->bias;
+          int32_t first = channel_bias<P>(channel);
           int32_t second = first;
           multiply_window<P::kStrideWidth, kWords>(x, w01, w12, first, second);
           to[0] = requantized(first);
           to[kDepth] = requantized(second);
         }
         if (P::kOutputWidth % 2 == 1) {
-          int32_t first = channel->bias;
+          int32_t first = channel_bias<P>(channel);
           int32_t second = first;
           multiply_window<P::kStrideWidth, kWords>(x, w01, w12, first, second);
           to[0] = requantized(first);
         }
         row += 3 * kWords;
+        channel += kChannelWords<P>;
       }
       output += (P::kOutputWidth - 1) * kDepth;
     }

@@ -75,26 +75,27 @@ inline int32_t ssat8(int32_t x) { return x < INT8_MIN ? INT8_MIN : x > INT8_MAX 
 
 #endif
 
-// What an output channel needs: the bias with the input's zero point folded in, the multiplier, the right shift.
-struct Channel {
-  int32_t bias;
-  int32_t multiplier;
-  int32_t shift;
-};
+// What an output channel needs lies in a table: the bias with the input's zero point folded in, and if P::kPerChannel
+// the multiplier before it and the right shift below it, in five bits. Otherwise P says kMultiplier and kShift.
+template <typename P>
+constexpr int32_t kChannelWords = P::kPerChannel ? 2 : 1;
 
-inline const Channel* channels(const int32_t* table) { return reinterpret_cast<const Channel*>(table); }
+template <typename P>
+inline int32_t channel_bias(const int32_t* channel) {
+  return P::kPerChannel ? channel[1] >> 5 : channel[0];
+}
 
-// TFLite's requantisation in five to seven instructions. The host has made sure that |sum| < 2^30, that no shift
-// is to the left, and that adding the rounding does not overflow. SMMULR of the doubled sum is the rounding
-// doubling high product. To round the shift half away from zero, a negative value is made one less first; not if
-// P::kRounded says that the activation clamps all negative values to the zero point in any case.
+// TFLite's requantisation in six or seven instructions. The host has made sure that |sum| < 2^30, that no shift is
+// to the left, and that adding the rounding does not overflow. SMMULR of the doubled sum is the rounding doubling
+// high product. To round the shift half away from zero, a negative value is made one less first; not if
+// P::kClampsNegative says that the activation clamps all of them to the zero point in any case.
 template <typename P>
 struct Requantization {
-  explicit Requantization(const Channel& channel)
-      : multiplier(channel.multiplier),
+  explicit Requantization(const int32_t* channel)
+      : multiplier(P::kPerChannel ? channel[0] : P::kMultiplier),
+        shift(P::kPerChannel ? channel[1] & 31 : P::kShift),
         // 2^(shift - 1), and the zero point * 2^shift.
-        rounding(static_cast<int32_t>(static_cast<uint32_t>(2 * P::kOutputZeroPoint + 1) << channel.shift) >> 1),
-        shift(channel.shift) {}
+        rounding(static_cast<int32_t>(static_cast<uint32_t>(2 * P::kOutputZeroPoint + 1) << shift) >> 1) {}
 
   int8_t operator()(int32_t sum) const {
     int32_t x = smmulr(sum * 2, multiplier);
@@ -106,8 +107,8 @@ struct Requantization {
   }
 
   int32_t multiplier;
-  int32_t rounding;
   int32_t shift;
+  int32_t rounding;
 };
 
 }  // namespace tinydeploy

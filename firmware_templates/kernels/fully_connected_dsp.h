@@ -73,13 +73,13 @@ inline void multiply_words(const int8_t* input, const int8_t* weights, int32_t (
 
 // kChannels channels from the first of a block on; `count` of them are stored.
 template <typename P, int32_t kChannels>
-inline void fully_connected_block(const int8_t* input, const int8_t* weights, const Channel* channel,
+inline void fully_connected_block(const int8_t* input, const int8_t* weights, const int32_t* channel,
                                   int32_t count, int8_t* output) {
   constexpr int32_t kWords = P::kInputDepth / 4;
   constexpr int32_t kRest = P::kInputDepth % 4;
   int32_t sums[kChannels];
 #pragma GCC unroll 6
-  for (int32_t i = 0; i < kChannels; ++i) sums[i] = channel[i].bias;
+  for (int32_t i = 0; i < kChannels; ++i) sums[i] = channel_bias<P>(channel + i * kChannelWords<P>);
   if (kWords > 0) multiply_words<kWords>(input, weights, sums);
   if (kRest > 0) {
     uint32_t word = 0;
@@ -88,20 +88,21 @@ inline void fully_connected_block(const int8_t* input, const int8_t* weights, co
   }
 #pragma GCC unroll 6
   for (int32_t i = 0; i < kChannels; ++i) {
-    if (i < count) output[i] = Requantization<P>(channel[i])(sums[i]);
+    if (i < count) output[i] = Requantization<P>(channel + i * kChannelWords<P>)(sums[i]);
   }
 }
 
 template <typename P>
-inline void fully_connected_dsp(const int8_t* input, const int8_t* weights, const int32_t* table, int8_t* output) {
+inline void fully_connected_dsp(const int8_t* input, const int8_t* weights, const int32_t* channels, int8_t* output) {
   constexpr int32_t kPaddedDepth = (P::kInputDepth + 3) / 4 * 4;
-  const Channel* channel = channels(table);
   int32_t c = 0;
   for (; c + 6 <= P::kOutputDepth; c += 6) {
-    fully_connected_block<P, 6>(input, weights + c * kPaddedDepth, channel + c, 6, output + c);
+    fully_connected_block<P, 6>(input, weights + c * kPaddedDepth, channels + c * kChannelWords<P>, 6,
+                                output + c);
   }
   for (; c < P::kOutputDepth; c += 2) {
-    fully_connected_block<P, 2>(input, weights + c * kPaddedDepth, channel + c, P::kOutputDepth - c, output + c);
+    fully_connected_block<P, 2>(input, weights + c * kPaddedDepth, channels + c * kChannelWords<P>,
+                                P::kOutputDepth - c, output + c);
   }
 }
 

@@ -16,6 +16,7 @@ CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
 _PIXELS = 4  # columns that are multiplied at once
 _BLOCK = 6  # channels of a fully connected layer that are multiplied at once
 _MAX_WORDS = 125  # of a depthwise row: the third of them is within LDRD's reach
+_SHIFT_BITS = 5  # that a shift takes beside a bias
 _MAX_SHIFT = 22  # of a zero point of 8 bits, rounding and an accumulator of 30 bits: their sum fits in 32
 
 Order = list[tuple[int, int]]  # pairs of positions; -1 stands for a zero
@@ -123,21 +124,24 @@ def _step(
     source, old, bias, *_, output = step.args
     assert isinstance(source, Read) and isinstance(old, Constant) and isinstance(bias, Constant)
     assert isinstance(output, Write)
+    bias_column, multiplier, shift = table.T
+    params = {name: value for name, value in step.params.items() if name != "kLeftShift"}
+    params["kClampsNegative"] = step.params["kActivationMin"] >= step.params["kOutputZeroPoint"]
+    params |= {"kMultiplier": 0, "kShift": 0}
+    if step.params["kPerChannel"]:
+        channels = np.stack([multiplier, bias_column << _SHIFT_BITS | shift], axis=1)
+        comment = "multiplier, then bias and right shift, of each channel"
+    else:
+        channels, comment = bias_column, "biases"
+        params |= {"kMultiplier": int(multiplier[0]), "kShift": int(shift[0])}
     args = (
         source,
         replace(old, values=weights, comment="in the order of reading"),
-        Constant(
-            bias.name.removesuffix("bias") + "channels",
-            table.reshape(-1),
-            "bias, multiplier and shift of each channel",
-        ),
+        Constant(bias.name.removesuffix("bias") + "channels", channels.reshape(-1), comment),
         *((scratch,) if scratch else ()),
         output,
     )
-    zero_point, low = step.params["kOutputZeroPoint"], step.params["kActivationMin"]
-    left_out = ("kPerChannel", "kLeftShift")
-    params = {name: value for name, value in step.params.items() if name not in left_out}
-    return Step(kernel, header, {**params, "kClampsNegative": low >= zero_point}, args)
+    return Step(kernel, header, params, args)
 
 
 def _pair_up(run: int, runs: int, length: int | None = None) -> Order:
@@ -172,7 +176,7 @@ def _interleave(weights: npt.NDArray[np.int8], order: Order) -> npt.NDArray[np.i
 def _channels(
     step: Step, weights: npt.NDArray[np.int8]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8]] | None:
-    """The table [channel][bias, multiplier, right shift] of kernels/dsp.h, or None if that is not exact.
+    """[channel][bias, multiplier, right shift], or None if the arithmetic of kernels/dsp.h is not exact.
 
     `weights` is [channel][position]. They come back with zeros for the channels whose output is always the
     same: training leaves some with a scale near zero, and biases that would not fit the fast arithmetic.
@@ -188,13 +192,16 @@ def _channels(
     ends = bias + np.stack([products.min(axis=0).sum(axis=1), products.max(axis=0).sum(axis=1)])
     scaled = multiply_by_quantized_multiplier(ends, multipliers, shifts).astype(np.int64)
     outputs = np.clip(scaled + zero_point, low, high)
-    same = (outputs[0] == outputs[1]) & (shifts <= 0) & (np.abs(ends).max(axis=0) < 1 << 31)
+    per_channel = bool(step.params["kPerChannel"])
+    same = per_channel & (outputs[0] == outputs[1]) & (shifts <= 0) & (np.abs(ends).max(axis=0) < 1 << 31)
     # A quarter of the bias is then the output: half by the multiplier, half by the shift.
     bias = np.where(same, 4 * (outputs[0] - zero_point), bias)
     multipliers, rights = np.where(same, 1 << 30, multipliers), np.where(same, 1, -shifts)
     smallest = 0 if low >= zero_point else 1
     largest = np.where(same, 0, np.abs(ends).max(axis=0)).max()
     if largest >= 1 << 30 or rights.min() < smallest or rights.max() > _MAX_SHIFT:
+        return None
+    if np.abs(bias).max() >= 1 << 31 - _SHIFT_BITS:
         return None
     table = np.zeros((len(bias) + len(bias) % 2, 3), np.int32)
     table[: len(bias)] = np.stack([bias, multipliers, rights], axis=1)
