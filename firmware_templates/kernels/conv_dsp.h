@@ -135,8 +135,12 @@ template <typename P, int32_t kPairs, int32_t kPixels>
     const int32_t* next = channel + kChannelWords<P>;
     int32_t a[kPixels];
     int32_t b[kPixels];
-    for (int32_t p = 0; p < kPixels; ++p) a[p] = channel_bias<P>(channel);
-    for (int32_t p = 0; p < kPixels; ++p) b[p] = channel_bias<P>(next);
+    // Unrolled before the optimiser decides what lives in registers.
+#pragma GCC unroll 4
+    for (int32_t p = 0; p < kPixels; ++p) {
+      a[p] = channel_bias<P>(channel);
+      b[p] = channel_bias<P>(next);
+    }
     multiply<kPairs>(weights, column, a, b);
     const Requantization<P> first(channel);
 #pragma GCC unroll 4
