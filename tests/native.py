@@ -25,7 +25,8 @@ import numpy.typing as npt
 from hypothesis import HealthCheck, Phase, settings
 from tflite_micro import runtime
 
-from tinydeploy import paths, tflite_model
+from tinydeploy import boards, paths, tflite_model
+from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources
 from tinydeploy.engines.aot import AotEngine
 from tinydeploy.graph import DType, Graph, Tensor
@@ -39,6 +40,11 @@ FACTOR = 10 if os.environ.get("TINYDEPLOY_NIGHTLY") else 1
 FLAGS = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti", "-g0"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"]
 TIMEOUT = 120
+
+# A core without any extension, and those whose kernels also compile to portable C++.
+PORTABLE = boards.board("nucleo_g071rb")
+DSP = boards.board("mps2-an386")
+KERNELS = (PORTABLE, DSP)
 
 MAIN = r"""
 #include <stdio.h>
@@ -170,13 +176,13 @@ def _main(flags: tuple[str, ...]) -> Path:
     return folder / "main.o"
 
 
-def compile_all(graphs: Sequence[Graph], sanitize: bool = False) -> list[Native]:
-    """Each graph through the aot engine and g++."""
+def compile_all(graphs: Sequence[Graph], sanitize: bool = False, board: Board = PORTABLE) -> list[Native]:
+    """Each graph through the aot engine and g++, with the kernels that `board` would get."""
     flags = (*FLAGS, *(SANITIZE if sanitize else ()))
     main = _main(flags)
 
     def compile_one(graph: Graph) -> Native:
-        sources = AotEngine().generate(graph)
+        sources = AotEngine().generate(graph, board)
         folder = Path(tempfile.mkdtemp(dir=_folder().name))
         for path, text in sources.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -236,14 +242,32 @@ def random_samples(graph: Graph, count: int, seed: int = 0) -> list[list[Array]]
 
 
 def assert_parity(models: Sequence[bytes], samples: int = 4, seed: int = 0, sanitize: bool = False) -> None:
-    """Every output of every model equals TFLite Micro's, for `samples` inputs each."""
+    """Every output of every model equals TFLite Micro's, for `samples` inputs each and all KERNELS."""
     graphs = [tflite_model.parse(model, f"model {i}") for i, model in enumerate(models)]
-    for model, native in zip(models, compile_all(graphs, sanitize), strict=True):
-        inputs = random_samples(native.graph, samples, seed)
-        for sample, ours, theirs in zip(inputs, native.run(inputs), tflm(model, inputs), strict=True):
-            for output, (mine, reference) in enumerate(zip(ours, theirs, strict=True)):
-                kinds = [op.kind for op in native.graph.ops]
-                assert np.array_equal(mine, reference.reshape(mine.shape)), (
-                    f"{native.graph.path}, {kinds}: output {output} is {mine.ravel()[:20]} "
-                    f"instead of {reference.ravel()[:20]} for {[x.ravel()[:20] for x in sample]}"
-                )
+    expected = [
+        tflm(model, random_samples(graph, samples, seed)) for model, graph in zip(models, graphs, strict=True)
+    ]
+    seen: set[str] = set()
+    for board in KERNELS:
+        fresh = []
+        for graph, reference in zip(graphs, expected, strict=True):
+            files = AotEngine().generate(graph, board).files
+            content = "".join(text for path, text in files.items() if path != "src/model_data.h")
+            if content not in seen:
+                fresh.append((graph, reference))
+            seen.add(content)
+        compiled = compile_all([graph for graph, _ in fresh], sanitize, board)
+        for native, (_, reference) in zip(compiled, fresh, strict=True):
+            _assert_equal(native, random_samples(native.graph, samples, seed), reference, board)
+
+
+def _assert_equal(
+    native: Native, inputs: list[list[Array]], reference: list[list[Array]], board: Board
+) -> None:
+    for sample, ours, theirs in zip(inputs, native.run(inputs), reference, strict=True):
+        for output, (mine, expected) in enumerate(zip(ours, theirs, strict=True)):
+            kinds = [op.kind for op in native.graph.ops]
+            assert np.array_equal(mine, expected.reshape(mine.shape)), (
+                f"{native.graph.path}, {kinds} for {board.id}: output {output} is {mine.ravel()[:20]} "
+                f"instead of {expected.ravel()[:20]} for {[x.ravel()[:20] for x in sample]}"
+            )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import native
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
-from tinydeploy import tflite_model
+from tinydeploy import boards, paths, tflite_model
 from tinydeploy.engines.aot import AotEngine
 
 ACTIVATIONS = st.sampled_from(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
@@ -115,6 +117,30 @@ def depthwise_convolutions(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
+def depthwise_3x3(draw: st.DrawFn) -> bytes:
+    """What kernels for particular cores take: 3×3 windows, channels by fours, sizes up to a few pairs."""
+    same, height, width = draw(st.booleans()), draw(st.integers(1, 8)), draw(st.integers(1, 9))
+    if not same:
+        height, width = max(height, 3), max(width, 3)
+    stride = [draw(st.integers(1, 4)), draw(st.integers(1, 2))]
+    places = (height, width) if same else (height - 2, width - 2)
+    output = [-(-place // step) for place, step in zip(places, stride, strict=True)]
+    depth, batches = draw(st.sampled_from([4, 8, 12])), draw(st.integers(1, 2))
+    return layer(
+        draw,
+        "DEPTHWISE_CONV_2D",
+        (batches, height, width, depth),
+        (1, 3, 3, depth),
+        (batches, *output, depth),
+        axis=3,
+        stride_h=stride[0],
+        stride_w=stride[1],
+        padding="SAME" if same else "VALID",
+        depth_multiplier=1,
+    )
+
+
+@st.composite
 def fully_connected(draw: st.DrawFn) -> bytes:
     depth, channels = draw(st.integers(1, 70)), draw(st.integers(1, 20))
     batches = draw(st.sampled_from([(), (1,), (3,), (2, 2), (1, 2, 2)]))
@@ -157,6 +183,12 @@ def test_depthwise_convolutions(models: list[bytes]) -> None:
     native.assert_parity(models)
 
 
+@native.property_settings(40 // BATCH)
+@given(st.lists(depthwise_3x3(), min_size=BATCH, max_size=BATCH))
+def test_depthwise_3x3(models: list[bytes]) -> None:
+    native.assert_parity(models)
+
+
 @native.property_settings(24 // BATCH)
 @given(st.lists(fully_connected(), min_size=BATCH, max_size=BATCH))
 def test_fully_connected(models: list[bytes]) -> None:
@@ -173,7 +205,8 @@ def test_pools(models: list[bytes]) -> None:
 @given(
     st.tuples(
         *(convolutions() for _ in range(3)),
-        *(depthwise_convolutions() for _ in range(3)),
+        *(depthwise_convolutions() for _ in range(2)),
+        *(depthwise_3x3() for _ in range(2)),
         fully_connected(),
         pools(),
     )
@@ -224,3 +257,49 @@ def test_refusals_say_why(change: dict[str, Any], reason: str) -> None:
 
 def test_the_plain_convolution_is_not_refused() -> None:
     native.assert_parity([convolution()])
+
+
+def test_channels_whose_output_never_changes() -> None:
+    # Training leaves channels with a scale near zero, and biases far beyond what a window can add.
+    model = ModelBuilder()
+    x = model.tensor((1, 3, 3, 8), scale=0.05, zero_point=-128)
+    weights = np.random.default_rng(1).integers(-127, 128, (4, 1, 1, 8))
+    weights[1:] = 0
+    scales = [0.01, 1e-10, 1e-10, 1e-9]
+    w = model.tensor((4, 1, 1, 8), scale=scales, axis=0, data=weights)
+    b = model.tensor((4,), "int32", data=[100, 1 << 30, -(1 << 30), 5])
+    y = model.tensor((1, 3, 3, 4), scale=0.03, zero_point=-20)
+    model.op("CONV_2D", [x, w, b], [y], stride_h=1, stride_w=1, padding="VALID")
+    blob = model.build([x], [y])
+    native.assert_parity([blob])
+    (layer,) = AotEngine().generate(tflite_model.parse(blob, "model"), native.DSP).layers
+    assert layer.kernel == "pointwise_dsp"
+
+
+@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an500", "mps2-an505"])
+def test_kernels_that_take_every_register_compile(board: str, tmp_path: Path) -> None:
+    # Inline assembly that leaves no register free is refused by GCC if the code around it needs one.
+    target = boards.board(board)
+    flags = ["-std=c++17", "-O2", "-ffreestanding", "-fno-exceptions", "-Wall", "-Wextra", "-Werror"]
+    for depth, channels, kernel, size in (
+        (3, 8, 3, 9),
+        (4, 5, 1, 3),
+        (8, 16, 1, 6),
+        (16, 16, 3, 5),
+        (64, 3, 5, 2),
+    ):
+        model = ModelBuilder()
+        x = model.tensor((2, size, size, depth), scale=0.1)
+        shape = (channels, kernel, kernel, depth)
+        w = model.tensor(shape, scale=[0.01] * channels, axis=0, data=np.ones(shape))
+        y = model.tensor((2, size, size, channels), scale=0.3)
+        model.op("CONV_2D", [x, w], [y], stride_h=1, stride_w=1, padding="SAME")
+        sources = AotEngine().generate(tflite_model.parse(model.build([x], [y]), "model"), target)
+        folder = tmp_path / f"{depth}-{channels}"
+        for path, text in sources.files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        compiler = [f"{target.core.toolchain}g++", *target.core.flags, *flags]
+        command = [*compiler, f"-I{paths.FIRMWARE / 'runtime'}", "-c", "src/model.cpp", "-o", "model.o"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr

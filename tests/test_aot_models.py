@@ -30,7 +30,7 @@ def test_shared_models(name: str) -> None:
     if not path.exists():
         pytest.skip(f"{SHARED} is not there: the models are not part of the repository")
     native.assert_parity([path.read_bytes()], samples=18)
-    plan = AotEngine().generate(tflite_model.load(path)).arena
+    plan = AotEngine().generate(tflite_model.load(path), native.PORTABLE).arena
     assert plan is not None
     assert (plan.bytes, plan.lower_bound) == ARENAS[name]
 
@@ -152,7 +152,7 @@ def test_chains_of_reshapes_share_memory() -> None:
     z = reshape(model, reshape(model, y, (12,)), (4, 3))
     blob = model.build([x], [z])
     native.assert_parity([blob])
-    plan = AotEngine().generate(tflite_model.parse(blob, "model")).arena
+    plan = AotEngine().generate(tflite_model.parse(blob, "model"), native.PORTABLE).arena
     assert plan is not None
     assert sorted(len(place.tensors) for place in plan.placements) == [3, 3]
 
@@ -200,7 +200,9 @@ def test_equal_constants_are_stored_once() -> None:
         x = y
     blob = model.build([0], [x])
     native.assert_parity([blob])
-    data = AotEngine().generate(tflite_model.parse(blob, "model")).files["src/model_data.cpp"]
+    data = (
+        AotEngine().generate(tflite_model.parse(blob, "model"), native.PORTABLE).files["src/model_data.cpp"]
+    )
     assert len(re.findall(r"const int8_t \w+_weights\[25\]", data)) == 1
 
 
@@ -210,7 +212,7 @@ def test_names_never_reach_the_code() -> None:
     x = model.tensor((1, 4), scale=0.1, name=evil)
     y = model.tensor((1, 4), scale=0.1, name="system")
     model.op("RELU", [x], [y])
-    sources = AotEngine().generate(tflite_model.parse(model.build([x], [y]), evil))
+    sources = AotEngine().generate(tflite_model.parse(model.build([x], [y]), evil), native.PORTABLE)
     assert not any("system" in text or "passwd" in text for text in sources.files.values())
 
 
@@ -219,7 +221,9 @@ def test_the_same_model_gives_the_same_sources() -> None:
     x = blob.tensor((1, 4), scale=0.1)
     relu(blob, x, (1, 4))
     model = blob.build([x], [1])
-    first, second = (AotEngine().generate(tflite_model.parse(model, "model")) for _ in range(2))
+    first, second = (
+        AotEngine().generate(tflite_model.parse(model, "model"), native.PORTABLE) for _ in range(2)
+    )
     assert first.files == second.files
     assert first.arena == second.arena
 
@@ -234,12 +238,12 @@ def test_a_refused_op_ends_the_generation() -> None:
     graph = tflite_model.parse(model.build([x], [z]), "model")
     assert [refusal.op for refusal in AotEngine().refusals(graph)] == [1]
     with pytest.raises(ModelError, match=r"op 1, COS: there is no kernel"):
-        AotEngine().generate(graph)
+        AotEngine().generate(graph, native.PORTABLE)
 
 
 def test_hooks_stand_for_ops_that_cost_something() -> None:
     model = ModelBuilder()
     x = model.tensor((1, 4), scale=0.1)
     y = relu(model, reshape(model, x, (2, 2)), (2, 2))
-    sources = AotEngine().generate(tflite_model.parse(model.build([x], [y]), "model"))
+    sources = AotEngine().generate(tflite_model.parse(model.build([x], [y]), "model"), native.PORTABLE)
     assert sources.profiled_ops == (1,)

@@ -9,6 +9,7 @@ import pytest
 from model_builder import ModelBuilder
 
 from tinydeploy import boards, checks, tflite_model
+from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
 from tinydeploy.errors import FitError, ModelError
 from tinydeploy.graph import Graph
@@ -23,7 +24,7 @@ class OnlyRelu:
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         return tuple(Refusal(op.index, "no kernel") for op in graph.ops if op.kind != "RELU")
 
-    def generate(self, graph: Graph) -> EngineSources:
+    def generate(self, graph: Graph, board: Board) -> EngineSources:
         raise NotImplementedError
 
 

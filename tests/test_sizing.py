@@ -8,6 +8,7 @@ from firmware_build import ENGINES
 from model_builder import ModelBuilder
 
 from tinydeploy import verbs
+from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
 from tinydeploy.errors import DeviceFaultError, TargetError
 from tinydeploy.graph import Graph
@@ -26,7 +27,7 @@ class Adversary:
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         return ()
 
-    def generate(self, graph: Graph) -> EngineSources:
+    def generate(self, graph: Graph, board: Board) -> EngineSources:
         digest = ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(graph.sha256))
         source = (
             (ENGINES / "adversary.cpp").read_text().replace('"adversary", {}', f'"adversary", {{{digest}}}')

@@ -33,6 +33,8 @@ class Core:
         return self.toolchain.startswith("arm")
 
 
+DEFAULT_BOARD = "mps2-an386"
+
 _ARM = "arm-none-eabi-"
 CORES = {
     core.id: core

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinydeploy import checks
-from tinydeploy.boards import all_boards
+from tinydeploy.boards import DEFAULT_BOARD, all_boards, board
 from tinydeploy.engines import ArenaPlan
 from tinydeploy.engines.registry import ENGINES
 from tinydeploy.graph import Graph, Tensor, op_macs
@@ -24,7 +24,10 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class OpRow:
-    """One op: what it makes, from how many constant bytes, and the activations live while it runs."""
+    """One op: what it makes, from how many constant bytes, and the activations live while it runs.
+
+    `kernel` is the aot engine's on the default board; empty if the op costs nothing or cannot be compiled.
+    """
 
     index: int
     op: str
@@ -32,6 +35,7 @@ class OpRow:
     macs: int
     constant_bytes: int
     live_bytes: int
+    kernel: str
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,15 @@ class Inspection:
 
 
 def inspect_graph(graph: Graph) -> Inspection:
-    """Everything that `tinydeploy inspect` shows."""
+    """Everything that `tinydeploy inspect` shows; arenas are those of the default board."""
     arenas = {}
+    kernels: dict[int, str] = {}
     for name, engine in ENGINES.items():
         if not engine.refusals(graph):
-            plan = engine.generate(graph).arena
-            if plan is not None:
-                arenas[name] = plan
+            sources = engine.generate(graph, board(DEFAULT_BOARD))
+            kernels |= {layer.op: layer.kernel for layer in sources.layers}
+            if sources.arena is not None:
+                arenas[name] = sources.arena
     live = _live_bytes(graph)
     ops = tuple(
         OpRow(
@@ -69,6 +75,7 @@ def inspect_graph(graph: Graph) -> Inspection:
                 graph.tensors[i].bytes for i in set(op.inputs) if i >= 0 and graph.tensors[i].data is not None
             ),
             live[op.index],
+            kernels.get(op.index, ""),
         )
         for op in graph.ops
     )

@@ -18,7 +18,6 @@ from tinydeploy.progress import Progress
 from tinydeploy.session import Session
 from tinydeploy.targets import open_target
 
-DEFAULT_BOARD = "mps2-an386"
 DEFAULT_ENGINE = "aot"
 DEFAULT_LINK = "pipe"
 
@@ -75,4 +74,4 @@ def prepare(model: str | Path, board: str, engine: str | Engine, link: str) -> J
     target_board = boards.board(board)
     graph = tflite_model.load(model_path(model))
     checks.check(graph, chosen, target_board)
-    return Job(graph, target_board, chosen.generate(graph), link)
+    return Job(graph, target_board, chosen.generate(graph, target_board), link)

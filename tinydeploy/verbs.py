@@ -12,14 +12,14 @@ from tinydeploy import boards as board_files
 from tinydeploy import doctor as doctor_checks
 from tinydeploy import inspection, project, report, sizing, tflite_model
 from tinydeploy import samples as sample_files
-from tinydeploy.boards import Board
+from tinydeploy.boards import DEFAULT_BOARD, Board
 from tinydeploy.build import Firmware
 from tinydeploy.doctor import Finding
 from tinydeploy.engines import Engine
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluation import evaluate
 from tinydeploy.inspection import Inspection
-from tinydeploy.job import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, model_path, prepare
+from tinydeploy.job import DEFAULT_ENGINE, DEFAULT_LINK, model_path, prepare
 from tinydeploy.progress import Progress, silent
 from tinydeploy.result import Result
 from tinydeploy.sizing import ArenaReport

@@ -8,11 +8,10 @@ import click
 from rich.table import Table
 
 from tinydeploy import boards, verbs
-from tinydeploy.boards import Board
+from tinydeploy.boards import DEFAULT_BOARD, Board
 from tinydeploy.build import Firmware
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import progress, show, show_json
-from tinydeploy.job import DEFAULT_BOARD
 from tinydeploy.report import text
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from tinydeploy import config
+from tinydeploy.boards import DEFAULT_BOARD
 from tinydeploy.config import Config
-from tinydeploy.job import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, model_path
+from tinydeploy.job import DEFAULT_ENGINE, DEFAULT_LINK, model_path
 from tinydeploy.targets.qemu import LINKS
 from tinydeploy.verbs import DEFAULT_TIMEOUT
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from tinydeploy.boards import Board
 from tinydeploy.graph import Graph
 
 
@@ -47,18 +48,28 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """How an op is done: by which kernels, and with how many bytes of constants in flash."""
+
+    op: int
+    kernel: str
+    constant_bytes: int
+
+
+@dataclass(frozen=True)
 class EngineSources:
     """The generated files of a firmware project, and what the host must know about them.
 
     `files` maps a path in the project to its text. `profiled_ops[i]` is the graph's op that the
     firmware's i-th hook call closes (ops that cost nothing have none). `arena` is None if the size
-    has to be searched on the target.
+    has to be searched on the target. `layers` has the choices of an engine that makes some.
     """
 
     engine: str
     files: Mapping[str, str]
     profiled_ops: tuple[int, ...]
     arena: ArenaPlan | None
+    layers: tuple[Layer, ...] = ()
 
 
 class Engine(Protocol):
@@ -69,5 +80,5 @@ class Engine(Protocol):
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         """Every op that this engine cannot run, and why; empty if it can run the graph."""
 
-    def generate(self, graph: Graph) -> EngineSources:
-        """The sources for this graph. Raises ModelError if `refusals` is not empty."""
+    def generate(self, graph: Graph, board: Board) -> EngineSources:
+        """The sources for this graph on this board. Raises ModelError if `refusals` is not empty."""

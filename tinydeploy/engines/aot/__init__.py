@@ -1,12 +1,15 @@
 """The ahead-of-time engine: a graph becomes straight C++ calls of kernels specialised to each layer.
 
-The way through it: lower (graph to steps) → memory and planner (the arena) → emit (C++).
+The way through it: lower (graph to steps) → kernels (the steps that suit the core) → memory and planner (the
+arena) → emit (C++).
 """
 
 from __future__ import annotations
 
+from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
 from tinydeploy.engines.aot.emit import emit
+from tinydeploy.engines.aot.kernels import for_core
 from tinydeploy.engines.aot.lower import lower
 from tinydeploy.errors import ModelError
 from tinydeploy.graph import Graph
@@ -21,7 +24,7 @@ class AotEngine:
         """Every op that has no kernel, or none for its types and options."""
         return lower(graph)[1]
 
-    def generate(self, graph: Graph) -> EngineSources:
+    def generate(self, graph: Graph, board: Board) -> EngineSources:
         """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
         program, refusals = lower(graph)
         if refusals:
@@ -31,4 +34,4 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        return emit(program)
+        return emit(for_core(program, board.core))

@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 
 from tinydeploy import paths
-from tinydeploy.engines import EngineSources
+from tinydeploy.engines import EngineSources, Layer
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.memory import Arena, plan_arena
 from tinydeploy.engines.aot.planner import ALIGNMENT
@@ -39,7 +39,14 @@ def emit(program: Program) -> EngineSources:
         files=emitter.files(),
         profiled_ops=tuple(op.index for op, _ in program.ops),
         arena=arena.plan,
+        layers=tuple(_layer(op, steps) for op, steps in program.ops),
     )
+
+
+def _layer(op: Op, steps: tuple[Step, ...]) -> Layer:
+    constants = [argument for step in steps for argument in step.args if isinstance(argument, Constant)]
+    kernels = " + ".join(dict.fromkeys(step.kernel for step in steps))
+    return Layer(op.index, kernels, sum(constant.values.nbytes for constant in constants))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,245 @@
+// CONV_2D of int8 on cores with the DSP extension: every window becomes a column of int16 pairs, and the columns
+// of four pixels are multiplied with the weights of two channels at a time.
+//
+// Weights come in words of two channels' pairs, in the order of the columns: SXTB16 of a word is channel c's pair,
+// after a rotation channel c + 1's. Four columns lie interleaved: pair k of pixels 0 to 3, then pair k + 1.
+//
+// Four consecutive pixels' windows are read, then their outputs are written; at the end single pixels.
+#pragma once
+
+#include <stdint.h>
+
+#include "dsp.h"
+#include "window.h"
+
+namespace tinydeploy {
+
+// How many pairs kLength values make.
+constexpr int32_t pairs(int32_t length) { return (length + 1) / 2; }
+
+// Moves on by four values and two pairs. GCC would not use the addressing modes that count.
+template <int32_t kStride>
+inline void expand_word(const int8_t*& from, uint32_t*& to) {
+#if defined(__ARM_FEATURE_DSP)
+  uint32_t even, odd;
+  asm volatile(
+      "ldr    %[odd], [%[from]], #4\n"
+      "sxtb16 %[even], %[odd]\n"
+      "sxtb16 %[odd], %[odd], ror #8\n"
+      "str    %[odd], [%[to], %[one]]\n"
+      "str    %[even], [%[to]], %[two]\n"
+      : [from] "+r"(from), [to] "+r"(to), [even] "=&r"(even), [odd] "=&r"(odd)
+      : [one] "i"(4 * kStride), [two] "i"(8 * kStride)
+      : "memory");
+#else
+  const uint32_t word = load_word(from);
+  to[0] = sxtb16(word);
+  to[kStride] = sxtb16_odd(word);
+  from += 4;
+  to += 2 * kStride;
+#endif
+}
+
+// kLength values as pairs, kStride words apart: of four values (0, 2) and (1, 3), of a rest of three (0, 2) and
+// (1, zero), of two (0, 1), of one (0, zero).
+template <int32_t kLength, int32_t kStride>
+inline void expand(const int8_t* from, uint32_t* to) {
+#pragma GCC unroll 8
+  for (int32_t i = 0; i + 4 <= kLength; i += 4) expand_word<kStride>(from, to);
+  constexpr int32_t kRest = kLength % 4;
+  if (kRest == 3) {
+    to[0] = (static_cast<uint32_t>(from[2]) << 16) | static_cast<uint16_t>(from[0]);
+    to[kStride] = static_cast<uint16_t>(from[1]);
+  } else if (kRest == 2) {
+    to[0] = (static_cast<uint32_t>(from[1]) << 16) | static_cast<uint16_t>(from[0]);
+  } else if (kRest == 1) {
+    to[0] = static_cast<uint16_t>(from[0]);
+  }
+}
+
+#if defined(__ARM_FEATURE_DSP)
+
+// One pair of two channels and four pixels: 13 instructions for 16 products. All 14 registers are in use.
+#define TINYDEPLOY_STEP               \
+  "ldr    %[w], [%[weights]], #4\n"   \
+  "ldrd   %[x], %[y], [%[column]], #8\n" \
+  "sxtb16 %[v], %[w]\n"               \
+  "sxtb16 %[w], %[w], ror #8\n"       \
+  "smlad  %[a0], %[v], %[x], %[a0]\n" \
+  "smlad  %[a1], %[v], %[y], %[a1]\n" \
+  "smlad  %[b0], %[w], %[x], %[b0]\n" \
+  "smlad  %[b1], %[w], %[y], %[b1]\n" \
+  "ldrd   %[x], %[y], [%[column]], #8\n" \
+  "smlad  %[a2], %[v], %[x], %[a2]\n" \
+  "smlad  %[a3], %[v], %[y], %[a3]\n" \
+  "smlad  %[b2], %[w], %[x], %[b2]\n" \
+  "smlad  %[b3], %[w], %[y], %[b3]\n"
+#define TINYDEPLOY_STEPS(steps)                                                                              \
+  asm volatile(steps                                                                                         \
+               : [weights] "+r"(weights), [column] "+r"(column), [a0] "+r"(a[0]), [a1] "+r"(a[1]),           \
+                 [a2] "+r"(a[2]), [a3] "+r"(a[3]), [b0] "+r"(b[0]), [b1] "+r"(b[1]), [b2] "+r"(b[2]),        \
+                 [b3] "+r"(b[3]), [v] "=&r"(v), [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)                     \
+               :                                                                                             \
+               : "memory")
+
+template <int32_t kPairs>
+[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[4], int32_t (&b)[4]) {
+  uint32_t v, w, x, y;
+  if (kPairs >= 8) {
+    const uint32_t* end = column + kPairs / 8 * 8 * 4;
+    do {
+      TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP
+                           TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP);
+    } while (column != end);
+  }
+  if (kPairs & 4) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP);
+  if (kPairs & 2) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP);
+  if (kPairs & 1) TINYDEPLOY_STEPS(TINYDEPLOY_STEP);
+}
+
+#undef TINYDEPLOY_STEPS
+#undef TINYDEPLOY_STEP
+
+#else
+
+template <int32_t kPairs>
+[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[4], int32_t (&b)[4]) {
+  for (int32_t k = 0; k < kPairs; ++k) {
+    const uint32_t word = load_word(weights + 4 * k);
+    for (int32_t p = 0; p < 4; ++p) {
+      a[p] = smlad(sxtb16(word), column[4 * k + p], a[p]);
+      b[p] = smlad(sxtb16_odd(word), column[4 * k + p], b[p]);
+    }
+  }
+}
+
+#endif
+
+// One pixel: six instructions for four products.
+template <int32_t kPairs>
+[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[1], int32_t (&b)[1]) {
+#pragma GCC unroll 4
+  for (int32_t k = 0; k < kPairs; ++k) {
+    const uint32_t word = load_word(weights + 4 * k);
+    a[0] = smlad(sxtb16(word), column[k], a[0]);
+    b[0] = smlad(sxtb16_odd(word), column[k], b[0]);
+  }
+}
+
+// All channels of kPixels pixels, whose columns of kPairs pairs are given. A function of its own, because the
+// multiplication leaves no register to the code around it.
+template <typename P, int32_t kPairs, int32_t kPixels>
+[[gnu::noinline]] void convolve_columns(const uint32_t* column, const int8_t* weights, const int32_t* channel,
+                             int8_t* output) {
+  for (int32_t c = 0; c < P::kOutputDepth; c += 2, weights += 4 * kPairs, output += 2) {
+    const int32_t* next = channel + kChannelWords<P>;
+    int32_t a[kPixels];
+    int32_t b[kPixels];
+    // Unrolled before the optimiser decides what lives in registers.
+#pragma GCC unroll 4
+    for (int32_t p = 0; p < kPixels; ++p) {
+      a[p] = channel_bias<P>(channel);
+      b[p] = channel_bias<P>(next);
+    }
+    multiply<kPairs>(weights, column, a, b);
+    const Requantization<P> first(channel);
+#pragma GCC unroll 4
+    for (int32_t p = 0; p < kPixels; ++p) output[p * P::kOutputDepth] = first(a[p]);
+    if (P::kOutputDepth % 2 == 1 && c + 1 == P::kOutputDepth) break;
+    const Requantization<P> second(next);
+#pragma GCC unroll 4
+    for (int32_t p = 0; p < kPixels; ++p) output[p * P::kOutputDepth + 1] = second(b[p]);
+    channel = next + kChannelWords<P>;
+  }
+}
+
+// 1×1 windows on each of P::kBatches pixels.
+template <typename P>
+inline void pointwise_dsp(const int8_t* input, const int8_t* weights, const int32_t* channels, uint32_t* columns,
+                          int8_t* output) {
+  constexpr int32_t kPairs = pairs(P::kInputDepth);
+  for (int32_t pixel = 0; pixel < P::kBatches / 4; ++pixel) {
+#pragma GCC unroll 1
+    for (int32_t p = 0; p < 4; ++p, input += P::kInputDepth) expand<P::kInputDepth, 4>(input, columns + p);
+    convolve_columns<P, kPairs, 4>(columns, weights, channels, output);
+    output += 4 * P::kOutputDepth;
+  }
+  for (int32_t pixel = 0; pixel < P::kBatches % 4; ++pixel) {
+    expand<P::kInputDepth, 1>(input, columns);
+    convolve_columns<P, kPairs, 1>(columns, weights, channels, output);
+    input += P::kInputDepth;
+    output += P::kOutputDepth;
+  }
+}
+
+// A window as a column, run by run: a run is what lies together in the input, a row of the window or, if it is
+// dilated, a pixel.
+template <typename P, int32_t kStride>
+inline void gather(const int8_t* image, Window at, uint32_t* column) {
+  constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
+  constexpr int32_t kRun = kTaps * P::kInputDepth;
+#pragma GCC unroll 1
+  for (int32_t ky = 0; ky < P::kKernelHeight; ++ky) {
+    const int32_t y = at.y + ky * P::kDilationHeight;
+    for (int32_t kx = 0; kx < P::kKernelWidth; kx += kTaps, column += pairs(kRun) * kStride) {
+      const int32_t x = at.x + kx * P::kDilationWidth;
+      const int8_t* run = image + (y * P::kInputWidth + x) * P::kInputDepth;
+      int8_t padded[kRun];
+      if (P::kPadded && !at.inside) {
+        __builtin_memset(padded, P::kInputZeroPoint, kRun);
+        const int32_t first = x < 0 ? -x : 0;
+        const int32_t end = x + kTaps > P::kInputWidth ? P::kInputWidth - x : kTaps;
+        if (y >= 0 && y < P::kInputHeight && first < end) {
+          __builtin_memcpy(padded + first * P::kInputDepth, run + first * P::kInputDepth,
+                           static_cast<uint32_t>(end - first) * P::kInputDepth);
+        }
+        run = padded;
+      }
+      expand<kRun, kStride>(run, column);
+    }
+  }
+}
+
+// Any window, stride, dilation and padding, without groups.
+template <typename P>
+inline void conv_2d_dsp(const int8_t* input, const int8_t* weights, const int32_t* channels, uint32_t* columns,
+                        int8_t* output) {
+  constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
+  constexpr int32_t kPairs =
+      P::kKernelHeight * (P::kKernelWidth / kTaps) * pairs(kTaps * P::kInputDepth);
+  constexpr int32_t kPixels = P::kBatches * P::kOutputHeight * P::kOutputWidth;
+  int32_t y = 0;
+  int32_t x = 0;
+  const auto window = [&]() {
+    const Window at = window_at<P>(y, x);
+    if (++x == P::kOutputWidth) {
+      x = 0;
+      ++y;
+    }
+    return at;
+  };
+  const auto image = [&]() {
+    if (P::kBatches > 1 && y == P::kOutputHeight) {
+      y = 0;
+      input += P::kInputHeight * P::kInputWidth * P::kInputDepth;
+    }
+    return input;
+  };
+  for (int32_t pixel = 0; pixel < kPixels / 4; ++pixel) {
+#pragma GCC unroll 1
+    for (int32_t p = 0; p < 4; ++p) {
+      const int8_t* from = image();
+      gather<P, 4>(from, window(), columns + p);
+    }
+    convolve_columns<P, kPairs, 4>(columns, weights, channels, output);
+    output += 4 * P::kOutputDepth;
+  }
+  for (int32_t pixel = 0; pixel < kPixels % 4; ++pixel) {
+    const int8_t* from = image();
+    gather<P, 1>(from, window(), columns);
+    convolve_columns<P, kPairs, 1>(columns, weights, channels, output);
+    output += P::kOutputDepth;
+  }
+}
+
+}  // namespace tinydeploy

@@ -1,0 +1,230 @@
+"""Kernels for cores with Arm's DSP extension (M4, M7, M33), and their constants in the order of reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tinydeploy.engines.aot.program import Constant, Read, Scratch, Step, Write
+from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier
+
+CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
+
+_PIXELS = 4  # columns that are multiplied at once
+_BLOCK = 6  # channels of a fully connected layer that are multiplied at once
+_MAX_WORDS = 125  # of a depthwise row: the third of them is within LDRD's reach
+_MAX_OPERAND_SHIFT = 28  # of an operand of 29 bits
+_SHIFT_BITS = 5  # that a shift takes beside a bias
+_MAX_SHIFT = 22  # of a zero point of 8 bits, rounding and an accumulator of 30 bits: their sum fits in 32
+
+Order = list[tuple[int, int]]  # pairs of positions; -1 stands for a zero
+
+
+def chooses(kernel: str) -> Callable[..., Callable[[Step], tuple[Step, ...] | None]]:
+    """Registers the choice for steps that call `kernel`."""
+
+    def register(
+        choice: Callable[[Step], tuple[Step, ...] | None],
+    ) -> Callable[[Step], tuple[Step, ...] | None]:
+        CHOICES[kernel] = choice
+        return choice
+
+    return register
+
+
+@chooses("fully_connected")
+def fully_connected(step: Step) -> tuple[Step, ...] | None:
+    """One row as it comes; more rows, or a 1×1 convolution, as columns of pixels."""
+    depth, channels = int(step.params["kInputDepth"]), int(step.params["kOutputDepth"])
+    weights = _weights(step).reshape(channels, depth)
+    if step.params["kBatches"] != 1:
+        return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1))
+    found = _channels(step, weights)
+    if found is None:
+        return None
+    table, weights = found
+    packed = _interleave(weights, _pair_up((depth + 3) // 4 * 4, 1, depth))
+    couples = packed.reshape(packed.shape[0], -1, 8)  # [two channels][four inputs][bytes]
+    whole = channels // _BLOCK * _BLOCK // 2
+    blocks = [couples[i : i + _BLOCK // 2] for i in range(0, whole, _BLOCK // 2)]
+    blocks += [couples[i : i + 1] for i in range(whole, len(couples))]
+    values = np.concatenate([block.transpose(1, 0, 2).reshape(-1) for block in blocks])
+    return (_step(step, "fully_connected_dsp", "fully_connected_dsp.h", values, table, None),)
+
+
+@chooses("conv_2d")
+def conv_2d(step: Step) -> tuple[Step, ...] | None:
+    """All but grouped convolutions."""
+    if step.params["kGroups"] != 1:
+        return None
+    params = {name: int(value) for name, value in step.params.items()}
+    weights = _weights(step).reshape(params["kOutputDepth"], -1)
+    taps = params["kKernelWidth"] if params["kDilationWidth"] == 1 else 1
+    runs = params["kKernelHeight"] * params["kKernelWidth"] // taps
+    return _convolution(step, "conv_2d_dsp", weights, _pair_up(taps * params["kInputDepth"], runs))
+
+
+@chooses("depthwise_conv_2d")
+def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
+    """Windows of 3×3 without dilation and depth multiplier, channels by fours."""
+    params = {name: int(value) for name, value in step.params.items()}
+    depth, stride = params["kInputDepth"], params["kStrideWidth"]
+    words = (params["kOutputWidth"] + 1) // 2 * stride + 1  # of a channel in a row: two outputs at a time
+    fits = (
+        params["kKernelHeight"] == params["kKernelWidth"] == 3
+        and params["kDilationHeight"] == params["kDilationWidth"] == params["kDepthMultiplier"] == 1
+        and stride <= 2
+        and depth % 4 == 0
+        and words <= _MAX_WORDS
+    )
+    if not fits:
+        return None
+    weights = _weights(step).reshape(3, 3, depth).transpose(2, 0, 1)
+    found = _channels(step, weights.reshape(depth, 9))
+    if found is None:
+        return None
+    table, weights = found[0], found[1].reshape(depth, 3, 3)
+    rows = Scratch("rows", "uint32_t", 3 * depth * words)
+    values = weights[:, :, [0, 1, 1, 2]].reshape(-1)
+    return (_step(step, "depthwise_conv_2d_dsp", "depthwise_conv_dsp.h", values, table, rows),)
+
+
+@chooses("add")
+def add(step: Step) -> tuple[Step, ...] | None:
+    """Tensors of one shape; a broadcast is another kernel."""
+    params = {name: int(value) for name, value in step.params.items()}
+    clamps_negative = params["kActivationMin"] >= params["kOutputZeroPoint"]
+    shift = -params["kOutputShift"]
+    operands = (-params["kAShift"], -params["kBShift"])
+    if not (0 if clamps_negative else 1) <= shift <= _MAX_SHIFT:
+        return None
+    if not all(0 <= operand <= _MAX_OPERAND_SHIFT for operand in operands):
+        return None
+    return (
+        replace(
+            step,
+            kernel="add_dsp",
+            header="add_dsp.h",
+            params={**step.params, "kClampsNegative": clamps_negative},
+        ),
+    )
+
+
+def _convolution(
+    step: Step, kernel: str, weights: npt.NDArray[np.int8], order: Order
+) -> tuple[Step, ...] | None:
+    found = _channels(step, weights)
+    if found is None:
+        return None
+    table, weights = found
+    values = _interleave(weights, order).reshape(-1)
+    return (
+        _step(
+            step, kernel, "conv_dsp.h", values, table, Scratch("columns", "uint32_t", _PIXELS * len(order))
+        ),
+    )
+
+
+def _weights(step: Step) -> npt.NDArray[np.int8]:
+    constant = step.args[1]
+    assert isinstance(constant, Constant)
+    return constant.values.astype(np.int8)
+
+
+def _step(
+    step: Step,
+    kernel: str,
+    header: str,
+    weights: npt.NDArray[np.int8],
+    table: npt.NDArray[np.int32],
+    scratch: Scratch | None,
+) -> Step:
+    """`step` by another kernel: input, weights, channels, scratch, output."""
+    source, old, bias, *_, output = step.args
+    assert isinstance(source, Read) and isinstance(old, Constant) and isinstance(bias, Constant)
+    assert isinstance(output, Write)
+    bias_column, multiplier, shift = table.T
+    params = {name: value for name, value in step.params.items() if name != "kLeftShift"}
+    params["kClampsNegative"] = step.params["kActivationMin"] >= step.params["kOutputZeroPoint"]
+    params |= {"kMultiplier": 0, "kShift": 0}
+    if step.params["kPerChannel"]:
+        channels = np.stack([multiplier, bias_column << _SHIFT_BITS | shift], axis=1)
+        comment = "multiplier, then bias and right shift, of each channel"
+    else:
+        channels, comment = bias_column, "biases"
+        params |= {"kMultiplier": int(multiplier[0]), "kShift": int(shift[0])}
+    args = (
+        source,
+        replace(old, values=weights, comment="in the order of reading"),
+        Constant(bias.name.removesuffix("bias") + "channels", channels.reshape(-1), comment),
+        *((scratch,) if scratch else ()),
+        output,
+    )
+    return Step(kernel, header, params, args)
+
+
+def _pair_up(run: int, runs: int, length: int | None = None) -> Order:
+    """The pairs of `runs` runs of `run` values, as conv_dsp.h expands them; zeros from `length` on."""
+    pairs: Order = []
+    for start in range(0, run * runs, run):
+        end = start + run
+        for i in range(start, end, 4):
+            match min(end - i, 4):
+                case 1:
+                    pairs.append((i, -1))
+                case 2:
+                    pairs.append((i, i + 1))
+                case 3:
+                    pairs += [(i, i + 2), (i + 1, -1)]
+                case _:
+                    pairs += [(i, i + 2), (i + 1, i + 3)]
+    limit = run * runs if length is None else length
+    return [(low if low < limit else -1, high if high < limit else -1) for low, high in pairs]
+
+
+def _interleave(weights: npt.NDArray[np.int8], order: Order) -> npt.NDArray[np.int8]:
+    """[channel][position] as [two channels][pair][bytes c low, c + 1 low, c high, c + 1 high]."""
+    channels, length = weights.shape
+    padded = np.zeros((channels + channels % 2, length + 1), np.int8)  # the last column is what -1 finds
+    padded[:channels, :length] = weights
+    pairs = padded[:, np.array(order)]  # [channel][pair][low, high]
+    couples = pairs.reshape(-1, 2, len(order), 2).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(couples).reshape(len(couples), len(order), 4)
+
+
+def _channels(
+    step: Step, weights: npt.NDArray[np.int8]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8]] | None:
+    """[channel][bias, multiplier, right shift], or None if the arithmetic of kernels/dsp.h is not exact.
+
+    `weights` is [channel][position]. They come back with zeros for the channels whose output is always the
+    same: training leaves some with a scale near zero, and biases that would not fit the fast arithmetic.
+    """
+    arrays = [
+        argument.values.astype(np.int64) for argument in step.args[2:5] if isinstance(argument, Constant)
+    ]
+    bias, multipliers, shifts = np.broadcast_arrays(*arrays)
+    zero_point, low, high = (
+        int(step.params[name]) for name in ("kOutputZeroPoint", "kActivationMin", "kActivationMax")
+    )
+    products = np.stack([-128 * weights.astype(np.int64), 127 * weights.astype(np.int64)])
+    ends = bias + np.stack([products.min(axis=0).sum(axis=1), products.max(axis=0).sum(axis=1)])
+    scaled = multiply_by_quantized_multiplier(ends, multipliers, shifts).astype(np.int64)
+    outputs = np.clip(scaled + zero_point, low, high)
+    per_channel = bool(step.params["kPerChannel"])
+    same = per_channel & (outputs[0] == outputs[1]) & (shifts <= 0) & (np.abs(ends).max(axis=0) < 1 << 31)
+    # A quarter of the bias is then the output: half by the multiplier, half by the shift.
+    bias = np.where(same, 4 * (outputs[0] - zero_point), bias)
+    multipliers, rights = np.where(same, 1 << 30, multipliers), np.where(same, 1, -shifts)
+    smallest = 0 if low >= zero_point else 1
+    largest = np.where(same, 0, np.abs(ends).max(axis=0)).max()
+    if largest >= 1 << 30 or rights.min() < smallest or rights.max() > _MAX_SHIFT:
+        return None
+    if np.abs(bias).max() >= 1 << 31 - _SHIFT_BITS:
+        return None
+    table = np.zeros((len(bias) + len(bias) % 2, 3), np.int32)
+    table[: len(bias)] = np.stack([bias, multipliers, rights], axis=1)
+    return table, np.where(same[:, None], np.int8(0), weights)

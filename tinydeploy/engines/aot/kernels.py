@@ -1,0 +1,26 @@
+"""The kernels that suit a core: faster ones in place of those that run anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tinydeploy.boards import Core
+from tinydeploy.engines.aot import dsp
+from tinydeploy.engines.aot.lower import Program
+from tinydeploy.engines.aot.program import Step
+
+# A choice takes a step, and gives the same work as other steps, or None where its kernels do not fit.
+Choice = Callable[[Step], tuple[Step, ...] | None]
+
+
+def for_core(program: Program, core: Core) -> Program:
+    """`program` with the fastest kernels of `core`."""
+    choices: dict[str, Choice] = {**(dsp.CHOICES if core.dsp else {})}
+
+    def choose(step: Step) -> tuple[Step, ...]:
+        choice = choices.get(step.kernel)
+        return (choice(step) if choice else None) or (step,)
+
+    ops = tuple((op, tuple(new for step in steps for new in choose(step))) for op, steps in program.ops)
+    return replace(program, ops=ops)
