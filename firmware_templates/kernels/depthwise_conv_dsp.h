@@ -150,7 +150,7 @@ inline void expand_row(const int8_t* image, int32_t y, uint32_t* rows) {
     const auto edge = [&]() {
       const int32_t x = 2 * i - P::kPadLeft;
       split_channels<kWords>(x >= 0 && x < P::kInputWidth ? load_word(row + x * kDepth) : kPadding,
-                             x + 1 < P::kInputWidth ? load_word(row + (x + 1) * kDepth) : kPadding, to++);
+                             x + 1 >= 0 && x + 1 < P::kInputWidth ? load_word(row + (x + 1) * kDepth) : kPadding, to++);
     };
     for (; i < kFirst; ++i) edge();
     const int8_t* from = row + (2 * kFirst - P::kPadLeft) * kDepth;
