@@ -164,7 +164,7 @@ def graph_of(model: bytes) -> Graph:
 
 
 def plan_of(model: bytes) -> ArenaPlan:
-    plan = AotEngine().generate(graph_of(model)).arena
+    plan = AotEngine().generate(graph_of(model), native.PORTABLE).arena
     assert plan is not None
     return plan
 

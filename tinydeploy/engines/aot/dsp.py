@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot.program import Constant, Read, Scratch, Step, Write
+from tinydeploy.engines.aot import overlap
+from tinydeploy.engines.aot.program import Constant, Overlap, Read, Scratch, Step, Write
 from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier
 
 CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
@@ -41,7 +42,8 @@ def fully_connected(step: Step) -> tuple[Step, ...] | None:
     depth, channels = int(step.params["kInputDepth"]), int(step.params["kOutputDepth"])
     weights = _weights(step).reshape(channels, depth)
     if step.params["kBatches"] != 1:
-        return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1))
+        pixels = np.arange(int(step.params["kBatches"]), dtype=np.int64) * depth
+        return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1), pixels)
     found = _channels(step, weights)
     if found is None:
         return None
@@ -52,7 +54,7 @@ def fully_connected(step: Step) -> tuple[Step, ...] | None:
     blocks = [couples[i : i + _BLOCK // 2] for i in range(0, whole, _BLOCK // 2)]
     blocks += [couples[i : i + 1] for i in range(whole, len(couples))]
     values = np.concatenate([block.transpose(1, 0, 2).reshape(-1) for block in blocks])
-    return (_step(step, "fully_connected_dsp", "fully_connected_dsp.h", values, table, None),)
+    return (_step(step, "fully_connected_dsp", "fully_connected_dsp.h", values, table, None, None),)
 
 
 @chooses("conv_2d")
@@ -64,7 +66,9 @@ def conv_2d(step: Step) -> tuple[Step, ...] | None:
     weights = _weights(step).reshape(params["kOutputDepth"], -1)
     taps = params["kKernelWidth"] if params["kDilationWidth"] == 1 else 1
     runs = params["kKernelHeight"] * params["kKernelWidth"] // taps
-    return _convolution(step, "conv_2d_dsp", weights, _pair_up(taps * params["kInputDepth"], runs))
+    order = _pair_up(taps * params["kInputDepth"], runs)
+    windows = overlap.windows(step.params, params["kInputDepth"])
+    return _convolution(step, "conv_2d_dsp", weights, order, windows)
 
 
 @chooses("depthwise_conv_2d")
@@ -89,7 +93,8 @@ def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
     table, weights = found[0], found[1].reshape(depth, 3, 3)
     rows = Scratch("rows", "uint32_t", 3 * depth * words)
     values = weights[:, :, [0, 1, 1, 2]].reshape(-1)
-    return (_step(step, "depthwise_conv_2d_dsp", "depthwise_conv_dsp.h", values, table, rows),)
+    least = overlap.row_by_row(step.params, depth)
+    return (_step(step, "depthwise_conv_2d_dsp", "depthwise_conv_dsp.h", values, table, rows, least),)
 
 
 @chooses("add")
@@ -114,18 +119,18 @@ def add(step: Step) -> tuple[Step, ...] | None:
 
 
 def _convolution(
-    step: Step, kernel: str, weights: npt.NDArray[np.int8], order: Order
+    step: Step, kernel: str, weights: npt.NDArray[np.int8], order: Order, first: overlap.Steps
 ) -> tuple[Step, ...] | None:
+    """`first` says where in the input each output pixel's window starts."""
     found = _channels(step, weights)
     if found is None:
         return None
     table, weights = found
     values = _interleave(weights, order).reshape(-1)
-    return (
-        _step(
-            step, kernel, "conv_dsp.h", values, table, Scratch("columns", "uint32_t", _PIXELS * len(order))
-        ),
-    )
+    columns = Scratch("columns", "uint32_t", _PIXELS * len(order))
+    depth = len(weights)
+    least = overlap.by_channels(first, depth, channels=depth, pixels=_PIXELS)
+    return (_step(step, kernel, "conv_dsp.h", values, table, columns, least),)
 
 
 def _weights(step: Step) -> npt.NDArray[np.int8]:
@@ -141,8 +146,12 @@ def _step(
     weights: npt.NDArray[np.int8],
     table: npt.NDArray[np.int32],
     scratch: Scratch | None,
+    least: int | None,
 ) -> Step:
-    """`step` by another kernel: input, weights, channels, scratch, output."""
+    """`step` by another kernel: input, weights, channels, scratch, output.
+
+    `least` is how far below the input the output may start, None if they may not overlap.
+    """
     source, old, bias, *_, output = step.args
     assert isinstance(source, Read) and isinstance(old, Constant) and isinstance(bias, Constant)
     assert isinstance(output, Write)
@@ -163,7 +172,8 @@ def _step(
         *((scratch,) if scratch else ()),
         output,
     )
-    return Step(kernel, header, params, args)
+    overlaps = () if least is None else (Overlap(source.tensor, output.tensor, least),)
+    return Step(kernel, header, params, args, overlaps)
 
 
 def _pair_up(run: int, runs: int, length: int | None = None) -> Order:
