@@ -45,6 +45,9 @@ def _header(inspection: Inspection) -> RenderableType:
         table.add_row(
             "Arena", f"{plan.bytes:,} bytes planned by {engine}; no plan can be below {plan.lower_bound:,}"
         )
+    for kernel in dict.fromkeys(op.kernel for op in inspection.ops if op.kernel):
+        users = ", ".join(str(op.index) for op in inspection.ops if op.kernel == kernel)
+        table.add_row("Kernel", f"{kernel}: op {users}")
     return table
 
 
@@ -58,7 +61,6 @@ def _ops(inspection: Inspection) -> RenderableType:
     table = Table(box=None, header_style="dim")
     table.add_column("#", justify="right")
     table.add_column("Op", no_wrap=True)
-    table.add_column("Kernel", no_wrap=True)
     for heading in ("Output", "MACs", "Constants", "Live"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("over time", no_wrap=True)
@@ -69,7 +71,6 @@ def _ops(inspection: Inspection) -> RenderableType:
         table.add_row(
             str(op.index),
             op.op,
-            op.kernel or "–",
             text.shape(op.output_shape),
             text.millions(op.macs) if op.macs else "–",
             text.kib(op.constant_bytes) if op.constant_bytes else "–",
