@@ -24,11 +24,21 @@ def test_values_and_paths(tmp_path: Path) -> None:
     assert loaded.labels == ("a", "b")
 
 
+def test_the_tflm_table(tmp_path: Path) -> None:
+    address = "https://example.org/tflm.git#0123456"
+    assert config.load(write(tmp_path, f'[tflm]\nlibrary = "{address}"\n')).tflm_library == address
+    (tmp_path / "tree").mkdir()
+    found = config.load(write(tmp_path, '[tflm]\nlibrary = "tree"\n')).tflm_library
+    assert found == str(tmp_path / "tree")
+
+
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
         ('bord = "x"', "unknown key 'bord'", "did you mean 'board'?"),
         ("zzz = 1", "unknown key 'zzz'", "known keys: board,"),
+        ('[tflm]\nlibary = "x"', "unknown key 'tflm.libary'", "did you mean 'tflm.library'?"),
+        ("[tflm]\nlibrary = 3", "'tflm.library' must be a string", ""),
         ("board = 3", "'board' must be a string", ""),
         ("samples = true", "'samples' must be a whole number", ""),
         ("samples = 0", "'samples' must be above zero", ""),

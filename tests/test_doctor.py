@@ -20,10 +20,13 @@ def test_everything_is_here() -> None:
         "qemu-system-arm",
         "riscv64-unknown-elf-gcc",
         "qemu-system-riscv32",
+        "libstdc++ for Arm",
         "tflite-micro",
         "cache",
     }
-    assert [finding.name for finding in findings.values() if not finding.ok] == []
+    # What only the tflm engine needs is large, and may be left out.
+    missing = [finding.name for finding in findings.values() if not finding.ok]
+    assert set(missing) <= {"libstdc++ for Arm"}
     version = subprocess.check_output(["arm-none-eabi-gcc", "-dumpfullversion"], text=True).strip()
     assert findings["arm-none-eabi-gcc"].version == version
 

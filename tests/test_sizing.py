@@ -27,6 +27,9 @@ class Adversary:
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         return ()
 
+    def library(self, graph: Graph, board: Board) -> None:
+        return None
+
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         digest = ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(graph.sha256))
         source = (
@@ -61,7 +64,7 @@ def test_the_search_is_exact_through_everything_that_goes_wrong(model: Path, boa
 
 
 def test_the_search_meets_each_failure(model: Path) -> None:
-    """Bisecting from 4 MB by chance skips some bands, so several sizes are searched for."""
+    """A search by chance skips some bands, so several sizes are searched for."""
     details = ""
     for needs in (2500, 40000, 41000, 100000, 700000, 1500000):
         outcomes = verbs.arena(model, engine=Adversary(needs)).outcomes

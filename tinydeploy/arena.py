@@ -38,13 +38,16 @@ def search(
     probe: Callable[[int], Outcome],
     capacity: int,
     *,
+    guess: Callable[[], int] = lambda: 0,
     max_probes: int = 64,
     max_seconds: float = 120.0,
     progress: Progress = silent,
 ) -> ArenaSearch:
     """Finds n, a multiple of STEP, such that `probe(n)` passes and `probe(n - STEP)` fails.
 
-    `capacity` bytes (rounded down to a step) have to pass to begin with. Where passing is not
+    `capacity` bytes (rounded down to a step) have to pass to begin with. `guess` is asked once they
+    have: from the size that it names the search goes out in growing strides until it has both a size
+    that passes and one that fails, and bisects between the two; 0 says nothing. Where passing is not
     monotonic in the size, n is one such boundary, and its proof holds all the same. Raises
     TargetError if `capacity` does not pass, or when `max_probes` or `max_seconds` run out first.
     """
@@ -68,6 +71,13 @@ def search(
             f"the model does not run even with all {good:,} bytes that are free: {outcomes[-1].detail}",
             "choose a board with more RAM",
         )
+    everything, stride, at = good, STEP, -(-guess() // STEP) * STEP
+    while fails < at < good and (fails == 0 or good == everything):
+        if passes(at):
+            good, at = at, at - stride
+        else:
+            fails, at = at, at + stride
+        stride *= 2
     while good - fails > STEP:
         middle = (fails + good) // (2 * STEP) * STEP
         if passes(middle):

@@ -23,7 +23,7 @@ from tinydeploy.elf import Sizes
 from tinydeploy.errors import FitError, ToolError
 from tinydeploy.project import Project, write_files
 
-DEFAULT_TIMEOUT = 600.0  # seconds for one build
+DEFAULT_TIMEOUT = 1800.0  # seconds for one build; a library of 300 files takes minutes on a small machine
 
 # What a user's shell may hold that would reach the compiler, SCons or PlatformIO past the project.
 _FOREIGN_VARIABLES = re.compile(
@@ -95,6 +95,16 @@ def compiler_version(core: Core) -> str:
     return done.stdout.partition("\n")[0]
 
 
+def check_cxx_library(core: Core) -> None:
+    """Raises ToolError if the core's toolchain has no C++ standard library, which only some projects need."""
+    compiler_version(core)
+    if not tools.has_cxx_library(core.toolchain):
+        raise ToolError(
+            f"{core.toolchain}g++ has no C++ standard library, which TFLite Micro needs",
+            f"{tools.cxx_library_hint(core.toolchain)}; --engine aot needs none",
+        )
+
+
 def _version(distribution: str) -> str:
     try:
         return metadata.version(distribution)
@@ -143,7 +153,8 @@ def _build_into(entry: Path, project: Project, board: Board, timeout: float) -> 
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment that PlatformIO runs in: nothing of the user's shell reaches a build."""
     core = paths.cache_dir() / "platformio"
     kept = {name: value for name, value in os.environ.items() if not _FOREIGN_VARIABLES.fullmatch(name)}
     return kept | {
@@ -165,7 +176,7 @@ def _run_platformio(folder: Path, log: Path, timeout: float) -> int:
         subprocess.Popen(
             command,
             cwd=folder,
-            env=_environment(),
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ FILE_NAME = "tinydeploy.toml"
 
 @dataclass(frozen=True)
 class Config:
-    """The keys of tinydeploy.toml; they are the command line's long options. Paths count from the file."""
+    """The keys of tinydeploy.toml; they are the command line's long options. Paths count from the file.
+
+    `tflm_library` is `library` in the table [tflm].
+    """
 
     board: str | None = None
     engine: str | None = None
@@ -24,6 +28,7 @@ class Config:
     out: Path | None = None
     link: str | None = None
     timeout: float | None = None
+    tflm_library: str | None = None
     labels: tuple[str, ...] = field(default=())
 
 
@@ -35,6 +40,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "out": (str,),
     "link": (str,),
     "timeout": (int, float),
+    "tflm.library": (str,),
     "labels": (list,),
 }
 _WORDS = {str: "a string", int: "a whole number", float: "a number", list: "a list of strings"}
@@ -51,6 +57,8 @@ def _value(path: Path, key: str, raw: Any) -> Any:
         raise UsageError(f"{path}: '{key}' must be above zero")
     if key in ("data", "out"):
         return path.parent / raw
+    if key == "tflm.library" and (path.parent / Path(raw).expanduser()).is_dir():
+        return str(path.parent / Path(raw).expanduser())
     return tuple(raw) if isinstance(raw, list) else raw
 
 
@@ -67,10 +75,19 @@ def load(model: Path) -> Config:
         raw = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{path}: {error}") from error
-    known = [item.name for item in fields(Config)]
-    for key in raw:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+    values = dict(_flat(raw))
+    for key in values:
+        if key not in _TYPES:
+            near = difflib.get_close_matches(key, _TYPES, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(_TYPES)}"
             raise UsageError(f"{path}: unknown key '{key}'", hint)
-    return Config(**{key: _value(path, key, value) for key, value in raw.items()})
+    return Config(**{key.replace(".", "_"): _value(path, key, value) for key, value in values.items()})
+
+
+def _flat(raw: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The keys of tables by their dotted names: library in [tflm] is tflm.library."""
+    for key, value in raw.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}.{name}", item) for name, item in value.items())
+        else:
+            yield key, value

@@ -40,6 +40,7 @@ def doctor() -> tuple[Finding, ...]:
         _distribution("platformio", "building firmware", default_path=True),
         _distribution("scons", "building firmware without a download", default_path=True),
         *programs,
+        _cxx_library(),
         _distribution("tflite-micro", "parity and the reference's accuracy", default_path=False),
         _cache(),
     )
@@ -81,6 +82,19 @@ def _program(tool: Tool) -> Finding:
         version, ok = "does not start", False
     command = tools.install_command(tool.program)
     return Finding(tool.program, version, ok, tool.needed_for, command, default_path="demo" in tool.goals)
+
+
+def _cxx_library() -> Finding:
+    toolchain = "arm-none-eabi-"
+    ok = tools.has_cxx_library(toolchain)
+    return Finding(
+        "libstdc++ for Arm",
+        "installed" if ok else "not installed (1.6 GB)",
+        ok,
+        "the tflm engine",
+        tools.cxx_library_hint(toolchain),
+        default_path=False,
+    )
 
 
 def _cache() -> Finding:

@@ -68,6 +68,14 @@ def sizes(path: Path) -> Sizes:
     return Sizes(used, _extent(ram), model, used - model, largest)
 
 
+def functions(path: Path) -> frozenset[str]:
+    """The names of all functions in the firmware, as the linker knows them."""
+    with _opened(path) as elf:
+        return frozenset(
+            symbol.name for symbol in _symbols(elf) if symbol["st_info"]["type"] == "STT_FUNC" and symbol.name
+        )
+
+
 def compile_flags(path: Path) -> tuple[str, ...]:
     """The options that GCC says it compiled the firmware's C++ with, from the debug information."""
     with _opened(path) as elf:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinydeploy import __version__, measure, sizing
+from tinydeploy import __version__, elf, measure, sizing
 from tinydeploy.build import Firmware
 from tinydeploy.errors import ModelError
 from tinydeploy.graph import op_macs
@@ -25,6 +25,7 @@ from tinydeploy.result import (
     Accuracy,
     BoardInfo,
     BuildInfo,
+    LibraryInfo,
     ModelInfo,
     OpCost,
     OpInfo,
@@ -75,6 +76,7 @@ def evaluate(
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
 
+    library = _library_info(job, firmware)
     return Result(
         model=_model_info(job),
         board=BoardInfo(
@@ -90,7 +92,7 @@ def evaluate(
         per_op=_per_op(job, op_counts),
         accuracy=_accuracy(job, measured, samples, labels, expected),
         parity=_parity(job, measured, samples, expected),
-        warnings=samples.warnings + _warnings(stats) + expected.problem,
+        warnings=samples.warnings + _slow_kernels(job, library) + _warnings(stats) + expected.problem,
         provenance=Provenance(
             versions=_versions(firmware, target, expected.name),
             host=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -99,6 +101,7 @@ def evaluate(
             phases_s=phases,
             data=samples.source,
         ),
+        library=library,
     )
 
 
@@ -150,6 +153,37 @@ def _build_info(job: Job, firmware: Firmware) -> BuildInfo:
         model_flash_bytes=sizes.model_flash_bytes,
         runtime_flash_bytes=sizes.runtime_flash_bytes,
         largest_symbols=sizes.largest_symbols,
+    )
+
+
+def _library_info(job: Job, firmware: Firmware) -> LibraryInfo | None:
+    library = job.library
+    if library is None:
+        return None
+    names = elf.functions(firmware.elf)
+    kernels = {}
+    for kind in sorted({op.kind for op in job.graph.ops}):
+        found = [
+            makers
+            for makers, prefix in library.kernels.get(kind, {}).items()
+            if any(name.startswith(prefix) for name in names)
+        ]
+        kernels[kind] = found[0] if found else "reference"
+    return LibraryInfo(library.name, library.version, kernels)
+
+
+def _slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:
+    core = job.board.core
+    if library is None or not (core.dsp or core.mve):
+        return ()
+    heavy = {op.kind for op in job.graph.ops if op_macs(job.graph, op)}
+    slow = [kind for kind, kernels in library.kernels.items() if kernels == "reference" and kind in heavy]
+    if not slow:
+        return ()
+    instructions = "vector" if core.mve else "DSP"
+    return (
+        f"{', '.join(slow)}: reference kernels are linked, "
+        f"which leave the {instructions} instructions of the {core.name} unused",
     )
 
 

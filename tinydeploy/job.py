@@ -10,7 +10,7 @@ from pathlib import Path
 from tinydeploy import boards, build, checks, project, tflite_model
 from tinydeploy.boards import Board
 from tinydeploy.build import Firmware
-from tinydeploy.engines import Engine, EngineSources
+from tinydeploy.engines import Engine, EngineSources, Library
 from tinydeploy.engines.registry import engine_named
 from tinydeploy.errors import UsageError
 from tinydeploy.graph import Graph
@@ -44,6 +44,7 @@ class Job:
     board: Board
     sources: EngineSources
     link: str
+    library: Library | None
 
     @property
     def planned_bytes(self) -> int | None:
@@ -53,11 +54,13 @@ class Job:
     def project(self, arena_bytes: int | None) -> project.Project:
         """The firmware project; without a size the arena is all RAM left free, and the host names a size."""
         port = self.link.partition("-")[0]  # uart-tcp is the same firmware as uart
-        return project.generate(self.graph, self.board, self.sources, port, arena_bytes)
+        return project.generate(self.graph, self.board, self.sources, port, arena_bytes, self.library)
 
     def build(self, arena_bytes: int | None, progress: Progress) -> Firmware:
         """The firmware of `project(arena_bytes)`."""
         progress("building the firmware", 0, 0)
+        if self.library:
+            build.check_cxx_library(self.board.core)
         return build.build(self.project(arena_bytes), self.board)
 
     @contextmanager
@@ -68,10 +71,14 @@ class Job:
             yield session
 
 
-def prepare(model: str | Path, board: str, engine: str | Engine, link: str) -> Job:
+def prepare(
+    model: str | Path, board: str, engine: str | Engine, link: str, tflm_library: str | None = None
+) -> Job:
     """Loads, checks and compiles the model to sources. Raises before anything is built or written."""
-    chosen = engine_named(engine) if isinstance(engine, str) else engine
+    chosen = engine_named(engine, tflm_library) if isinstance(engine, str) else engine
     target_board = boards.board(board)
     graph = tflite_model.load(model_path(model))
     checks.check(graph, chosen, target_board)
-    return Job(graph, target_board, chosen.generate(graph, target_board), link)
+    return Job(
+        graph, target_board, chosen.generate(graph, target_board), link, chosen.library(graph, target_board)
+    )

@@ -15,7 +15,7 @@ import jinja2
 
 from tinydeploy import paths
 from tinydeploy.boards import Board
-from tinydeploy.engines import EngineSources
+from tinydeploy.engines import EngineSources, Library
 from tinydeploy.errors import UsageError
 from tinydeploy.graph import Graph
 
@@ -41,12 +41,18 @@ class Project:
 
 
 def generate(
-    graph: Graph, board: Board, sources: EngineSources, link: str, arena_bytes: int | None
+    graph: Graph,
+    board: Board,
+    sources: EngineSources,
+    link: str,
+    arena_bytes: int | None,
+    library: Library | None = None,
 ) -> Project:
     """The project that runs `sources` on `board`, equal bytes for equal inputs.
 
     `link` is the way to the host that the firmware serves ("pipe" or "uart"). The arena is
     `arena_bytes` long; None reserves all RAM that is left, of which the host then names a part.
+    `library` is what the sources are built with, if they do not stand on their own.
     """
     jinja = jinja2.Environment(
         loader=jinja2.FileSystemLoader(paths.FIRMWARE / "project"),
@@ -61,6 +67,7 @@ def generate(
         "arena_bytes": arena_bytes,
         "ops": len(sources.profiled_ops),
         "engine": sources.engine,
+        "library": library,
         "model": re.sub(r"[^A-Za-z0-9._-]", "_", Path(graph.path).name),
         "model_sha256": graph.sha256,
     }

@@ -84,6 +84,18 @@ class BuildInfo:
 
 
 @dataclass(frozen=True)
+class LibraryInfo:
+    """The library that the engine runs on, and for each kind of op whose kernels the firmware really holds.
+
+    `kernels` maps CONV_2D and so on to "CMSIS-NN", "ESP-NN" or "reference"; it is read from the ELF.
+    """
+
+    name: str
+    version: str
+    kernels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class ArenaBuffer:
     """A buffer of the planned arena and the ops during which it is live; see engines.Placement."""
 
@@ -200,6 +212,7 @@ class Result:
     warnings: tuple[str, ...]
     provenance: Provenance
     schema: str = SCHEMA
+    library: LibraryInfo | None = None  # for an engine that stands on one
 
     def to_json(self) -> dict[str, Any]:
         """The content of result.json: plain types, keys of unmeasured figures left out."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -36,6 +37,23 @@ def install_command(program: str) -> str:
     """The command that installs `program` on Debian and Ubuntu."""
     tool = next(tool for tool in TOOLS if tool.program == program)
     return f"apt-get install --no-install-recommends {tool.packages[-1]}"
+
+
+def has_cxx_library(toolchain: str) -> bool:
+    """Whether the cross compiler whose programs' names begin with `toolchain` finds C++'s own headers."""
+    command = [f"{toolchain}g++", "-x", "c++", "-E", "-include", "algorithm", "-"]
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+def cxx_library_hint(toolchain: str) -> str:
+    """How to get the C++ standard library of a cross compiler."""
+    if toolchain == "arm-none-eabi-":
+        return "apt-get install --no-install-recommends libstdc++-arm-none-eabi-newlib"
+    return f"Debian has no package of it for {toolchain}g++"
 
 
 def missing(goal: str) -> tuple[Tool, ...]:

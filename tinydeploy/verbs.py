@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tinydeploy import boards as board_files
 from tinydeploy import doctor as doctor_checks
@@ -50,9 +51,10 @@ def generate(
     board: str = DEFAULT_BOARD,
     engine: str | Engine = DEFAULT_ENGINE,
     link: str = DEFAULT_LINK,
+    tflm_library: str | None = None,
 ) -> Path:
     """Writes a PlatformIO project that stands on its own into the folder `out`, and returns it."""
-    job = prepare(model, board, engine, link)
+    job = prepare(model, board, engine, link, tflm_library)
     return project.write(job.project(job.planned_bytes), Path(out))
 
 
@@ -62,10 +64,11 @@ def build(
     board: str = DEFAULT_BOARD,
     engine: str | Engine = DEFAULT_ENGINE,
     link: str = DEFAULT_LINK,
+    tflm_library: str | None = None,
     progress: Progress = silent,
 ) -> Firmware:
     """The firmware with its sizes, from the cache if nothing changed."""
-    job = prepare(model, board, engine, link)
+    job = prepare(model, board, engine, link, tflm_library)
     return job.build(job.planned_bytes, progress)
 
 
@@ -75,6 +78,7 @@ def arena(
     board: str = DEFAULT_BOARD,
     engine: str | Engine = DEFAULT_ENGINE,
     link: str = DEFAULT_LINK,
+    tflm_library: str | None = None,
     on: str = "target",
     timeout: float = DEFAULT_TIMEOUT,
     progress: Progress = silent,
@@ -88,7 +92,7 @@ def arena(
         return sizing.search_on_host(tflite_model.load(model_path(model)), timeout, progress)
     if on != "target":
         raise UsageError(f"unknown place '{on}'", "an arena is found on 'target' or on 'host'")
-    job = prepare(model, board, engine, link)
+    job = prepare(model, board, engine, link, tflm_library)
     if job.planned_bytes is None:
         return sizing.search_on_target(job, timeout, progress)
     with job.session(job.build(job.planned_bytes, progress), timeout) as session:
@@ -105,6 +109,7 @@ def run(
     labels: Sequence[str] = (),
     out: str | Path | None = None,
     link: str = DEFAULT_LINK,
+    tflm_library: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     progress: Progress = silent,
 ) -> tuple[Result, Path]:
@@ -115,14 +120,42 @@ def run(
     """
     path = model_path(model)
     graph = tflite_model.load(path)
-    chosen_board = board_files.board(board)
-    folder = Path(out) if out else Path("tinydeploy-out") / f"{path.stem}-{chosen_board.id}"
+    folder = _folder(path, board, out)
     report.check_writable(folder)
     if data is None:
         chosen = sample_files.random(graph, samples or RANDOM_SAMPLES, sizing.SEED)
     else:
         chosen = sample_files.load(Path(data), graph, samples)
-    job = prepare(path, board, engine, link)
+    job = prepare(path, board, engine, link, tflm_library)
     result = evaluate(job, chosen, labels=labels, timeout=timeout, progress=progress)
     report.write(result, folder)
     return result, folder
+
+
+def run_each(
+    model: str | Path,
+    engines: Sequence[str],
+    *,
+    board: str = DEFAULT_BOARD,
+    out: str | Path | None = None,
+    link: str = DEFAULT_LINK,
+    tflm_library: str | None = None,
+    **options: Any,
+) -> tuple[tuple[Result, ...], Path]:
+    """`run` with each engine, into a folder of its own in the folder returned, and the figures side by side.
+
+    The folder also gets runs.json and a report.html. `options` are `run`'s. Nothing is built unless every
+    engine can run the model.
+    """
+    path = model_path(model)
+    folder = _folder(path, board, out)
+    for engine in engines:
+        prepare(path, board, engine, link, tflm_library)
+    common = {"board": board, "link": link, "tflm_library": tflm_library, **options}
+    results = tuple(run(path, engine=engine, out=folder / engine, **common)[0] for engine in engines)
+    report.write_runs(results, folder)
+    return results, folder
+
+
+def _folder(model: Path, board: str, out: str | Path | None) -> Path:
+    return Path(out) if out else Path("tinydeploy-out") / f"{model.stem}-{board_files.board(board).id}"

@@ -31,28 +31,43 @@ struct Line {
   }
 };
 
+bool is_modifier(char character) {
+  return character == 'l' || character == 'z' || character == '.' || character == '-' ||
+         (character >= '0' && character <= '9');
+}
+
 }  // namespace
 
 void log(const char* format, ...) {
-  Line line;
-  line.length = 0;
   va_list arguments;
   va_start(arguments, format);
+  vlog(format, arguments);
+  va_end(arguments);
+}
+
+void vlog(const char* format, va_list arguments) {
+  Line line;
+  line.length = 0;
   for (; *format != '\0'; ++format) {
     if (*format != '%' || format[1] == '\0') {
       line.add(*format);
       continue;
     }
-    switch (*++format) {
+    do ++format;
+    while (is_modifier(*format));
+    switch (*format) {
+      case '\0': --format; break;
+      case 'i':
       case 'd': line.add(va_arg(arguments, int)); break;
       case 'u': line.add(va_arg(arguments, unsigned), 10); break;
       case 'x': line.add(va_arg(arguments, unsigned), 16); break;
       case 'c': line.add(static_cast<char>(va_arg(arguments, int))); break;
       case 's': line.add(va_arg(arguments, const char*)); break;
+      case 'f':
+      case 'g': va_arg(arguments, double), line.add('?'); break;
       default: line.add(*format);
     }
   }
-  va_end(arguments);
   send_log(line.text, line.length);
 }
 

@@ -27,9 +27,9 @@ Status setup(uint8_t* arena, size_t arena_bytes) {
   memory = arena;
   memory_bytes = arena_bytes;
   if (arena_bytes >= kNeeds - 2 * kBand) {
-    // Uses all that it needs, or has.
+    // Uses the end of what it needs, or has; the marks that it leaves are no hint at how much that is.
     const size_t uses = arena_bytes < kNeeds ? arena_bytes : kNeeds;
-    for (size_t i = 16; i < uses; ++i) arena[i] = static_cast<uint8_t>(i);
+    arena[uses - 1] = 0;
     return Status::kOk;
   }
   if (arena_bytes >= kNeeds - 3 * kBand) return Status::kArenaTooSmall;

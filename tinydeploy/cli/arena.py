@@ -18,6 +18,7 @@ from tinydeploy.sizing import ArenaReport
 @options.model
 @options.board
 @options.engine
+@options.tflm_library
 @options.link
 @options.timeout
 @click.option(
@@ -32,6 +33,7 @@ def command(
     model: Path,
     board: str | None,
     engine: str | None,
+    tflm_library: str | None,
     link: str | None,
     timeout: float | None,
     on: str,
@@ -39,7 +41,9 @@ def command(
 ) -> None:
     """The tensor arena's size, and its proof."""
     path, file = options.configured(model)
-    arguments = options.merged(file, board=board, engine=engine, link=link, timeout=timeout)
+    arguments = options.merged(
+        file, board=board, engine=engine, tflm_library=tflm_library, link=link, timeout=timeout
+    )
     with progress() as update:
         report = verbs.arena(path, on=on, progress=update, **arguments)
     if as_json:

@@ -19,12 +19,20 @@ from tinydeploy.report import text
 @options.model
 @options.board
 @options.engine
+@options.tflm_library
 @options.link
 @options.as_json
-def command(model: Path, board: str | None, engine: str | None, link: str | None, as_json: bool) -> None:
+def command(
+    model: Path,
+    board: str | None,
+    engine: str | None,
+    tflm_library: str | None,
+    link: str | None,
+    as_json: bool,
+) -> None:
     """Build the firmware; show flash and RAM against the board's budget."""
     path, file = options.configured(model)
-    arguments = options.merged(file, board=board, engine=engine, link=link)
+    arguments = options.merged(file, board=board, engine=engine, tflm_library=tflm_library, link=link)
     with progress() as update:
         firmware = verbs.build(path, progress=update, **arguments)
     if as_json:

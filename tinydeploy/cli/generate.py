@@ -16,17 +16,26 @@ from tinydeploy.errors import UsageError
 @options.model
 @options.board
 @options.engine
+@options.tflm_library
 @options.out
 @options.link
 @options.as_json
 def command(
-    model: Path, board: str | None, engine: str | None, out: Path | None, link: str | None, as_json: bool
+    model: Path,
+    board: str | None,
+    engine: str | None,
+    tflm_library: str | None,
+    out: Path | None,
+    link: str | None,
+    as_json: bool,
 ) -> None:
     """Write a PlatformIO project that stands on its own."""
     path, file = options.configured(model)
     if out is None:
         raise UsageError("generate needs a folder to write to", "name it with -o")
-    folder = verbs.generate(path, out, **options.merged(file, board=board, engine=engine, link=link))
+    folder = verbs.generate(
+        path, out, **options.merged(file, board=board, engine=engine, tflm_library=tflm_library, link=link)
+    )
     if as_json:
         show_json({"project": folder})
     else:

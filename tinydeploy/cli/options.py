@@ -17,6 +17,10 @@ from tinydeploy.verbs import DEFAULT_TIMEOUT
 model = click.argument("model", type=click.Path(path_type=Path))
 board = click.option("-b", "--board", help=f"The board's id.  [default: {DEFAULT_BOARD}]")
 engine = click.option("-e", "--engine", help=f"The engine that runs the model.  [default: {DEFAULT_ENGINE}]")
+tflm_library = click.option(
+    "--tflm-library",
+    help="The TFLite Micro that the tflm engine runs on: a folder, a git address, or a registry spec.",
+)
 data = click.option("--data", type=click.Path(path_type=Path), help="Labelled samples: an .npz with x and y.")
 samples = click.option("--samples", type=click.IntRange(1), help="How many samples to run.  [default: all]")
 out = click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write to.")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from tinydeploy import verbs
+from tinydeploy import report, verbs
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import progress, show, show_json
+from tinydeploy.job import DEFAULT_ENGINE
 from tinydeploy.report import console
 
 
@@ -16,6 +17,7 @@ from tinydeploy.report import console
 @options.model
 @options.board
 @options.engine
+@options.tflm_library
 @options.data
 @options.samples
 @options.out
@@ -26,6 +28,7 @@ def command(
     model: Path,
     board: str | None,
     engine: str | None,
+    tflm_library: str | None,
     data: Path | None,
     samples: int | None,
     out: Path | None,
@@ -33,15 +36,28 @@ def command(
     timeout: float | None,
     as_json: bool,
 ) -> None:
-    """The whole way: build, load, measure, and report."""
+    """The whole way: build, load, measure, and report. Several engines (-e aot,tflm) are put side by side."""
     path, file = options.configured(model)
     arguments = options.merged(
-        file, board=board, engine=engine, data=data, samples=samples, out=out, link=link, timeout=timeout
+        file,
+        board=board,
+        engine=engine,
+        tflm_library=tflm_library,
+        data=data,
+        samples=samples,
+        out=out,
+        link=link,
+        timeout=timeout,
     )
+    engines = arguments.pop("engine", DEFAULT_ENGINE).split(",")
     with progress() as update:
-        result, folder = verbs.run(path, labels=file.labels, progress=update, **arguments)
+        arguments |= {"labels": file.labels, "progress": update}
+        if len(engines) > 1:
+            results, folder = verbs.run_each(path, engines, **arguments)
+        else:
+            result, folder = verbs.run(path, engine=engines[0], **arguments)
     if as_json:
-        show_json(result.to_json())
+        show_json(report.runs_json(results) if len(engines) > 1 else result.to_json())
     else:
-        show(console.summary(result))
+        show(console.comparison(results) if len(engines) > 1 else console.summary(result))
         show(f"\nReport: {folder / 'report.html'}")

@@ -72,13 +72,37 @@ class EngineSources:
     layers: tuple[Layer, ...] = ()
 
 
+@dataclass(frozen=True)
+class Library:
+    """What an engine's sources are built with: a PlatformIO dependency, and the flags that all must share.
+
+    It wants a C and a C++ standard library. `version` says all that is known of where it comes from.
+    `kernels` tells by kind of op how to know fast kernels in a firmware: {"CONV_2D": {"CMSIS-NN":
+    "arm_convolve_"}} says that a function of that prefix is linked only where CMSIS-NN runs CONV_2D.
+    """
+
+    name: str
+    version: str
+    dependency: str
+    flags: tuple[str, ...]
+    kernels: Mapping[str, Mapping[str, str]]
+
+
 class Engine(Protocol):
     """An engine: `aot` compiles the graph ahead of time; `tflm` wraps TFLite Micro."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What users call it."""
 
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         """Every op that this engine cannot run, and why; empty if it can run the graph."""
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """The sources for this graph on this board. Raises ModelError if `refusals` is not empty."""
+
+    def library(self, graph: Graph, board: Board) -> Library | None:
+        """What the sources have to be built with on this board; None if they stand on their own.
+
+        Raises ToolError if it cannot be had, ModelError if it lacks what the graph needs.
+        """

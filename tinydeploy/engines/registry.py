@@ -6,13 +6,16 @@ import difflib
 
 from tinydeploy.engines import Engine
 from tinydeploy.engines.aot import AotEngine
+from tinydeploy.engines.tflm import TflmEngine
 from tinydeploy.errors import UsageError
 
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (AotEngine(),)}
+ENGINES: dict[str, Engine] = {engine.name: engine for engine in (AotEngine(), TflmEngine())}
 
 
-def engine_named(name: str) -> Engine:
-    """The engine with this name. Raises UsageError if there is none."""
+def engine_named(name: str, tflm_library: str | None = None) -> Engine:
+    """The engine with this name; `tflm_library` is what tflm runs on. Raises UsageError if there is none."""
+    if name == TflmEngine.name and tflm_library:
+        return TflmEngine(tflm_library)
     if name in ENGINES:
         return ENGINES[name]
     near = difflib.get_close_matches(name, ENGINES, n=1)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tinydeploy.errors import UsageError
 from tinydeploy.result import Result
+
+RUNS_SCHEMA = "tinydeploy.runs/1"
 
 
 def check_writable(folder: Path) -> None:
@@ -30,10 +34,26 @@ def write(result: Result, folder: Path) -> None:
     """
     from tinydeploy.report import html  # brings matplotlib, which a command that draws nothing need not load
 
-    contents = {
-        "result.json": json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n",
-        "report.html": html.render(result),
-    }
+    _write({"result.json": _json(result.to_json()), "report.html": html.render(result)}, folder)
+
+
+def runs_json(results: Sequence[Result]) -> dict[str, Any]:
+    """Several runs of one model as one JSON object."""
+    return {"schema": RUNS_SCHEMA, "runs": [result.to_json() for result in results]}
+
+
+def write_runs(results: Sequence[Result], folder: Path) -> None:
+    """Write runs.json and a report.html that shows the runs side by side; see `write`."""
+    from tinydeploy.report import html
+
+    _write({"runs.json": _json(runs_json(results)), "report.html": html.render_runs(results)}, folder)
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def _write(contents: Mapping[str, str], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from tinydeploy.report import text
-from tinydeploy.report.facts import NOT_TIME, facts, target_name
+from tinydeploy.report.facts import NOT_TIME, facts, kernels, side_by_side, target_name, versus
 from tinydeploy.result import Result
 
 _TOP_OPS = 8
@@ -47,6 +49,9 @@ def _setting(result: Result) -> Table:
     table.add_row("Board", _plain(f"{board.id}, {board.core}, {text.clock(board.clock_hz)}"))
     table.add_row("Target", _plain(f"{target_name(target)}, link {target.link}"))
     table.add_row("Engine", _plain(result.engine))
+    if result.library:
+        table.add_row("Library", _plain(f"{result.library.name} {result.library.version}"))
+        table.add_row("Kernels", _plain(kernels(result.library)))
     return table
 
 
@@ -88,4 +93,34 @@ def summary(result: Result) -> RenderableType:
         parts += [Text(), _top_ops(result)]
     if result.warnings:
         parts += [Text(), *(_plain(f"! {warning}", "yellow") for warning in result.warnings)]
+    return Group(*parts)
+
+
+def comparison(results: Sequence[Result]) -> RenderableType:
+    """The headline figures of several runs of one model, side by side."""
+    first = results[0]
+    table = Table(
+        title=Text(f"{text.base_name(first.model.path)} on {first.board.name}"),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    table.add_column(style="dim")
+    for result in results:
+        table.add_column(result.engine, justify="right")
+        table.add_column()
+    for row in side_by_side(results):
+        cells = [(Text(fact.value), _MARKS[fact.good]) if fact else (Text("–"), Text()) for fact in row.facts]
+        table.add_row(Text(row.label), *(part for cell in cells for part in cell))
+    parts: list[RenderableType] = [
+        table,
+        *(Text(sentence) for sentence in versus(results)),
+        Text(NOT_TIME, "dim"),
+    ]
+    for result in results:
+        if result.library:
+            parts.append(_plain(f"{result.library.name} {result.library.version}; {kernels(result.library)}"))
+        parts += [_plain(f"! {result.engine}: {warning}", "yellow") for warning in result.warnings]
     return Group(*parts)

@@ -6,11 +6,11 @@ a comparison is the facts of several results, joined by key.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tinydeploy.report import text
-from tinydeploy.result import Accuracy, ArenaInfo, Result, TargetInfo
+from tinydeploy.result import Accuracy, ArenaInfo, LibraryInfo, Result, TargetInfo
 
 NOT_TIME = "Instructions are counted by the emulator; they are not time."
 
@@ -61,6 +61,14 @@ def target_name(target: TargetInfo) -> str:
     """What ran the firmware, by name and version: "QEMU emulator version 7.2.22", "renode 1.15"."""
     named = target.version.lower().startswith(target.kind.lower())
     return target.version if named else f"{target.kind} {target.version}".rstrip()
+
+
+def kernels(library: LibraryInfo) -> str:
+    """Whose kernels are linked: "CMSIS-NN: CONV_2D, SOFTMAX; reference: RESHAPE"."""
+    by_maker: dict[str, list[str]] = {}
+    for op, maker in library.kernels.items():
+        by_maker.setdefault(maker, []).append(op)
+    return "; ".join(f"{maker}: {', '.join(ops)}" for maker, ops in sorted(by_maker.items()))
 
 
 def _budget(key: str, label: str, used: int, budget: int) -> Fact:
@@ -149,3 +157,31 @@ def verdict(result: Result) -> str:
             reference = metric_value(found.metric, found.reference)
             sentences.append(f"{accuracy.label} {accuracy.value}, where the reference has {reference}.")
     return " ".join(sentences)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One headline figure of several runs; None where a run has no such figure."""
+
+    key: str
+    label: str
+    facts: tuple[Fact | None, ...]
+
+
+def side_by_side(results: Sequence[Result]) -> tuple[Row, ...]:
+    """The headline figures of several runs, joined by key, in the order in which they come."""
+    columns = [{fact.key: fact for fact in facts(result)} for result in results]
+    labels = {key: fact.label for column in columns for key, fact in column.items()}
+    return tuple(
+        Row(key, label, tuple(column.get(key) for column in columns)) for key, label in labels.items()
+    )
+
+
+def versus(results: Sequence[Result]) -> tuple[str, ...]:
+    """How the first run's instructions compare with each other run's, a sentence each."""
+    first = results[0]
+    shares = [text.ratio(first.instructions.median, other.instructions.median) for other in results[1:]]
+    return tuple(
+        f"{first.engine} takes {text.percent(share)} of {other.engine}\u2019s instructions."
+        for share, other in zip(shares, results[1:], strict=True)
+    )

@@ -7,7 +7,7 @@ from `facts`, so that a page about several runs can line the same figures up.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -149,6 +149,7 @@ def _environment() -> Environment:
         "ratio": text.ratio,
         "metric_value": facts.metric_value,
         "target_name": facts.target_name,
+        "kernels": facts.kernels,
         "not_time": facts.NOT_TIME,
     }
     return environment
@@ -159,7 +160,6 @@ def render(result: Result) -> str:
     accuracy = result.accuracy
     drawn = accuracy is not None and figures.has_confusion_figure(accuracy)
     headline = list(facts.facts(result))
-    css = resources.files("tinydeploy.report").joinpath("report.css").read_text("utf-8")
     return (
         _environment()
         .get_template("report.html.j2")
@@ -168,7 +168,7 @@ def render(result: Result) -> str:
             facts=headline,
             sound=all(fact.good is not False for fact in headline),
             verdict=facts.verdict(result),
-            css=Markup(css),
+            css=_css(),
             schedule=Markup(figures.schedule(result)),
             legend=_legend(result),
             groups=_groups(result),
@@ -180,3 +180,23 @@ def render(result: Result) -> str:
             mistakes=_mistakes(result),
         )
     )
+
+
+def render_runs(results: Sequence[Result]) -> str:
+    """The page of several runs of one model, their figures side by side."""
+    return (
+        _environment()
+        .get_template("comparison.html.j2")
+        .render(
+            results=results,
+            names=[result.engine for result in results],
+            rows=facts.side_by_side(results),
+            sentences=facts.versus(results),
+            costs_by_result=[{cost.index: cost for cost in result.per_op} for result in results],
+            css=_css(),
+        )
+    )
+
+
+def _css() -> Markup:
+    return Markup(resources.files("tinydeploy.report").joinpath("report.css").read_text("utf-8"))

@@ -48,10 +48,14 @@ if "BOARD" in env:
     )
     env.Append(
         CPPPATH=["$PROJECT_SRC_DIR/runtime"],  # an engine includes "engine.h"
-        CCFLAGS=[*core, "-ffreestanding"],
-        LINKFLAGS=[*core, "-nostdlib", "-nostartfiles", "-Wl,--gc-sections", *symbols],
-        LIBS=["gcc"],
+        CCFLAGS=core,
+        LINKFLAGS=[*core, "-nostartfiles", "-Wl,--gc-sections", *symbols],
     )
+    if env.GetProjectOption("custom_libc", "") == "newlib":
+        env.Replace(LINK=f"{prefix}g++")
+        env.Append(LINKFLAGS=["--specs=nano.specs"])
+    else:
+        env.Append(CCFLAGS=["-ffreestanding"], LINKFLAGS=["-nostdlib"], LIBS=["gcc"])
 
 # PlatformIO keeps this file in the build cache, where builds side by side would overwrite each other's.
 env.SConsignFile("$BUILD_DIR/.sconsign")

@@ -35,3 +35,6 @@ class AotEngine:
                 "tinydeploy inspect lists what each engine can run",
             )
         return emit(for_core(program, board.core))
+
+    def library(self, graph: Graph, board: Board) -> None:
+        """None: the sources need no library."""

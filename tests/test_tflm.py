@@ -1,0 +1,316 @@
+"""The tflm engine: what it writes, the libraries that it takes, and the whole way where one is at hand.
+
+TINYDEPLOY_TFLM names the library for the tests that need one.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+import tflite
+from model_builder import ModelBuilder
+
+from tinydeploy import boards, tflite_model, tools, verbs
+from tinydeploy.engines.tflm import TflmEngine, library
+from tinydeploy.engines.tflm.ops import ADDERS, FAST_KERNELS, HYBRID, NOT_UINT8
+from tinydeploy.errors import ModelError, ToolError, UsageError
+from tinydeploy.graph import Graph
+from tinydeploy.job import prepare
+from tinydeploy.result import schema
+
+REPO = Path(__file__).resolve().parent.parent
+MODELS = REPO / "models"
+MLPERF_TINY = REPO.parent / "shared" / "models" / "mlperf-tiny"
+BOARD = boards.board("mps2-an386")
+M4F = BOARD.core
+TFLM = os.environ.get(library.VARIABLE, "")
+
+needs_tflm = pytest.mark.skipif(
+    not TFLM or not tools.has_cxx_library(M4F.toolchain),
+    reason=f"{library.VARIABLE} names no TFLite Micro, or libstdc++ for Arm is not installed",
+)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TINYDEPLOY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv(library.VARIABLE, raising=False)
+    return tmp_path / "cache"
+
+
+def fake(folder: Path, *files: str, root: str = "") -> Path:
+    """A folder with a resolver that knows RESHAPE and SOFTMAX, and `files` beside it."""
+    resolver = folder / root / "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+    resolver.parent.mkdir(parents=True)
+    resolver.write_text(
+        "/* Copyright 2024 The TensorFlow Authors. */\n"
+        "TfLiteStatus AddReshape() {}\nTfLiteStatus AddSoftmax(const T& registration = Register()) {}\n"
+    )
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    return folder
+
+
+def manifest(found: library.Library) -> dict[str, object]:
+    folder = Path(found.dependency.removeprefix("symlink://"))
+    build = json.loads((folder / "library.json").read_text())["build"]
+    assert isinstance(build, dict)
+    return build
+
+
+def graph_of(kind: str, dtype: str = "int8") -> Graph:
+    builder = ModelBuilder()
+    source, result = (builder.tensor((1, 8), dtype, scale=0.5, zero_point=0) for _ in range(2))
+    builder.op(kind, [source], [result])
+    return tflite_model.parse(builder.build(inputs=[source], outputs=[result]), "made.tflite")
+
+
+# What it writes.
+
+
+def test_the_table_speaks_of_ops_that_exist() -> None:
+    builtin = {name for name in dir(tflite.BuiltinOperator) if name.isupper()}
+    assert {kind for kind in ADDERS if not kind.startswith("CUSTOM:")} <= builtin
+    assert set(FAST_KERNELS) | NOT_UINT8 | HYBRID <= set(ADDERS)
+    assert len(set(ADDERS.values())) == len(ADDERS)
+
+
+def test_the_program_registers_exactly_the_ops_of_the_model() -> None:
+    graph = tflite_model.load(MODELS / "mnist" / "mnist.tflite")
+    sources = TflmEngine().generate(graph, BOARD)
+    model = sources.files["src/model.cpp"]
+    kinds = {op.kind for op in graph.ops}
+    assert set(re.findall(r"if \(resolver\.(\w+)\(\) != kTfLiteOk\) return false;", model)) == {
+        ADDERS[kind] for kind in kinds
+    }
+    assert f"MicroMutableOpResolver<{len(kinds)}>" in model
+    assert sources.arena is None
+    assert sources.profiled_ops == tuple(range(len(graph.ops)))
+
+
+def test_the_model_is_in_it_to_the_last_byte() -> None:
+    graph = tflite_model.load(MODELS / "digits" / "digits.tflite")
+    text = TflmEngine().generate(graph, BOARD).files["src/model_data.cpp"]
+    assert f"alignas(16) const uint8_t kFile[{graph.file_bytes}]" in text
+    body = text[text.index("= {") + 3 : text.index("};")]
+    assert bytes(int(number) for number in body.replace(",", " ").split()) == graph.content
+
+
+def test_ops_without_a_kernel_are_refused() -> None:
+    engine = TflmEngine()
+    assert engine.refusals(graph_of("RELU")) == ()
+    assert [refusal.reason for refusal in engine.refusals(graph_of("GELU"))] == ["TFLite Micro has no kernel"]
+    with pytest.raises(ModelError, match="tflm cannot run op 0, GELU"):
+        engine.generate(graph_of("GELU"), BOARD)
+
+
+def test_int16_runs_where_aot_would_not() -> None:
+    assert TflmEngine().refusals(graph_of("RELU", "int16")) == ()
+
+
+# The libraries that it takes.
+
+
+def test_a_tree_of_project_generation(tmp_path: Path, cache: Path) -> None:
+    tree = fake(
+        tmp_path / "tree",
+        "tensorflow/lite/micro/kernels/cmsis_nn/conv.cc",
+        "third_party/cmsis_nn/Include/arm_nnfunctions.h",
+        "third_party/flatbuffers/include/flatbuffers/flatbuffers.h",
+    )
+    found = library.find(str(tree), M4F, ["AddReshape"])
+    assert found.name == "TFLite Micro"
+    assert re.fullmatch(r"copyright 2024, content [0-9a-f]{12}", found.version)
+    assert found.flags == ("-DNDEBUG", "-DTF_LITE_STATIC_MEMORY", "-DCMSIS_NN")
+    built = manifest(found)
+    assert built["srcDir"] == str(tree)
+    flags = built["flags"]
+    assert isinstance(flags, list)
+    assert {f"-I{tree}/third_party/cmsis_nn/Include", f"-I{tree}/third_party/flatbuffers/include"} <= set(
+        flags
+    )
+
+
+def test_a_platformio_library(tmp_path: Path, cache: Path) -> None:
+    folder = fake(tmp_path / "pio", root="src")
+    (folder / "library.json").write_text('{"name": "Tensorflow Lite", "version": "1.1.1"}')
+    found = library.find(str(folder), M4F, ["AddSoftmax"])
+    assert found.name == "Tensorflow Lite"
+    assert found.version.startswith("1.1.1, copyright 2024, content ")
+    assert found.flags == ("-DNDEBUG", "-DTF_LITE_STATIC_MEMORY")
+    assert manifest(found)["srcDir"] == str(folder / "src")
+
+
+def test_an_arduino_library(tmp_path: Path, cache: Path) -> None:
+    folder = fake(tmp_path / "arduino", "src/tensorflow/lite/micro/kernels/cmsis_nn/conv.cpp", root="src")
+    (folder / "library.properties").write_text("name=Some_TensorFlowLite\nversion=2.0.0\nurl=a=b\n")
+    found = library.find(str(folder), M4F, [])
+    assert (found.name, found.version.split(",")[0]) == ("Some_TensorFlowLite", "2.0.0")
+    assert {"-DARDUINO=10819", "-DARDUINO_EXCLUDE_CODE", "-DCMSIS_NN"} <= set(found.flags)
+
+
+def test_the_users_folder_is_left_as_it_was(tmp_path: Path, cache: Path) -> None:
+    folder = fake(tmp_path / "tree")
+    before = sorted(folder.rglob("*"))
+    library.find(str(folder), M4F, [])
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_change_of_the_library_is_another_firmware(tmp_path: Path, cache: Path) -> None:
+    folder = fake(tmp_path / "tree", "tensorflow/lite/micro/a.cc")
+    first, again = (library.find(str(folder), M4F, []) for _ in range(2))
+    assert first == again
+    (folder / "tensorflow/lite/micro/a.cc").write_text("int changed;\n")
+    second = library.find(str(folder), M4F, [])
+    assert second.dependency == first.dependency  # the objects of all other files are still good
+    assert second.version != first.version
+    model = MODELS / "digits"
+    texts = [
+        prepare(model, "mps2-an386", TflmEngine(str(folder)), "pipe").project(None).files["platformio.ini"]
+        for folder in (fake_of_digits(tmp_path / "a"), fake_of_digits(tmp_path / "b"))
+    ]
+    assert all(b"content " in text and b"custom_libc = newlib" in text for text in texts)
+
+
+def fake_of_digits(folder: Path) -> Path:
+    graph = tflite_model.load(MODELS / "digits" / "digits.tflite")
+    fake(folder)
+    resolver = folder / "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+    resolver.write_text("\n".join(f"{ADDERS[op.kind]}()" for op in graph.ops))
+    return folder
+
+
+def test_a_git_address_is_downloaded_once(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = fake(tmp_path / "repository", root="src")
+    (repository / "library.json").write_text('{"name": "fake", "version": "0.1.0"}')
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for command in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-qm", "all")):
+        subprocess.run(["git", "-C", str(repository), *command], check=True, timeout=60)
+    commit = subprocess.check_output(["git", "-C", str(repository), "rev-parse", "HEAD"], text=True).strip()
+    address = f"git+file://{repository}#{commit}"
+    found = library.find(address, M4F, [])
+    assert f"commit {commit[:12]}" in found.version
+    assert str(manifest(found)["srcDir"]).startswith(str(cache))
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: pytest.fail("it was there already"))
+    monkeypatch.setattr(library, "_git_commit", lambda folder: commit)
+    assert library.find(address, M4F, []) == found
+
+
+# What can be wrong with them.
+
+
+def test_a_folder_that_is_none(cache: Path) -> None:
+    with pytest.raises(UsageError, match=r"no such folder: \./nowhere") as caught:
+        library.find("./nowhere", M4F, [])
+    assert "--tflm-library" in caught.value.hint and "--engine aot" in caught.value.hint
+
+
+def test_a_folder_with_something_else(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(UsageError, match="does not hold TFLite Micro"):
+        library.find(str(tmp_path), M4F, [])
+
+
+def test_a_library_too_old_for_the_model(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(ModelError, match=r"TFLite Micro copyright 2024.* lacks AddBatchMatMul, which"):
+        library.find(str(fake(tmp_path / "old")), M4F, ["AddReshape", "AddBatchMatMul"])
+
+
+@pytest.mark.parametrize(
+    ("source", "host"),
+    [(None, "github.com"), ("someone/TFLM@^1.0", "api.registry.platformio.org")],
+)
+def test_offline_it_says_what_was_tried_and_the_ways_on(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, source: str | None, host: str
+) -> None:
+    def unreachable(address: tuple[str, int], timeout: float) -> socket.socket:
+        raise OSError(None, f"no way to {address[0]}")
+
+    monkeypatch.setattr(socket, "create_connection", unreachable)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: pytest.fail("PlatformIO was started"))
+    with pytest.raises(ToolError) as caught:
+        library.find(source, M4F, [])
+    assert f"from {source or library.default_source(M4F)}: {host}: no way to" in caught.value.message
+    assert library.VARIABLE in caught.value.hint and "--engine aot" in caught.value.hint
+
+
+def test_the_variable_names_the_library_and_an_argument_beats_it(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = fake(tmp_path / "one"), fake(tmp_path / "other")
+    monkeypatch.setenv(library.VARIABLE, str(one))
+    assert manifest(library.find(None, M4F, []))["srcDir"] == str(one)
+    assert manifest(library.find(str(other), M4F, []))["srcDir"] == str(other)
+
+
+def test_without_a_cxx_library_the_build_does_not_start(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "has_cxx_library", lambda toolchain: False)
+    with pytest.raises(ToolError, match=r"arm-none-eabi-g\+\+ has no C\+\+ standard library") as caught:
+        verbs.build(MODELS / "digits", engine=TflmEngine(str(fake_of_digits(tmp_path / "tree"))))
+    assert "libstdc++-arm-none-eabi-newlib" in caught.value.hint
+
+
+# The whole way, with a real library.
+
+
+@needs_tflm
+def test_the_library_has_every_op_of_the_table() -> None:
+    """A library older than this project may lack some: then the table is ahead of it, which is no mistake."""
+    missing = []
+    for adder in ADDERS.values():
+        try:
+            library.find(TFLM, M4F, [adder])
+        except ModelError:
+            missing.append(adder)
+    assert len(missing) < len(ADDERS) // 4, missing
+
+
+@needs_tflm
+def test_mnist_on_tflite_micro(tmp_path: Path) -> None:
+    result, _ = verbs.run(MODELS / "mnist", engine="tflm", samples=8, out=tmp_path)
+    jsonschema.validate(result.to_json(), schema())
+    assert result.parity is not None and result.parity.identical == result.parity.outputs
+    assert result.library is not None
+    assert set(result.library.kernels) == {op.op for op in result.model.ops}
+    assert result.arena.method == "searched"
+    assert result.arena.fails_at == result.arena.bytes - 16
+    assert [cost.index for cost in result.per_op] == [op.index for op in result.model.ops]
+    per_op = sum(cost.instructions for cost in result.per_op)
+    assert 0.95 * result.instructions.median < per_op <= result.instructions.median
+    slow = any(result.library.kernels[op] == "reference" for op in ("CONV_2D", "FULLY_CONNECTED"))
+    assert any("reference kernels" in warning for warning in result.warnings) == slow
+
+
+@needs_tflm
+def test_an_lstm_starts_clean_each_time(tmp_path: Path) -> None:
+    model = MODELS / "motion" / "motion_lstm.tflite"
+    result, _ = verbs.run(model, engine="tflm", samples=4, out=tmp_path)
+    assert result.parity is not None and result.parity.identical == result.parity.outputs
+
+
+@needs_tflm
+def test_both_engines_side_by_side(tmp_path: Path) -> None:
+    results, folder = verbs.run_each(MODELS / "digits", ["aot", "tflm"], samples=4, out=tmp_path / "out")
+    assert [result.engine for result in results] == ["aot", "tflm"]
+    for engine in ("aot", "tflm"):
+        assert json.loads((folder / engine / "result.json").read_text())["engine"] == engine
+    written = json.loads((folder / "runs.json").read_text())
+    assert [run["engine"] for run in written["runs"]] == ["aot", "tflm"]
+
+
+@needs_tflm
+@pytest.mark.skipif(not MLPERF_TINY.is_dir(), reason=f"{MLPERF_TINY} is not there")
+@pytest.mark.parametrize("name", ["kws", "ad"])
+def test_mlperf_tinys_arenas_are_proven(name: str) -> None:
+    """Whatever the library, its arena is a boundary; of AD arena_used_bytes() is known to be too small."""
+    arena = verbs.arena(MLPERF_TINY / f"{name}.tflite", engine="tflm").arena
+    assert arena.passes_at == arena.bytes and arena.fails_at == arena.bytes - 16

@@ -1,0 +1,254 @@
+"""Finds TFLite Micro, whichever shape it comes in, and makes it a library that PlatformIO can build.
+
+The sources stay where they are. PlatformIO gets a folder of the cache with nothing but a library.json, which
+names the sources, the include folders and what to leave out; so a library needs no manifest of its own, is
+never written to, and its objects are shared by all projects on the same core.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tinydeploy import build, paths
+from tinydeploy.boards import Core
+from tinydeploy.engines import Library
+from tinydeploy.engines.tflm.ops import FAST_KERNELS
+from tinydeploy.errors import ModelError, ToolError, UsageError
+
+VARIABLE = "TINYDEPLOY_TFLM"
+
+CHIRALE = (
+    "https://github.com/spaziochirale/Chirale_TensorFlowLite.git#46da2f989205a9216229d38cd3d1c657d79d6781"
+)
+WCL = "https://github.com/trylaarsdam/pio-tflite-lib.git#a887b00541e4817abbaa0cebf0b167379f896e50"
+ESPRESSIF = "https://github.com/espressif/esp-tflite-micro.git#99f49e1498b0984f4db54d9bf3938aceb99ad422"
+
+_CONNECT_TIMEOUT = 5.0  # seconds
+_DOWNLOAD_TIMEOUT = 300.0
+_REGISTRY = "api.registry.platformio.org"
+_RESOLVER = Path("tensorflow/lite/micro/micro_mutable_op_resolver.h")
+_HINT = (
+    f"name a folder with TFLite Micro by --tflm-library or {VARIABLE}, or take --engine aot, which needs none"
+)
+
+_INCLUDES = (
+    "",
+    "third_party/flatbuffers/include",
+    "third_party/gemmlowp",
+    "third_party/ruy",
+    "third_party/kissfft",
+    "third_party/cmsis/CMSIS/Core/Include",
+    "third_party/cmsis_nn",
+    "third_party/cmsis_nn/Include",
+)
+# The wrappers of KissFFT include its sources; a target's own clock and log are the firmware's. The kernels
+# for ESP-NN stand beside the reference ones that they replace, and ESP-NN itself is another library.
+_COMPILED = (
+    "+<tensorflow/>",
+    "+<signal/>",
+    "+<third_party/cmsis_nn/Source/>",
+    "-<tensorflow/lite/experimental/>",
+    "-<tensorflow/lite/micro/cortex_m_generic/>",
+    "-<tensorflow/lite/micro/esp/>",
+    "-<tensorflow/lite/micro/kernels/esp_nn/>",
+    "-<tensorflow/lite/micro/fake_*>",
+    "-<tensorflow/lite/micro/mock_*>",
+    "-<tensorflow/lite/micro/*test_help*>",
+)
+_HASHED = (".h", ".hpp", ".c", ".cc", ".cpp", ".S")
+
+
+def default_source(core: Core) -> str:
+    """The best TFLite Micro that anybody can download as a PlatformIO library for this core, pinned."""
+    if core.is_arm:
+        return CHIRALE
+    return ESPRESSIF if core.id.startswith("xtensa") else WCL
+
+
+def find(source: str | None, core: Core, adders: Sequence[str]) -> Library:
+    """The library that `source` names: a folder, a git address (with "#commit") or a registry spec.
+
+    None means what $TINYDEPLOY_TFLM names, else `default_source`. Raises ToolError if it cannot be had,
+    UsageError if it is not TFLite Micro, ModelError if its resolver lacks one of `adders`.
+    """
+    wanted = source or os.environ.get(VARIABLE) or default_source(core)
+    folder = Path(wanted).expanduser()
+    if not folder.is_dir():
+        if _is_path(wanted):
+            raise UsageError(f"no such folder: {wanted}", _HINT)
+        folder = _download(wanted)
+    return _recognise(folder.resolve(), adders)
+
+
+def _is_path(source: str) -> bool:
+    return source.startswith((".", "/", "~"))
+
+
+def _recognise(folder: Path, adders: Sequence[str]) -> Library:
+    root = next((root for root in (folder, folder / "src") if (root / _RESOLVER).is_file()), None)
+    if root is None:
+        raise UsageError(f"{folder} does not hold TFLite Micro: {_RESOLVER} is missing", _HINT)
+    resolver = (root / _RESOLVER).read_text(errors="replace")
+    missing = [adder for adder in adders if not re.search(rf"\b{adder}\(", resolver)]
+    name, version = _identity(folder, root)
+    if missing:
+        raise ModelError(
+            f"{name} {version} lacks {', '.join(missing)}, which the model needs",
+            "take a newer TFLite Micro, or --engine aot",
+        )
+    defines = ["NDEBUG", "TF_LITE_STATIC_MEMORY"]
+    if (root / "tensorflow/lite/micro/kernels/cmsis_nn").is_dir():
+        defines.append("CMSIS_NN")
+    if (folder / "library.properties").is_file():
+        # Arduino's editions choose their sources and C++ by these.
+        defines += ["ARDUINO=10819", "ARDUINO_EXCLUDE_CODE"]
+    flags = tuple(f"-D{define}" for define in defines)
+    return Library(name, version, f"symlink://{_manifest(folder, root)}", flags, FAST_KERNELS)
+
+
+def _manifest(folder: Path, root: Path) -> Path:
+    """The folder that stands for the library, made if it is missing; where the sources lie is its name."""
+    shadow = paths.cache_dir() / "libraries" / f"tflm-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+    includes = [root / include for include in _INCLUDES if (root / include).is_dir()]
+    manifest = {
+        "name": shadow.name,
+        "version": "0.0.0",
+        "description": f"TFLite Micro in {folder}",
+        "build": {
+            "srcDir": str(root),
+            "includeDir": str(root),
+            "srcFilter": _COMPILED,
+            "flags": ["-w", *(f"-I{include}" for include in includes)],
+            "libLDFMode": "off",
+            "libCompatMode": "off",
+        },
+    }
+    path, text = shadow / "library.json", json.dumps(manifest, indent=2) + "\n"
+    if not path.is_file() or path.read_text() != text:
+        shadow.mkdir(parents=True, exist_ok=True)
+        whole = path.with_suffix(f".{os.getpid()}")
+        whole.write_text(text)
+        whole.replace(path)
+    return shadow
+
+
+def _identity(folder: Path, root: Path) -> tuple[str, str]:
+    """The library's name, and its version by all that it tells: release, commit, age, content."""
+    name, facts = "TFLite Micro", []
+    for manifest in (_library_json(folder), _library_properties(folder)):
+        if manifest:
+            name, release = manifest
+            facts.append(release)
+            break
+    commit = _git_commit(folder)
+    if commit:
+        facts.append(f"commit {commit[:12]}")
+    digest, year = _content(root)
+    if not commit and year:
+        facts.append(f"copyright {year}")
+    return name, ", ".join([*facts, f"content {digest[:12]}"])
+
+
+def _library_json(folder: Path) -> tuple[str, str] | None:
+    try:
+        manifest = json.loads((folder / "library.json").read_text())
+        return str(manifest["name"]), str(manifest["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _library_properties(folder: Path) -> tuple[str, str] | None:
+    try:
+        lines = (folder / "library.properties").read_text().splitlines()
+    except (OSError, ValueError):
+        return None
+    fields = dict(line.split("=", 1) for line in lines if "=" in line)
+    return fields.get("name", "TFLite Micro"), fields.get("version", "")
+
+
+def _git_commit(folder: Path) -> str:
+    """The commit that the folder is a checkout of; empty if it is none."""
+    if not (folder / ".git").exists():
+        return ""
+    try:
+        command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _content(root: Path) -> tuple[str, str]:
+    """SHA-256 over names and bytes of all sources, and the latest year in their copyright notices."""
+    digest, year = hashlib.sha256(), b""
+    for path in _sources(root):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root)} {len(content)}\n".encode())
+        digest.update(content)
+        claimed = re.match(rb"/\* Copyright (20\d\d) The TensorFlow Authors", content)
+        year = max(year, claimed[1]) if claimed else year
+    return digest.hexdigest(), year.decode()
+
+
+def _sources(root: Path) -> Iterator[Path]:
+    for folder in ("signal", "tensorflow", "third_party"):
+        yield from (
+            path for path in sorted((root / folder).rglob("*")) if path.suffix in _HASHED and path.is_file()
+        )
+
+
+def _download(source: str) -> Path:
+    """Has PlatformIO download a library into the cache, once, and returns its folder."""
+    storage = paths.cache_dir() / "libraries" / f"from-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+    found = _installed(storage)
+    if found is None:
+        _check_reachable(source)
+        storage.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "platformio", "pkg", "install", "--global", "--skip-dependencies"]
+        command += ["--storage-dir", str(storage), "--library", source]
+        try:
+            done = subprocess.run(
+                command,
+                env=build.environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_DOWNLOAD_TIMEOUT,
+                check=False,
+            )
+            said = (done.stderr or done.stdout).strip().splitlines()
+            reason = said[-1] if said else f"code {done.returncode}"
+        except subprocess.TimeoutExpired:
+            reason = f"no end after {_DOWNLOAD_TIMEOUT:.0f} s"
+        found = _installed(storage)
+        if found is None:
+            raise ToolError(f"PlatformIO could not download TFLite Micro from {source}: {reason}", _HINT)
+    return found
+
+
+def _installed(storage: Path) -> Path | None:
+    """The library in `storage`, where PlatformIO puts it once it is whole."""
+    return next((path for path in storage.glob("[!.]*") if path.is_dir()), None)
+
+
+def _check_reachable(source: str) -> None:
+    """Raises ToolError at once where PlatformIO would try again for a minute."""
+    address = urllib.parse.urlsplit(source.removeprefix("git+"))
+    host = address.hostname or _REGISTRY
+    port = address.port or {"http": 80, "ssh": 22, "git": 9418}.get(address.scheme, 443)
+    if address.scheme == "file":
+        return
+    try:
+        socket.create_connection((host, port), _CONNECT_TIMEOUT).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise ToolError(f"cannot download TFLite Micro from {source}: {host}: {reason}", _HINT) from error
