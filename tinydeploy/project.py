@@ -95,7 +95,12 @@ def board_manifest(board: Board) -> dict[str, Any]:
                 "__stack_len": hex(board.stack_bytes),
             },
         },
-        "upload": {"maximum_size": board.flash.bytes, "maximum_ram_size": board.ram.bytes},
+        "upload": {
+            "maximum_size": board.flash.bytes,
+            "maximum_ram_size": board.ram.bytes,
+            "protocols": [uploader.program for uploader in board.uploaders],
+            "targets": {uploader.program: uploader.target for uploader in board.uploaders},
+        },
     }
 
 

@@ -66,7 +66,7 @@ def search_on_target(job: Job, timeout: float, progress: Progress = silent) -> A
     inputs = samples.random(job.graph, 1, SEED).inputs
     expected: bytes | None = None
 
-    with job.session(job.build(None, progress), timeout) as session:
+    with job.session(job.build(None, progress), timeout, progress) as session:
 
         def probe(size: int) -> Outcome:
             nonlocal expected

@@ -20,6 +20,8 @@ from tinydeploy.report import console
 @options.samples
 @options.out
 @options.link
+@options.port
+@options.upload_command
 @options.timeout
 @options.as_json
 def command(
@@ -30,13 +32,24 @@ def command(
     samples: int | None,
     out: Path | None,
     link: str | None,
+    port: str | None,
+    upload_command: str | None,
     timeout: float | None,
     as_json: bool,
 ) -> None:
     """The whole way: build, load, measure, and report."""
     path, file = options.configured(model)
     arguments = options.merged(
-        file, board=board, engine=engine, data=data, samples=samples, out=out, link=link, timeout=timeout
+        file,
+        board=board,
+        engine=engine,
+        data=data,
+        samples=samples,
+        out=out,
+        link=link,
+        port=port,
+        upload_command=upload_command,
+        timeout=timeout,
     )
     with progress() as update:
         result, folder = verbs.run(path, labels=file.labels, progress=update, **arguments)

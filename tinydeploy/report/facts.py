@@ -101,10 +101,18 @@ def _accuracy(accuracy: Accuracy) -> Fact:
 
 def facts(result: Result) -> Iterator[Fact]:
     """The headline figures, in the order in which a person asks for them."""
-    cost = result.instructions
+    cost = result.counts
+    if result.time_us is not None:
+        times = result.time_us
+        yield Fact(
+            "time",
+            "Time per inference",
+            text.micros(times.median),
+            f"p95 {text.micros(times.p95)}; at {text.clock(result.board.clock_hz)}",
+        )
     yield Fact(
-        "instructions",
-        "Instructions per inference",
+        result.unit,
+        f"{result.unit.capitalize()} per inference",
         text.millions(cost.median),
         f"p95 {text.millions(cost.p95)}; {text.per_mac(cost.median, result.model.macs)} per MAC; "
         f"{cost.runs:,} run{'s' if cost.runs != 1 else ''}",

@@ -39,6 +39,7 @@ Reading read() {
 }
 
 void open() {}
+uint32_t hz() { return 0; }
 uint64_t between(const Reading& begin, const Reading& end) { return end.value - begin.value; }
 
 }  // namespace counter
