@@ -31,7 +31,7 @@ _DELIMITER = b"\0"
 _TEXT = 8  # characters: what is longer and all printable is no chance
 _GREETING = struct.Struct("<xBIBBIIIII32s")  # status, then the fields of Greeting; the engine's name follows
 _REBUILD = "build and load the firmware again"
-_CABLING = f"check cabling and baud rate: the firmware's is {BAUD}"
+_BAD_LINE = f"a wrong baud rate, or bad cabling: the firmware speaks at {BAUD} baud"
 
 
 class Kind(IntEnum):
@@ -289,10 +289,12 @@ class Device:
         if kind == Kind.HELLO and (said := _text(noise)):
             return WrongFirmwareError(f"the device did not answer {what}; it says “{said}”", _REBUILD)
         if bad_frames and 2 * bad_frames >= retries:
-            return LinkCorruptError(f"no intact answer to {what}: {bad_frames} frames came damaged", _CABLING)
+            return LinkCorruptError(f"no intact answer to {what}: {bad_frames} frames came damaged", _BAD_LINE)
         if kind == Kind.HELLO and noise:
-            return LinkCorruptError(f"no intact answer to {what}: what came were no frames", _CABLING)
-        return LinkTimeoutError(f"the device did not answer {what}", "raise --timeout if it only is slow")
+            return LinkCorruptError(f"no intact answer to {what}: what came were no frames", _BAD_LINE)
+        ways = ["check the port and its wiring"] if kind == Kind.HELLO else []
+        ways.append("raise --timeout if it only is slow")
+        return LinkTimeoutError(f"the device did not answer {what}", "; ".join(ways))
 
 
 def _text(noise: bytes) -> str:

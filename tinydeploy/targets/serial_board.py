@@ -61,9 +61,8 @@ class SerialBoard:
     ) -> None:
         self.close()
 
-    def _open(self) -> Stream:
-        """The port, opened as soon as it can be. Raises the last error if that is not within REAPPEAR."""
-        deadline = time.monotonic() + REAPPEAR
+    def _open(self, deadline: float) -> Stream:
+        """The port, opened as soon as it can be. Raises what is in the way if it cannot by the deadline."""
         while True:
             self._port = ports.again(self._port)
             try:
@@ -77,9 +76,9 @@ class SerialBoard:
 class _SettlingStream:
     """A stream that is opened once more if it goes away while the board settles."""
 
-    def __init__(self, opened: Callable[[], Stream]) -> None:
+    def __init__(self, opened: Callable[[float], Stream]) -> None:
         self._opened = opened
-        self._stream = opened()
+        self._stream = opened(time.monotonic() + REAPPEAR)
         self._settled_at = time.monotonic() + SETTLE
 
     def read(self, deadline: float) -> bytes:
@@ -106,6 +105,6 @@ class _SettlingStream:
             raise died
         self._stream.close()
         try:
-            self._stream = self._opened()
+            self._stream = self._opened(self._settled_at)
         except TargetError:
             raise died from None

@@ -13,7 +13,7 @@ env = DefaultEnvironment()
 
 
 def uploader():
-    """The command line that flashes the board: by upload_protocol, or else by the first program that is there.
+    """The command line that flashes the board: by upload_protocol, else by the first program that is there.
 
     An upload_command in platformio.ini takes its place.
     """
