@@ -298,7 +298,7 @@ class Device:
 
 
 def _text(noise: bytes) -> str:
-    """The last line of `noise`, if it is text that a person was meant to read; else nothing."""
+    """The longest line of `noise`, if it is text that a person was meant to read; else nothing."""
     lines = noise.decode("ascii", "replace").replace("\ufffd", "\0").strip().splitlines()
     readable = sum(map(len, lines)) >= _TEXT and all(map(str.isprintable, lines))
-    return lines[-1][:80] if readable else ""
+    return max(lines, key=len)[:80] if readable else ""
