@@ -19,6 +19,8 @@ from tinydeploy.sizing import ArenaReport
 @options.board
 @options.engine
 @options.link
+@options.port
+@options.upload_command
 @options.timeout
 @click.option(
     "--on",
@@ -33,13 +35,23 @@ def command(
     board: str | None,
     engine: str | None,
     link: str | None,
+    port: str | None,
+    upload_command: str | None,
     timeout: float | None,
     on: str,
     as_json: bool,
 ) -> None:
     """The tensor arena's size, and its proof."""
     path, file = options.configured(model)
-    arguments = options.merged(file, board=board, engine=engine, link=link, timeout=timeout)
+    arguments = options.merged(
+        file,
+        board=board,
+        engine=engine,
+        link=link,
+        port=port,
+        upload_command=upload_command,
+        timeout=timeout,
+    )
     with progress() as update:
         report = verbs.arena(path, on=on, progress=update, **arguments)
     if as_json:

@@ -289,7 +289,9 @@ class Device:
         if kind == Kind.HELLO and (said := _text(noise)):
             return WrongFirmwareError(f"the device did not answer {what}; it says “{said}”", _REBUILD)
         if bad_frames and 2 * bad_frames >= retries:
-            return LinkCorruptError(f"no intact answer to {what}: {bad_frames} frames came damaged", _BAD_LINE)
+            return LinkCorruptError(
+                f"no intact answer to {what}: {bad_frames} frames came damaged", _BAD_LINE
+            )
         if kind == Kind.HELLO and noise:
             return LinkCorruptError(f"no intact answer to {what}: what came were no frames", _BAD_LINE)
         ways = ["check the port and its wiring"] if kind == Kind.HELLO else []
