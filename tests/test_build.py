@@ -38,7 +38,7 @@ def no_platformio(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(folder: Path, log: Path, timeout: float) -> int:
         raise AssertionError("PlatformIO was started")
 
-    monkeypatch.setattr(build, "_run_platformio", refuse)
+    monkeypatch.setattr(build, "run_platformio", refuse)
 
 
 @pytest.mark.parametrize("board", boards.all_boards(), ids=lambda board: board.id)
@@ -253,13 +253,13 @@ build.build(increment.make(extra=test_build.SLOW), test_build.M4F)
 
 def test_two_builds_of_the_same_thing_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Path] = []
-    real = build._run_platformio
+    real = build.run_platformio
 
     def counted(folder: Path, log: Path, timeout: float) -> int:
         started.append(folder)
         return real(folder, log, timeout)
 
-    monkeypatch.setattr(build, "_run_platformio", counted)
+    monkeypatch.setattr(build, "run_platformio", counted)
     results: list[Firmware] = []
     threads = [
         threading.Thread(target=lambda: results.append(build.build(increment.make(), M4F))) for _ in range(2)

@@ -21,10 +21,9 @@ def test_equal_inputs_give_equal_bytes() -> None:
 def test_the_project_says_what_the_board_file_says(board: Board) -> None:
     made = increment.make(board.id)
     manifest = json.loads(made.files[f"boards/{board.platformio}.json"])
-    assert manifest["upload"] == {
-        "maximum_size": board.flash.bytes,
-        "maximum_ram_size": board.ram.bytes,
-    }
+    upload = manifest["upload"]
+    assert (upload["maximum_size"], upload["maximum_ram_size"]) == (board.flash.bytes, board.ram.bytes)
+    assert upload.get("protocols", []) == [uploader.program for uploader in board.uploaders]
     assert int(manifest["build"]["link_symbols"]["__ram_origin"], 16) == board.ram.origin
     assert f"board = {board.platformio}".encode() in made.files["platformio.ini"]
 

@@ -75,7 +75,7 @@ def test_the_same_figure_twice_and_nothing_compiled_twice(
     def no_build(*arguments: object, **keywords: object) -> None:
         raise AssertionError("PlatformIO was started")
 
-    monkeypatch.setattr(builder, "_run_platformio", no_build)
+    monkeypatch.setattr(builder, "run_platformio", no_build)
     second = figures()
     assert first.instructions == second.instructions
     assert first.per_op == second.per_op

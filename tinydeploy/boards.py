@@ -117,8 +117,23 @@ class Qemu:
 
 
 @dataclass(frozen=True)
+class Uploader:
+    """A program that can flash the board, and what it needs to know of it.
+
+    That is OpenOCD's scripts ("interface/stlink.cfg target/stm32f4x.cfg"), or the name of the part.
+    """
+
+    program: str
+    target: str
+
+
+@dataclass(frozen=True)
 class Board:
-    """One board. `flash` and `ram` are the budgets that the linker enforces."""
+    """One board. `flash` and `ram` are the budgets that the linker enforces.
+
+    `uploaders` are in the order of preference. `usb_ids` are those of its serial port, as
+    "0483:374b": vendor, product.
+    """
 
     id: str
     name: str
@@ -131,7 +146,14 @@ class Board:
     uart: Device
     counter: Device
     qemu: Qemu | None
+    uploaders: tuple[Uploader, ...] = ()
+    usb_ids: tuple[str, ...] = ()
     notes: str = ""
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether an emulator can stand in for it."""
+        return self.qemu is not None
 
 
 _INTEGER = {"type": "integer", "minimum": 0}
@@ -176,6 +198,19 @@ BOARD_SCHEMA: dict[str, Any] = {
             "required": ["system", "machine", "icount_shift", "counter_hz"],
             "additionalProperties": False,
         },
+        "upload": {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in ("openocd", "pyocd", "st-flash")},
+            "additionalProperties": False,
+        },
+        "usb": {
+            "type": "object",
+            "properties": {
+                "ids": {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-f]{4}:[0-9a-f]{4}$"}}
+            },
+            "required": ["ids"],
+            "additionalProperties": False,
+        },
         "notes": {"type": "string"},
     },
     "required": ["name", "platformio", "core", "clock_hz", "flash", "ram", "stack_bytes", "uart", "counter"],
@@ -202,6 +237,8 @@ def _read(path: Path) -> Board:
         uart=Device(**raw["uart"]),
         counter=Device(**raw["counter"]),
         qemu=Qemu(**raw["qemu"]) if "qemu" in raw else None,
+        uploaders=tuple(Uploader(program, target) for program, target in raw.get("upload", {}).items()),
+        usb_ids=tuple(raw.get("usb", {}).get("ids", ())),
         notes=raw.get("notes", ""),
     )
 

@@ -35,9 +35,13 @@ _OVERFLOW = re.compile(r"region `(flash|ram)' overflowed by (\d+) bytes?")
 
 @dataclass(frozen=True)
 class Firmware:
-    """A built firmware. `cached` says that nothing had to be compiled; `log` holds PlatformIO's output."""
+    """A built firmware. `cached` says that nothing had to be compiled; `log` holds PlatformIO's output.
+
+    `project` is the folder it was built in, as PlatformIO needs it to upload what it has built there.
+    """
 
     elf: Path
+    project: Path
     log: Path
     sizes: Sizes
     compiler: str
@@ -59,7 +63,7 @@ def build(project: Project, board: Board, *, timeout: float = DEFAULT_TIMEOUT) -
     cached = entry.is_dir()
     if not cached:
         try:
-            with _locked(entry.with_suffix(".lock")):
+            with locked(entry):
                 cached = entry.is_dir()  # another process may have built it while this one waited
                 if not cached:
                     _build_into(entry, project, board, timeout)
@@ -68,9 +72,10 @@ def build(project: Project, board: Board, *, timeout: float = DEFAULT_TIMEOUT) -
                 f"cannot build in {paths.cache_dir()}: {error.strerror or error}",
                 "TINYDEPLOY_CACHE names another folder for builds",
             ) from error
-    firmware = entry / "firmware.elf"
+    firmware = _output(entry / "project", project.environment) / "firmware.elf"
     return Firmware(
         elf=firmware,
+        project=entry / "project",
         log=entry / "build.log",
         sizes=elf.sizes(firmware),
         compiler=compiler,
@@ -124,10 +129,10 @@ def _key(project: Project, *versions: str) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds the lock file `path`, which the system lets go of when this process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+def locked(entry: Path) -> Iterator[None]:
+    """Holds the lock of an entry of the cache, which the system lets go of however this process ends."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with entry.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -140,17 +145,20 @@ def _build_into(entry: Path, project: Project, board: Board, timeout: float) -> 
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_files(project, work / "project")
-        status = _run_platformio(work / "project", log, timeout)
-        built = work / "project" / ".pio" / "build" / project.environment / "firmware.elf"
-        if status != 0 or not built.is_file():
+        status = run_platformio(work / "project", log, timeout)
+        output = _output(work / "project", project.environment)
+        if status != 0 or not (output / "firmware.elf").is_file():
             raise _failure(log, board)
-        result = work / "result"
-        result.mkdir()
-        built.rename(result / "firmware.elf")
-        log.rename(result / "build.log")
-        result.rename(entry)
+        for objects in [path for path in output.iterdir() if path.is_dir()]:
+            shutil.rmtree(objects)  # nothing needs them again: PlatformIO's own cache has them too
+        log.rename(work / "build.log")
+        work.rename(entry)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _output(folder: Path, environment: str) -> Path:
+    return folder / ".pio" / "build" / environment
 
 
 def environment() -> dict[str, str]:
@@ -168,9 +176,12 @@ def environment() -> dict[str, str]:
     }
 
 
-def _run_platformio(folder: Path, log: Path, timeout: float) -> int:
-    """Runs `pio run` in `folder` in a process group of its own, of which nothing outlives this call."""
-    command = [sys.executable, "-m", "platformio", "run", "--project-dir", str(folder)]
+def run_platformio(folder: Path, log: Path, timeout: float, *options: str) -> int:
+    """Runs `pio run` in `folder` in a process group of its own, of which nothing outlives this call.
+
+    Returns its exit code; its output is in `log`. Raises ToolError if it takes longer than `timeout` seconds.
+    """
+    command = [sys.executable, "-m", "platformio", "run", "--project-dir", str(folder), *options]
     with (
         log.open("wb") as output,
         subprocess.Popen(

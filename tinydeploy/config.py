@@ -27,6 +27,8 @@ class Config:
     samples: int | None = None
     out: Path | None = None
     link: str | None = None
+    port: str | None = None
+    upload_command: str | None = None
     timeout: float | None = None
     tflm_library: str | None = None
     labels: tuple[str, ...] = field(default=())
@@ -39,6 +41,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "samples": (int,),
     "out": (str,),
     "link": (str,),
+    "port": (str,),
+    "upload_command": (str,),
     "timeout": (int, float),
     "tflm.library": (str,),
     "labels": (list,),

@@ -14,7 +14,7 @@ import numpy as np
 from tinydeploy import __version__, elf, measure, sizing
 from tinydeploy.build import Firmware
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import op_macs
+from tinydeploy.graph import Op, op_macs
 from tinydeploy.job import Job
 from tinydeploy.link.device import Stats
 from tinydeploy.measure import Measurement
@@ -32,6 +32,7 @@ from tinydeploy.result import (
     Parity,
     Provenance,
     Result,
+    Spread,
     TargetInfo,
 )
 from tinydeploy.samples import Samples
@@ -63,36 +64,44 @@ def evaluate(
     with reference or nullcontext():
         if reference is not None:
             reference.begin(samples.inputs)
-        with _timed(phases, "target"), job.session(firmware, timeout) as session:
+        with _timed(phases, "target"), job.session(firmware, timeout, progress) as session:
             sized = searched or sizing.check_plan(job, session)
             device = session.device
             device.setup(sized.arena.bytes)
             op_counts = measure.profile_ops(device, samples.inputs, progress)
             measured = measure.run_samples(device, job.graph, samples.inputs, progress)
             stats = device.stats()
-            note = job.board.qemu.note if job.board.qemu else ""
+            greeting = session.greeting
+            note = job.board.qemu.note if job.board.qemu and session.target.kind == "qemu" else ""
             target = TargetInfo(session.target.kind, session.target.version, job.link, note)
         with _timed(phases, "reference"):
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
 
     library = _library_info(job, firmware)
+    counts, in_cycles = measure.spread(measured.counts), greeting.unit == "cycles"
+    clock_hz = greeting.clock_hz or job.board.clock_hz
     return Result(
         model=_model_info(job),
-        board=BoardInfo(
-            job.board.id, job.board.name, job.board.core.name, job.board.clock_hz, job.board.notes
-        ),
+        board=BoardInfo(job.board.id, job.board.name, job.board.core.name, clock_hz, job.board.notes),
         engine=job.sources.engine,
         target=target,
         build=_build_info(job, firmware),
         arena=sized.arena,
         stack_bytes=stats.stack_bytes,
         stack_budget=job.board.stack_bytes,
-        instructions=measure.spread(measured.counts),
-        per_op=_per_op(job, op_counts),
+        instructions=None if in_cycles else counts,
+        cycles=counts if in_cycles else None,
+        time_us=_times(counts, clock_hz) if in_cycles else None,
+        per_op=_per_op(job, op_counts, clock_hz if in_cycles else None),
         accuracy=_accuracy(job, measured, samples, labels, expected),
         parity=_parity(job, measured, samples, expected),
-        warnings=samples.warnings + _slow_kernels(job, library) + _warnings(stats) + expected.problem,
+        warnings=(
+            *samples.warnings,
+            *_slow_kernels(job, library),
+            *_warnings(stats, clock_hz, job.board.clock_hz),
+            *expected.problem,
+        ),
         provenance=Provenance(
             versions=_versions(firmware, target, expected.name),
             host=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -187,12 +196,26 @@ def _slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:
     )
 
 
-def _per_op(job: Job, op_counts: Sequence[int]) -> tuple[OpCost, ...]:
+def _per_op(job: Job, op_counts: Sequence[int], clock_hz: int | None) -> tuple[OpCost, ...]:
+    """Each op's instructions, or with a clock its cycles and their time."""
+
+    def cost(op: Op, count: int) -> OpCost:
+        macs = op_macs(job.graph, op)
+        if clock_hz is None:
+            return OpCost(op.index, op.kind, count, macs)
+        return OpCost(op.index, op.kind, None, macs, count, _micros(count, clock_hz))
+
     ops = [job.graph.ops[index] for index in job.sources.profiled_ops]
-    return tuple(
-        OpCost(op.index, op.kind, count, op_macs(job.graph, op))
-        for op, count in zip(ops, op_counts, strict=True)
-    )
+    return tuple(cost(op, count) for op, count in zip(ops, op_counts, strict=True))
+
+
+def _times(cycles: Spread, clock_hz: int) -> Spread:
+    ranks = ("median", "p95", "p99", "min", "max")
+    return Spread(runs=cycles.runs, **{rank: _micros(getattr(cycles, rank), clock_hz) for rank in ranks})
+
+
+def _micros(cycles: float, clock_hz: int) -> float:
+    return round(1e6 * cycles / clock_hz, 3)
 
 
 def _accuracy(
@@ -220,12 +243,16 @@ def _parity(job: Job, measured: Measurement, samples: Samples, expected: _Expect
     return measure.parity(expected.name, measured.outputs, expected.outputs, classifier=classifier)
 
 
-def _warnings(stats: Stats) -> tuple[str, ...]:
+def _warnings(stats: Stats, clock_hz: int, nominal_hz: int) -> tuple[str, ...]:
     warnings = []
     if stats.arena_overrun:
         warnings.append("the firmware wrote past its arena")
     if stats.bad_frames:
         warnings.append(f"{stats.bad_frames} frames reached the device damaged and were sent again")
+    if clock_hz != nominal_hz:
+        warnings.append(
+            f"the core runs at {clock_hz / 1e6:g} MHz, and the board's is {nominal_hz / 1e6:g} MHz"
+        )
     return tuple(warnings)
 
 

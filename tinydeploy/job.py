@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinydeploy import boards, build, checks, project, tflite_model
+from tinydeploy import boards, build, checks, project, tflite_model, upload
 from tinydeploy.boards import Board
 from tinydeploy.build import Firmware
 from tinydeploy.engines import Engine, EngineSources, Library
 from tinydeploy.engines.registry import engine_named
-from tinydeploy.errors import UsageError
+from tinydeploy.errors import UsageError, WrongFirmwareError
 from tinydeploy.graph import Graph
-from tinydeploy.progress import Progress
+from tinydeploy.ports import Port
+from tinydeploy.progress import Progress, silent
 from tinydeploy.session import Session
-from tinydeploy.targets import open_target
+from tinydeploy.targets import Target, open_target
+from tinydeploy.targets.serial_board import SerialBoard
 
 DEFAULT_ENGINE = "aot"
 DEFAULT_LINK = "pipe"
@@ -38,13 +40,18 @@ def model_path(model: str | Path) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """The refusals are behind us: a graph that an engine has turned into sources, for a board and a link."""
+    """The refusals are behind us: a graph that an engine has turned into sources, for a board and a link.
+
+    With a `port` the target is the board itself, flashed by `upload_command` or as its platform does it.
+    """
 
     graph: Graph
     board: Board
     sources: EngineSources
     link: str
-    library: Library | None
+    library: Library | None = None
+    port: Port | None = None
+    upload_command: str = ""
 
     @property
     def planned_bytes(self) -> int | None:
@@ -64,21 +71,44 @@ class Job:
         return build.build(self.project(arena_bytes), self.board)
 
     @contextmanager
-    def session(self, firmware: Firmware, timeout: float) -> Iterator[Session]:
+    def session(self, firmware: Firmware, timeout: float, progress: Progress = silent) -> Iterator[Session]:
         """The firmware running on the board's target, closed on every way out."""
-        target = open_target(self.board, firmware.elf, self.link)
-        with Session(target, firmware, self.graph.sha256, timeout) as session:
+        with Session(self._target(firmware, progress), firmware, self.graph.sha256, timeout) as session:
+            runs, built = session.greeting.engine, self.sources.engine
+            if runs != built:
+                raise WrongFirmwareError(f"the device runs the engine {runs}, not {built}")
             yield session
+
+    def _target(self, firmware: Firmware, progress: Progress) -> Target:
+        if self.port is None:
+            return open_target(self.board, firmware.elf, self.link)
+
+        def load(port: str) -> None:
+            progress(f"uploading to {port}", 0, 0)
+            upload.upload(firmware, self.board, port, self.upload_command)
+
+        return SerialBoard(self.port, load)
 
 
 def prepare(
-    model: str | Path, board: str, engine: str | Engine, link: str, tflm_library: str | None = None
+    model: str | Path,
+    board: str,
+    engine: str | Engine,
+    link: str,
+    *,
+    tflm_library: str | None = None,
+    port: Port | None = None,
+    upload_command: str = "",
 ) -> Job:
-    """Loads, checks and compiles the model to sources. Raises before anything is built or written."""
+    """Loads, checks and compiles the model to sources. Raises before anything is built or written.
+
+    `link` counts in an emulator only: a board has but its UART.
+    """
     chosen = engine_named(engine, tflm_library) if isinstance(engine, str) else engine
     target_board = boards.board(board)
     graph = tflite_model.load(model_path(model))
     checks.check(graph, chosen, target_board)
-    return Job(
-        graph, target_board, chosen.generate(graph, target_board), link, chosen.library(graph, target_board)
-    )
+    if port is not None or not target_board.is_emulated:
+        link = "uart"
+    sources, library = chosen.generate(graph, target_board), chosen.library(graph, target_board)
+    return Job(graph, target_board, sources, link, library, port, upload_command)

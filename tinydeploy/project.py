@@ -102,8 +102,13 @@ def board_manifest(board: Board) -> dict[str, Any]:
                 "__stack_len": hex(board.stack_bytes),
             },
         },
-        "upload": {"maximum_size": board.flash.bytes, "maximum_ram_size": board.ram.bytes},
+        "upload": {"maximum_size": board.flash.bytes, "maximum_ram_size": board.ram.bytes} | _uploads(board),
     }
+
+
+def _uploads(board: Board) -> dict[str, Any]:
+    targets = {uploader.program: uploader.target for uploader in board.uploaders}
+    return {"protocols": list(targets), "targets": targets} if targets else {}
 
 
 def write(project: Project, folder: Path) -> Path:

@@ -122,24 +122,31 @@ class ArenaInfo:
 
 @dataclass(frozen=True)
 class Spread:
-    """Percentiles of a count over the runs. p50 is `median`."""
+    """Percentiles over the runs, of a count (whole numbers) or of a time. p50 is `median`."""
 
-    median: int
-    p95: int
-    p99: int
-    min: int
-    max: int
+    median: float
+    p95: float
+    p99: float
+    min: float
+    max: float
     runs: int
 
 
 @dataclass(frozen=True)
 class OpCost:
-    """Median instructions of one op."""
+    """Median instructions of one op, or its cycles and their time."""
 
     index: int
     op: str
-    instructions: int
+    instructions: int | None
     macs: int
+    cycles: int | None = None
+    time_us: float | None = None
+
+    @property
+    def count(self) -> int:
+        """Instructions or cycles, whichever were counted."""
+        return (self.cycles if self.instructions is None else self.instructions) or 0
 
 
 @dataclass(frozen=True)
@@ -195,7 +202,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Result:
-    """One run of one model on one board with one engine."""
+    """One run of one model on one board with one engine. `time_us` is `cycles` at the board's clock."""
 
     model: ModelInfo
     board: BoardInfo
@@ -205,14 +212,28 @@ class Result:
     arena: ArenaInfo
     stack_bytes: int
     stack_budget: int
-    instructions: Spread
+    instructions: Spread | None
     per_op: tuple[OpCost, ...]
     accuracy: Accuracy | None
     parity: Parity | None
     warnings: tuple[str, ...]
     provenance: Provenance
+    cycles: Spread | None = None
+    time_us: Spread | None = None
     schema: str = SCHEMA
     library: LibraryInfo | None = None  # for an engine that stands on one
+
+    @property
+    def unit(self) -> str:
+        """What was counted: "instructions" or "cycles"."""
+        return "instructions" if self.cycles is None else "cycles"
+
+    @property
+    def counts(self) -> Spread:
+        """The instructions or the cycles of an inference, whichever were counted."""
+        found = self.instructions if self.cycles is None else self.cycles
+        assert found is not None, "a result has one of the two"
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """The content of result.json: plain types, keys of unmeasured figures left out."""

@@ -67,7 +67,7 @@ def search_on_target(job: Job, timeout: float, progress: Progress = silent) -> A
     expected: bytes | None = None
     touched = 0
 
-    with job.session(job.build(None, progress), timeout) as session:
+    with job.session(job.build(None, progress), timeout, progress) as session:
 
         def probe(size: int) -> Outcome:
             nonlocal expected, touched

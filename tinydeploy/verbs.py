@@ -6,12 +6,13 @@ They raise the errors of tinydeploy.errors, print nothing, and leave nothing hal
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinydeploy import boards as board_files
 from tinydeploy import doctor as doctor_checks
-from tinydeploy import inspection, project, report, sizing, tflite_model
+from tinydeploy import inspection, ports, project, report, sizing, tflite_model
 from tinydeploy import samples as sample_files
 from tinydeploy.boards import DEFAULT_BOARD, Board
 from tinydeploy.build import Firmware
@@ -21,12 +22,23 @@ from tinydeploy.errors import UsageError
 from tinydeploy.evaluation import evaluate
 from tinydeploy.inspection import Inspection
 from tinydeploy.job import DEFAULT_ENGINE, DEFAULT_LINK, model_path, prepare
+from tinydeploy.link.device import Greeting
+from tinydeploy.ports import AUTO, Port
 from tinydeploy.progress import Progress, silent
 from tinydeploy.result import Result
 from tinydeploy.sizing import ArenaReport
 
 DEFAULT_TIMEOUT = 30.0  # seconds
 RANDOM_SAMPLES = 16
+
+
+@dataclass(frozen=True)
+class Flashed:
+    """A board that runs the firmware just uploaded: its port, and how it has answered there."""
+
+    firmware: Firmware
+    port: Port
+    greeting: Greeting
 
 
 def doctor() -> tuple[Finding, ...]:
@@ -54,7 +66,7 @@ def generate(
     tflm_library: str | None = None,
 ) -> Path:
     """Writes a PlatformIO project that stands on its own into the folder `out`, and returns it."""
-    job = prepare(model, board, engine, link, tflm_library)
+    job = prepare(model, board, engine, link, tflm_library=tflm_library)
     return project.write(job.project(job.planned_bytes), Path(out))
 
 
@@ -68,7 +80,7 @@ def build(
     progress: Progress = silent,
 ) -> Firmware:
     """The firmware with its sizes, from the cache if nothing changed."""
-    job = prepare(model, board, engine, link, tflm_library)
+    job = prepare(model, board, engine, link, tflm_library=tflm_library)
     return job.build(job.planned_bytes, progress)
 
 
@@ -80,6 +92,8 @@ def arena(
     link: str = DEFAULT_LINK,
     tflm_library: str | None = None,
     on: str = "target",
+    port: str | None = None,
+    upload_command: str = "",
     timeout: float = DEFAULT_TIMEOUT,
     progress: Progress = silent,
 ) -> ArenaReport:
@@ -92,11 +106,41 @@ def arena(
         return sizing.search_on_host(tflite_model.load(model_path(model)), timeout, progress)
     if on != "target":
         raise UsageError(f"unknown place '{on}'", "an arena is found on 'target' or on 'host'")
-    job = prepare(model, board, engine, link, tflm_library)
+    job = prepare(
+        model,
+        board,
+        engine,
+        link,
+        tflm_library=tflm_library,
+        port=_port(board, port),
+        upload_command=upload_command,
+    )
     if job.planned_bytes is None:
         return sizing.search_on_target(job, timeout, progress)
-    with job.session(job.build(job.planned_bytes, progress), timeout) as session:
+    with job.session(job.build(job.planned_bytes, progress), timeout, progress) as session:
         return sizing.check_plan(job, session)
+
+
+def flash(
+    model: str | Path,
+    *,
+    board: str = DEFAULT_BOARD,
+    engine: str | Engine = DEFAULT_ENGINE,
+    port: str = AUTO,
+    upload_command: str = "",
+    timeout: float = DEFAULT_TIMEOUT,
+    progress: Progress = silent,
+) -> Flashed:
+    """Builds the firmware, uploads it to the board at `port`, and makes sure that it runs there.
+
+    `port` is a device, a USB serial number, or "auto": the one port with the board's USB ids.
+    `upload_command` takes the place of the way in which the board's PlatformIO platform uploads.
+    """
+    found = ports.find(port, board_files.board(board))
+    job = prepare(model, board, engine, DEFAULT_LINK, port=found, upload_command=upload_command)
+    firmware = job.build(job.planned_bytes, progress)
+    with job.session(firmware, timeout, progress) as session:
+        return Flashed(firmware, found, session.greeting)
 
 
 def run(
@@ -110,23 +154,29 @@ def run(
     out: str | Path | None = None,
     link: str = DEFAULT_LINK,
     tflm_library: str | None = None,
+    port: str | None = None,
+    upload_command: str = "",
     timeout: float = DEFAULT_TIMEOUT,
     progress: Progress = silent,
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
     `data` is an .npz with x and y; without it, seeded random inputs are run and no accuracy is told.
-    `samples` takes the first so many. `labels` names the classes.
+    `samples` takes the first so many. `labels` names the classes. With a `port`, or for a board that
+    nothing here emulates, the target is the board, and `port` and `upload_command` are as in flash().
     """
     path = model_path(model)
     graph = tflite_model.load(path)
     folder = _folder(path, board, out)
     report.check_writable(folder)
+    found = _port(board, port)
     if data is None:
         chosen = sample_files.random(graph, samples or RANDOM_SAMPLES, sizing.SEED)
     else:
         chosen = sample_files.load(Path(data), graph, samples)
-    job = prepare(path, board, engine, link, tflm_library)
+    job = prepare(
+        path, board, engine, link, tflm_library=tflm_library, port=found, upload_command=upload_command
+    )
     result = evaluate(job, chosen, labels=labels, timeout=timeout, progress=progress)
     report.write(result, folder)
     return result, folder
@@ -150,7 +200,7 @@ def run_each(
     path = model_path(model)
     folder = _folder(path, board, out)
     for engine in engines:
-        prepare(path, board, engine, link, tflm_library)
+        prepare(path, board, engine, link, tflm_library=tflm_library)
     common = {"board": board, "link": link, "tflm_library": tflm_library, **options}
     results = tuple(run(path, engine=engine, out=folder / engine, **common)[0] for engine in engines)
     report.write_runs(results, folder)
@@ -159,3 +209,11 @@ def run_each(
 
 def _folder(model: Path, board: str, out: str | Path | None) -> Path:
     return Path(out) if out else Path("tinydeploy-out") / f"{model.stem}-{board_files.board(board).id}"
+
+
+def _port(board: str, port: str | None) -> Port | None:
+    """The board's port, if it is the board that is meant to run the firmware, and no emulator."""
+    chosen = board_files.board(board)
+    if port is None and chosen.is_emulated:
+        return None
+    return ports.find(port or AUTO, chosen)

@@ -20,6 +20,8 @@ from tinydeploy.sizing import ArenaReport
 @options.engine
 @options.tflm_library
 @options.link
+@options.port
+@options.upload_command
 @options.timeout
 @click.option(
     "--on",
@@ -35,6 +37,8 @@ def command(
     engine: str | None,
     tflm_library: str | None,
     link: str | None,
+    port: str | None,
+    upload_command: str | None,
     timeout: float | None,
     on: str,
     as_json: bool,
@@ -42,7 +46,14 @@ def command(
     """The tensor arena's size, and its proof."""
     path, file = options.configured(model)
     arguments = options.merged(
-        file, board=board, engine=engine, tflm_library=tflm_library, link=link, timeout=timeout
+        file,
+        board=board,
+        engine=engine,
+        tflm_library=tflm_library,
+        link=link,
+        port=port,
+        upload_command=upload_command,
+        timeout=timeout,
     )
     with progress() as update:
         report = verbs.arena(path, on=on, progress=update, **arguments)

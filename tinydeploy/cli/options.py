@@ -28,7 +28,14 @@ as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there."
 )
 link = click.option(
-    "--link", type=click.Choice(LINKS), help=f"How the host talks to the target.  [default: {DEFAULT_LINK}]"
+    "--link", type=click.Choice(LINKS), help=f"How the host talks to an emulator.  [default: {DEFAULT_LINK}]"
+)
+port = click.option(
+    "--port",
+    help="Run on the board at this serial port or USB serial number; 'auto' finds it by its USB ids.",
+)
+upload_command = click.option(
+    "--upload-command", help="What flashes the board, instead of PlatformIO's way; it fills in $SOURCE."
 )
 timeout = click.option(
     "--timeout",

@@ -22,6 +22,8 @@ from tinydeploy.report import console
 @options.samples
 @options.out
 @options.link
+@options.port
+@options.upload_command
 @options.timeout
 @options.as_json
 def command(
@@ -33,6 +35,8 @@ def command(
     samples: int | None,
     out: Path | None,
     link: str | None,
+    port: str | None,
+    upload_command: str | None,
     timeout: float | None,
     as_json: bool,
 ) -> None:
@@ -47,6 +51,8 @@ def command(
         samples=samples,
         out=out,
         link=link,
+        port=port,
+        upload_command=upload_command,
         timeout=timeout,
     )
     engines = arguments.pop("engine", DEFAULT_ENGINE).split(",")

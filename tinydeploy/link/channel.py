@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import serial
@@ -14,6 +17,8 @@ from tinydeploy.errors import LinkTimeoutError, TargetDiedError, TargetError
 
 _CHUNK = 65536
 BAUD = 115200
+# TypeError is what pyserial raises for a port that was closed meanwhile.
+_GONE = (serial.SerialException, OSError, termios.error, TypeError)
 
 
 class Stream(Protocol):
@@ -82,16 +87,17 @@ class FdStream:
 
 
 class SerialStream:
-    """A serial port by pyserial's name for it: /dev/ttyACM0, COM3, socket://host:port."""
+    """A serial port by pyserial's name for it: /dev/ttyACM0, COM3, socket://host:port.
+
+    Raises TargetError, with the reason, if it cannot be opened; also if another program has it open.
+    """
 
     def __init__(self, port: str, baud: int = BAUD) -> None:
         self._name = port
         try:
-            self._port = serial.serial_for_url(port, baud, timeout=0)
-        except (serial.SerialException, ValueError, OSError) as error:
-            raise TargetError(
-                f"cannot open {port}: {error}", "is it plugged in, and yours to use?"
-            ) from error
+            self._port = serial.serial_for_url(port, baud, timeout=0, exclusive=True)
+        except (serial.SerialException, ValueError, OSError, termios.error) as error:
+            raise _cannot_open(port, error) from error
 
     def read(self, deadline: float) -> bytes:
         """See Stream."""
@@ -102,8 +108,8 @@ class SerialStream:
                 self._port.timeout = 0
                 data += self._port.read(_CHUNK)
             return data
-        except (serial.SerialException, OSError, TypeError) as error:
-            raise TargetDiedError(f"{self._name} went away: {error}") from error
+        except _GONE as error:
+            raise self._went_away() from error
 
     def write(self, data: bytes, deadline: float) -> None:
         """See Stream."""
@@ -112,12 +118,32 @@ class SerialStream:
             self._port.write(data)
         except serial.SerialTimeoutException as error:
             raise LinkTimeoutError("the device does not take what it is sent") from error
-        except (serial.SerialException, OSError, TypeError) as error:
-            raise TargetDiedError(f"{self._name} went away: {error}") from error
+        except _GONE as error:
+            raise self._went_away() from error
 
     def close(self) -> None:
         """See Stream."""
-        self._port.close()
+        with suppress(*_GONE):
+            self._port.close()
+
+    def _went_away(self) -> TargetDiedError:
+        return TargetDiedError(f"{self._name} went away", "was the board unplugged?")
+
+
+def _cannot_open(port: str, error: Exception) -> TargetError:
+    # pyserial hands on some of the system's errors only as a text within its own.
+    code = error.errno if isinstance(error, OSError) else None
+    if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+        return TargetError(f"there is no port {port}", "is the board plugged in?")
+    if code in (errno.EACCES, errno.EPERM):
+        return TargetError(
+            f"no permission to open {port}", "sudo usermod -aG dialout $USER, and log in again"
+        )
+    if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
+        return TargetError(f"another program has {port} open", "close its serial monitor")
+    if code == errno.ENOTTY or "Inappropriate ioctl" in str(error):
+        return TargetError(f"{port} is not a serial port")
+    return TargetError(f"cannot open {port}: {error}")
 
 
 def _left(deadline: float) -> float:

@@ -14,11 +14,12 @@ from tinydeploy.errors import (
     DeviceResetError,
     DeviceStatusError,
     LinkCorruptError,
+    LinkError,
     LinkTimeoutError,
     WrongFirmwareError,
 )
 from tinydeploy.link import fault, frames
-from tinydeploy.link.channel import Stream
+from tinydeploy.link.channel import BAUD, Stream
 from tinydeploy.link.frames import Frame
 
 PROTOCOL_VERSION = 1
@@ -27,8 +28,10 @@ _HELLO_RETRY = 0.05  # seconds until the first; doubled after each. A hello may 
 _FIRST_RETRY = 0.5
 _LAST_RETRY = 4.0
 _DELIMITER = b"\0"
-_GREETING = struct.Struct("<xBIBBIIII32s")  # status, then the fields of Greeting; the engine's name follows
+_TEXT = 8  # characters: what is longer and all printable is no chance
+_GREETING = struct.Struct("<xBIBBIIIII32s")  # status, then the fields of Greeting; the engine's name follows
 _REBUILD = "build and load the firmware again"
+_BAD_LINE = f"a wrong baud rate, or bad cabling: the firmware speaks at {BAUD} baud"
 
 
 class Kind(IntEnum):
@@ -60,13 +63,14 @@ _REFUSALS = (0x40, 0x41)  # not executed, so the sequence number is still free
 
 @dataclass(frozen=True)
 class Greeting:
-    """Who answers: firmware, capacities, and what its counts are ("instructions" or "cycles")."""
+    """Who answers: firmware, capacities, and what it counts: "instructions", or "cycles" of `clock_hz`."""
 
     version: int
     engine: str
     model_sha256: str
     window: int
     unit: str
+    clock_hz: int  # 0 if instructions are counted
     arena_capacity: int
     inputs: int
     outputs: int
@@ -137,7 +141,9 @@ class Device:
             raise WrongFirmwareError(
                 f"the device speaks version {payload[1]} of the protocol, not {PROTOCOL_VERSION}", _REBUILD
             )
-        version, _, window, cycles, capacity, inputs, outputs, ops, sha256 = _GREETING.unpack_from(payload)
+        version, _, window, cycles, clock_hz, capacity, inputs, outputs, ops, sha256 = _GREETING.unpack_from(
+            payload
+        )
         digest = sha256.hex()
         if expected_sha256 is not None and digest != expected_sha256:
             raise WrongFirmwareError(
@@ -147,7 +153,7 @@ class Device:
         self._window, self._inputs, self._ops = max(1, window), inputs, ops
         engine = payload[_GREETING.size :].decode("ascii", "replace")
         unit = "cycles" if cycles else "instructions"
-        return Greeting(version, engine, digest, window, unit, capacity, inputs, outputs, ops)
+        return Greeting(version, engine, digest, window, unit, clock_hz, capacity, inputs, outputs, ops)
 
     def setup(self, arena_bytes: int) -> SetupReply:
         """Builds the model, in its initial state, in an arena of that many bytes, which is painted before."""
@@ -277,10 +283,24 @@ class Device:
     def _send(self, data: bytes) -> None:
         self._stream.write(data, time.monotonic() + self.timeout)
 
-    def _silence(self, kind: Kind, bad_frames: int, retries: int) -> LinkTimeoutError | LinkCorruptError:
+    def _silence(self, kind: Kind, bad_frames: int, retries: int) -> LinkError:
         what = f"{kind.name} within {self.timeout:g} s"
+        noise = self._decoder.noise
+        if kind == Kind.HELLO and (said := _text(noise)):
+            return WrongFirmwareError(f"the device did not answer {what}; it says “{said}”", _REBUILD)
         if bad_frames and 2 * bad_frames >= retries:
             return LinkCorruptError(
-                f"no intact answer to {what}: {bad_frames} frames came damaged", "check baud rate and cabling"
+                f"no intact answer to {what}: {bad_frames} frames came damaged", _BAD_LINE
             )
-        return LinkTimeoutError(f"the device did not answer {what}", "raise --timeout if it only is slow")
+        if kind == Kind.HELLO and noise:
+            return LinkCorruptError(f"no intact answer to {what}: what came were no frames", _BAD_LINE)
+        ways = ["check the port and its wiring"] if kind == Kind.HELLO else []
+        ways.append("raise --timeout if it only is slow")
+        return LinkTimeoutError(f"the device did not answer {what}", "; ".join(ways))
+
+
+def _text(noise: bytes) -> str:
+    """The longest line of `noise`, if it is text that a person was meant to read; else nothing."""
+    lines = noise.decode("ascii", "replace").replace("\ufffd", "\0").strip().splitlines()
+    readable = sum(map(len, lines)) >= _TEXT and all(map(str.isprintable, lines))
+    return max(lines, key=len)[:80] if readable else ""

@@ -36,6 +36,7 @@ class Decoder:
     def __init__(self) -> None:
         self.bad_frames = 0
         self._pending = bytearray()
+        self._bad = b""
 
     def feed(self, data: bytes) -> list[Frame]:
         """The intact frames that end in `data`, in order. Any bytes may be fed; memory stays bounded."""
@@ -49,11 +50,17 @@ class Decoder:
                 frame = _decode(stuffed)
                 if frame is None:
                     self.bad_frames += 1
+                    self._bad = stuffed[-_MAX_STUFFED:]
                 else:
                     frames.append(frame)
         # A byte more than the longest frame is enough to know that it is none.
         self._pending += rest[: _MAX_STUFFED + 1 - len(self._pending)]
         return frames
+
+    @property
+    def noise(self) -> bytes:
+        """The latest bytes that are no intact frame, at most one frame's worth."""
+        return bytes(self._pending) or self._bad
 
 
 def _decode(stuffed: bytes) -> Frame | None:

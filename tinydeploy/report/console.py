@@ -56,8 +56,8 @@ def _setting(result: Result) -> Table:
 
 
 def _top_ops(result: Result) -> Table:
-    costs = sorted(result.per_op, key=lambda cost: cost.instructions, reverse=True)
-    total = sum(cost.instructions for cost in costs)
+    costs = sorted(result.per_op, key=lambda cost: cost.count, reverse=True)
+    total = sum(cost.count for cost in costs)
     shapes = {op.index: text.shape(op.output_shape) for op in result.model.ops}
     shown = costs[:_TOP_OPS]
     table = Table(
@@ -71,24 +71,27 @@ def _top_ops(result: Result) -> Table:
     table.add_column("op", justify="right")
     table.add_column("")
     table.add_column("output")
-    for header in ("instructions", "share", "MACs", "per MAC"):
+    for header in (result.unit, "share", "MACs", "per MAC"):
         table.add_column(header, justify="right")
     for cost in shown:
         table.add_row(
             str(cost.index),
             _plain(cost.op),
             shapes.get(cost.index, ""),
-            text.millions(cost.instructions),
-            text.percent(text.ratio(cost.instructions, total)),
+            text.millions(cost.count),
+            text.percent(text.ratio(cost.count, total)),
             text.millions(cost.macs) if cost.macs else "–",
-            text.per_mac(cost.instructions, cost.macs),
+            text.per_mac(cost.count, cost.macs),
         )
     return table
 
 
 def summary(result: Result) -> RenderableType:
     """The headline figures, what was run on what, the costliest ops and the warnings."""
-    parts: list[RenderableType] = [_figures(result), Text(NOT_TIME, "dim"), Text(), _setting(result)]
+    parts: list[RenderableType] = [_figures(result)]
+    if result.unit == "instructions":
+        parts.append(Text(NOT_TIME, "dim"))
+    parts += [Text(), _setting(result)]
     if result.per_op:
         parts += [Text(), _top_ops(result)]
     if result.warnings:

@@ -109,10 +109,18 @@ def _accuracy(accuracy: Accuracy) -> Fact:
 
 def facts(result: Result) -> Iterator[Fact]:
     """The headline figures, in the order in which a person asks for them."""
-    cost = result.instructions
+    cost = result.counts
+    if result.time_us is not None:
+        times = result.time_us
+        yield Fact(
+            "time",
+            "Time per inference",
+            text.micros(times.median),
+            f"p95 {text.micros(times.p95)}; at {text.clock(result.board.clock_hz)}",
+        )
     yield Fact(
-        "instructions",
-        "Instructions per inference",
+        result.unit,
+        f"{result.unit.capitalize()} per inference",
         text.millions(cost.median),
         f"p95 {text.millions(cost.p95)}; {text.per_mac(cost.median, result.model.macs)} per MAC; "
         f"{cost.runs:,} run{'s' if cost.runs != 1 else ''}",
@@ -178,10 +186,10 @@ def side_by_side(results: Sequence[Result]) -> tuple[Row, ...]:
 
 
 def versus(results: Sequence[Result]) -> tuple[str, ...]:
-    """How the first run's instructions compare with each other run's, a sentence each."""
+    """How the first run's count compares with each other run's, a sentence each."""
     first = results[0]
-    shares = [text.ratio(first.instructions.median, other.instructions.median) for other in results[1:]]
+    shares = [text.ratio(first.counts.median, other.counts.median) for other in results[1:]]
     return tuple(
-        f"{first.engine} takes {text.percent(share)} of {other.engine}\u2019s instructions."
+        f"{first.engine} takes {text.percent(share)} of {other.engine}\u2019s {first.unit}."
         for share, other in zip(shares, results[1:], strict=True)
     )

@@ -253,7 +253,7 @@ def _taken_over(
 
 
 def schedule(result: Result) -> str:
-    """The op schedule from top to bottom: the arena's buffers beside each op's instructions.
+    """The op schedule from top to bottom: the arena's buffers beside each op's cost.
 
     Without a plan (a searched arena has none) the arena's column is left out.
     """
@@ -277,8 +277,8 @@ def schedule(result: Result) -> str:
     gap = 34.0
     room = width - labels - 4 - (2 if buffers else 1) * gap
     parts = (0.5, 0.3, 0.2) if buffers else (0.0, 0.62, 0.38)
-    per_mac = {c.index: c.instructions / c.macs for c in result.per_op if c.macs}
-    costs = {c.index: float(c.instructions) for c in result.per_op}
+    per_mac = {c.index: c.count / c.macs for c in result.per_op if c.macs}
+    costs = {c.index: float(c.count) for c in result.per_op}
     ylim = (last + 0.5, first - 0.5)
 
     with matplotlib.style.context(["default", _STYLE]):
@@ -312,14 +312,14 @@ def schedule(result: Result) -> str:
             arena.xaxis.set_visible(True)
             titles |= _arena(arena, result, room * parts[0], row, min(size, 9.0))
             left += room * parts[0] + gap
-        column(left, "Instructions")
+        column(left, result.unit.capitalize())
         bars = _axes(figure, (left, top, room * parts[1], height), ylim)
         _bars(bars, ops, costs, {i: text.millions(value) for i, value in costs.items()}, size)
         left += room * parts[1] + gap
-        column(left, "Instructions per MAC")
+        column(left, f"{result.unit.capitalize()} per MAC")
         ratios = _axes(figure, (left, top, room * parts[2], height), ylim)
         _bars(ratios, ops, per_mac, {i: f"{value:,.2f}" for i, value in per_mac.items()}, size)
-        what = "the arena's buffers and the instructions" if buffers else "the instructions"
+        what = f"the arena's buffers and the {result.unit}" if buffers else f"the {result.unit}"
         return _inline(figure, "schedule", f"For each of {len(ops)} ops: {what}", titles)
 
 

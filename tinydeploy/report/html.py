@@ -37,22 +37,22 @@ class Group:
     op: str
     family: str
     count: int
-    instructions: int
+    cost: int
     share: float
     macs: int
 
 
 def _groups(result: Result) -> list[Group]:
-    total = sum(cost.instructions for cost in result.per_op)
+    total = sum(cost.count for cost in result.per_op)
     by_kind = defaultdict(list)
     for cost in result.per_op:
         by_kind[cost.op].append(cost)
     groups = []
     for kind, costs in by_kind.items():
-        spent = sum(cost.instructions for cost in costs)
+        spent = sum(cost.count for cost in costs)
         macs = sum(cost.macs for cost in costs)
         groups.append(Group(kind, figures.family(kind), len(costs), spent, text.ratio(spent, total), macs))
-    return sorted(groups, key=lambda group: -group.instructions)
+    return sorted(groups, key=lambda group: -group.cost)
 
 
 def _flash(result: Result) -> list[Part]:
@@ -168,6 +168,7 @@ def render(result: Result) -> str:
             facts=headline,
             sound=all(fact.good is not False for fact in headline),
             verdict=facts.verdict(result),
+            not_time=facts.NOT_TIME if result.unit == "instructions" else "",
             css=_css(),
             schedule=Markup(figures.schedule(result)),
             legend=_legend(result),

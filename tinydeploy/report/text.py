@@ -49,6 +49,14 @@ def per_mac(instructions: float, macs: int) -> str:
     return f"{instructions / macs:,.2f}" if macs else "–"
 
 
+def micros(duration: float) -> str:
+    """A time in microseconds with three significant digits: "850 µs", "12.3 ms", "1.20 s"."""
+    for unit, scale in (("s", 1e6), ("ms", 1e3)):
+        if duration >= scale:
+            return f"{duration / scale:#.3g}".rstrip(".") + f" {unit}"
+    return f"{duration:#.3g}".rstrip(".") + " µs"
+
+
 def clock(hertz: int) -> str:
     """A clock: "25 MHz"."""
     return f"{hertz / 1e6:g} MHz"

@@ -3,11 +3,37 @@
 With a board, the cross compiler that its manifest names; without one (unit tests), the host's.
 """
 
+import shutil
+import sys
 from pathlib import Path
 
-from SCons.Script import Default, DefaultEnvironment
+from SCons.Script import COMMAND_LINE_TARGETS, AlwaysBuild, Default, DefaultEnvironment
 
 env = DefaultEnvironment()
+
+
+def uploader():
+    """The command line that flashes the board: by upload_protocol, else by the first program that is there.
+
+    An upload_command in platformio.ini takes its place.
+    """
+    targets = env.BoardConfig().get("upload.targets", {})  # how each program calls the board
+    wanted = env.subst("$UPLOAD_PROTOCOL")
+    found = next((name for name in ([wanted] if wanted else targets) if shutil.which(name)), None)
+    if found not in targets:
+        if "upload" in COMMAND_LINE_TARGETS and not env.GetProjectOption("upload_command"):
+            needs = wanted or " or ".join(targets) or "an upload_command"
+            sys.stderr.write(f"Error: nothing here can flash this board: it needs {needs}\n")
+            env.Exit(1)
+        return ""
+    scripts = " ".join(f"-f {script}" for script in targets[found].split())
+    return {
+        "openocd": f'openocd {scripts} $UPLOADERFLAGS -c "program {{$SOURCE}} verify reset exit"',
+        # Without --no-wait pyOCD waits for a probe for ever.
+        "pyocd": f"pyocd flash --no-wait --target {targets[found]} $UPLOADERFLAGS $SOURCE",
+        "st-flash": "st-flash --reset $UPLOADERFLAGS --format ihex write ${SOURCE.base}.hex",
+    }[found]
+
 
 env.Append(
     CCFLAGS=[
@@ -60,8 +86,20 @@ if "BOARD" in env:
 # PlatformIO keeps this file in the build cache, where builds side by side would overwrite each other's.
 env.SConsignFile("$BUILD_DIR/.sconsign")
 
-program = env.BuildProgram()
-if "BOARD" in env:
-    # To SCons the linker script is just a word on the command line.
-    env.Depends(program, str(Path(env.PioPlatform().get_dir(), "ldscripts", env["LDSCRIPT_PATH"])))
+if "nobuild" in COMMAND_LINE_TARGETS:  # an upload of what was built before
+    program = env.File("$BUILD_DIR/firmware.elf")
+    AlwaysBuild(env.Alias("nobuild", program))
+else:
+    program = env.BuildProgram()
+    if "BOARD" in env:
+        # To SCons the linker script is just a word on the command line.
+        env.Depends(program, str(Path(env.PioPlatform().get_dir(), "ldscripts", env["LDSCRIPT_PATH"])))
 Default(program)
+
+if "BOARD" in env:
+    env.Replace(UPLOADCMD=uploader())
+    steps = [
+        env.VerboseAction("$OBJCOPY -O ihex $SOURCE ${SOURCE.base}.hex", "Converting $SOURCE"),
+        env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE"),
+    ]
+    env.AddPlatformTarget("upload", program, steps, "Upload")

@@ -118,6 +118,8 @@ Reading read() {
 
 #endif
 
+uint32_t hz() { return TINYDEPLOY_COUNTS_INSTRUCTIONS ? 0 : board::kClockHz; }
+
 uint64_t between(const Reading& begin, const Reading& end) {
   const uint32_t wrapped = end.wraps - begin.wraps;
   return to_counts(wrapped * kPeriod + end.value - begin.value) - uint64_t{wrapped} * wrap_cost;

@@ -1,0 +1,110 @@
+"""A board behind a serial port as a target."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from tinydeploy import ports
+from tinydeploy.errors import TargetDiedError, TargetError
+from tinydeploy.link.channel import SerialStream, Stream
+from tinydeploy.ports import Port
+
+REAPPEAR = 10.0  # seconds that a port may be away after an upload
+SETTLE = 3.0  # seconds after opening in which the board may yet reset, and its port go away once more
+_RETRY = 0.1
+
+
+class SerialBoard:
+    """One firmware on a board. `load` puts it there through the named port, and starts it.
+
+    Opening the port may reset the board, and a board that is its own USB device may vanish and come
+    back under another name. Both are survived here; what the board says meanwhile, the link ignores.
+    """
+
+    kind = "board"
+
+    def __init__(self, port: Port, load: Callable[[str], None]) -> None:
+        self._port = port
+        self._load = load
+        self._stream: Stream | None = None
+
+    @property
+    def version(self) -> str:
+        """The port, and what its USB device says of itself."""
+        return str(self._port)
+
+    def start(self) -> Stream:
+        """See Target. Raises before anything is uploaded if the port cannot be opened."""
+        self.close()
+        SerialStream(self._port.name).close()
+        self._load(self._port.name)
+        self._stream = _SettlingStream(self._open)
+        return self._stream
+
+    def reset(self) -> Stream:
+        """See Target. What resets every board, also one that hangs, is an upload."""
+        return self.start()
+
+    def close(self) -> None:
+        """See Target. The firmware goes on waiting for a host."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def __enter__(self) -> SerialBoard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self, deadline: float) -> Stream:
+        """The port, opened as soon as it can be. Raises what is in the way if it cannot by the deadline."""
+        while True:
+            self._port = ports.again(self._port)
+            try:
+                return SerialStream(self._port.name)
+            except TargetError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_RETRY)
+
+
+class _SettlingStream:
+    """A stream that is opened once more if it goes away while the board settles."""
+
+    def __init__(self, opened: Callable[[float], Stream]) -> None:
+        self._opened = opened
+        self._stream = opened(time.monotonic() + REAPPEAR)
+        self._settled_at = time.monotonic() + SETTLE
+
+    def read(self, deadline: float) -> bytes:
+        """See Stream."""
+        try:
+            return self._stream.read(deadline)
+        except TargetDiedError as error:
+            self._open_again(error)
+            return b""
+
+    def write(self, data: bytes, deadline: float) -> None:
+        """See Stream."""
+        try:
+            self._stream.write(data, deadline)
+        except TargetDiedError as error:
+            self._open_again(error)
+
+    def close(self) -> None:
+        """See Stream."""
+        self._stream.close()
+
+    def _open_again(self, died: TargetDiedError) -> None:
+        if time.monotonic() >= self._settled_at:
+            raise died
+        self._stream.close()
+        try:
+            self._stream = self._opened(self._settled_at)
+        except TargetError:
+            raise died from None
