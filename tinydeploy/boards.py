@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,12 @@ CORES = {
             mve=True,
         ),
         Core(
+            "rv32imac",
+            "RISC-V RV32IMAC",
+            "riscv64-unknown-elf-",
+            ("-march=rv32imac_zicsr", "-mabi=ilp32", "-mcmodel=medany"),
+        ),
+        Core(
             "rv32imc",
             "RISC-V RV32IMC",
             "riscv64-unknown-elf-",
@@ -96,29 +103,72 @@ class Memory:
 
 @dataclass(frozen=True)
 class Device:
-    """A peripheral: which driver of firmware_templates/runtime/port runs it, and its base address."""
+    """A peripheral: which driver of firmware_templates/runtime/port runs it, and its base address.
+
+    A UART has pins if they are the board's to choose: "PA2", or "P0.06", and their alternate function.
+    """
 
     driver: str
     base: int
+    tx: str = ""
+    rx: str = ""
+    function: int = 0
+
+    def pin(self, name: str) -> tuple[int, int]:
+        """Port and number of the pin `name`: "PD8" is (3, 8), and "P1.02" is (1, 2)."""
+        port, number = getattr(self, name)[1:2], getattr(self, name)[2:].lstrip(".")
+        return (int(port) if port.isdigit() else ord(port) - ord("A")), int(number)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The driver that brings the clock tree to `Board.clock_hz`, and its numbers: dividers, wait states."""
+
+    driver: str = "fixed"
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Qemu:
     """How QEMU stands in for the board. `icount_shift`: one instruction takes 2**shift ns of virtual time.
 
-    `counter_hz` is the rate at which the board's counter ticks in the emulator.
+    `counter` stands in for the board's where QEMU has no model of that one, and ticks at `counter_hz`.
     """
 
     system: str  # "arm" for qemu-system-arm
     machine: str
     icount_shift: int
     counter_hz: int
+    counter: Device | None = None
     note: str = ""
 
 
 @dataclass(frozen=True)
+class Uploader:
+    """A program that can flash the board, and what it needs to know of it.
+
+    That is OpenOCD's scripts ("interface/stlink.cfg target/stm32f4x.cfg"), or the name of the part.
+    """
+
+    program: str
+    target: str
+
+
+VERIFIED = {
+    "emulated": "built, and run in an emulator of this board or of its part",
+    "compiled": "built, and not run",
+    "generated": "the project is generated, and PlatformIO reads it",
+}
+"""How a board's firmware has been tried so far. None has been run on hardware."""
+
+
+@dataclass(frozen=True)
 class Board:
-    """One board. `flash` and `ram` are the budgets that the linker enforces."""
+    """One board. `flash` and `ram` are the budgets that the linker enforces.
+
+    `verified` says how its firmware has been tried (one of VERIFIED); `aliases` are what others call the board.
+    `uploaders` are in the order of preference. `usb_ids` ("0483:374b": vendor, product) are those of its serial port.
+    """
 
     id: str
     name: str
@@ -130,7 +180,12 @@ class Board:
     stack_bytes: int
     uart: Device
     counter: Device
+    clock: Clock
     qemu: Qemu | None
+    verified: str
+    aliases: tuple[str, ...] = ()
+    uploaders: tuple[Uploader, ...] = ()
+    usb_ids: tuple[str, ...] = ()
     notes: str = ""
 
 
@@ -143,14 +198,42 @@ _MEMORY = {
 }
 
 
-def _device(*drivers: str) -> dict[str, Any]:
+def _device(*drivers: str, **optional: Any) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {"driver": {"enum": list(drivers)}, "base": _INTEGER},
+        "properties": {"driver": {"enum": list(drivers)}, "base": _INTEGER, **optional},
         "required": ["driver", "base"],
         "additionalProperties": False,
     }
 
+
+def _clock(driver: str, *numbers: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"driver": {"const": driver}} | {name: {"type": ["integer", "boolean"]} for name in numbers},
+        "required": ["driver", *numbers],
+        "additionalProperties": False,
+    }
+
+
+_PIN = {"type": "string", "pattern": "^P([A-K][0-9]{1,2}|[01][.][0-9]{2})$"}
+_UART = _device(
+    "cmsdk", "stm32", "stm32-v2", "nrf-uarte", "sifive", "ns16550", tx=_PIN, rx=_PIN, function=_INTEGER
+)
+_COUNTER = _device("cmsdk-timer", "stm32-timer", "systick", "dwt", "rdinstret", "mcycle")
+_STM32F4_CLOCK = (
+    *("hse_hz", "hse_bypass", "m", "n", "p", "apb1", "apb2"),
+    *("wait_states", "vos", "over_drive"),
+)
+_CLOCKS = {
+    "stm32f4": _STM32F4_CLOCK,
+    "stm32f7": _STM32F4_CLOCK,
+    "stm32h7": ("hse_hz", "hse_bypass", "m", "n", "p", "wait_states", "boost"),
+    "nrf52": (),
+    "fe310": ("hse_hz", "m", "n", "p", "flash_divider"),
+}
+"""What each clock driver has to be told: frequencies in Hz, the PLL's dividers by the reference manual's names,
+dividers of buses."""
 
 BOARD_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -162,23 +245,51 @@ BOARD_SCHEMA: dict[str, Any] = {
         "flash": _MEMORY,
         "ram": _MEMORY,
         "stack_bytes": {"type": "integer", "minimum": 256, "multipleOf": 8},
-        "uart": _device("cmsdk", "stm32", "ns16550"),
-        "counter": _device("cmsdk-timer", "stm32-timer", "systick", "rdinstret"),
+        "uart": _UART,
+        "counter": _COUNTER,
+        "clock": {"oneOf": [_clock(driver, *numbers) for driver, numbers in _CLOCKS.items()]},
         "qemu": {
             "type": "object",
             "properties": {
                 "system": {"enum": ["arm", "riscv32"]},
-                "machine": {"type": "string", "pattern": "^[a-z0-9-]+$"},
+                "machine": {"type": "string", "pattern": "^[a-z0-9_-]+$"},
                 "icount_shift": {"type": "integer", "minimum": 0, "maximum": 10},
                 "counter_hz": {"type": "integer", "minimum": 1},
+                "counter": _COUNTER,
                 "note": {"type": "string"},
             },
             "required": ["system", "machine", "icount_shift", "counter_hz"],
             "additionalProperties": False,
         },
+        "verified": {"enum": list(VERIFIED)},
+        "aliases": {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z0-9_/-]+$"}},
+        "upload": {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in ("openocd", "pyocd", "st-flash")},
+            "additionalProperties": False,
+        },
+        "usb": {
+            "type": "object",
+            "properties": {
+                "ids": {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-f]{4}:[0-9a-f]{4}$"}}
+            },
+            "required": ["ids"],
+            "additionalProperties": False,
+        },
         "notes": {"type": "string"},
     },
-    "required": ["name", "platformio", "core", "clock_hz", "flash", "ram", "stack_bytes", "uart", "counter"],
+    "required": [
+        "name",
+        "platformio",
+        "core",
+        "clock_hz",
+        "flash",
+        "ram",
+        "stack_bytes",
+        "uart",
+        "counter",
+        "verified",
+    ],
     "additionalProperties": False,
 }
 
@@ -201,9 +312,22 @@ def _read(path: Path) -> Board:
         stack_bytes=raw["stack_bytes"],
         uart=Device(**raw["uart"]),
         counter=Device(**raw["counter"]),
-        qemu=Qemu(**raw["qemu"]) if "qemu" in raw else None,
+        clock=_clock_of(raw.get("clock", {"driver": "fixed"})),
+        qemu=_qemu(raw["qemu"]) if "qemu" in raw else None,
+        verified=raw["verified"],
+        aliases=tuple(raw.get("aliases", ())),
+        uploaders=tuple(Uploader(program, target) for program, target in raw.get("upload", {}).items()),
+        usb_ids=tuple(raw.get("usb", {}).get("ids", ())),
         notes=raw.get("notes", ""),
     )
+
+
+def _clock_of(raw: dict[str, Any]) -> Clock:
+    return Clock(raw["driver"], {name: int(value) for name, value in raw.items() if name != "driver"})
+
+
+def _qemu(raw: dict[str, Any]) -> Qemu:
+    return Qemu(**raw | {"counter": Device(**raw["counter"]) if "counter" in raw else None})
 
 
 @cache

@@ -7,6 +7,7 @@
 #include "engine.h"
 #include "frame.h"
 #include "measure.h"
+#include "port/counter.h"
 #include "port/link.h"
 #include "port/stack.h"
 #include "protocol.h"
@@ -192,6 +193,7 @@ void greet(const Request& request, uint8_t sequence) {
   greeting.add32(session_id);
   greeting.add8(link::kWindow);
   greeting.add8(TINYDEPLOY_COUNTS_INSTRUCTIONS ? 0 : 1);
+  greeting.add32(counter::hz());
   greeting.add32(arena::capacity());
   greeting.add32(kDescription.inputs);
   greeting.add32(kDescription.outputs);

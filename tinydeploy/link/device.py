@@ -27,7 +27,7 @@ _HELLO_RETRY = 0.05  # seconds until the first; doubled after each. A hello may 
 _FIRST_RETRY = 0.5
 _LAST_RETRY = 4.0
 _DELIMITER = b"\0"
-_GREETING = struct.Struct("<xBIBBIIII32s")  # status, then the fields of Greeting; the engine's name follows
+_GREETING = struct.Struct("<xBIBBIIIII32s")  # status, then the fields of Greeting; the engine's name follows
 _REBUILD = "build and load the firmware again"
 
 
@@ -60,13 +60,14 @@ _REFUSALS = (0x40, 0x41)  # not executed, so the sequence number is still free
 
 @dataclass(frozen=True)
 class Greeting:
-    """Who answers: firmware, capacities, and what its counts are ("instructions" or "cycles")."""
+    """Who answers: firmware, capacities, and what its counts are: "instructions", or "cycles" of `clock_hz`."""
 
     version: int
     engine: str
     model_sha256: str
     window: int
     unit: str
+    clock_hz: int  # 0 if instructions are counted
     arena_capacity: int
     inputs: int
     outputs: int
@@ -137,7 +138,9 @@ class Device:
             raise WrongFirmwareError(
                 f"the device speaks version {payload[1]} of the protocol, not {PROTOCOL_VERSION}", _REBUILD
             )
-        version, _, window, cycles, capacity, inputs, outputs, ops, sha256 = _GREETING.unpack_from(payload)
+        version, _, window, cycles, clock_hz, capacity, inputs, outputs, ops, sha256 = _GREETING.unpack_from(
+            payload
+        )
         digest = sha256.hex()
         if expected_sha256 is not None and digest != expected_sha256:
             raise WrongFirmwareError(
@@ -147,7 +150,7 @@ class Device:
         self._window, self._inputs, self._ops = max(1, window), inputs, ops
         engine = payload[_GREETING.size :].decode("ascii", "replace")
         unit = "cycles" if cycles else "instructions"
-        return Greeting(version, engine, digest, window, unit, capacity, inputs, outputs, ops)
+        return Greeting(version, engine, digest, window, unit, clock_hz, capacity, inputs, outputs, ops)
 
     def setup(self, arena_bytes: int) -> SetupReply:
         """Builds the model, in its initial state, in an arena of that many bytes, which is painted before."""

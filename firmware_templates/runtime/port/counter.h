@@ -14,6 +14,9 @@ struct Reading {
 
 void open();
 
+// The clock whose cycles are counted, at the rate at which it really runs; 0 if it is instructions that are counted.
+uint32_t hz();
+
 // Takes the same number of instructions each time.
 Reading read();
 
