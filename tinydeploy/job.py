@@ -74,4 +74,6 @@ def prepare(model: str | Path, board: str, engine: str | Engine, link: str) -> J
     target_board = boards.board(board)
     graph = tflite_model.load(model_path(model))
     checks.check(graph, chosen, target_board)
+    if target_board.kind == "arduino" and link == DEFAULT_LINK:
+        link = "uart"  # an Arduino core has Serial, and no semihosting
     return Job(graph, target_board, chosen.generate(graph, target_board), link)

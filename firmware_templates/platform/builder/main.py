@@ -9,6 +9,10 @@ from SCons.Script import Default, DefaultEnvironment
 
 env = DefaultEnvironment()
 
+# Debian's GCC for AVR is version 5, which knows two options by earlier names.
+avr = "BOARD" in env and env.BoardConfig().get("build.toolchain") == "avr-"
+prefix_map, standard = ("-fdebug-prefix-map", "gnu++1z") if avr else ("-ffile-prefix-map", "c++17")
+
 env.Append(
     CCFLAGS=[
         "-O2",
@@ -20,17 +24,16 @@ env.Append(
         # Debug information without this machine's paths: the same sources give the same bytes in any folder.
         # SCons leaves what is between $( and $) out of its signatures, so a shared build cache still hits.
         "$(",
-        f"-ffile-prefix-map={env.subst('$PROJECT_DIR')}=.",
+        f"{prefix_map}={env.subst('$PROJECT_DIR')}=.",
         "$)",
     ],
-    CXXFLAGS=["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
+    CXXFLAGS=[f"-std={standard}", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
 )
 
 if "BOARD" in env:
     board = env.BoardConfig()
     prefix = board.get("build.toolchain")
     core = board.get("build.core_flags")
-    symbols = [f"-Wl,--defsym={name}={value}" for name, value in board.get("build.link_symbols").items()]
     env.Replace(
         AR=f"{prefix}gcc-ar",
         AS=f"{prefix}as",
@@ -48,16 +51,18 @@ if "BOARD" in env:
     )
     env.Append(
         CPPPATH=["$PROJECT_SRC_DIR/runtime"],  # an engine includes "engine.h"
-        CCFLAGS=[*core, "-ffreestanding"],
-        LINKFLAGS=[*core, "-nostdlib", "-nostartfiles", "-Wl,--gc-sections", *symbols],
-        LIBS=["gcc"],
+        CCFLAGS=core,
+        LINKFLAGS=[*core, "-Wl,--gc-sections"],
     )
+    if not env.get("PIOFRAMEWORK"):
+        symbols = [f"-Wl,--defsym={name}={value}" for name, value in board.get("build.link_symbols").items()]
+        env.Append(CCFLAGS=["-ffreestanding"], LINKFLAGS=["-nostdlib", "-nostartfiles", *symbols], LIBS=["gcc"])
 
 # PlatformIO keeps this file in the build cache, where builds side by side would overwrite each other's.
 env.SConsignFile("$BUILD_DIR/.sconsign")
 
 program = env.BuildProgram()
-if "BOARD" in env:
+if env.get("LDSCRIPT_PATH"):
     # To SCons the linker script is just a word on the command line.
     env.Depends(program, str(Path(env.PioPlatform().get_dir(), "ldscripts", env["LDSCRIPT_PATH"])))
 Default(program)
