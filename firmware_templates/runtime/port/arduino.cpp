@@ -3,6 +3,9 @@
 #if defined(ARDUINO)
 
 #include <Arduino.h>
+#if defined(__AVR__)
+#include <HardwareSerial_private.h>
+#endif
 
 #include "../measure.h"
 #include "../session.h"
@@ -17,6 +20,35 @@ namespace link {
 
 const uint8_t kWindow = 1;  // some cores keep no more than 64 bytes that nobody has read yet
 
+#if defined(__AVR__)
+
+// Serial's interrupt handlers are called from here instead: with interrupts off, none is in the way of an inference,
+// nor counted with it.
+void open() {
+  Serial.begin(board::kUartBaud);
+  noInterrupts();
+}
+
+size_t read(uint8_t* data, size_t bytes) {
+  size_t count = 0;
+  // A frame is taken whole: nobody takes what comes while it is worked on.
+  while (count < bytes && (count == 0 || data[count - 1] != 0)) {
+    while (!(UCSR0A & 1 << RXC0)) continue;
+    Serial._rx_complete_irq();
+    data[count++] = static_cast<uint8_t>(Serial.read());
+  }
+  return count;
+}
+
+void write(const uint8_t* data, size_t bytes) {
+  Serial.write(data, bytes);
+  while (UCSR0B & 1 << UDRIE0) {
+    if (UCSR0A & 1 << UDRE0) Serial._tx_udr_empty_irq();
+  }
+}
+
+#else
+
 void open() { Serial.begin(board::kUartBaud); }
 
 size_t read(uint8_t* data, size_t bytes) {
@@ -28,10 +60,10 @@ size_t read(uint8_t* data, size_t bytes) {
 
 void write(const uint8_t* data, size_t bytes) {
   Serial.write(data, bytes);
-#if !defined(__AVR__)  // which sends without being asked, and whose flush() an emulator may never see the end of
   Serial.flush();
-#endif
 }
+
+#endif
 
 }  // namespace link
 
@@ -52,39 +84,39 @@ uint32_t hz() { return TINYDEPLOY_COUNTS_INSTRUCTIONS ? 0 : clock_hz(); }
 
 #if defined(__AVR__)
 
-// Timer 1 counts cycles and wraps every 65536; timer 3 counts 1024 at a time, so that it wraps but every four
-// seconds, and then interrupts.
+// Timer 1 counts cycles and wraps every 65536; timer 3 counts 1024 at a time, and wraps every four seconds. Of
+// wraps of the latter between two readings one is noticed: nothing may take longer than eight seconds.
 namespace {
-volatile uint16_t wraps;
+uint32_t wraps;
 }  // namespace
 
-ISR(TIMER3_OVF_vect) { wraps = wraps + 1; }
-
 void open() {
+  noInterrupts();
   TCCR1A = TCCR3A = 0;
   TCCR1B = 1;
   TCCR3B = 5;
   TCNT1 = 0;
   TCNT3 = 0;
-  TIMSK3 = 1 << TOIE3;
+  TIFR3 = 1 << TOV3;
 }
 
 Reading read() {
-  uint16_t before, coarse, fine;
-  do {
-    before = wraps;
+  uint16_t coarse = TCNT3;
+  if (TIFR3 & 1 << TOV3) {
+    TIFR3 = 1 << TOV3;
+    ++wraps;
     coarse = TCNT3;
-    fine = TCNT1;
-  } while (before != wraps);
+  }
+  const uint16_t fine = TCNT1;
   // The two were not started in the same cycle, and are not read in the same: what fine says of the low bits holds.
   const uint32_t near = static_cast<uint32_t>(coarse) << 10;
   const auto off = static_cast<int16_t>(fine - static_cast<uint16_t>(near));
-  return {before, near + static_cast<uint32_t>(static_cast<int32_t>(off))};
+  return {wraps, near + static_cast<uint32_t>(static_cast<int32_t>(off))};
 }
 
 uint64_t between(const Reading& begin, const Reading& end) {
-  const uint32_t wrapped = static_cast<uint16_t>(end.wraps - begin.wraps);
-  const uint64_t cycles = (static_cast<uint64_t>(wrapped) << 26) + end.value - begin.value;
+  const uint64_t wrapped = end.wraps - begin.wraps;
+  const uint64_t cycles = (wrapped << 26) + end.value - begin.value;
   return (cycles * board::kTickNumerator + board::kTickDenominator / 2) / board::kTickDenominator;
 }
 
