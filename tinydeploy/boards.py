@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from tinydeploy import paths
+from tinydeploy import paths, platformio_boards
 from tinydeploy.errors import UsageError
 
 
@@ -82,13 +83,23 @@ CORES = {
             # zicsr would make GCC link the 64-bit libgcc.
             ("-march=rv32imc", "-misa-spec=2.2", "-mabi=ilp32", "-mcmodel=medany"),
         ),
+        Core(
+            "rv32imac",
+            "RISC-V RV32IMAC",
+            "riscv64-unknown-elf-",
+            ("-march=rv32imac", "-misa-spec=2.2", "-mabi=ilp32", "-mcmodel=medany"),
+        ),
+        # Only with Arduino cores, whose platforms bring compiler and flags with them.
+        Core("xtensa-lx6", "Xtensa LX6", "xtensa-esp32-elf-", (), fpu=True),
+        Core("xtensa-lx7", "Xtensa LX7", "xtensa-esp32s3-elf-", (), fpu=True),
+        Core("avr", "AVR", "avr-", ()),
     )
 }
 
 
 @dataclass(frozen=True)
 class Memory:
-    """A memory region: start address and size in bytes."""
+    """A memory region: start address, which an Arduino core knows better, and size in bytes."""
 
     origin: int
     bytes: int
@@ -96,24 +107,64 @@ class Memory:
 
 @dataclass(frozen=True)
 class Device:
-    """A peripheral: which driver of firmware_templates/runtime/port runs it, and its base address."""
+    """A peripheral: which driver of firmware_templates/runtime/port runs it, and its base address.
+
+    A UART has pins if they are the board's to choose: "PA2", or "P0.06", and their alternate function.
+    """
 
     driver: str
     base: int
+    tx: str = ""
+    rx: str = ""
+    function: int = 0
+
+    def pin(self, name: str) -> tuple[int, int]:
+        """Port and number of the pin `name`: "PD8" is (3, 8), and "P1.02" is (1, 2)."""
+        port, number = getattr(self, name)[1:2], getattr(self, name)[2:].lstrip(".")
+        return (int(port) if port.isdigit() else ord(port) - ord("A")), int(number)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The driver that brings the clock tree to `Board.clock_hz`, and its numbers: dividers, wait states."""
+
+    driver: str = "fixed"
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Qemu:
     """How QEMU stands in for the board. `icount_shift`: one instruction takes 2**shift ns of virtual time.
 
-    `counter_hz` is the rate at which the board's counter ticks in the emulator.
+    Where it is None, QEMU has no way to count the instructions that a firmware executes.
+
+    `counter` stands in for the board's where QEMU has no model of that one, and ticks at `counter_hz`.
     """
 
     system: str  # "arm" for qemu-system-arm
     machine: str
-    icount_shift: int
-    counter_hz: int
+    icount_shift: int | None = None
+    counter_hz: int = 0
+    counter: Device | None = None
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Arduino:
+    """How the board's Arduino core is built: by which of PlatformIO's platforms, name and version.
+
+    "baremetal" is tinydeploy's own, which takes the core that the distribution installs; `mcu` and
+    `variant` are what this one calls the board.
+    """
+
+    platform: str
+    mcu: str = ""
+    variant: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether tinydeploy's own platform builds it, with nothing to download."""
+        return self.platform == "baremetal"
 
 
 @dataclass(frozen=True)
@@ -127,12 +178,20 @@ class Uploader:
     target: str
 
 
+VERIFIED = {
+    "emulated": "built, and run in an emulator of this board or of its part",
+    "compiled": "built, and not run",
+    "generated": "the project is generated, and PlatformIO reads it",
+}
+"""How a board's firmware has been tried so far. None has been run on hardware."""
+
+
 @dataclass(frozen=True)
 class Board:
-    """One board. `flash` and `ram` are the budgets that the linker enforces.
+    """One board: of the kind "arduino" if it has an Arduino core to build on, else "bare".
 
-    `uploaders` are in the order of preference. `usb_ids` are those of its serial port, as
-    "0483:374b": vendor, product.
+    `flash` and `ram` are the budgets that the linker enforces. `verified` says how its firmware has been tried (one of VERIFIED); `aliases` are what others call the board.
+    `uploaders` are in the order of preference. `usb_ids` ("0483:374b": vendor, product) are those of its serial port.
     """
 
     id: str
@@ -145,10 +204,19 @@ class Board:
     stack_bytes: int
     uart: Device
     counter: Device
+    clock: Clock
     qemu: Qemu | None
+    verified: str
+    aliases: tuple[str, ...] = ()
     uploaders: tuple[Uploader, ...] = ()
     usb_ids: tuple[str, ...] = ()
+    arduino: Arduino | None = None
     notes: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Who starts the chip up: tinydeploy's own runtime ("bare"), or an Arduino core ("arduino")."""
+        return "arduino" if self.arduino else "bare"
 
     @property
     def is_emulated(self) -> bool:
@@ -156,23 +224,54 @@ class Board:
         return self.qemu is not None
 
 
+_ARDUINO_DEVICE: dict[str, Any] = {"driver": "arduino", "base": 0}
+_ARDUINO_STACK = 4096  # bytes: what the larger cores give to loop(), or more
 _INTEGER = {"type": "integer", "minimum": 0}
 _MEMORY = {
     "type": "object",
     "properties": {"origin": _INTEGER, "bytes": {"type": "integer", "minimum": 1024}},
-    "required": ["origin", "bytes"],
+    "required": ["bytes"],
     "additionalProperties": False,
 }
 
 
-def _device(*drivers: str) -> dict[str, Any]:
+def _device(*drivers: str, **optional: Any) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {"driver": {"enum": list(drivers)}, "base": _INTEGER},
+        "properties": {"driver": {"enum": list(drivers)}, "base": _INTEGER, **optional},
         "required": ["driver", "base"],
         "additionalProperties": False,
     }
 
+
+def _clock(driver: str, *numbers: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"driver": {"const": driver}}
+        | {name: {"type": ["integer", "boolean"]} for name in numbers},
+        "required": ["driver", *numbers],
+        "additionalProperties": False,
+    }
+
+
+_PIN = {"type": "string", "pattern": "^P([A-K][0-9]{1,2}|[01][.][0-9]{2})$"}
+_UART = _device(
+    "cmsdk", "stm32", "stm32-v2", "nrf-uarte", "sifive", "ns16550", tx=_PIN, rx=_PIN, function=_INTEGER
+)
+_COUNTER = _device("cmsdk-timer", "stm32-timer", "systick", "dwt", "rdinstret", "mcycle")
+_STM32F4_CLOCK = (
+    *("hse_hz", "hse_bypass", "m", "n", "p", "apb1", "apb2"),
+    *("wait_states", "vos", "over_drive"),
+)
+_CLOCKS = {
+    "stm32f4": _STM32F4_CLOCK,
+    "stm32f7": _STM32F4_CLOCK,
+    "stm32h7": ("hse_hz", "hse_bypass", "m", "n", "p", "wait_states", "boost"),
+    "nrf52": (),
+    "fe310": ("hse_hz", "m", "n", "p", "flash_divider"),
+}
+"""What each clock driver has to be told: frequencies in Hz, the PLL's dividers by the reference manual's names,
+dividers of buses."""
 
 BOARD_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -184,18 +283,33 @@ BOARD_SCHEMA: dict[str, Any] = {
         "flash": _MEMORY,
         "ram": _MEMORY,
         "stack_bytes": {"type": "integer", "minimum": 256, "multipleOf": 8},
-        "uart": _device("cmsdk", "stm32", "ns16550"),
-        "counter": _device("cmsdk-timer", "stm32-timer", "systick", "rdinstret"),
+        "uart": _UART,
+        "counter": _COUNTER,
+        "clock": {"oneOf": [_clock(driver, *numbers) for driver, numbers in _CLOCKS.items()]},
         "qemu": {
             "type": "object",
             "properties": {
-                "system": {"enum": ["arm", "riscv32"]},
-                "machine": {"type": "string", "pattern": "^[a-z0-9-]+$"},
+                "system": {"enum": ["arm", "riscv32", "avr"]},
+                "machine": {"type": "string", "pattern": "^[a-z0-9_-]+$"},
                 "icount_shift": {"type": "integer", "minimum": 0, "maximum": 10},
                 "counter_hz": {"type": "integer", "minimum": 1},
+                "counter": _COUNTER,
                 "note": {"type": "string"},
             },
-            "required": ["system", "machine", "icount_shift", "counter_hz"],
+            "required": ["system", "machine"],
+            "dependentRequired": {"icount_shift": ["counter_hz"], "counter_hz": ["icount_shift"]},
+            "additionalProperties": False,
+        },
+        "verified": {"enum": list(VERIFIED)},
+        "aliases": {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z0-9_/.-]+$"}},
+        "arduino": {
+            "type": "object",
+            "properties": {
+                "platform": {"type": "string", "pattern": "^[a-z0-9-]+(@[0-9.]+)?$"},
+                "mcu": {"type": "string", "pattern": "^[a-z0-9]+$"},
+                "variant": {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+            },
+            "required": ["platform"],
             "additionalProperties": False,
         },
         "upload": {
@@ -213,7 +327,10 @@ BOARD_SCHEMA: dict[str, Any] = {
         },
         "notes": {"type": "string"},
     },
-    "required": ["name", "platformio", "core", "clock_hz", "flash", "ram", "stack_bytes", "uart", "counter"],
+    "required": ["name", "platformio", "core", "clock_hz", "flash", "ram", "stack_bytes", "verified"],
+    "if": {"required": ["arduino"]},
+    "then": {"not": {"anyOf": [{"required": [name]} for name in ("uart", "counter", "clock", "upload")]}},
+    "else": {"required": ["uart", "counter"]},
     "additionalProperties": False,
 }
 
@@ -231,16 +348,28 @@ def _read(path: Path) -> Board:
         platformio=raw["platformio"],
         core=CORES[raw["core"]],
         clock_hz=raw["clock_hz"],
-        flash=Memory(**raw["flash"]),
-        ram=Memory(**raw["ram"]),
+        flash=Memory(**{"origin": 0} | raw["flash"]),
+        ram=Memory(**{"origin": 0} | raw["ram"]),
         stack_bytes=raw["stack_bytes"],
-        uart=Device(**raw["uart"]),
-        counter=Device(**raw["counter"]),
-        qemu=Qemu(**raw["qemu"]) if "qemu" in raw else None,
+        uart=Device(**raw.get("uart", _ARDUINO_DEVICE)),
+        counter=Device(**raw.get("counter", _ARDUINO_DEVICE)),
+        clock=_clock_of(raw.get("clock", {"driver": "fixed"})),
+        qemu=_qemu(raw["qemu"]) if "qemu" in raw else None,
+        verified=raw["verified"],
+        aliases=tuple(raw.get("aliases", ())),
         uploaders=tuple(Uploader(program, target) for program, target in raw.get("upload", {}).items()),
         usb_ids=tuple(raw.get("usb", {}).get("ids", ())),
+        arduino=Arduino(**raw["arduino"]) if "arduino" in raw else None,
         notes=raw.get("notes", ""),
     )
+
+
+def _clock_of(raw: dict[str, Any]) -> Clock:
+    return Clock(raw["driver"], {name: int(value) for name, value in raw.items() if name != "driver"})
+
+
+def _qemu(raw: dict[str, Any]) -> Qemu:
+    return Qemu(**raw | {"counter": Device(**raw["counter"]) if "counter" in raw else None})
 
 
 @cache
@@ -250,11 +379,58 @@ def all_boards(folder: Path = paths.BOARDS) -> tuple[Board, ...]:
 
 
 def board(board_id: str) -> Board:
-    """The board with this id or PlatformIO id. Raises UsageError, with near names, if there is none."""
-    for candidate in all_boards():
-        if board_id in (candidate.id, candidate.platformio):
-            return candidate
-    known = [candidate.id for candidate in all_boards()]
-    near = difflib.get_close_matches(board_id, known, n=2, cutoff=0.5)
+    """The board with this id, PlatformIO id or alias; or "pio:" and any id that PlatformIO's own platforms know.
+
+    Raises UsageError, with near names, if there is none.
+    """
+    if board_id.startswith(_ANY):
+        return _of_platformio(board_id)
+    names = {name: each for each in reversed(all_boards()) for name in (*each.aliases, each.platformio)}
+    names |= {each.id: each for each in all_boards()}
+    if board_id in names:
+        return names[board_id]
+    near = difflib.get_close_matches(board_id, names, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "tinydeploy boards lists them"
     raise UsageError(f"unknown board '{board_id}'", hint)
+
+
+_ANY = "pio:"
+_CPUS = {
+    "cortex-m0": "cortex-m0plus",
+    "cortex-m4": "cortex-m4f",
+    "esp32": "xtensa-lx6",
+    "esp32s2": "xtensa-lx7",
+    "esp32s3": "xtensa-lx7",
+    "esp32c3": "rv32imc",
+}
+"""What PlatformIO's manifests call a core, where that is not its id in CORES."""
+
+
+def _of_platformio(board_id: str) -> Board:
+    name = board_id.removeprefix(_ANY)
+    platform, manifest = platformio_boards.manifest(name)
+    build, sizes = manifest["build"], manifest["upload"]
+    cpu = build.get("cpu") or ("avr" if str(build["mcu"]).startswith("at") else build["mcu"])
+    core = CORES.get(_CPUS.get(cpu, cpu))
+    if core is None:
+        raise UsageError(f"{name} has a core that tinydeploy does not know: {cpu}")
+    return Board(
+        id=name,
+        name=str(manifest["name"]),
+        platformio=name,
+        core=core,
+        clock_hz=int(str(build["f_cpu"]).rstrip("L")),
+        flash=Memory(0, sizes["maximum_size"]),
+        ram=Memory(0, sizes["maximum_ram_size"]),
+        stack_bytes=_ARDUINO_STACK if sizes["maximum_ram_size"] > 4 * _ARDUINO_STACK else 512,
+        uart=Device(**_ARDUINO_DEVICE),
+        counter=Device(**_ARDUINO_DEVICE),
+        clock=Clock(),
+        qemu=None,
+        verified="generated",
+        usb_ids=tuple(
+            f"{int(vendor, 16):04x}:{int(product, 16):04x}" for vendor, product in build.get("hwids", ())
+        ),
+        arduino=Arduino(platform),
+        notes="Everything about it comes from PlatformIO's own data, and nothing was tried.",
+    )

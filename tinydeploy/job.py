@@ -108,7 +108,7 @@ def prepare(
     target_board = boards.board(board)
     graph = tflite_model.load(model_path(model))
     checks.check(graph, chosen, target_board)
-    if port is not None or not target_board.is_emulated:
+    if port is not None or not target_board.is_emulated or target_board.kind == "arduino":
         link = "uart"
     sources, library = chosen.generate(graph, target_board), chosen.library(graph, target_board)
     return Job(graph, target_board, sources, link, library, port, upload_command)

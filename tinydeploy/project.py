@@ -28,7 +28,6 @@ _TEMPLATES = {
     "README.md": "README.md.j2",
     "src/board.h": "board.h.j2",
 }
-_COPIED = {"platform": "platforms/baremetal", "runtime": "src/runtime"}
 _BUILD_FOLDER = ".pio"
 
 
@@ -64,7 +63,7 @@ def generate(
     context = {
         "board": board,
         "link": link,
-        "arena_bytes": arena_bytes,
+        "arena_bytes": arena_bytes or _arduino_arena(board),
         "ops": len(sources.profiled_ops),
         "engine": sources.engine,
         "library": library,
@@ -72,19 +71,37 @@ def generate(
         "model_sha256": graph.sha256,
     }
     files = {path: jinja.get_template(name).render(context).encode() for path, name in _TEMPLATES.items()}
-    for origin, folder in _COPIED.items():
-        files |= {f"{folder}/{path}": content for path, content in _tree(paths.FIRMWARE / origin).items()}
+    runtime = _tree(paths.FIRMWARE / "runtime")
+    files |= {f"src/runtime/{path}": text for path, text in runtime.items() if _is_for(board, path)}
+    if board.arduino is None or board.arduino.is_ours:
+        platform = _tree(paths.FIRMWARE / "platform")
+        files |= {f"platforms/baremetal/{path}": text for path, text in platform.items()}
+        files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
     files |= {path: text.encode() for path, text in sources.files.items()}
-    files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
     files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
     digests = {path: _sha256(files[path]) for path in sorted(files)}
     files[MANIFEST] = _json({"schema": _SCHEMA, "files": digests})
     return Project(dict(sorted(files.items())), board.platformio)
 
 
+def _arduino_arena(board: Board) -> int | None:
+    """An Arduino core does not say how much RAM it leaves free, so a search has half of what loop() may have."""
+    return (board.ram.bytes - board.stack_bytes) // 32 * 16 if board.arduino else None
+
+
+def _is_for(board: Board, path: str) -> bool:
+    """Whether this file of the runtime is for the board: all ports are there for either kind, or for both."""
+    arduino = "port/arduino.cpp"
+    if board.arduino is None:
+        return path != arduino
+    # An Arduino core has a main(), a C library and drivers of its own.
+    bare = path in ("main.cpp", "memory.cpp") or (path.startswith("port/") and path.endswith(".cpp"))
+    return path == arduino or not bare
+
+
 def board_manifest(board: Board) -> dict[str, Any]:
     """The board as PlatformIO wants to read it (boards/<id>.json); `build` is for the platform's builder."""
-    return {
+    manifest: dict[str, Any] = {
         "name": board.name,
         "vendor": "",
         "url": "",
@@ -93,6 +110,17 @@ def board_manifest(board: Board) -> dict[str, Any]:
             "f_cpu": f"{board.clock_hz}L",
             "toolchain": board.core.toolchain,
             "core_flags": list(board.core.flags),
+        },
+        "upload": {"maximum_size": board.flash.bytes, "maximum_ram_size": board.ram.bytes} | _uploads(board),
+    }
+    if board.arduino:
+        manifest["frameworks"] = ["arduino"]
+        manifest["build"] |= {
+            "core_flags": [f"-mmcu={board.arduino.mcu}"],
+            "variant": board.arduino.variant,
+        }
+    else:
+        manifest["build"] |= {
             "ldscript": "firmware.ld",
             "link_symbols": {
                 "__flash_origin": hex(board.flash.origin),
@@ -101,9 +129,8 @@ def board_manifest(board: Board) -> dict[str, Any]:
                 "__ram_len": hex(board.ram.bytes),
                 "__stack_len": hex(board.stack_bytes),
             },
-        },
-        "upload": {"maximum_size": board.flash.bytes, "maximum_ram_size": board.ram.bytes} | _uploads(board),
-    }
+        }
+    return manifest
 
 
 def _uploads(board: Board) -> dict[str, Any]:

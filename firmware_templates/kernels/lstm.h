@@ -16,20 +16,20 @@ inline int32_t lstm_sigmoid(int32_t x, const uint16_t* table) {
   const uint32_t low = table[magnitude >> 9];  // |x| <= 2^15: at most entry 192
   const uint32_t high = table[(magnitude >> 9) + 1];
   const uint32_t y = (low << 9) + (magnitude & 0x1FF) * (high - low);
-  return static_cast<int32_t>(scaled >= 0 ? y + (1 << 9) : (1 << 25) - y + (1 << 9) - 1) >> 10;
+  return static_cast<int32_t>(scaled >= 0 ? y + (1u << 9) : (uint32_t{1} << 25) - y + (1u << 9) - 1) >> 10;
 }
 
 // 2^15 * tanh(x) = 2^15 * (2 * sigmoid(2x) - 1), where `scaled` is 3 * x in Q3.12.
 inline int32_t lstm_tanh(int32_t scaled, const uint16_t* table) {
   const uint32_t magnitude = scaled < 0 ? 0u - static_cast<uint32_t>(scaled) : static_cast<uint32_t>(scaled);
   const uint32_t entry = magnitude >> 8;
-  int32_t y = 0xFFFF << 8;
+  int32_t y = int32_t{0xFFFF} << 8;
   if (entry < 255) {
     const uint32_t low = table[entry];
     const uint32_t high = table[entry + 1];
     y = static_cast<int32_t>((low << 8) + (magnitude & 0xFF) * (high - low));
   }
-  y -= 1 << 23;
+  y -= int32_t{1} << 23;
   return ((scaled >= 0 ? y : -y - 1) + (1 << 7)) >> 8;
 }
 
@@ -82,8 +82,8 @@ inline void unidirectional_sequence_lstm(const int8_t* input, const int8_t* weig
         const int32_t cell = clamp(kept + added, P::kCellMin, P::kCellMax);
         cells[unit] = static_cast<int16_t>(cell);
         const int32_t scaled = P::kTanhRightShift > 0
-                                   ? (3 * cell + (1 << P::kTanhRightShift >> 1)) >> P::kTanhRightShift
-                                   : 3 * cell * (1 << P::kTanhLeftShift);
+                                   ? (3 * cell + (int32_t{1} << P::kTanhRightShift >> 1)) >> P::kTanhRightShift
+                                   : 3 * cell * (int32_t{1} << P::kTanhLeftShift);
         const int32_t hidden_value = multiply_by_quantized_multiplier(
             lstm_tanh(scaled, sigmoid_table) * gates[3], P::kOutputMultiplier, P::kOutputShift);
         y[unit] = static_cast<int8_t>(

@@ -13,6 +13,9 @@ inline int32_t minimum(int32_t a, int32_t b) { return a < b ? a : b; }
 inline int32_t maximum(int32_t a, int32_t b) { return a > b ? a : b; }
 inline int32_t clamp(int32_t x, int32_t low, int32_t high) { return minimum(maximum(x, low), high); }
 
+// Of a number that is not zero. An int has 16 bits on AVR.
+inline int32_t leading_zeros(uint32_t x) { return sizeof(x) == sizeof(int) ? __builtin_clz(x) : __builtin_clzl(x); }
+
 // x + y and x * 2^bits modulo 2^32.
 inline int32_t wrapping_add(int32_t x, int32_t y) {
   return static_cast<int32_t>(static_cast<uint32_t>(x) + static_cast<uint32_t>(y));

@@ -45,7 +45,7 @@ void softmax(const int8_t* input, T* output, const int32_t* exponentials) {
       }
     }
     // The sum is m · 2^k with m in [1, 2): its reciprocal is 1 / (1 + (m - 1)), shifted right by k.
-    const int32_t headroom = __builtin_clz(static_cast<uint32_t>(sum));
+    const int32_t headroom = leading_zeros(static_cast<uint32_t>(sum));
     const uint32_t fraction = (static_cast<uint32_t>(sum) << headroom) - (uint32_t{1} << 31);
     const int32_t reciprocal = one_over_one_plus_x(static_cast<int32_t>(fraction));
     const int32_t shift = kSumIntegerBits - headroom + 31 - kOutputBits;

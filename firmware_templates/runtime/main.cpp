@@ -1,9 +1,11 @@
 // The firmware, the same for every engine and board.
 #include "measure.h"
+#include "port/clock.h"
 #include "port/link.h"
 #include "session.h"
 
 int main() {
+  tinydeploy::clock::start();
   tinydeploy::link::open();
   tinydeploy::measure::open();
   tinydeploy::serve();

@@ -27,7 +27,7 @@ void count_op(uint32_t op) {
 }
 
 // Compiled as one function whatever is timed, so that it costs the same whatever is timed.
-[[gnu::noipa]] Inference timed(Invoke invoke, OpHook hook) {
+[[gnu::noipa, gnu::noinline, gnu::noclone]] Inference timed(Invoke invoke, OpHook hook) {
   const counter::Reading begin = counter::read();
   op_began = begin;
   const Status status = invoke(hook);

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tinydeploy import boards as board_files
 from tinydeploy import verbs
-from tinydeploy.boards import Board
+from tinydeploy.boards import VERIFIED, Board, Memory
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import show, show_json
 from tinydeploy.report import text
@@ -27,19 +27,22 @@ def command(board_id: str | None, as_json: bool) -> None:
 
 def _table(boards: tuple[Board, ...]) -> Table:
     table = Table(box=None, header_style="dim")
-    for heading in ("Board", "Core"):
+    for heading in ("Board", "Kind", "Core"):
         table.add_column(heading, no_wrap=True)
     for heading in ("Clock", "Flash", "RAM"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Runs here on", no_wrap=True)
+    for heading in ("Runs here on", "Verified"):
+        table.add_column(heading, no_wrap=True)
     for board in boards:
         table.add_row(
             board.id,
+            board.kind,
             board.core.name,
             text.clock(board.clock_hz),
             text.kib(board.flash.bytes),
             text.kib(board.ram.bytes),
             "QEMU" if board.qemu else "–",
+            board.verified,
         )
     return table
 
@@ -51,15 +54,20 @@ def _card(board: Board) -> Table:
     table.add_column()
     rows = {
         "Board": f"{board.id}: {board.name}",
+        "Also called": ", ".join(board.aliases),
+        "Kind": f"{board.kind}: {_KINDS[board.kind]}",
         "PlatformIO id": board.platformio,
+        "Platform": board.arduino.platform if board.arduino else "",
         "Core": " ".join([board.core.name, *(f"+{name.upper()}" for name in features)]),
         "Clock": text.clock(board.clock_hz),
-        "Flash": f"{text.kib(board.flash.bytes)} at {board.flash.origin:#010x}",
-        "RAM": f"{text.kib(board.ram.bytes)} at {board.ram.origin:#010x}",
+        "Flash": _memory(board, board.flash),
+        "RAM": _memory(board, board.ram),
         "Stack": text.kib(board.stack_bytes),
-        "UART": f"{board.uart.driver} at {board.uart.base:#010x}",
+        "UART": _uart(board),
         "Compiler flags": " ".join(board.core.flags),
+        "Flashed by": ", ".join(uploader.program for uploader in board.uploaders),
         "Runs here on": f"QEMU {board.qemu.machine}" if board.qemu else "–",
+        "Verified": f"{board.verified}: {VERIFIED[board.verified]}",
         "Notes": " ".join(board.notes.split()),
         "Emulation": " ".join(board.qemu.note.split()) if board.qemu else "",
     }
@@ -67,3 +75,20 @@ def _card(board: Board) -> Table:
         if value:
             table.add_row(key, value)
     return table
+
+
+_KINDS = {
+    "bare": "start-up, clocks and drivers are tinydeploy's own",
+    "arduino": "on the board's Arduino core",
+}
+
+
+def _memory(board: Board, memory: Memory) -> str:
+    return text.kib(memory.bytes) + (f" at {memory.origin:#010x}" if board.kind == "bare" else "")
+
+
+def _uart(board: Board) -> str:
+    if board.kind == "arduino":
+        return "Serial"
+    uart = board.uart
+    return f"{uart.driver} at {uart.base:#010x}" + (f", TX {uart.tx}, RX {uart.rx}" if uart.tx else "")

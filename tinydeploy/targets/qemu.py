@@ -28,7 +28,7 @@ from tinydeploy.link.channel import FdStream, Stream
 LINKS = ("pipe", "uart", "uart-tcp")
 """The ways to the firmware: semihosting over pipes; the UART as a pseudo-terminal; the UART over TCP."""
 
-_PACKAGES = {"arm": "qemu-system-arm", "riscv32": "qemu-system-misc"}
+_PACKAGES = {"arm": "qemu-system-arm", "riscv32": "qemu-system-misc", "avr": "qemu-system-misc"}
 _CONNECT_TIMEOUT = 20.0  # seconds
 _END_TIMEOUT = 10.0
 _FEW_LINES = 3  # of last words; more, such as a register dump, go to a file
@@ -171,10 +171,12 @@ class QemuTarget:
         )
 
     def _spawn(self, options: list[str], stdin: int, stdout: int, pass_fds: tuple[int, ...] = ()) -> None:
-        command = [program(self._machine.system), "-M", self._machine.machine, "-kernel", str(self._elf)]
+        command = [program(self._machine.system), "-M", self._machine.machine]
+        command += ["-bios" if self._machine.system == "avr" else "-kernel", str(self._elf)]
         if self._machine.system == "riscv32":
             command += ["-bios", "none"]
-        command += ["-icount", f"shift={self._machine.icount_shift},sleep=off"]
+        if self._machine.icount_shift is not None:
+            command += ["-icount", f"shift={self._machine.icount_shift},sleep=off"]
         command += ["-display", "none", "-monitor", "none", "-nodefaults", *options]
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         try:

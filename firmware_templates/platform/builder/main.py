@@ -11,6 +11,10 @@ from SCons.Script import COMMAND_LINE_TARGETS, AlwaysBuild, Default, DefaultEnvi
 
 env = DefaultEnvironment()
 
+# Debian's GCC for AVR is version 5, which knows two options by earlier names.
+avr = "BOARD" in env and env.BoardConfig().get("build.toolchain") == "avr-"
+prefix_map, standard = ("-fdebug-prefix-map", "gnu++1z") if avr else ("-ffile-prefix-map", "c++17")
+
 
 def uploader():
     """The command line that flashes the board: by upload_protocol, else by the first program that is there.
@@ -46,17 +50,16 @@ env.Append(
         # Debug information without this machine's paths: the same sources give the same bytes in any folder.
         # SCons leaves what is between $( and $) out of its signatures, so a shared build cache still hits.
         "$(",
-        f"-ffile-prefix-map={env.subst('$PROJECT_DIR')}=.",
+        f"{prefix_map}={env.subst('$PROJECT_DIR')}=.",
         "$)",
     ],
-    CXXFLAGS=["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
+    CXXFLAGS=[f"-std={standard}", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"],
 )
 
 if "BOARD" in env:
     board = env.BoardConfig()
     prefix = board.get("build.toolchain")
     core = board.get("build.core_flags")
-    symbols = [f"-Wl,--defsym={name}={value}" for name, value in board.get("build.link_symbols").items()]
     env.Replace(
         AR=f"{prefix}gcc-ar",
         AS=f"{prefix}as",
@@ -75,13 +78,16 @@ if "BOARD" in env:
     env.Append(
         CPPPATH=["$PROJECT_SRC_DIR/runtime"],  # an engine includes "engine.h"
         CCFLAGS=core,
-        LINKFLAGS=[*core, "-nostartfiles", "-Wl,--gc-sections", *symbols],
+        LINKFLAGS=[*core, "-Wl,--gc-sections"],
     )
-    if env.GetProjectOption("custom_libc", "") == "newlib":
-        env.Replace(LINK=f"{prefix}g++")
-        env.Append(LINKFLAGS=["--specs=nano.specs"])
-    else:
-        env.Append(CCFLAGS=["-ffreestanding"], LINKFLAGS=["-nostdlib"], LIBS=["gcc"])
+    if not env.get("PIOFRAMEWORK"):
+        symbols = [f"-Wl,--defsym={name}={value}" for name, value in board.get("build.link_symbols").items()]
+        env.Append(LINKFLAGS=["-nostartfiles", *symbols])
+        if env.GetProjectOption("custom_libc", "") == "newlib":
+            env.Replace(LINK=f"{prefix}g++")
+            env.Append(LINKFLAGS=["--specs=nano.specs"])
+        else:
+            env.Append(CCFLAGS=["-ffreestanding"], LINKFLAGS=["-nostdlib"], LIBS=["gcc"])
 
 # PlatformIO keeps this file in the build cache, where builds side by side would overwrite each other's.
 env.SConsignFile("$BUILD_DIR/.sconsign")
@@ -91,7 +97,7 @@ if "nobuild" in COMMAND_LINE_TARGETS:  # an upload of what was built before
     AlwaysBuild(env.Alias("nobuild", program))
 else:
     program = env.BuildProgram()
-    if "BOARD" in env:
+    if env.get("LDSCRIPT_PATH"):
         # To SCons the linker script is just a word on the command line.
         env.Depends(program, str(Path(env.PioPlatform().get_dir(), "ldscripts", env["LDSCRIPT_PATH"])))
 Default(program)

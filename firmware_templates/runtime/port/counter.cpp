@@ -1,6 +1,7 @@
 #include "counter.h"
 
 #include "board.h"
+#include "clock.h"
 #include "interrupt.h"
 #include "mmio.h"
 
@@ -19,7 +20,7 @@ constexpr uint64_t kDenominator = board::kTickDenominator / kCommon;
 
 uint64_t to_counts(uint64_t ticks) { return (ticks * kNumerator + kDenominator / 2) / kDenominator; }
 
-#if TINYDEPLOY_COUNTER_RDINSTRET
+#if TINYDEPLOY_COUNTER_RDINSTRET || TINYDEPLOY_COUNTER_MCYCLE
 
 constexpr uint64_t kPeriod = uint64_t{1} << 32;
 constexpr uint32_t wrap_cost = 0;
@@ -63,8 +64,27 @@ void start() {
 uint32_t value() { return 0xffffff - reg32(kCounterBase + 8); }
 void acknowledge() {}
 
+#elif TINYDEPLOY_COUNTER_DWT  // Cortex-M's cycle counter: ARMv7-M Architecture Reference Manual C1.8
+
+// It wraps in silence, so SysTick looks every 2^24 cycles whether it has.
+constexpr uint64_t kPeriod = uint64_t{1} << 32;
+volatile uint32_t seen;  // what it was when SysTick looked last
+void start() {
+  constexpr uint32_t kDemcr = 0xe000edfc;
+  constexpr uint32_t kSysTick = 0xe000e010;
+  reg32(kDemcr) |= 1u << 24;                // TRCENA
+  reg32(kCounterBase + 0xfb0) = 0xc5acce55;  // LAR: Cortex-M7 has a lock
+  reg32(kCounterBase + 0x004) = 0;           // CYCCNT
+  reg32(kCounterBase + 0x000) |= 1;          // CTRL: CYCCNTENA
+  reg32(kSysTick + 4) = 0xffffff;
+  reg32(kSysTick + 8) = 0;
+  reg32(kSysTick + 0) = 7;
+}
+uint32_t value() { return reg32(kCounterBase + 0x004); }
+
 #endif
 
+#if !TINYDEPLOY_COUNTER_DWT
 // Of a call of `function`, with what surrounds it. Compiled once, so that it adds the same to any function's.
 [[gnu::noipa]] uint32_t instructions_of(void (*function)()) {
   const uint32_t begin = value();
@@ -74,6 +94,7 @@ void acknowledge() {}
 }
 
 [[gnu::naked, gnu::noipa]] void nothing() { asm volatile("bx lr"); }
+#endif
 
 #endif
 
@@ -81,7 +102,7 @@ void acknowledge() {}
 
 namespace counter {
 
-#if TINYDEPLOY_COUNTER_RDINSTRET
+#if TINYDEPLOY_COUNTER_RDINSTRET || TINYDEPLOY_COUNTER_MCYCLE
 
 void open() {}
 
@@ -89,7 +110,11 @@ Reading read() {
   Reading reading;
   uint32_t again;
   do {
+#if TINYDEPLOY_COUNTER_MCYCLE
+    asm volatile("csrr %0, mcycleh\ncsrr %1, mcycle\ncsrr %2, mcycleh"
+#else
     asm volatile("rdinstreth %0\nrdinstret %1\nrdinstreth %2"
+#endif
                  : "=&r"(reading.wraps), "=&r"(reading.value), "=&r"(again));
   } while (again != reading.wraps);
   return reading;
@@ -100,12 +125,28 @@ Reading read() {
 void open() {
   start();
   enable_interrupts();
-#if TINYDEPLOY_COUNTS_INSTRUCTIONS
+#if TINYDEPLOY_COUNTS_INSTRUCTIONS && !TINYDEPLOY_COUNTER_DWT
   // An exception takes no instructions to enter, and then runs the handler as a call does.
   wrap_cost = instructions_of(tinydeploy_count_wrap) - instructions_of(nothing) + 1;  // "nothing" returns, too
   wraps = 0;
 #endif
 }
+
+#if TINYDEPLOY_COUNTER_DWT
+
+Reading read() {
+  Reading reading;
+  uint32_t before;
+  do {
+    before = seen;
+    reading.wraps = wraps;
+    reading.value = value();
+  } while (before != seen);
+  if (reading.value < before) ++reading.wraps;
+  return reading;
+}
+
+#else
 
 Reading read() {
   Reading reading;
@@ -118,7 +159,9 @@ Reading read() {
 
 #endif
 
-uint32_t hz() { return TINYDEPLOY_COUNTS_INSTRUCTIONS ? 0 : board::kClockHz; }
+#endif
+
+uint32_t hz() { return TINYDEPLOY_COUNTS_INSTRUCTIONS ? 0 : clock::core_hz(); }
 
 uint64_t between(const Reading& begin, const Reading& end) {
   const uint32_t wrapped = end.wraps - begin.wraps;
@@ -128,10 +171,16 @@ uint64_t between(const Reading& begin, const Reading& end) {
 }  // namespace counter
 }  // namespace tinydeploy
 
-#if !TINYDEPLOY_COUNTER_RDINSTRET
+#if !TINYDEPLOY_COUNTER_RDINSTRET && !TINYDEPLOY_COUNTER_MCYCLE
 extern "C" [[gnu::noipa]] void tinydeploy_count_wrap() {
   using namespace tinydeploy;
+#if TINYDEPLOY_COUNTER_DWT
+  const uint32_t now = value();
+  if (now < seen) wraps = wraps + 1;
+  seen = now;
+#else
   acknowledge();
   wraps = wraps + 1;
+#endif
 }
 #endif

@@ -20,14 +20,21 @@ extern const uint32_t tinydeploy_trap[];
 
 [[gnu::used, noreturn]] void tinydeploy_start_on_stack() {
   using namespace tinydeploy;
-  asm volatile("csrw mtvec, %0" ::"r"(tinydeploy_trap));
   // Physical memory protection, locked: flash can be read and executed and no more. So a stack that overflows
   // into it, and a stray write, fault as they would on a part whose flash is not RAM.
   const auto origin = reinterpret_cast<uintptr_t>(__flash_origin);
   const auto length = reinterpret_cast<uintptr_t>(__flash_len);
   constexpr uint32_t kReadExecuteLocked = 0x80 | 3 << 3 | 1 << 2 | 1;  // naturally aligned power of two
-  asm volatile("csrw pmpaddr0, %0" ::"r"(origin >> 2 | (length / 2 - 1) >> 2));
-  asm volatile("csrw pmpcfg0, %0" ::"r"(kReadExecuteLocked));
+  // A core that has none, such as the FE310-G000's, traps, and goes on behind it.
+  asm volatile(
+      "la t0, 1f\n"
+      "csrw mtvec, t0\n"
+      "csrw pmpaddr0, %0\n"
+      "csrw pmpcfg0, %1\n"
+      ".balign 4\n"
+      "1: csrw mtvec, %2" ::"r"(origin >> 2 | (length / 2 - 1) >> 2),
+      "r"(kReadExecuteLocked), "r"(tinydeploy_trap)
+      : "t0");
   uint32_t* stack_pointer;
   asm volatile("mv %0, sp" : "=r"(stack_pointer));
   run_main(stack_pointer);

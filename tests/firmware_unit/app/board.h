@@ -8,6 +8,7 @@
 #define TINYDEPLOY_LINK_PIPE 1
 #define TINYDEPLOY_UART_CMSDK 1
 #define TINYDEPLOY_COUNTER_CMSDK_TIMER 1
+#define TINYDEPLOY_CLOCK_FIXED 1
 
 // Bytes of the tensor arena. 0: all RAM that is left free; the host then names the size at run time.
 #define TINYDEPLOY_ARENA_BYTES 0
