@@ -190,8 +190,9 @@ VERIFIED = {
 class Board:
     """One board: of the kind "arduino" if it has an Arduino core to build on, else "bare".
 
-    `flash` and `ram` are the budgets that the linker enforces. `verified` says how its firmware has been tried (one of VERIFIED); `aliases` are what others call the board.
-    `uploaders` are in the order of preference. `usb_ids` ("0483:374b": vendor, product) are those of its serial port.
+    `flash` and `ram` are the budgets that the linker enforces. `verified` says how its firmware has been
+    tried (one of VERIFIED); `aliases` are what others call the board. `uploaders` are in the order of
+    preference. `usb_ids` ("0483:374b": vendor, product) are those of its serial port.
     """
 
     id: str
@@ -270,8 +271,8 @@ _CLOCKS = {
     "nrf52": (),
     "fe310": ("hse_hz", "m", "n", "p", "flash_divider"),
 }
-"""What each clock driver has to be told: frequencies in Hz, the PLL's dividers by the reference manual's names,
-dividers of buses."""
+"""What each clock driver has to be told: frequencies in Hz, the PLL's dividers by the reference manual's
+names, dividers of buses."""
 
 BOARD_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -379,7 +380,7 @@ def all_boards(folder: Path = paths.BOARDS) -> tuple[Board, ...]:
 
 
 def board(board_id: str) -> Board:
-    """The board with this id, PlatformIO id or alias; or "pio:" and any id that PlatformIO's own platforms know.
+    """The board with this id, PlatformIO id or alias; or "pio:" and an id that PlatformIO's platforms know.
 
     Raises UsageError, with near names, if there is none.
     """

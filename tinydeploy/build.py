@@ -31,6 +31,10 @@ _FOREIGN_VARIABLES = re.compile(
     r"|GCC_EXEC_PREFIX|GCC_.*|LD_RUN_PATH|DEPENDENCIES_OUTPUT|SUNPRO_DEPENDENCIES|LC_.*|LANGUAGE"
 )
 _OVERFLOW = re.compile(r"region `(flash|ram)' overflowed by (\d+) bytes?")
+_TOO_LARGE = re.compile(
+    r"The (program|data) size \((\d+) bytes\) is greater than maximum allowed \((\d+) bytes\)"
+)
+_UNREACHABLE = re.compile(r"UnknownPackageError|HTTPClientError|InternetConnectionError|PackageException")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,10 @@ def build(project: Project, board: Board, *, timeout: float = DEFAULT_TIMEOUT) -
     Raises ToolError if the compiler is missing, or the build fails or takes longer than `timeout`
     seconds; FitError if the firmware is larger than the board's flash or RAM.
     """
-    compiler = compiler_version(board.core)
+    if board.arduino and not board.arduino.is_ours:
+        compiler = board.arduino.platform  # PlatformIO gets the compiler that belongs to its version
+    else:
+        compiler = compiler_version(board.core)
     platformio, scons = _version("platformio"), _version("scons")
     key = _key(project, compiler, platformio, scons)
     entry = paths.cache_dir() / "builds" / key
@@ -147,7 +154,9 @@ def _build_into(entry: Path, project: Project, board: Board, timeout: float) -> 
         write_files(project, work / "project")
         status = run_platformio(work / "project", log, timeout)
         output = _output(work / "project", project.environment)
-        if status != 0 or not (output / "firmware.elf").is_file():
+        # Of data that RAM has no room for, PlatformIO only warns.
+        too_large = _TOO_LARGE.search(log.read_text(errors="replace"))
+        if status != 0 or too_large or not (output / "firmware.elf").is_file():
             raise _failure(log, board)
         for objects in [path for path in output.iterdir() if path.is_dir()]:
             shutil.rmtree(objects)  # nothing needs them again: PlatformIO's own cache has them too
@@ -208,14 +217,24 @@ def run_platformio(folder: Path, log: Path, timeout: float, *options: str) -> in
 def _failure(log: Path, board: Board) -> FitError | ToolError:
     """The error that PlatformIO's output tells of."""
     output = log.read_text(errors="replace")
-    overflow = _OVERFLOW.search(output)
-    if overflow:
+    if overflow := _OVERFLOW.search(output):
         name, memory = ("flash", board.flash) if overflow[1] == "flash" else ("RAM", board.ram)
-        needed = memory.bytes + int(overflow[2])
-        return FitError(
-            f"the firmware needs {needed:,} bytes of {name}, and {board.id} has {memory.bytes:,}",
-            "choose a board with more, or a smaller model",
+        return _no_fit(board, name, memory.bytes + int(overflow[2]), memory.bytes)
+    if large := _TOO_LARGE.search(output):
+        return _no_fit(board, "flash" if large[1] == "program" else "RAM", int(large[2]), int(large[3]))
+    if board.arduino and _UNREACHABLE.search(output):
+        platform = board.arduino.platform
+        return ToolError(
+            f"PlatformIO has no platform {platform} here, and cannot get it",
+            f"where there is a network: pio pkg install --global --platform {platform}; its output is in {log}",
         )
     first = next((line for line in output.splitlines() if re.search(r"\berror:|^\*\*\* ", line, re.I)), "")
     reason = f": {first.strip()}" if first else ""
     return ToolError(f"PlatformIO could not build the firmware{reason}", f"its whole output is in {log}")
+
+
+def _no_fit(board: Board, memory: str, needed: int, there: int) -> FitError:
+    return FitError(
+        f"the firmware needs {needed:,} bytes of {memory}, and {board.id} has {there:,}",
+        "choose a board with more, or a smaller model",
+    )

@@ -1,4 +1,4 @@
-"""The boards that PlatformIO's installed platforms know, from their own data: no network, and no PlatformIO process."""
+"""The boards that PlatformIO's installed platforms know, from their own data, without a network."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def generate(
 
 
 def _arduino_arena(board: Board) -> int | None:
-    """An Arduino core does not say how much RAM it leaves free, so a search has half of what loop() may have."""
+    """An Arduino core does not say how much RAM it leaves free: a search has half of what loop() may have."""
     return (board.ram.bytes - board.stack_bytes) // 32 * 16 if board.arduino else None
 
 
@@ -114,6 +114,8 @@ def board_manifest(board: Board) -> dict[str, Any]:
         "upload": {"maximum_size": board.flash.bytes, "maximum_ram_size": board.ram.bytes} | _uploads(board),
     }
     if board.arduino:
+        # Nothing else sees to it that the stack has its share.
+        manifest["upload"]["maximum_ram_size"] -= board.stack_bytes
         manifest["frameworks"] = ["arduino"]
         manifest["build"] |= {
             "core_flags": [f"-mmcu={board.arduino.mcu}"],

@@ -14,6 +14,8 @@ if not CORE.is_dir():
 env.Append(
     CPPDEFINES=[("ARDUINO", 10819), "ARDUINO_ARCH_AVR", ("F_CPU", "$BOARD_F_CPU")],
     CPPPATH=[str(CORE / "cores/arduino"), str(CORE / "variants" / board.get("build.variant"))],
+    # What does not fit is for PlatformIO to say, which knows by how much.
+    LINKFLAGS=["-Wl,--defsym=__DATA_REGION_LENGTH__=0xf000"],
     ASPPFLAGS=board.get("build.core_flags"),
     CCFLAGS=["-fno-peephole", "-fno-peephole2"],  # which skip returns, see avr_mulhisi3.S
 )
