@@ -26,6 +26,7 @@ class Session:
         self._firmware = firmware
         self._model_sha256 = model_sha256
         self._timeout = timeout
+        self._answer_timeout = timeout
 
     def __enter__(self) -> Session:
         try:
@@ -46,12 +47,13 @@ class Session:
         stream = self.target.reset() if restart else self.target.start()
         self.device = Device(stream, timeout=self._timeout)
         self.greeting = self.device.hello(self._model_sha256)
+        self.device.timeout = self._answer_timeout
 
     def restart(self) -> None:
         """Resets the target and greets the firmware anew, as after a fault or a hang."""
         self._greet(restart=True)
 
     def answer_within(self, seconds: float) -> None:
-        """From now on the device has this long for one answer."""
-        self._timeout = seconds
+        """From now on the device has this long for one answer, but as long as ever to start and greet."""
+        self._answer_timeout = seconds
         self.device.timeout = seconds
