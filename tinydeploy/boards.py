@@ -161,11 +161,6 @@ class Arduino:
     mcu: str = ""
     variant: str = ""
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether tinydeploy's own platform builds it, with nothing to download."""
-        return self.platform == "baremetal"
-
 
 @dataclass(frozen=True)
 class Uploader:
@@ -192,7 +187,7 @@ class Board:
 
     `flash` and `ram` are the budgets that the linker enforces. `verified` says how its firmware has been
     tried (one of VERIFIED); `aliases` are what others call the board. `uploaders` are in the order of
-    preference. `usb_ids` ("0483:374b": vendor, product) are those of its serial port.
+    preference. `usb_ids` are those of its serial port, as "0483:374b": vendor, product.
     """
 
     id: str
@@ -218,6 +213,11 @@ class Board:
     def kind(self) -> str:
         """Who starts the chip up: tinydeploy's own runtime ("bare"), or an Arduino core ("arduino")."""
         return "arduino" if self.arduino else "bare"
+
+    @property
+    def downloads(self) -> str:
+        """The platform that PlatformIO downloads for the board, with its compiler; empty if it needs none."""
+        return self.arduino.platform if self.arduino and self.arduino.platform != "baremetal" else ""
 
     @property
     def is_emulated(self) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from tinydeploy import elf, paths, tools
+from tinydeploy import elf, paths, platformio_boards, tools
 from tinydeploy.boards import Board, Core
 from tinydeploy.elf import Sizes
 from tinydeploy.errors import FitError, ToolError
@@ -60,10 +60,8 @@ def build(project: Project, board: Board, *, timeout: float = DEFAULT_TIMEOUT) -
     Raises ToolError if the compiler is missing, or the build fails or takes longer than `timeout`
     seconds; FitError if the firmware is larger than the board's flash or RAM.
     """
-    if board.arduino and not board.arduino.is_ours:
-        compiler = board.arduino.platform  # PlatformIO gets the compiler that belongs to its version
-    else:
-        compiler = compiler_version(board.core)
+    # With an Arduino core comes its compiler, by the platform's version.
+    compiler = board.downloads or compiler_version(board.core)
     platformio, scons = _version("platformio"), _version("scons")
     key = _key(project, compiler, platformio, scons)
     entry = paths.cache_dir() / "builds" / key
@@ -155,8 +153,8 @@ def _build_into(entry: Path, project: Project, board: Board, timeout: float) -> 
         status = run_platformio(work / "project", log, timeout)
         output = _output(work / "project", project.environment)
         # Of data that RAM has no room for, PlatformIO only warns.
-        too_large = _TOO_LARGE.search(log.read_text(errors="replace"))
-        if status != 0 or too_large or not (output / "firmware.elf").is_file():
+        fits = not _TOO_LARGE.search(log.read_text(errors="replace"))
+        if status != 0 or not fits or not (output / "firmware.elf").is_file():
             raise _failure(log, board)
         for objects in [path for path in output.iterdir() if path.is_dir()]:
             shutil.rmtree(objects)  # nothing needs them again: PlatformIO's own cache has them too
@@ -170,9 +168,12 @@ def _output(folder: Path, environment: str) -> Path:
     return folder / ".pio" / "build" / environment
 
 
-def environment() -> dict[str, str]:
-    """The environment that PlatformIO runs in: nothing of the user's shell reaches a build."""
-    core = paths.cache_dir() / "platformio"
+def environment(core: Path | None = None) -> dict[str, str]:
+    """The environment that PlatformIO runs in: nothing of the user's shell reaches a build.
+
+    `core` is PlatformIO's own folder; tinydeploy's without it.
+    """
+    core = core or paths.cache_dir() / "platformio"
     kept = {name: value for name, value in os.environ.items() if not _FOREIGN_VARIABLES.fullmatch(name)}
     return kept | {
         "LC_ALL": "C.UTF-8",
@@ -191,12 +192,14 @@ def run_platformio(folder: Path, log: Path, timeout: float, *options: str) -> in
     Returns its exit code; its output is in `log`. Raises ToolError if it takes longer than `timeout` seconds.
     """
     command = [sys.executable, "-m", "platformio", "run", "--project-dir", str(folder), *options]
+    # A project that brings no platform of its own needs one that the user has installed, or will.
+    core = None if (folder / "platforms").is_dir() else platformio_boards.core_dir()
     with (
         log.open("wb") as output,
         subprocess.Popen(
             command,
             cwd=folder,
-            env=environment(),
+            env=environment(core),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -222,11 +225,10 @@ def _failure(log: Path, board: Board) -> FitError | ToolError:
         return _no_fit(board, name, memory.bytes + int(overflow[2]), memory.bytes)
     if large := _TOO_LARGE.search(output):
         return _no_fit(board, "flash" if large[1] == "program" else "RAM", int(large[2]), int(large[3]))
-    if board.arduino and _UNREACHABLE.search(output):
-        platform = board.arduino.platform
+    if board.downloads and _UNREACHABLE.search(output):
         return ToolError(
-            f"PlatformIO has no platform {platform} here, and cannot get it",
-            f"where there is a network: pio pkg install --global --platform {platform}; its output is in {log}",
+            f"PlatformIO has no platform {board.downloads} here, and cannot get it",
+            f"where there is a network: pio pkg install --global --platform {board.downloads}; its output is in {log}",
         )
     first = next((line for line in output.splitlines() if re.search(r"\berror:|^\*\*\* ", line, re.I)), "")
     reason = f": {first.strip()}" if first else ""

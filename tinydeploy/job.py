@@ -66,7 +66,7 @@ class Job:
     def build(self, arena_bytes: int | None, progress: Progress) -> Firmware:
         """The firmware of `project(arena_bytes)`."""
         progress("building the firmware", 0, 0)
-        if self.library:
+        if self.library and not self.board.downloads:
             build.check_cxx_library(self.board.core)
         return build.build(self.project(arena_bytes), self.board)
 
@@ -108,7 +108,7 @@ def prepare(
     target_board = boards.board(board)
     graph = tflite_model.load(model_path(model))
     checks.check(graph, chosen, target_board)
-    if port is not None or not target_board.is_emulated or target_board.kind == "arduino":
-        link = "uart"
+    if port is not None or not target_board.is_emulated or target_board.arduino:
+        link = "uart"  # an Arduino core has Serial, and no semihosting
     sources, library = chosen.generate(graph, target_board), chosen.library(graph, target_board)
     return Job(graph, target_board, sources, link, library, port, upload_command)

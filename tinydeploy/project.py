@@ -73,7 +73,7 @@ def generate(
     files = {path: jinja.get_template(name).render(context).encode() for path, name in _TEMPLATES.items()}
     runtime = _tree(paths.FIRMWARE / "runtime")
     files |= {f"src/runtime/{path}": text for path, text in runtime.items() if _is_for(board, path)}
-    if board.arduino is None or board.arduino.is_ours:
+    if not board.downloads:
         platform = _tree(paths.FIRMWARE / "platform")
         files |= {f"platforms/baremetal/{path}": text for path, text in platform.items()}
         files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
@@ -85,7 +85,7 @@ def generate(
 
 
 def _arduino_arena(board: Board) -> int | None:
-    """An Arduino core does not say how much RAM it leaves free: a search has half of what loop() may have."""
+    """An Arduino core does not say how much RAM it leaves free, so a search has half of what loop() may have."""
     return (board.ram.bytes - board.stack_bytes) // 32 * 16 if board.arduino else None
 
 

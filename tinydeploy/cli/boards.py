@@ -26,21 +26,21 @@ def command(board_id: str | None, as_json: bool) -> None:
 
 
 def _table(boards: tuple[Board, ...]) -> Table:
-    table = Table(box=None, header_style="dim")
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
     for heading in ("Board", "Kind", "Core"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("Clock", "Flash", "RAM"):
+    for heading in ("MHz", "Flash KiB", "RAM KiB"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("Runs here on", "Verified"):
+    for heading in ("Runs on", "Verified"):
         table.add_column(heading, no_wrap=True)
     for board in boards:
         table.add_row(
             board.id,
             board.kind,
             board.core.name,
-            text.clock(board.clock_hz),
-            text.kib(board.flash.bytes),
-            text.kib(board.ram.bytes),
+            f"{board.clock_hz / 1e6:g}",
+            f"{board.flash.bytes // 1024:,}",
+            f"{board.ram.bytes // 1024:,}",
             "QEMU" if board.qemu else "–",
             board.verified,
         )
