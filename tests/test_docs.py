@@ -16,10 +16,10 @@ def test_the_table_of_ops_is_the_registry() -> None:
     assert sorted(listed) == sorted(LOWERINGS)
 
 
-def test_the_readme_names_every_board_and_verb() -> None:
+def test_the_readme_names_every_emulated_board_and_every_verb() -> None:
     readme = (REPO / "README.md").read_text()
     for board in all_boards():
-        assert f"`{board.id}`" in readme
+        assert not board.is_emulated or f"`{board.id}`" in readme
     for verb in tinydeploy.commands:
         assert f"tinydeploy {verb} " in readme
 

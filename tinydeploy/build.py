@@ -226,9 +226,10 @@ def _failure(log: Path, board: Board) -> FitError | ToolError:
     if large := _TOO_LARGE.search(output):
         return _no_fit(board, "flash" if large[1] == "program" else "RAM", int(large[2]), int(large[3]))
     if board.downloads and _UNREACHABLE.search(output):
+        install = f"pio pkg install --global --platform {board.downloads}"
         return ToolError(
-            f"PlatformIO has no platform {board.downloads} here, and cannot get it",
-            f"where there is a network: pio pkg install --global --platform {board.downloads}; its output is in {log}",
+            f"PlatformIO has no platform {board.downloads} here, and cannot get it; its output is in {log}",
+            f"where there is a network: {install}",
         )
     first = next((line for line in output.splitlines() if re.search(r"\berror:|^\*\*\* ", line, re.I)), "")
     reason = f": {first.strip()}" if first else ""

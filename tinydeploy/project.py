@@ -85,7 +85,7 @@ def generate(
 
 
 def _arduino_arena(board: Board) -> int | None:
-    """An Arduino core does not say how much RAM it leaves free, so a search has half of what loop() may have."""
+    """An Arduino core does not say how much RAM it leaves free: a search has half of what loop() may have."""
     return (board.ram.bytes - board.stack_bytes) // 32 * 16 if board.arduino else None
 
 

@@ -27,16 +27,15 @@ def command(board_id: str | None, as_json: bool) -> None:
 
 def _table(boards: tuple[Board, ...]) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
-    for heading in ("Board", "Kind", "Core"):
+    for heading in ("Board", "Core"):
         table.add_column(heading, no_wrap=True)
     for heading in ("MHz", "Flash KiB", "RAM KiB"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("Runs on", "Verified"):
+    for heading in ("Runs", "Verified"):
         table.add_column(heading, no_wrap=True)
     for board in boards:
         table.add_row(
             board.id,
-            board.kind,
             board.core.name,
             f"{board.clock_hz / 1e6:g}",
             f"{board.flash.bytes // 1024:,}",
