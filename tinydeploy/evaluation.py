@@ -100,6 +100,7 @@ def evaluate(
             *samples.warnings,
             *_slow_kernels(job, library),
             *_warnings(stats, clock_hz, job.board.clock_hz),
+            *_uncounted(job, target.kind),
             *expected.problem,
         ),
         provenance=Provenance(
@@ -241,6 +242,13 @@ def _parity(job: Job, measured: Measurement, samples: Samples, expected: _Expect
         makers = {op.kind for op in job.graph.ops if job.graph.outputs[0] in op.outputs}
         classifier = makers == {"SOFTMAX"}
     return measure.parity(expected.name, measured.outputs, expected.outputs, classifier=classifier)
+
+
+def _uncounted(job: Job, target: str) -> tuple[str, ...]:
+    qemu = job.board.qemu
+    if target != "qemu" or qemu is None or qemu.icount_shift is not None:
+        return ()
+    return (f"QEMU cannot count what an {job.board.core.name} executes: the zeros are no figures",)
 
 
 def _warnings(stats: Stats, clock_hz: int, nominal_hz: int) -> tuple[str, ...]:
