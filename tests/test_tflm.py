@@ -102,6 +102,18 @@ def test_the_model_is_in_it_to_the_last_byte() -> None:
     assert bytes(int(number) for number in body.replace(",", " ").split()) == graph.content
 
 
+@pytest.mark.parametrize(("board", "system"), [("mps2-an386", True), ("pico", False)])
+def test_the_projects_settings(tmp_path: Path, cache: Path, board: str, system: bool) -> None:
+    """An Arduino core has a C library and an exit of its own; a bare board has what the engine brings."""
+    engine = TflmEngine(str(fake_of_digits(tmp_path / "tree")))
+    files = prepare(MODELS / "digits", board, engine, "uart").project(1024).files
+    settings = files["platformio.ini"].decode()
+    assert "lib_deps = symlink://" in settings and "  -DTF_LITE_STATIC_MEMORY\n" in settings
+    assert ("custom_libc" in settings) == ("src/newlib.cpp" in files) == system
+    without = prepare(MODELS / "digits", board, "aot", "uart").project(1024).files["platformio.ini"].decode()
+    assert "lib_deps" not in without and "TF_LITE" not in without
+
+
 def test_ops_without_a_kernel_are_refused() -> None:
     engine = TflmEngine()
     assert engine.refusals(graph_of("RELU")) == ()

@@ -15,7 +15,8 @@ from tinydeploy.engines.tflm.ops import ADDERS, HYBRID, NOT_UINT8
 from tinydeploy.errors import ModelError
 from tinydeploy.graph import DType, Graph, Op
 
-_COPIED = ("debug_log.cpp", "model_data.h", "newlib.cpp")
+_COPIED = ("debug_log.cpp", "model_data.h")
+_WITHOUT_SYSTEM = ("newlib.cpp",)  # an Arduino core brings its own
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,14 @@ class TflmEngine:
             outputs=len(graph.outputs),
             ops=len(graph.ops),
         )
+        copied = _COPIED if board.arduino else _COPIED + _WITHOUT_SYSTEM
         data = templates.get_template("tflm_model_data.cpp.j2").render(bytes=[str(b) for b in graph.content])
         return EngineSources(
             engine=self.name,
             files={
                 "src/model.cpp": model,
                 "src/model_data.cpp": data,
-                **{f"src/{name}": (paths.FIRMWARE / "tflm" / name).read_text() for name in _COPIED},
+                **{f"src/{name}": (paths.FIRMWARE / "tflm" / name).read_text() for name in copied},
             },
             profiled_ops=tuple(op.index for op in graph.ops),
             arena=None,
