@@ -141,19 +141,10 @@ def test_the_engine_compiles_for_espressif_chips(tmp_path: Path, toolchain: str,
     project.write_files(made, tmp_path)
     runtime = ["arena", "fault", "frame", "log", "measure", "session"]
     files = [*tmp_path.glob("src/model*.cpp"), *(tmp_path / f"src/runtime/{name}.cpp" for name in runtime)]
-    command = [
-        compiler,
-        *flags,
-        "-std=gnu++17",
-        "-O2",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-fno-exceptions",
-        "-fno-rtti",
-    ]
-    command += [f"-I{tmp_path / 'src'}", f"-I{tmp_path / 'src/runtime'}", "-nostdlib", "-r", *map(str, files)]
-    subprocess.run([*command, "-o", str(tmp_path / "linked.o")], check=True, timeout=120)
+    options = f"{flags} -std=gnu++17 -O2 -ffreestanding -fno-exceptions -fno-rtti -Wall -Wextra -Werror"
+    command = [compiler, *options.split(), f"-I{tmp_path / 'src'}", f"-I{tmp_path / 'src/runtime'}"]
+    command += ["-nostdlib", "-r", "-o", str(tmp_path / "linked.o"), *map(str, files)]
+    subprocess.run(command, check=True, timeout=120)
 
 
 # Any board of PlatformIO's

@@ -20,7 +20,7 @@ from tinydeploy.errors import FitError, ToolError
 from tinydeploy.project import Project
 
 M4F = boards.board("mps2-an386")
-EMULATED = [board for board in boards.all_boards() if board.qemu]
+EMULATED = [board for board in boards.all_boards() if board.qemu and board.kind == "bare"]
 
 
 @pytest.fixture(autouse=True)

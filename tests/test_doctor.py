@@ -20,6 +20,8 @@ def test_everything_is_here() -> None:
         "qemu-system-arm",
         "riscv64-unknown-elf-gcc",
         "qemu-system-riscv32",
+        "avr-gcc",
+        "qemu-system-avr",
         "libstdc++ for Arm",
         "tflite-micro",
         "cache",

@@ -32,7 +32,7 @@ from tinydeploy.link.device import Device
 from tinydeploy.targets import open_target
 from tinydeploy.targets.qemu import LINKS, QemuTarget
 
-BOARDS = [board.id for board in boards.all_boards() if board.qemu is not None]
+BOARDS = [board.id for board in boards.all_boards() if board.qemu is not None and board.kind == "bare"]
 UART_BOARDS = ["mps2-an386", "netduinoplus2", "qemu-virt-rv32"]
 ECHO_BYTES = 600
 ECHO_ARENA = 2 * ECHO_BYTES

@@ -19,9 +19,9 @@ namespace tinydeploy {
 namespace board {
 
 constexpr uint32_t kClockHz = 25000000;
+constexpr uint32_t kUartBaud = 115200;
 constexpr uint32_t kRamBytes = 0x400000;
 constexpr uint32_t kUartBase = 0x40004000;
-constexpr uint32_t kUartBaud = 115200;
 constexpr uint32_t kCounterBase = 0x40000000;
 
 // QEMU lets one instruction take 2^8 ns, and the counter ticks at 25000000 Hz:
