@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinydeploy import boards, build, checks, project, tflite_model, upload
@@ -108,7 +108,9 @@ def prepare(
     target_board = boards.board(board)
     graph = tflite_model.load(model_path(model))
     checks.check(graph, chosen, target_board)
-    if port is not None or not target_board.is_emulated or target_board.arduino:
+    if port is not None:
+        target_board = replace(target_board, qemu=None)  # its firmware counts the cycles of a real clock
+    if not target_board.is_emulated or target_board.arduino:
         link = "uart"  # an Arduino core has Serial, and no semihosting
     sources, library = chosen.generate(graph, target_board), chosen.library(graph, target_board)
     return Job(graph, target_board, sources, link, library, port, upload_command)

@@ -66,12 +66,15 @@ void acknowledge() {}
 
 #elif TINYDEPLOY_COUNTER_DWT  // Cortex-M's cycle counter: ARMv7-M Architecture Reference Manual C1.8
 
-// It wraps in silence, so SysTick looks every 2^24 cycles whether it has.
+// It wraps in silence, so SysTick looks every 2^24 cycles whether it has. Where it stands still, as in an emulator
+// that the firmware takes for a board, SysTick counts the cycles of the same clock.
 constexpr uint64_t kPeriod = uint64_t{1} << 32;
+constexpr uint32_t kSysTick = 0xe000e010;
+bool stands_still;
+volatile uint32_t laps;  // of SysTick
 volatile uint32_t seen;  // what it was when SysTick looked last
 void start() {
   constexpr uint32_t kDemcr = 0xe000edfc;
-  constexpr uint32_t kSysTick = 0xe000e010;
   reg32(kDemcr) |= 1u << 24;                // TRCENA
   reg32(kCounterBase + 0xfb0) = 0xc5acce55;  // LAR: Cortex-M7 has a lock
   reg32(kCounterBase + 0x004) = 0;           // CYCCNT
@@ -79,8 +82,11 @@ void start() {
   reg32(kSysTick + 4) = 0xffffff;
   reg32(kSysTick + 8) = 0;
   reg32(kSysTick + 0) = 7;
+  stands_still = reg32(kCounterBase + 0x004) == reg32(kCounterBase + 0x004);
 }
-uint32_t value() { return reg32(kCounterBase + 0x004); }
+uint32_t value() {
+  return stands_still ? (laps << 24) + 0xffffff - reg32(kSysTick + 8) : reg32(kCounterBase + 0x004);
+}
 
 #endif
 
@@ -175,6 +181,7 @@ uint64_t between(const Reading& begin, const Reading& end) {
 extern "C" [[gnu::noipa]] void tinydeploy_count_wrap() {
   using namespace tinydeploy;
 #if TINYDEPLOY_COUNTER_DWT
+  laps = laps + 1;
   const uint32_t now = value();
   if (now < seen) wraps = wraps + 1;
   seen = now;
