@@ -70,7 +70,8 @@ CORES = {
             "cortex-m55",
             "Cortex-M55",
             _ARM,
-            ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"),
+            # Low-overhead loops take the link register, which the widest inner loops need for themselves.
+            ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-fno-branch-count-reg"),
             fpu=True,
             dsp=True,
             mve=True,
