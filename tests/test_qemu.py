@@ -283,7 +283,8 @@ def test_a_missing_qemu_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tm
 
 
 CHILD = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
 from pathlib import Path
 from tinydeploy import boards
 from tinydeploy.link.device import Device
