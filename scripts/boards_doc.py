@@ -27,6 +27,11 @@ sources in `firmware_templates/runtime/port` name, and an emulator does not prov
 """
 
 
+def _emulators(board: Board) -> str:
+    names = [f"QEMU `{board.qemu.machine}`"] if board.qemu else []
+    return ", ".join([*names, "Renode"] if board.renode else names) or "–"
+
+
 def page() -> str:
     """The whole of docs/boards.md."""
     verified = "".join(f"- **{how}**: {what}.\n" for how, what in VERIFIED.items())
@@ -45,7 +50,7 @@ def _row(board: Board) -> str:
         text.clock(board.clock_hz),
         text.kib(board.flash.bytes),
         text.kib(board.ram.bytes),
-        f"QEMU `{board.qemu.machine}`" if board.qemu else "–",
+        _emulators(board),
         board.verified,
     )
     return f"| {' | '.join(cells)} |\n"

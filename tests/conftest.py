@@ -1,8 +1,15 @@
-"""How property tests run: without a deadline (a busy machine is no failure), in CI on the same cases."""
+"""How property tests run: without a deadline (a busy machine is no failure), in CI on the same cases.
+
+And which tests cannot run here.
+"""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tinydeploy.errors import ToolError
+from tinydeploy.targets import renode
 
 settings.register_profile(
     "tinydeploy",
@@ -11,3 +18,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tinydeploy")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    try:
+        renode.program()
+    except ToolError as error:
+        skip = pytest.mark.skip(reason=f"not run: {error.message}")
+        for item in items:
+            if item.get_closest_marker("renode"):
+                item.add_marker(skip)

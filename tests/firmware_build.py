@@ -27,6 +27,7 @@ def for_board(
     *,
     link: str = "pipe",
     arena_bytes: int | None = None,
+    target: str = "qemu",
     defines: tuple[str, ...] = (),
 ) -> Path:
     """The ELF of firmware_engines/<engine>.cpp on a board."""
@@ -34,7 +35,11 @@ def for_board(
     loader = jinja2.FileSystemLoader(paths.FIRMWARE / "project")
     template = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined).get_template("board.h.j2")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "board.h").write_text(template.render(board=board, link=link, arena_bytes=arena_bytes, ops=3))
+    (folder / "board.h").write_text(
+        template.render(
+            board=board, counting=board.counting(target), link=link, arena_bytes=arena_bytes, ops=3
+        )
+    )
     symbols = {
         "__flash_origin": board.flash.origin,
         "__flash_len": board.flash.bytes,

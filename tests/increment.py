@@ -8,6 +8,7 @@ from tinydeploy import boards, project
 from tinydeploy.engines import EngineSources
 from tinydeploy.graph import Graph
 from tinydeploy.project import Project
+from tinydeploy.targets import choose_target
 
 APP = Path(__file__).parent / "firmware_unit" / "app"
 GRAPH = Graph("somewhere/in crement.tflite", b"TFL3", "", (), (), (), ())
@@ -26,4 +27,5 @@ def make(
     board: str = "mps2-an386", *, link: str = "pipe", arena: int | None = 64, extra: str = ""
 ) -> Project:
     """The firmware project of that engine."""
-    return project.generate(GRAPH, boards.board(board), sources(extra), link, arena)
+    chosen = boards.board(board)
+    return project.generate(GRAPH, chosen, sources(extra), link, arena, target=choose_target(chosen, None))

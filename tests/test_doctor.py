@@ -23,18 +23,20 @@ def test_everything_is_here() -> None:
         "avr-gcc",
         "qemu-system-avr",
         "libstdc++ for Arm",
+        "renode",
         "tflite-micro",
         "cache",
     }
-    # What only the tflm engine needs is large, and may be left out.
-    missing = [finding.name for finding in findings.values() if not finding.ok]
-    assert set(missing) <= {"libstdc++ for Arm"}
+    # Both are large, and only the tflm engine or some boards need them.
+    missing = {finding.name for finding in findings.values() if not finding.ok}
+    assert missing <= {"libstdc++ for Arm", "renode"}
     version = subprocess.check_output(["arm-none-eabi-gcc", "-dumpfullversion"], text=True).strip()
     assert findings["arm-none-eabi-gcc"].version == version
 
 
 def test_what_is_missing_comes_with_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("RENODE", raising=False)
     broken = tmp_path / "qemu-system-arm"
     broken.write_text("#!/nowhere\n")
     broken.chmod(0o755)
@@ -49,6 +51,8 @@ def test_what_is_missing_comes_with_a_command(tmp_path: Path, monkeypatch: pytes
     assert not bad["riscv64-unknown-elf-gcc"].default_path
     assert bad["riscv64-unknown-elf-gcc"].needed_for == "riscv32 boards"
     assert "TINYDEPLOY_CACHE" in bad["cache"].install
+    assert bad["renode"].version == "Renode is not installed"
+    assert "renode.io" in bad["renode"].install
 
 
 def test_the_makefile_asks_for_what_is_missing(tmp_path: Path) -> None:

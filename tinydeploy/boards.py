@@ -151,6 +151,35 @@ class Qemu:
 
 
 @dataclass(frozen=True)
+class Renode:
+    """How Renode stands in for the board, at `mips` instructions per microsecond of virtual time.
+
+    `platform` is a description in Renode's own tree, and `uart` names its UART. `counter` stands in for
+    the board's where Renode has no model of that one; it counts instructions. `peripherals` is added to
+    the platform's description, in its language. `unmodelled` are registers that the firmware may touch
+    though Renode has nothing there.
+    """
+
+    platform: str
+    uart: str
+    mips: int
+    counter: Device | None = None
+    peripherals: str = ""
+    unmodelled: tuple[Memory, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Counting:
+    """The counter of a target. instructions = ticks * numerator / denominator, or else ticks are cycles."""
+
+    counter: Device
+    instructions: bool
+    numerator: int = 1
+    denominator: int = 1
+
+
+@dataclass(frozen=True)
 class Arduino:
     """How the board's Arduino core is built: by which of PlatformIO's platforms, name and version.
 
@@ -208,6 +237,7 @@ class Board:
     uploaders: tuple[Uploader, ...] = ()
     usb_ids: tuple[str, ...] = ()
     arduino: Arduino | None = None
+    renode: Renode | None = None
     notes: str = ""
 
     @property
@@ -222,8 +252,29 @@ class Board:
 
     @property
     def is_emulated(self) -> bool:
-        """Whether an emulator can stand in for it."""
+        """Whether an emulator stands in for it if nobody says what is to run the firmware."""
         return self.qemu is not None
+
+    @property
+    def emulators(self) -> tuple[str, ...]:
+        """The emulators that can stand in for the board."""
+        return tuple(name for name in ("qemu", "renode") if getattr(self, name) is not None)
+
+    def counting(self, target: str) -> Counting:
+        """How the firmware counts on this target: "qemu", "renode", or anything else for the board itself."""
+        if target == "qemu" and self.qemu is not None:
+            counter, shift = self.qemu.counter or self.counter, self.qemu.icount_shift
+            if shift is None:
+                return Counting(counter, True, 0)
+            return Counting(counter, True, 10**9, self.qemu.counter_hz << shift)
+        if target == "renode" and self.renode is not None:
+            return Counting(self.renode.counter or self.counter, True)
+        return Counting(self.counter, False)
+
+    def note(self, target: str) -> str:
+        """What there is to know about the emulator as a stand-in."""
+        emulator = {"qemu": self.qemu, "renode": self.renode}.get(target)
+        return emulator.note if emulator else ""
 
 
 _ARDUINO_DEVICE: dict[str, Any] = {"driver": "arduino", "base": 0}
@@ -302,6 +353,20 @@ BOARD_SCHEMA: dict[str, Any] = {
             "dependentRequired": {"icount_shift": ["counter_hz"], "counter_hz": ["icount_shift"]},
             "additionalProperties": False,
         },
+        "renode": {
+            "type": "object",
+            "properties": {
+                "platform": {"type": "string", "pattern": r"^platforms/[A-Za-z0-9_./-]+\.repl$"},
+                "uart": {"type": "string", "pattern": "^[A-Za-z0-9_]+$"},
+                "mips": {"enum": [n for n in range(1, 1001) if 1000 % n == 0]},
+                "counter": _COUNTER,
+                "peripherals": {"type": "string"},
+                "unmodelled": {"type": "array", "items": _MEMORY},
+                "note": {"type": "string"},
+            },
+            "required": ["platform", "uart", "mips"],
+            "additionalProperties": False,
+        },
         "verified": {"enum": list(VERIFIED)},
         "aliases": {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z0-9_/.-]+$"}},
         "arduino": {
@@ -362,8 +427,15 @@ def _read(path: Path) -> Board:
         uploaders=tuple(Uploader(program, target) for program, target in raw.get("upload", {}).items()),
         usb_ids=tuple(raw.get("usb", {}).get("ids", ())),
         arduino=Arduino(**raw["arduino"]) if "arduino" in raw else None,
+        renode=_renode(raw["renode"]) if "renode" in raw else None,
         notes=raw.get("notes", ""),
     )
+
+
+def _renode(raw: dict[str, Any]) -> Renode:
+    counter = Device(**raw["counter"]) if "counter" in raw else None
+    unmodelled = tuple(Memory(**region) for region in raw.get("unmodelled", ()))
+    return Renode(**raw | {"counter": counter, "unmodelled": unmodelled})
 
 
 def _clock_of(raw: dict[str, Any]) -> Clock:

@@ -26,6 +26,7 @@ class Config:
     data: Path | None = None
     samples: int | None = None
     out: Path | None = None
+    target: str | None = None
     link: str | None = None
     port: str | None = None
     upload_command: str | None = None
@@ -40,6 +41,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "data": (str,),
     "samples": (int,),
     "out": (str,),
+    "target": (str,),
     "link": (str,),
     "port": (str,),
     "upload_command": (str,),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from tinydeploy import paths, tools
+from tinydeploy.errors import ToolError
+from tinydeploy.targets import renode
 from tinydeploy.tools import Tool
 
 _TIMEOUT = 20.0  # seconds for a program to say its version
@@ -41,6 +43,7 @@ def doctor() -> tuple[Finding, ...]:
         _distribution("scons", "building firmware without a download", default_path=True),
         *programs,
         _cxx_library(),
+        _renode(),
         _distribution("tflite-micro", "parity and the reference's accuracy", default_path=False),
         _cache(),
     )
@@ -95,6 +98,14 @@ def _cxx_library() -> Finding:
         tools.cxx_library_hint(toolchain),
         default_path=False,
     )
+
+
+def _renode() -> Finding:
+    try:
+        version, ok = renode.version(renode.program()).removeprefix("Renode v"), True
+    except ToolError as error:
+        version, ok = error.message, False
+    return Finding("renode", version, ok, "boards in Renode; optional", renode.HOW_TO_GET, default_path=False)
 
 
 def _cache() -> Finding:

@@ -72,7 +72,7 @@ def evaluate(
             measured = measure.run_samples(device, job.graph, samples.inputs, progress)
             stats = device.stats()
             greeting = session.greeting
-            note = job.board.qemu.note if job.board.qemu and session.target.kind == "qemu" else ""
+            note = job.board.note(session.target.kind)
             target = TargetInfo(session.target.kind, session.target.version, job.link, note)
         with _timed(phases, "reference"):
             progress("waiting for the host reference", 0, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinydeploy import boards, build, checks, project, tflite_model, upload
@@ -16,8 +16,9 @@ from tinydeploy.errors import UsageError, WrongFirmwareError
 from tinydeploy.graph import Graph
 from tinydeploy.ports import Port
 from tinydeploy.progress import Progress, silent
+from tinydeploy.project import SelfTest
 from tinydeploy.session import Session
-from tinydeploy.targets import Target, open_target
+from tinydeploy.targets import Target, choose_target, open_target
 from tinydeploy.targets.serial_board import SerialBoard
 
 DEFAULT_ENGINE = "aot"
@@ -42,7 +43,8 @@ def model_path(model: str | Path) -> Path:
 class Job:
     """The refusals are behind us: a graph that an engine has turned into sources, for a board and a link.
 
-    With a `port` the target is the board itself, flashed by `upload_command` or as its platform does it.
+    `target` is what the firmware is made for. With a `port` it runs on the board itself, flashed by
+    `upload_command` or as its platform does it.
     """
 
     graph: Graph
@@ -52,16 +54,26 @@ class Job:
     library: Library | None = None
     port: Port | None = None
     upload_command: str = ""
+    target: str = "qemu"
 
     @property
     def planned_bytes(self) -> int | None:
         """The planned arena's size; None if it has to be searched."""
         return self.sources.arena.bytes if self.sources.arena else None
 
-    def project(self, arena_bytes: int | None) -> project.Project:
+    def project(self, arena_bytes: int | None, selftest: SelfTest | None = None) -> project.Project:
         """The firmware project; without a size the arena is all RAM left free, and the host names a size."""
         port = self.link.partition("-")[0]  # uart-tcp is the same firmware as uart
-        return project.generate(self.graph, self.board, self.sources, port, arena_bytes, self.library)
+        return project.generate(
+            self.graph,
+            self.board,
+            self.sources,
+            port,
+            arena_bytes,
+            self.library,
+            target=self.target,
+            selftest=selftest,
+        )
 
     def build(self, arena_bytes: int | None, progress: Progress) -> Firmware:
         """The firmware of `project(arena_bytes)`."""
@@ -81,7 +93,7 @@ class Job:
 
     def _target(self, firmware: Firmware, progress: Progress) -> Target:
         if self.port is None:
-            return open_target(self.board, firmware.elf, self.link)
+            return open_target(self.board, firmware.elf, self.link, self.target)
 
         def load(port: str) -> None:
             progress(f"uploading to {port}", 0, 0)
@@ -99,18 +111,19 @@ def prepare(
     tflm_library: str | None = None,
     port: Port | None = None,
     upload_command: str = "",
+    target: str | None = None,
 ) -> Job:
     """Loads, checks and compiles the model to sources. Raises before anything is built or written.
 
-    `link` counts in an emulator only: a board has but its UART.
+    `link` counts in QEMU only: elsewhere there is but the UART. `target` is as choose_target says, and
+    with a `port` it is the board.
     """
     chosen = engine_named(engine, tflm_library) if isinstance(engine, str) else engine
     target_board = boards.board(board)
     graph = tflite_model.load(model_path(model))
     checks.check(graph, chosen, target_board)
-    if port is not None:
-        target_board = replace(target_board, qemu=None)  # its firmware counts the cycles of a real clock
-    if not target_board.is_emulated or target_board.arduino:
+    target = choose_target(target_board, target if port is None else "board")
+    if target != "qemu" or target_board.arduino:
         link = "uart"  # an Arduino core has Serial, and no semihosting
     sources, library = chosen.generate(graph, target_board), chosen.library(graph, target_board)
-    return Job(graph, target_board, sources, link, library, port, upload_command)
+    return Job(graph, target_board, sources, link, library, port, upload_command, target)

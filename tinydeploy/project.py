@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from tinydeploy import paths
+from tinydeploy import paths, tools
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Library
 from tinydeploy.errors import UsageError
@@ -28,6 +28,11 @@ _TEMPLATES = {
     "README.md": "README.md.j2",
     "src/board.h": "board.h.j2",
 }
+_SELFTEST_TEMPLATES = {
+    "src/selftest_data.cpp": "selftest_data.cpp.j2",
+    "tests/renode/selftest.robot": "selftest.robot.j2",
+    ".github/workflows/renode.yml": "renode.yml.j2",
+}
 _BUILD_FOLDER = ".pio"
 
 
@@ -39,6 +44,21 @@ class Project:
     environment: str
 
 
+@dataclass(frozen=True)
+class SelfTest:
+    """Samples for a firmware to run by itself, and a suite for Renode's test tool that watches it.
+
+    `inputs` and `expected` are the bytes of all samples, one after another, and of each sample those of its
+    tensors. `platform` is the board's description for Renode.
+    """
+
+    samples: int
+    inputs: bytes
+    expected: bytes
+    platform: str
+    max_instructions: int | None = None
+
+
 def generate(
     graph: Graph,
     board: Board,
@@ -46,12 +66,17 @@ def generate(
     link: str,
     arena_bytes: int | None,
     library: Library | None = None,
+    *,
+    target: str = "board",
+    selftest: SelfTest | None = None,
 ) -> Project:
     """The project that runs `sources` on `board`, equal bytes for equal inputs.
 
     `link` is the way to the host that the firmware serves ("pipe" or "uart"). The arena is
     `arena_bytes` long; None reserves all RAM that is left, of which the host then names a part.
-    `library` is what the sources are built with, if they do not stand on their own.
+    `library` is what the sources are built with, if they do not stand on their own. `target` is an
+    emulator's name ("qemu", "renode"), or else the firmware is for the board itself. With a `selftest`,
+    the project has a second environment that runs it.
     """
     jinja = jinja2.Environment(
         loader=jinja2.FileSystemLoader(paths.FIRMWARE / "project"),
@@ -62,6 +87,8 @@ def generate(
     )
     context = {
         "board": board,
+        "target": target,
+        "counting": board.counting(target),
         "link": link,
         "arena_bytes": arena_bytes or _arduino_arena(board),
         "ops": len(sources.profiled_ops),
@@ -69,8 +96,17 @@ def generate(
         "library": library,
         "model": re.sub(r"[^A-Za-z0-9._-]", "_", Path(graph.path).name),
         "model_sha256": graph.sha256,
+        "selftest": selftest,
     }
-    files = {path: jinja.get_template(name).render(context).encode() for path, name in _TEMPLATES.items()}
+    templates = _TEMPLATES
+    if selftest is not None:
+        templates = _TEMPLATES | _SELFTEST_TEMPLATES
+        context["inputs"] = _byte_lines(selftest.inputs)
+        context["expected"] = _byte_lines(selftest.expected)
+        context["compiler_package"] = tools.package(f"{board.core.toolchain}gcc")
+    files = {path: jinja.get_template(name).render(context).encode() for path, name in templates.items()}
+    if selftest is not None:
+        files["tests/renode/board.repl"] = selftest.platform.encode()
     runtime = _tree(paths.FIRMWARE / "runtime")
     files |= {f"src/runtime/{path}": text for path, text in runtime.items() if _is_for(board, path)}
     if not board.downloads:
@@ -203,6 +239,13 @@ def _tree(folder: Path) -> dict[str, bytes]:
         if path.is_file() and "__pycache__" not in relative.parts and relative.parts[0] != _BUILD_FOLDER:
             found[str(relative)] = path.read_bytes()
     return found
+
+
+def _byte_lines(content: bytes) -> list[str]:
+    """The bytes as lines of C++, 24 in each."""
+    return [
+        "".join(f"{byte}, " for byte in content[at : at + 24]).rstrip() for at in range(0, len(content), 24)
+    ]
 
 
 def _json(value: Any) -> bytes:

@@ -38,10 +38,14 @@ TOOLS = (
 )
 
 
+def package(program: str) -> str:
+    """The Debian package that holds `program`."""
+    return next(tool for tool in TOOLS if tool.program == program).packages[-1]
+
+
 def install_command(program: str) -> str:
     """The command that installs `program` on Debian and Ubuntu."""
-    tool = next(tool for tool in TOOLS if tool.program == program)
-    return f"apt-get install --no-install-recommends {tool.packages[-1]}"
+    return f"apt-get install --no-install-recommends {package(program)}"
 
 
 def has_cxx_library(toolchain: str) -> bool:

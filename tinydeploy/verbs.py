@@ -12,7 +12,7 @@ from typing import Any
 
 from tinydeploy import boards as board_files
 from tinydeploy import doctor as doctor_checks
-from tinydeploy import inspection, ports, project, report, sizing, tflite_model
+from tinydeploy import inspection, ports, project, report, selftest, sizing, tflite_model
 from tinydeploy import samples as sample_files
 from tinydeploy.boards import DEFAULT_BOARD, Board
 from tinydeploy.build import Firmware
@@ -20,16 +20,20 @@ from tinydeploy.doctor import Finding
 from tinydeploy.engines import Engine
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluation import evaluate
+from tinydeploy.graph import Graph
 from tinydeploy.inspection import Inspection
 from tinydeploy.job import DEFAULT_ENGINE, DEFAULT_LINK, model_path, prepare
 from tinydeploy.link.device import Greeting
 from tinydeploy.ports import AUTO, Port
 from tinydeploy.progress import Progress, silent
 from tinydeploy.result import Result
+from tinydeploy.samples import Samples
 from tinydeploy.sizing import ArenaReport
+from tinydeploy.targets import choose_target
 
 DEFAULT_TIMEOUT = 30.0  # seconds
 RANDOM_SAMPLES = 16
+SELFTEST_SAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,28 @@ def generate(
     board: str = DEFAULT_BOARD,
     engine: str | Engine = DEFAULT_ENGINE,
     link: str = DEFAULT_LINK,
+    target: str | None = None,
     tflm_library: str | None = None,
+    renode_test: bool = False,
+    data: str | Path | None = None,
+    samples: int | None = None,
+    max_instructions: int | None = None,
 ) -> Path:
-    """Writes a PlatformIO project that stands on its own into the folder `out`, and returns it."""
-    job = prepare(model, board, engine, link, tflm_library=tflm_library)
-    return project.write(job.project(job.planned_bytes), Path(out))
+    """Writes a PlatformIO project that stands on its own into the folder `out`, and returns it.
+
+    With `renode_test` it has a self-test for Renode too: the first `samples` of `data`, or of seeded random
+    inputs, with the outputs that they should give, in a suite for renode-test. There an inference
+    may take `max_instructions`.
+    """
+    if renode_test and target not in (None, "renode"):
+        raise UsageError(f"a test for Renode cannot be made for the target '{target}'", "leave --target out")
+    chosen = "renode" if renode_test else target
+    job = prepare(model, board, engine, link, tflm_library=tflm_library, target=chosen)
+    test = None
+    if renode_test:
+        inputs = _samples(job.graph, data, samples or SELFTEST_SAMPLES, SELFTEST_SAMPLES)
+        test = selftest.make(job, inputs, max_instructions)
+    return project.write(job.project(job.planned_bytes, test), Path(out))
 
 
 def build(
@@ -76,11 +97,12 @@ def build(
     board: str = DEFAULT_BOARD,
     engine: str | Engine = DEFAULT_ENGINE,
     link: str = DEFAULT_LINK,
+    target: str | None = None,
     tflm_library: str | None = None,
     progress: Progress = silent,
 ) -> Firmware:
     """The firmware with its sizes, from the cache if nothing changed."""
-    job = prepare(model, board, engine, link, tflm_library=tflm_library)
+    job = prepare(model, board, engine, link, tflm_library=tflm_library, target=target)
     return job.build(job.planned_bytes, progress)
 
 
@@ -90,6 +112,7 @@ def arena(
     board: str = DEFAULT_BOARD,
     engine: str | Engine = DEFAULT_ENGINE,
     link: str = DEFAULT_LINK,
+    target: str | None = None,
     tflm_library: str | None = None,
     on: str = "target",
     port: str | None = None,
@@ -112,8 +135,9 @@ def arena(
         engine,
         link,
         tflm_library=tflm_library,
-        port=_port(board, port),
+        port=_port(board, port, target),
         upload_command=upload_command,
+        target=target,
     )
     if job.planned_bytes is None:
         return sizing.search_on_target(job, timeout, progress)
@@ -153,6 +177,7 @@ def run(
     labels: Sequence[str] = (),
     out: str | Path | None = None,
     link: str = DEFAULT_LINK,
+    target: str | None = None,
     tflm_library: str | None = None,
     port: str | None = None,
     upload_command: str = "",
@@ -169,13 +194,17 @@ def run(
     graph = tflite_model.load(path)
     folder = _folder(path, board, out)
     report.check_writable(folder)
-    found = _port(board, port)
-    if data is None:
-        chosen = sample_files.random(graph, samples or RANDOM_SAMPLES, sizing.SEED)
-    else:
-        chosen = sample_files.load(Path(data), graph, samples)
+    found = _port(board, port, target)
+    chosen = _samples(graph, data, samples, RANDOM_SAMPLES)
     job = prepare(
-        path, board, engine, link, tflm_library=tflm_library, port=found, upload_command=upload_command
+        path,
+        board,
+        engine,
+        link,
+        tflm_library=tflm_library,
+        port=found,
+        upload_command=upload_command,
+        target=target,
     )
     result = evaluate(job, chosen, labels=labels, timeout=timeout, progress=progress)
     report.write(result, folder)
@@ -189,6 +218,7 @@ def run_each(
     board: str = DEFAULT_BOARD,
     out: str | Path | None = None,
     link: str = DEFAULT_LINK,
+    target: str | None = None,
     tflm_library: str | None = None,
     **options: Any,
 ) -> tuple[tuple[Result, ...], Path]:
@@ -200,8 +230,8 @@ def run_each(
     path = model_path(model)
     folder = _folder(path, board, out)
     for engine in engines:
-        prepare(path, board, engine, link, tflm_library=tflm_library)
-    common = {"board": board, "link": link, "tflm_library": tflm_library, **options}
+        prepare(path, board, engine, link, tflm_library=tflm_library, target=target)
+    common = {"board": board, "link": link, "target": target, "tflm_library": tflm_library, **options}
     results = tuple(run(path, engine=engine, out=folder / engine, **common)[0] for engine in engines)
     report.write_runs(results, folder)
     return results, folder
@@ -211,9 +241,18 @@ def _folder(model: Path, board: str, out: str | Path | None) -> Path:
     return Path(out) if out else Path("tinydeploy-out") / f"{model.stem}-{board_files.board(board).id}"
 
 
-def _port(board: str, port: str | None) -> Port | None:
+def _port(board: str, port: str | None, target: str | None) -> Port | None:
     """The board's port, if it is the board that is meant to run the firmware, and no emulator."""
     chosen = board_files.board(board)
-    if port is None and chosen.is_emulated:
+    if port is None and choose_target(chosen, target) != "board":
         return None
+    if target not in (None, "board"):
+        raise UsageError(f"the target '{target}' is at no port", "leave out --port, or --target")
     return ports.find(port or AUTO, chosen)
+
+
+def _samples(graph: Graph, data: str | Path | None, count: int | None, random: int) -> Samples:
+    """The first `count` samples of the file `data`; without a file, `count` or `random` random inputs."""
+    if data is None:
+        return sample_files.random(graph, count or random, sizing.SEED)
+    return sample_files.load(Path(data), graph, count)

@@ -3,11 +3,15 @@
 #include "frame.h"
 #include "port/link.h"
 #include "protocol.h"
+#include "selftest.h"
 
 namespace tinydeploy {
 namespace fault {
 
 [[noreturn]] void report(Architecture architecture, const uint32_t* registers, uint32_t count) {
+#if TINYDEPLOY_SELFTEST
+  selftest::report_fault(registers[architecture == Architecture::kArm ? 6 : 1]);
+#endif
   constexpr uint32_t kMaxRegisters = 14;
   constexpr size_t kMaxBytes = 3 + 4 * kMaxRegisters;
   uint8_t body[kMaxBytes + frame::kCrc];

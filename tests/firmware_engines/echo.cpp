@@ -9,7 +9,8 @@ namespace {
 
 #define TEN(x) x; x; x; x; x; x; x; x; x; x
 constexpr uint32_t kBytes = 600;  // three frames
-enum Trick : uint8_t { kFault = 0xf0, kHang = 0xf1, kFail = 0xf2, kLog = 0xf3, kOverrun = 0xf4, kOverflow = 0xf5, kWriteFlash = 0xf6 };
+enum Trick : uint8_t { kFault = 0xf0, kHang = 0xf1, kFail = 0xf2, kLog = 0xf3, kOverrun = 0xf4, kOverflow = 0xf5, kWriteFlash = 0xf6,
+                       kStrayRead = 0xf7, kStrayJump = 0xf8 };
 
 #ifdef ECHO_FLASH_BYTES
 const volatile uint8_t ballast[ECHO_FLASH_BYTES] = {1};
@@ -29,6 +30,12 @@ uint8_t invocations;
 
 [[gnu::noinline]] void provoke_fault() {
   __builtin_trap();
+}
+
+constexpr uintptr_t kNowhere = 0x5ffffff0;  // no board has anything there
+
+[[gnu::noinline]] void stray_read() {
+  (void)*reinterpret_cast<volatile uint32_t*>(kNowhere);
 }
 
 extern const Description kDescription = {"echo", {1, 2, 3}, 1, 1, 3};
@@ -53,6 +60,8 @@ Status invoke(OpHook hook) {
     case kLog: log("invocation %d of %s, %u%% of %x", invocations, "echo", 100u, 0xbeefu); break;
     case kOverrun: memory[memory_bytes] ^= 0xff; break;
     case kWriteFlash: *const_cast<volatile uint8_t*>(kDescription.model_sha256) = 0; break;
+    case kStrayRead: stray_read(); break;
+    case kStrayJump: reinterpret_cast<void (*)()>(kNowhere | 1)(); break;
     case kOverflow: return static_cast<Status>(recurse(0));
   }
   for (uint32_t i = 0; i < kBytes; ++i) memory[kBytes + i] = static_cast<uint8_t>(memory[i] + 1 + invocations);

@@ -19,6 +19,7 @@ from tinydeploy.sizing import ArenaReport
 @options.board
 @options.engine
 @options.tflm_library
+@options.target
 @options.link
 @options.port
 @options.upload_command
@@ -36,6 +37,7 @@ def command(
     board: str | None,
     engine: str | None,
     tflm_library: str | None,
+    target: str | None,
     link: str | None,
     port: str | None,
     upload_command: str | None,
@@ -50,6 +52,7 @@ def command(
         board=board,
         engine=engine,
         tflm_library=tflm_library,
+        target=target,
         link=link,
         port=port,
         upload_command=upload_command,

@@ -40,10 +40,15 @@ def _table(boards: tuple[Board, ...]) -> Table:
             f"{board.clock_hz / 1e6:g}",
             f"{board.flash.bytes // 1024:,}",
             f"{board.ram.bytes // 1024:,}",
-            "QEMU" if board.qemu else "–",
+            _emulators(board),
             board.verified,
         )
     return table
+
+
+def _emulators(board: Board) -> str:
+    names = {"qemu": "QEMU", "renode": "Renode"}
+    return ", ".join(names[name] for name in board.emulators) or "–"
 
 
 def _card(board: Board) -> Table:
@@ -65,10 +70,11 @@ def _card(board: Board) -> Table:
         "UART": _uart(board),
         "Compiler flags": " ".join(board.core.flags),
         "Flashed by": ", ".join(uploader.program for uploader in board.uploaders),
-        "Runs here on": f"QEMU {board.qemu.machine}" if board.qemu else "–",
+        "Runs here on": _emulators(board),
         "Verified": f"{board.verified}: {VERIFIED[board.verified]}",
         "Notes": " ".join(board.notes.split()),
-        "Emulation": " ".join(board.qemu.note.split()) if board.qemu else "",
+        "In QEMU": " ".join(board.note("qemu").split()),
+        "In Renode": " ".join(board.note("renode").split()),
     }
     for key, value in rows.items():
         if value:

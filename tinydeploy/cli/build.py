@@ -20,6 +20,7 @@ from tinydeploy.report import text
 @options.board
 @options.engine
 @options.tflm_library
+@options.target
 @options.link
 @options.as_json
 def command(
@@ -27,12 +28,15 @@ def command(
     board: str | None,
     engine: str | None,
     tflm_library: str | None,
+    target: str | None,
     link: str | None,
     as_json: bool,
 ) -> None:
     """Build the firmware; show flash and RAM against the board's budget."""
     path, file = options.configured(model)
-    arguments = options.merged(file, board=board, engine=engine, tflm_library=tflm_library, link=link)
+    arguments = options.merged(
+        file, board=board, engine=engine, tflm_library=tflm_library, target=target, link=link
+    )
     with progress() as update:
         firmware = verbs.build(path, progress=update, **arguments)
     if as_json:

@@ -18,7 +18,22 @@ from tinydeploy.errors import UsageError
 @options.engine
 @options.tflm_library
 @options.out
+@options.target
 @options.link
+@click.option(
+    "--renode-test",
+    is_flag=True,
+    help="With a self-test, a suite for renode-test, and a CI job that runs it.",
+)
+@options.data
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    help=f"How many samples the self-test runs.  [default: {verbs.SELFTEST_SAMPLES}]",
+)
+@click.option(
+    "--max-instructions", type=click.IntRange(1), help="What an inference may take in the self-test."
+)
 @options.as_json
 def command(
     model: Path,
@@ -26,7 +41,12 @@ def command(
     engine: str | None,
     tflm_library: str | None,
     out: Path | None,
+    target: str | None,
     link: str | None,
+    renode_test: bool,
+    data: Path | None,
+    samples: int | None,
+    max_instructions: int | None,
     as_json: bool,
 ) -> None:
     """Write a PlatformIO project that stands on its own."""
@@ -34,7 +54,20 @@ def command(
     if out is None:
         raise UsageError("generate needs a folder to write to", "name it with -o")
     folder = verbs.generate(
-        path, out, **options.merged(file, board=board, engine=engine, tflm_library=tflm_library, link=link)
+        path,
+        out,
+        renode_test=renode_test,
+        samples=samples,
+        max_instructions=max_instructions,
+        **options.merged(
+            file,
+            board=board,
+            engine=engine,
+            tflm_library=tflm_library,
+            target=target,
+            link=link,
+            data=data,
+        ),
     )
     if as_json:
         show_json({"project": folder})

@@ -11,6 +11,7 @@ from tinydeploy import config
 from tinydeploy.boards import DEFAULT_BOARD
 from tinydeploy.config import Config
 from tinydeploy.job import DEFAULT_ENGINE, DEFAULT_LINK, model_path
+from tinydeploy.targets import TARGETS
 from tinydeploy.targets.qemu import LINKS
 from tinydeploy.verbs import DEFAULT_TIMEOUT
 
@@ -27,8 +28,13 @@ out = click.option("-o", "--out", type=click.Path(path_type=Path), help="The fol
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there."
 )
+target = click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    help="What the firmware is made for, and runs on.  [default: QEMU if it has the board, else the board]",
+)
 link = click.option(
-    "--link", type=click.Choice(LINKS), help=f"How the host talks to an emulator.  [default: {DEFAULT_LINK}]"
+    "--link", type=click.Choice(LINKS), help=f"How the host talks to QEMU.  [default: {DEFAULT_LINK}]"
 )
 port = click.option(
     "--port",

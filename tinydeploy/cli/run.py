@@ -21,6 +21,7 @@ from tinydeploy.report import console
 @options.data
 @options.samples
 @options.out
+@options.target
 @options.link
 @options.port
 @options.upload_command
@@ -34,6 +35,7 @@ def command(
     data: Path | None,
     samples: int | None,
     out: Path | None,
+    target: str | None,
     link: str | None,
     port: str | None,
     upload_command: str | None,
@@ -50,6 +52,7 @@ def command(
         data=data,
         samples=samples,
         out=out,
+        target=target,
         link=link,
         port=port,
         upload_command=upload_command,

@@ -53,7 +53,7 @@ class FdStream:
 
     def read(self, deadline: float) -> bytes:
         """See Stream."""
-        if not select.select([self._read_fd], [], [], _left(deadline))[0]:
+        if not self._wait([self._read_fd], [], deadline):
             return b""
         try:
             data = os.read(self._read_fd, _CHUNK)
@@ -69,7 +69,7 @@ class FdStream:
         """See Stream."""
         view = memoryview(data)
         while view:
-            if not select.select([], [self._write_fd], [], _left(deadline))[1]:
+            if not self._wait([], [self._write_fd], deadline):
                 raise LinkTimeoutError("the device does not take what it is sent")
             try:
                 view = view[os.write(self._write_fd, view) :]
@@ -84,6 +84,10 @@ class FdStream:
             self._open = False
             for fd in {self._read_fd, self._write_fd}:
                 os.close(fd)
+
+    def _wait(self, reads: list[int], writes: list[int], deadline: float) -> bool:
+        """Whether one of the file descriptors is ready before the deadline."""
+        return any(select.select(reads, writes, [], left(deadline)))
 
 
 class SerialStream:
@@ -102,7 +106,7 @@ class SerialStream:
     def read(self, deadline: float) -> bytes:
         """See Stream."""
         try:
-            self._port.timeout = _left(deadline)
+            self._port.timeout = left(deadline)
             data = bytes(self._port.read(1))
             if data:
                 self._port.timeout = 0
@@ -114,7 +118,7 @@ class SerialStream:
     def write(self, data: bytes, deadline: float) -> None:
         """See Stream."""
         try:
-            self._port.write_timeout = max(_left(deadline), 0.001)
+            self._port.write_timeout = max(left(deadline), 0.001)
             self._port.write(data)
         except serial.SerialTimeoutException as error:
             raise LinkTimeoutError("the device does not take what it is sent") from error
@@ -146,5 +150,6 @@ def _cannot_open(port: str, error: Exception) -> TargetError:
     return TargetError(f"cannot open {port}: {error}")
 
 
-def _left(deadline: float) -> float:
+def left(deadline: float) -> float:
+    """Seconds until then, at least none."""
     return max(0.0, deadline - time.monotonic())

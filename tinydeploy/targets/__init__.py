@@ -10,11 +10,14 @@ from tinydeploy.boards import Board
 from tinydeploy.errors import UsageError
 from tinydeploy.link.channel import Stream
 
+TARGETS = ("qemu", "renode", "board")
+"""The emulators, and the board itself."""
+
 
 class Target(Protocol):
     """A firmware on something that runs it. `start` first; leaving the context, or `close`, ends it.
 
-    `kind` ("qemu") and `version` go into the result.
+    `kind` (one of TARGETS) and `version` go into the result.
     """
 
     @property
@@ -41,15 +44,31 @@ class Target(Protocol):
     ) -> None: ...
 
 
-def open_target(board: Board, elf: Path, link: str) -> Target:
-    """The target that runs `elf` for this board, not yet started. `link` is one of qemu.LINKS.
+def choose_target(board: Board, name: str | None) -> str:
+    """The target `name`, or QEMU if it can stand in for the board, or the board itself.
+
+    Raises UsageError for an emulator that cannot stand in for the board.
+    """
+    if name is None:
+        return "qemu" if board.is_emulated else "board"
+    if name not in (*board.emulators, "board"):
+        known = " or ".join(board.emulators)
+        raise UsageError(f"{board.name} has no target '{name}'", known and f"it runs in {known}")
+    return name
+
+
+def open_target(board: Board, elf: Path, link: str, target: str | None = None) -> Target:
+    """The emulator that runs `elf` for this board, not yet started. `link` is one of qemu.LINKS.
 
     Raises UsageError for an unknown link, or a board that nothing here can run.
     """
-    from tinydeploy.targets.qemu import QemuTarget  # it implements the protocol above
+    # They implement the protocol above.
+    from tinydeploy.targets.qemu import QemuTarget
+    from tinydeploy.targets.renode import RenodeTarget
 
-    if board.qemu is None:
+    target = choose_target(board, target)
+    if target == "board":
         raise UsageError(
             f"nothing here can run {board.name}", "tinydeploy boards says which boards can be run"
         )
-    return QemuTarget(board, elf, link)
+    return RenodeTarget(board, elf) if target == "renode" else QemuTarget(board, elf, link)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import difflib
 import os
 import pty
@@ -10,11 +9,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import tty
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -24,6 +21,7 @@ from typing import IO
 from tinydeploy.boards import Board
 from tinydeploy.errors import TargetDiedError, ToolError, UsageError
 from tinydeploy.link.channel import FdStream, Stream
+from tinydeploy.targets.process import ends_with_this_process
 
 LINKS = ("pipe", "uart", "uart-tcp")
 """The ways to the firmware: semihosting over pipes; the UART as a pseudo-terminal; the UART over TCP."""
@@ -32,7 +30,6 @@ _PACKAGES = {"arm": "qemu-system-arm", "riscv32": "qemu-system-misc", "avr": "qe
 _CONNECT_TIMEOUT = 20.0  # seconds
 _END_TIMEOUT = 10.0
 _FEW_LINES = 3  # of last words; more, such as a register dump, go to a file
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def program(system: str) -> str:
@@ -187,7 +184,7 @@ class QemuTarget:
                 stderr=self._words,
                 pass_fds=pass_fds,
                 process_group=0,  # the terminal's Ctrl-C is for us, who then end it
-                preexec_fn=_ends_with_this_process(),
+                preexec_fn=ends_with_this_process(),
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise ToolError(f"{command[0]} cannot be started: {error}") from error
@@ -208,18 +205,3 @@ class QemuTarget:
         with tempfile.NamedTemporaryFile(prefix="tinydeploy-qemu-", suffix=".log", delete=False) as kept:
             kept.write(words)
         return TargetDiedError(f"QEMU {how}: {said[0]}", f"all it said is in {kept.name}")
-
-
-def _ends_with_this_process() -> Callable[[], None] | None:
-    """What the child does before it becomes QEMU, so that the kernel ends it even if we are killed."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl  # looked up here: after the fork nothing may be loaded
-    parent = os.getpid()
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask

@@ -66,31 +66,32 @@ void acknowledge() {}
 
 #elif TINYDEPLOY_COUNTER_DWT  // Cortex-M's cycle counter: ARMv7-M Architecture Reference Manual C1.8
 
-// It wraps in silence, so SysTick looks every 2^24 cycles whether it has. Where it stands still, as in an emulator
-// that the firmware takes for a board, SysTick counts the cycles of the same clock.
+// It wraps in silence, so SysTick interrupts every 2^24 cycles, and how often it has done so says which multiple
+// of the counter's own period belongs to a difference. Where it stands still, as in an emulator that the firmware
+// takes for a board, SysTick counts the cycles of the same clock.
+constexpr uint64_t kTick = uint64_t{1} << 24;
 constexpr uint64_t kPeriod = uint64_t{1} << 32;
 constexpr uint32_t kSysTick = 0xe000e010;
 bool stands_still;
-volatile uint32_t laps;  // of SysTick
-volatile uint32_t seen;  // what it was when SysTick looked last
 void start() {
   constexpr uint32_t kDemcr = 0xe000edfc;
   reg32(kDemcr) |= 1u << 24;                // TRCENA
   reg32(kCounterBase + 0xfb0) = 0xc5acce55;  // LAR: Cortex-M7 has a lock
   reg32(kCounterBase + 0x004) = 0;           // CYCCNT
   reg32(kCounterBase + 0x000) |= 1;          // CTRL: CYCCNTENA
-  reg32(kSysTick + 4) = 0xffffff;
+  reg32(kSysTick + 4) = kTick - 1;
   reg32(kSysTick + 8) = 0;
   reg32(kSysTick + 0) = 7;
   stands_still = reg32(kCounterBase + 0x004) == reg32(kCounterBase + 0x004);
 }
 uint32_t value() {
-  return stands_still ? (laps << 24) + 0xffffff - reg32(kSysTick + 8) : reg32(kCounterBase + 0x004);
+  return stands_still ? (wraps << 24) + 0xffffff - reg32(kSysTick + 8) : reg32(kCounterBase + 0x004);
 }
+void acknowledge() {}
 
 #endif
 
-#if !TINYDEPLOY_COUNTER_DWT
+#if TINYDEPLOY_COUNTS_INSTRUCTIONS
 // Of a call of `function`, with what surrounds it. Compiled once, so that it adds the same to any function's.
 [[gnu::noipa]] uint32_t instructions_of(void (*function)()) {
   const uint32_t begin = value();
@@ -131,28 +132,12 @@ Reading read() {
 void open() {
   start();
   enable_interrupts();
-#if TINYDEPLOY_COUNTS_INSTRUCTIONS && !TINYDEPLOY_COUNTER_DWT
+#if TINYDEPLOY_COUNTS_INSTRUCTIONS
   // An exception takes no instructions to enter, and then runs the handler as a call does.
   wrap_cost = instructions_of(tinydeploy_count_wrap) - instructions_of(nothing) + 1;  // "nothing" returns, too
   wraps = 0;
 #endif
 }
-
-#if TINYDEPLOY_COUNTER_DWT
-
-Reading read() {
-  Reading reading;
-  uint32_t before;
-  do {
-    before = seen;
-    reading.wraps = wraps;
-    reading.value = value();
-  } while (before != seen);
-  if (reading.value < before) ++reading.wraps;
-  return reading;
-}
-
-#else
 
 Reading read() {
   Reading reading;
@@ -165,13 +150,18 @@ Reading read() {
 
 #endif
 
-#endif
-
 uint32_t hz() { return TINYDEPLOY_COUNTS_INSTRUCTIONS ? 0 : clock::core_hz(); }
 
 uint64_t between(const Reading& begin, const Reading& end) {
   const uint32_t wrapped = end.wraps - begin.wraps;
-  return to_counts(wrapped * kPeriod + end.value - begin.value) - uint64_t{wrapped} * wrap_cost;
+#if TINYDEPLOY_COUNTER_DWT
+  const uint32_t difference = end.value - begin.value;
+  const uint64_t estimate = wrapped * kTick;  // one tick off, at most
+  const uint64_t ticks = difference + (estimate + kPeriod / 2 - difference) / kPeriod * kPeriod;
+#else
+  const uint64_t ticks = wrapped * kPeriod + end.value - begin.value;
+#endif
+  return to_counts(ticks) - uint64_t{wrapped} * wrap_cost;
 }
 
 }  // namespace counter
@@ -180,14 +170,7 @@ uint64_t between(const Reading& begin, const Reading& end) {
 #if !TINYDEPLOY_COUNTER_RDINSTRET && !TINYDEPLOY_COUNTER_MCYCLE
 extern "C" [[gnu::noipa]] void tinydeploy_count_wrap() {
   using namespace tinydeploy;
-#if TINYDEPLOY_COUNTER_DWT
-  laps = laps + 1;
-  const uint32_t now = value();
-  if (now < seen) wraps = wraps + 1;
-  seen = now;
-#else
   acknowledge();
   wraps = wraps + 1;
-#endif
 }
 #endif

@@ -24,11 +24,11 @@ constexpr uint32_t kRamBytes = 0x400000;
 constexpr uint32_t kUartBase = 0x40004000;
 constexpr uint32_t kCounterBase = 0x40000000;
 
-// QEMU lets one instruction take 2^8 ns, and the counter ticks at 25000000 Hz:
-// a reading is an exact number of instructions, instructions = ticks * kTickNumerator / kTickDenominator.
+// An emulator lets every instruction take the same time, so a reading of the counter is an exact number of
+// instructions: instructions = ticks * kTickNumerator / kTickDenominator.
 #define TINYDEPLOY_COUNTS_INSTRUCTIONS 1
-constexpr uint64_t kTickNumerator = 1000000000;
-constexpr uint64_t kTickDenominator = 25000000ull << 8;
+constexpr uint64_t kTickNumerator = 1000000000ull;
+constexpr uint64_t kTickDenominator = 6400000000ull;
 
 }  // namespace board
 }  // namespace tinydeploy

@@ -1,0 +1,38 @@
+"""A self-test for a job's firmware: samples, with what TFLite Micro makes of them on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tinydeploy import measure
+from tinydeploy.errors import UsageError
+from tinydeploy.job import Job
+from tinydeploy.project import SelfTest
+from tinydeploy.reference import Reference
+from tinydeploy.samples import Samples
+from tinydeploy.targets.renode import platform_description
+
+
+def make(job: Job, samples: Samples, max_instructions: int | None = None) -> SelfTest:
+    """The self-test that runs these samples in Renode. An inference may take `max_instructions`, if given.
+
+    Raises UsageError if the arena is not planned, as then its size is known on the target only.
+    """
+    if job.planned_bytes is None:
+        raise UsageError(
+            f"the {job.sources.engine} engine's arena is not known ahead of time", "--engine aot"
+        )
+    with Reference(job.graph.content) as reference:
+        expected = reference.run(samples.inputs)
+    return SelfTest(
+        samples=len(samples.inputs[0]),
+        inputs=_interleaved(samples.inputs),
+        expected=_interleaved(expected),
+        platform=platform_description(job.board),
+        max_instructions=max_instructions,
+    )
+
+
+def _interleaved(tensors: Sequence[measure.Array]) -> bytes:
+    """Arrays [n, *shape], one per tensor, as the bytes of one sample after another."""
+    return b"".join(row.tobytes() for rows in zip(*tensors, strict=True) for row in rows)
