@@ -51,7 +51,9 @@ class Maker:
             return float(np.float32(10 ** self.random.uniform(-5, 1.5)))
         return float(np.float32(around * self.random.uniform(0.4, 2)))
 
-    def zero_point(self) -> int:
+    def zero_point(self, dtype: str = "int8") -> int:
+        if dtype == "int16":
+            return 0
         return self.random.choice(
             (0, -128, 127, self.random.randint(-128, 127), self.random.randint(-20, 20))
         )
@@ -104,7 +106,10 @@ class Maker:
     def pick(
         self, rank: int | None = None, *, wide: bool = False, fits: Callable[[Value], bool] | None = None
     ) -> Value:
-        """A tensor to read, no scalar, preferably a late one, or a new input. `wide` allows int16."""
+        """A tensor to read, no scalar, preferably a late one, or a new input. `wide` allows int16.
+
+        New inputs of int16 have the zero point 0.
+        """
         found = [
             value
             for value in self.values
@@ -117,7 +122,9 @@ class Maker:
             value = self.random.choice(found[-3:])
         else:
             shape = self.shape(rank)
-            value = self.input(Value(-1, shape, "int8", self.scale(0.1), self.zero_point()))
+            dtype = "int16" if wide and self.random.random() < 0.4 else "int8"
+            scale = self.scale(0.1 if dtype == "int8" else 4e-4)
+            value = self.input(Value(-1, shape, dtype, scale, self.zero_point(dtype)))
             if fits is not None and not fits(value):
                 raise NotPossible
         self.used.add(value.index)
@@ -146,6 +153,11 @@ class Maker:
         return self.model.build(self.inputs, self.outputs + loose)
 
 
+def symmetric(value: Value) -> bool:
+    """Whether ops take the value that want int16 around zero."""
+    return value.dtype == "int8" or value.zero_point == 0
+
+
 class NotPossible(Exception):  # noqa: N818, it is no error
     """The op cannot follow what is there: another is drawn."""
 
@@ -169,12 +181,12 @@ def _second(m: Maker, a: Value) -> Value:
             raise NotPossible
     except ValueError:
         raise NotPossible from None
-    value = Value(-1, shape, a.dtype, m.scale(a.scale or 1.0), m.zero_point())
+    value = Value(-1, shape, a.dtype, m.scale(a.scale or 1.0), m.zero_point(a.dtype))
     return m.constant(value) if m.random.random() < 0.4 else m.input(value)
 
 
 def elementwise(m: Maker, kind: str) -> None:
-    a = m.pick()
+    a = m.pick(wide=True, fits=symmetric)
     b = _second(m, a)
     shape = np.broadcast_shapes(a.shape, b.shape)
     first, second = (a, b) if m.random.random() < 0.5 else (b, a)
@@ -182,10 +194,11 @@ def elementwise(m: Maker, kind: str) -> None:
         m.op(kind, [first.index, second.index], [m.like(a, shape)])
         return
     assert a.scale and b.scale
-    scale = m.scale(a.scale * b.scale * 100 if kind == "MUL" else a.scale + b.scale)
+    largest = 100 if a.dtype == "int8" else 25_000
+    scale = m.scale(a.scale * b.scale * largest if kind == "MUL" else a.scale + b.scale)
     if kind != "MUL":
-        scale = max(scale, max(a.scale, b.scale) * 1e-5)
-    output = m.add(shape, "int8", scale, m.zero_point())
+        scale = max(scale, max(a.scale, b.scale) * (1e-5 if a.dtype == "int8" else 1e-3))
+    output = m.add(shape, a.dtype, scale, m.zero_point(a.dtype))
     m.op(kind, [first.index, second.index], [output], fused_activation_function=m.activation())
 
 
@@ -193,22 +206,30 @@ def elementwise(m: Maker, kind: str) -> None:
 
 
 def activation(m: Maker, kind: str) -> None:
-    x = m.pick()
+    x = m.pick(wide=kind != "HARD_SWISH", fits=symmetric)
     assert x.scale
-    scale, zero_point, options = m.scale(x.scale), m.zero_point(), {}
-    if kind in ("LOGISTIC", "TANH"):
+    scale, zero_point, options = m.scale(x.scale), m.zero_point(x.dtype), {}
+    if kind in ("LOGISTIC", "TANH") and x.dtype == "int16":
+        if x.scale > 2.6:  # beyond the multiplier's 15 bits
+            raise NotPossible
+        scale = 1 / 32768
+    elif kind in ("LOGISTIC", "TANH"):
         scale, zero_point = (1 / 256, -128) if kind == "LOGISTIC" else (1 / 128, 0)
     elif kind == "LEAKY_RELU":
         options["alpha"] = m.random.choice((0.0, 0.01, 0.3, 1.5))
     elif kind == "HARD_SWISH":
         scale = max(scale, x.scale / 100)  # TFLite Micro refuses smaller ones
-    m.op(kind, [x.index], [m.add(x.shape, "int8", scale, zero_point)], **options)
+    m.op(kind, [x.index], [m.add(x.shape, x.dtype, scale, zero_point)], **options)
 
 
 def softmax(m: Maker, kind: str) -> None:
-    x = m.pick()
-    wide = m.random.random() < 0.2
-    output = m.add(x.shape, "int16", 1 / 65536, -32768) if wide else m.add(x.shape, "int8", 1 / 256, -128)
+    x = m.pick(wide=True, fits=symmetric)
+    if x.dtype == "int16":
+        output = m.add(x.shape, "int16", 1 / 32768)
+    elif m.random.random() < 0.2:
+        output = m.add(x.shape, "int16", 1 / 65536, -32768)
+    else:
+        output = m.add(x.shape, "int8", 1 / 256, -128)
     m.op(kind, [x.index], [output], beta=m.random.choice((1.0, 1.0, 0.5, 3.0)))
 
 
@@ -247,7 +268,7 @@ def dequantize(m: Maker, kind: str) -> None:
 
 
 def concatenation(m: Maker, kind: str) -> None:
-    x = m.pick(wide=True, fits=lambda value: value.dtype == "int8" or value.zero_point == 0)
+    x = m.pick(wide=True, fits=symmetric)
     axis = m.random.randrange(len(x.shape))
     parts = [x]
     for _ in range(m.random.choice((0, 1, 1, 2, 4))):
@@ -410,16 +431,21 @@ def _weights(m: Maker, x: Value, shape: tuple[int, ...], axis: int, depth: int) 
     weights = m.model.tensor(shape, scale=scales, data=values, axis=axis)
     inputs = [x.index, weights]
     if m.random.random() < 0.7:
-        drawn = [m.random.randint(-2000 * depth, 2000 * depth) for _ in range(channels)]
+        wide = x.dtype == "int16"
+        largest = (500_000 if wide else 2000) * depth
+        drawn = [m.random.randint(-largest, largest) for _ in range(channels)]
         bias_scales = [x.scale * scale for scale in scales]
-        inputs.append(m.model.tensor((channels,), "int32", scale=bias_scales, data=drawn))
+        # TFLite Micro's DEPTHWISE_CONV_2D takes every bias of a 16x8 layer to be int64.
+        dtype = "int64" if wide and (axis == 3 or m.random.random() < 0.7) else "int32"
+        inputs.append(m.model.tensor((channels,), dtype, scale=bias_scales, data=drawn))
     elif axis == 0 and m.random.random() < 0.5:  # TFLite Micro crashes on this in DEPTHWISE_CONV_2D
         inputs.append(-1)
-    return inputs, m.scale(x.scale * max(scales) * 50 * math.sqrt(depth))
+    least = x.scale * max(scales) / 100 if x.dtype == "int16" else 0.0  # 64-bit sums shift left by 7 at most
+    return inputs, max(m.scale(x.scale * max(scales) * 50 * math.sqrt(depth)), least)
 
 
 def conv(m: Maker, kind: str) -> None:
-    x = m.pick(4)
+    x = m.pick(4, wide=True, fits=symmetric)
     kernel = (m.random.randint(1, 4), m.random.randint(1, 4))
     size, options = _windows(m, x, kernel, dilated=True)
     if kind == "CONV_2D":
@@ -431,22 +457,22 @@ def conv(m: Maker, kind: str) -> None:
         channels = x.shape[3] * options["depth_multiplier"]
         shape, axis, depth = (1, *kernel, channels), 3, 1
     inputs, scale = _weights(m, x, shape, axis, depth * math.prod(kernel))
-    output = m.add((x.shape[0], *size, channels), "int8", scale, m.zero_point())
+    output = m.add((x.shape[0], *size, channels), x.dtype, scale, m.zero_point(x.dtype))
     m.op(kind, inputs, [output], fused_activation_function=m.activation(), **options)
 
 
 def fully_connected(m: Maker, kind: str) -> None:
-    x = m.pick()
+    x = m.pick(wide=True, fits=symmetric)
     units = m.random.randint(1, 12)
     inputs, scale = _weights(m, x, (units, x.shape[-1]), 0, x.shape[-1])
     keep = len(x.shape) == 2 or m.random.random() < 0.5
     shape = (*x.shape[:-1], units) if keep else (math.prod(x.shape[:-1]), units)
-    output = m.add(shape, "int8", scale, m.zero_point())
+    output = m.add(shape, x.dtype, scale, m.zero_point(x.dtype))
     m.op(kind, inputs, [output], fused_activation_function=m.activation(), keep_num_dims=keep)
 
 
 def pool(m: Maker, kind: str) -> None:
-    x = m.pick(4)
+    x = m.pick(4, wide=True)
     kernel = (m.random.randint(1, 4), m.random.randint(1, 4))
     size, options = _windows(m, x, kernel, dilated=False)
     options |= {"filter_height": kernel[0], "filter_width": kernel[1]}

@@ -48,6 +48,13 @@ def per_tensor(tensor: Tensor) -> Quantization:
     return found
 
 
+def require_symmetric(tensor: Tensor) -> Quantization:
+    """The quantisation of an int16 tensor, which TFLite wants around zero."""
+    found = per_tensor(tensor)
+    require(found.zero_point == 0, f"an int16 tensor has the zero point {found.zero_point}, not 0")
+    return found
+
+
 def rescaling(factor: float) -> tuple[int, int]:
     """Multiplier and shift of a factor between scales, if the kernels can shift that far."""
     multiplier, shift = quantize_multiplier(factor)

@@ -1,4 +1,7 @@
-"""Lowering of the ops with weights or windows: convolutions, FULLY_CONNECTED, pooling. All int8."""
+"""Lowering of the ops with weights or windows: convolutions, FULLY_CONNECTED, pooling.
+
+Activations are int8, or int16 (16x8); weights are int8.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,12 @@ from tinydeploy.engines.aot.checks import (
     output_tensor,
     per_tensor,
     require,
+    require_symmetric,
     require_types,
     rescaling,
 )
 from tinydeploy.engines.aot.program import Constant, Read, Step, UnsupportedError, Write, lowers
-from tinydeploy.engines.aot.quantize import conv_scale, fully_connected_scale
+from tinydeploy.engines.aot.quantize import conv_scale, fully_connected_scale, reduce_multiplier
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
 Params = dict[str, int | float | bool]
@@ -46,7 +50,7 @@ def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kInputZeroPoint": per_tensor(layer.input).zero_point,
     }
     channels = layer.channels // groups
-    block = next(rows for rows in (4, 2, 1) if channels % rows == 0)
+    block = 1 if layer.is_16x8 else next(rows for rows in (4, 2, 1) if channels % rows == 0)
     least = overlap.by_channels(overlap.windows(params, input_depth), layer.channels, block)
     return _call(layer, "conv_2d", "conv.h", params, layer.conv_scales(), least)
 
@@ -93,7 +97,7 @@ def fully_connected(graph: Graph, op: Op) -> tuple[Step, ...]:
 def pool_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any window, stride and padding."""
     source, output = graph.tensors[op.inputs[0]], output_tensor(graph, op)
-    require_types((source, output), DType.INT8)
+    require_types((source, output), DType.INT8, DType.INT16)
     require(source.data is None, "its input is a constant")
     before, after = per_tensor(source), per_tensor(output)
     require(
@@ -112,19 +116,28 @@ def pool_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     }
     args = (Read(source.index), Write(output.index))
     least = overlap.channel_by_channel(overlap.windows(params, source.shape[3]), source.shape[3])
+    least *= output.dtype.bytes
     return (Step(op.kind.lower(), "pool.h", params, args, overlap.over(args[0], output, least)),)
 
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """A layer whose weights are constant. `bias` has the input's zero point folded in."""
+    """A layer whose weights are constant. `bias` has the input's zero point folded in.
+
+    It is of int64 where the sums are scaled in 64 bits: int16 activations without a bias of 32 bits.
+    """
 
     op: Op
     input: Tensor
     output: Tensor
     weights: npt.NDArray[np.generic]
     weight_scales: tuple[float, ...]  # one, or one per output channel
-    bias: npt.NDArray[np.int32]
+    bias: npt.NDArray[np.int32] | npt.NDArray[np.int64]
+
+    @property
+    def is_16x8(self) -> bool:
+        """Whether its activations are int16."""
+        return self.output.dtype is DType.INT16
 
     @property
     def channels(self) -> int:
@@ -143,7 +156,8 @@ def _layer(graph: Graph, op: Op, channel_axis: int) -> _Layer:
         graph.tensors[op.inputs[1]],
         output_tensor(graph, op),
     )
-    require_types((source, kernel, output), DType.INT8)
+    require_types((source, output), DType.INT8, DType.INT16)
+    require_types((kernel,), DType.INT8)
     require(source.data is None, "its input is a constant")
     if kernel.data is None:
         raise UnsupportedError("its weights are computed at run time")
@@ -157,21 +171,42 @@ def _layer(graph: Graph, op: Op, channel_axis: int) -> _Layer:
     )
     require(output.shape[-1:] == (channels,), "its output does not fit its weights")
     axes = tuple(axis for axis in range(kernel.data.ndim) if axis != channel_axis)
-    bias = -per_tensor(source).zero_point * kernel.data.sum(axis=axes, dtype=np.int64)
-    if len(op.inputs) > 2 and op.inputs[2] >= 0:
-        given = graph.tensors[op.inputs[2]]
-        require_types((given,), DType.INT32)
-        if given.data is None:
-            raise UnsupportedError("its bias is computed at run time")
-        require(given.elements == channels, "its bias does not fit its weights")
-        bias = bias + given.data.reshape(-1)
-    wrapped = bias.astype(np.int32)  # modulo 2**32, as the accumulators are
-    return _Layer(op, source, output, kernel.data, kernel.quantization.scales, wrapped)
+    bias = _bias(graph, op, channels)
+    if output.dtype is DType.INT8:
+        bias = bias - per_tensor(source).zero_point * kernel.data.sum(axis=axes, dtype=np.int64)
+        bias = bias.astype(np.int32)  # modulo 2**32, as the accumulators are
+    else:
+        require_symmetric(source)
+        require_symmetric(output)
+    if bias.dtype == np.int64:
+        products = np.abs(kernel.data.astype(np.int64)).sum(axis=axes) << 15
+        largest = float((np.abs(bias.astype(np.float64)) + products).max())
+        require(largest < 2**47, "its bias is too large for the fixed-point arithmetic")
+    return _Layer(op, source, output, kernel.data, kernel.quantization.scales, bias)
+
+
+def _bias(graph: Graph, op: Op, channels: int) -> npt.NDArray[np.int32] | npt.NDArray[np.int64]:
+    """The bias, or zeros, in the type of the accumulators."""
+    if graph.tensors[op.inputs[0]].dtype is DType.INT8:
+        allowed: tuple[DType, ...] = (DType.INT32,)
+    else:
+        allowed = (DType.INT64,) if op.kind == "DEPTHWISE_CONV_2D" else (DType.INT64, DType.INT32)
+    if len(op.inputs) < 3 or op.inputs[2] < 0:
+        narrow = op.options.get("quantized_bias_type") == "INT32" and DType.INT32 in allowed
+        return np.zeros(channels, np.int32 if narrow else allowed[0].numpy)
+    given = graph.tensors[op.inputs[2]]
+    require_types((given,), *allowed)
+    if given.data is None:
+        raise UnsupportedError("its bias is computed at run time")
+    require(given.elements == channels, "its bias does not fit its weights")
+    values = given.data.reshape(-1)
+    return values.astype(np.int64) if given.dtype is DType.INT64 else values.astype(np.int32)
 
 
 def _pointwise(layer: _Layer, batches: int, depth: int, scales: Sequence[float]) -> tuple[Step, ...]:
     params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
-    least = overlap.by_channels(np.arange(batches) * depth, layer.channels, channels=4)
+    block = 1 if layer.is_16x8 else 4
+    least = overlap.by_channels(np.arange(batches) * depth, layer.channels, block)
     return _call(layer, "fully_connected", "fully_connected.h", params, scales, least)
 
 
@@ -180,8 +215,9 @@ def _call(
 ) -> tuple[Step, ...]:
     """The step, with the parameters and constants that all kernels with weights share.
 
-    `least` is how far below its input the kernel's output may start.
+    `least` is how far below its input the kernel's output may start, in elements.
     """
+    wide = layer.bias.dtype == np.int64
     factors = [rescaling(scale) for scale in scales]
     low, high = fused_range(layer.op, layer.output)
     every: Params = {
@@ -192,6 +228,13 @@ def _call(
         "kActivationMin": low,
         "kActivationMax": high,
     }
+    if layer.is_16x8:
+        kernel, header = f"{kernel}_16x8", "conv_16x8.h"
+        every["kWide"] = wide
+        del every["kLeftShift"], every["kOutputZeroPoint"]
+    if wide:
+        require(max(shift for _, shift in factors) < 8, "its scales are too far apart")
+        factors = [reduce_multiplier(*factor) for factor in factors]
     name = f"op{layer.op.index}"
     args = (
         Read(layer.input.index),
@@ -201,7 +244,8 @@ def _call(
         Constant(f"{name}_shift", np.array([shift for _, shift in factors], np.int8)),
         Write(layer.output.index),
     )
-    return (Step(kernel, header, every, args, overlap.over(args[0], layer.output, least)),)
+    overlaps = overlap.over(args[0], layer.output, least * layer.output.dtype.bytes)
+    return (Step(kernel, header, every, args, overlaps),)
 
 
 def _windows(op: Op, source: Tensor, output: Tensor, kernel_height: int, kernel_width: int) -> Params:

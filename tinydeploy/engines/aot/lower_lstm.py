@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot import overlap
+from tinydeploy.engines.aot import overlap, tables
 from tinydeploy.engines.aot.checks import (
     float_option,
     output_tensor,
@@ -31,19 +31,6 @@ _HIDDEN_STATE, _CELL_STATE = 18, 19
 _VARIANTS = {"peepholes": range(9, 12), "a projection": range(16, 18), "layer normalisation": range(20, 24)}
 _GATE_SCALE = 2.0**-12  # of what goes into a gate's sigmoid or tanh
 _UNIT_SCALE = 2.0**-15  # of what comes out
-
-# Where TFLite's table of the sigmoid is one above the rounded value.
-_ONE_MORE = (
-    *(4, 8, 12, 14, 15, 16, 17, 19, 20, 21, 22, 25, 27, 28, 29, 30, 31, 33, 34, 35, 37, 39, 40, 41, 43, 44),
-    *(45, 46, 49, 50, 54, 62, 63, 64, 66, 82, 86, 93, 100, 103, 112, 116, 135, 255),
-)
-
-
-def sigmoid_table() -> npt.NDArray[np.uint16]:
-    """2**16 * sigmoid(i / 24) for i in 0..255, as TFLite has it."""
-    table = np.round(2**16 / (1 + np.exp(-np.arange(256) / 24)))
-    table[list(_ONE_MORE)] += 1
-    return table.astype(np.uint16)
 
 
 @lowers("UNIDIRECTIONAL_SEQUENCE_LSTM")
@@ -108,7 +95,7 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
         constant("recurrent_bias", _wrapped(from_hidden.bias), f"[{units}][4], of the state's zero point"),
         constant("multiplier", rescalings[:, 0].astype(np.int32), "[2][4]"),
         constant("shift", rescalings[:, 1].astype(np.int8), "[2][4]"),
-        constant("sigmoid", sigmoid_table(), "65536 * sigmoid(i / 24)"),
+        constant("sigmoid", tables.sigmoid_entries(), "65536 * sigmoid(i / 24)"),
         State(hidden.index),
         State(cell.index),
         Write(output.index),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinydeploy.engines.aot import overlap, strides, tables
+from tinydeploy.engines.aot import lower_int16, overlap, strides, tables
 from tinydeploy.engines.aot.checks import (
     constant_ints,
     float_option,
@@ -73,7 +73,9 @@ def lower_mean(graph: Graph, op: Op) -> tuple[Step, ...]:
 
 @lowers("SOFTMAX")
 def lower_softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """SOFTMAX of int8 to int8 or int16 along the last axis."""
+    """SOFTMAX of int8 to int8 or int16, or of int16, along the last axis."""
+    if lower_int16.is_int16(graph, op):
+        return lower_int16.softmax(graph, op)
     (source,) = input_tensors(graph, op, 1)
     output = output_tensor(graph, op)
     require_types((source,), DType.INT8)

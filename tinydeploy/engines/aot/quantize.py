@@ -39,6 +39,11 @@ def quantize_multiplier(factor: float) -> tuple[int, int]:
     return multiplier, shift
 
 
+def float_ratio(numerator: float, denominator: float) -> float:
+    """A ratio that TFLite computes in float."""
+    return float(np.float32(numerator) / np.float32(denominator))
+
+
 def conv_scale(input_scale: float, weight_scale: float, output_scale: float) -> float:
     """The factor from accumulator to output of convolutions and of FULLY_CONNECTED per channel."""
     return input_scale * weight_scale / output_scale
@@ -74,6 +79,11 @@ def activation_range(activation: str, output: Tensor) -> tuple[int, int]:
         int(limits.min) if low is None else max(int(limits.min), quantize(low)),
         int(limits.max) if high is None else min(int(limits.max), quantize(high)),
     )
+
+
+def reduce_multiplier(multiplier: int, shift: int) -> tuple[int, int]:
+    """What scales accumulators of 64 bits: the multiplier in 15 bits, and the whole shift to the right."""
+    return min((multiplier + (1 << 15)) >> 16, (1 << 15) - 1), 15 - shift
 
 
 def saturating_rounding_doubling_high_mul(x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.int64]:
