@@ -481,11 +481,13 @@ def pool(m: Maker, kind: str) -> None:
 
 
 def lstm(m: Maker, kind: str) -> None:
-    x = m.pick(3)
+    x = m.pick(3, wide=True)
     time_major = m.random.random() < 0.3
     batch = x.shape[1] if time_major else x.shape[0]
     units = m.random.randint(1, 7)
-    output = m.add((*x.shape[:2], units), "int8", m.scale(1 / 128), m.random.randint(-20, 20))
+    wide = x.dtype == "int16"
+    zero_point = 0 if wide else m.random.randint(-20, 20)
+    output = m.add((*x.shape[:2], units), x.dtype, m.scale(1 / 32768 if wide else 1 / 128), zero_point)
     inputs = [-1] * 24
     inputs[0] = x.index
     for gate in range(4):
@@ -493,10 +495,11 @@ def lstm(m: Maker, kind: str) -> None:
             drawn = [[m.random.randint(-127, 127) for _ in range(depth)] for _ in range(units)]
             scale = 10 ** m.random.uniform(-3, -1.5)
             inputs[first + gate] = m.model.tensor((units, depth), scale=scale, data=drawn)
-        bias = [m.random.randint(-5000, 5000) for _ in range(units)]
-        inputs[12 + gate] = m.model.tensor((units,), "int32", scale=1e-4, data=bias)
+        largest = 1_000_000 if wide else 5000
+        bias = [m.random.randint(-largest, largest) for _ in range(units)]
+        inputs[12 + gate] = m.model.tensor((units,), "int64" if wide else "int32", scale=1e-4, data=bias)
     inputs[18] = m.model.tensor(
-        (batch, units), scale=output.scale, zero_point=output.zero_point, variable=True
+        (batch, units), x.dtype, scale=output.scale, zero_point=output.zero_point, variable=True
     )
     inputs[19] = m.model.tensor((batch, units), "int16", scale=2.0 ** -m.random.randint(9, 13), variable=True)
     options = {"time_major": time_major, "cell_clip": m.random.choice((0.0, 0.0, 10.0, 1.0))}

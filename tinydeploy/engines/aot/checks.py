@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from tinydeploy.engines.aot.program import UnsupportedError
-from tinydeploy.engines.aot.quantize import MAX_LEFT_SHIFT, activation_range, quantize_multiplier
+from tinydeploy.engines.aot.quantize import (
+    MAX_LEFT_SHIFT,
+    activation_range,
+    quantize_multiplier,
+    reduce_multiplier,
+)
 from tinydeploy.graph import DType, Graph, Op, Quantization, Tensor
 
 
@@ -60,6 +68,21 @@ def rescaling(factor: float) -> tuple[int, int]:
     multiplier, shift = quantize_multiplier(factor)
     require(shift <= MAX_LEFT_SHIFT, f"its scales are too far apart (factor {factor:.3g})")
     return multiplier, shift
+
+
+def wide_rescaling(multiplier: int, shift: int) -> tuple[int, int]:
+    """The multiplier and the right shift for sums of 64 bits, from those for sums of 32."""
+    require(shift < 8, f"its scales are too far apart for sums of 64 bits (factor 2**{shift})")
+    return reduce_multiplier(multiplier, shift)
+
+
+def require_wide_sums(
+    bias: npt.NDArray[np.int64], weights: npt.NDArray[np.int8], axes: int | tuple[int, ...]
+) -> None:
+    """No sum over `axes` of the weights times int16, and its bias, has more bits than TFLite scales: 48."""
+    products = np.abs(weights.astype(np.float64)).sum(axis=axes) * 2**15
+    largest = float((np.abs(bias.astype(np.float64)) + products).max())
+    require(largest < 2**47, "its bias is too large for the fixed-point arithmetic")
 
 
 def fused_range(op: Op, output: Tensor) -> tuple[int, int]:

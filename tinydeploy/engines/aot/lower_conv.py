@@ -20,10 +20,12 @@ from tinydeploy.engines.aot.checks import (
     require,
     require_symmetric,
     require_types,
+    require_wide_sums,
     rescaling,
+    wide_rescaling,
 )
 from tinydeploy.engines.aot.program import Constant, Read, Step, UnsupportedError, Write, lowers
-from tinydeploy.engines.aot.quantize import conv_scale, fully_connected_scale, reduce_multiplier
+from tinydeploy.engines.aot.quantize import conv_scale, fully_connected_scale
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
 Params = dict[str, int | float | bool]
@@ -179,9 +181,7 @@ def _layer(graph: Graph, op: Op, channel_axis: int) -> _Layer:
         require_symmetric(source)
         require_symmetric(output)
     if bias.dtype == np.int64:
-        products = np.abs(kernel.data.astype(np.int64)).sum(axis=axes) << 15
-        largest = float((np.abs(bias.astype(np.float64)) + products).max())
-        require(largest < 2**47, "its bias is too large for the fixed-point arithmetic")
+        require_wide_sums(bias.astype(np.int64), kernel.data.astype(np.int8), axes)
     return _Layer(op, source, output, kernel.data, kernel.quantization.scales, bias)
 
 
@@ -233,8 +233,7 @@ def _call(
         every["kWide"] = wide
         del every["kLeftShift"], every["kOutputZeroPoint"]
     if wide:
-        require(max(shift for _, shift in factors) < 8, "its scales are too far apart")
-        factors = [reduce_multiplier(*factor) for factor in factors]
+        factors = [wide_rescaling(*factor) for factor in factors]
     name = f"op{layer.op.index}"
     args = (
         Read(layer.input.index),

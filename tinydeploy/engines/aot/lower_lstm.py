@@ -1,4 +1,4 @@
-"""Lowering of UNIDIRECTIONAL_SEQUENCE_LSTM: int8 activations and weights, int16 cell state.
+"""Lowering of UNIDIRECTIONAL_SEQUENCE_LSTM: int8 or int16 activations, int8 weights, int16 cell state.
 
 The arithmetic is TFLite Micro's. The op has 24 inputs: the sequence, 4 weights, 4 recurrent weights,
 3 peepholes, 4 biases, the projection and its bias, the hidden and the cell state, 4 layer normalisations.
@@ -20,7 +20,9 @@ from tinydeploy.engines.aot.checks import (
     per_tensor,
     require,
     require_types,
+    require_wide_sums,
     rescaling,
+    wide_rescaling,
 )
 from tinydeploy.engines.aot.program import Constant, Read, State, Step, UnsupportedError, Write, lowers
 from tinydeploy.engines.aot.quantize import fully_connected_scale
@@ -43,7 +45,8 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
     require(not op.options["diagonal_recurrent_tensors"], "its recurrent weights are diagonal")
     source, output = _tensor(graph, op, 0), output_tensor(graph, op)
     hidden, cell = _tensor(graph, op, _HIDDEN_STATE), _tensor(graph, op, _CELL_STATE)
-    require_types((source, hidden, output), DType.INT8)
+    require_types((source, hidden, output), DType.INT8, DType.INT16)
+    wide = source.dtype is DType.INT16
     require_types((cell,), DType.INT16)
     require(hidden.is_variable and cell.is_variable, "its states are not variables")
     require(source.data is None and not source.is_variable, "its input is not computed")
@@ -57,13 +60,15 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
 
     from_input = _gates(graph, op, _WEIGHTS, source, (units, depth))
     from_hidden = _gates(graph, op, _RECURRENT_WEIGHTS, hidden, (units, units))
-    bias = from_input.bias + np.stack([_bias(graph, op, i, units) for i in _BIASES], axis=1)
+    bias_type = DType.INT64 if wide else DType.INT32
+    bias = from_input.bias + np.stack([_bias(graph, op, i, units, bias_type) for i in _BIASES], axis=1)
     hidden_quantization, cell_scale = per_tensor(hidden), per_tensor(cell).scale
     forget = rescaling(_UNIT_SCALE * cell_scale / cell_scale)
     added = rescaling(_UNIT_SCALE * _UNIT_SCALE / cell_scale)
     out = rescaling(_UNIT_SCALE * _UNIT_SCALE / hidden_quantization.scale)
     tanh_shift = _tanh_shift(cell_scale)
     clip = _cell_clip(op, cell_scale)
+    limits = np.iinfo(output.dtype.value)
     params: dict[str, int | float | bool] = {
         "kBatches": batches,
         "kTimeSteps": steps,
@@ -81,8 +86,14 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kOutputMultiplier": out[0],
         "kOutputShift": out[1],
         "kOutputZeroPoint": hidden_quantization.zero_point,
+        "kOutputMin": int(limits.min),
+        "kOutputMax": int(limits.max),
     }
-    rescalings = np.array([*from_input.rescalings, *from_hidden.rescalings])
+    rescalings = [*from_input.rescalings, *from_hidden.rescalings]
+    if wide:
+        rescalings = [wide_rescaling(*factor) for factor in rescalings]
+        require_wide_sums(bias, from_input.weights, 2)
+    factors = np.array(rescalings)
 
     def constant(name: str, values: npt.NDArray[np.generic], comment: str) -> Constant:
         return Constant(f"op{op.index}_{name}", values.reshape(-1), comment)
@@ -90,11 +101,15 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
     args = (
         Read(source.index),
         constant("weights", from_input.weights, f"[{units}][4][{depth}]"),
-        constant("bias", _wrapped(bias), f"[{units}][4], with the input's zero point"),
+        constant("bias", bias.astype(bias_type.numpy), f"[{units}][4], with the input's zero point"),
         constant("recurrent_weights", from_hidden.weights, f"[{units}][4][{units}]"),
-        constant("recurrent_bias", _wrapped(from_hidden.bias), f"[{units}][4], of the state's zero point"),
-        constant("multiplier", rescalings[:, 0].astype(np.int32), "[2][4]"),
-        constant("shift", rescalings[:, 1].astype(np.int8), "[2][4]"),
+        constant(
+            "recurrent_bias",
+            from_hidden.bias.astype(bias_type.numpy),
+            f"[{units}][4], of the state's zero point",
+        ),
+        constant("multiplier", factors[:, 0].astype(np.int32), "[2][4]"),
+        constant("shift", factors[:, 1].astype(np.int8), "[2][4]"),
         constant("sigmoid", tables.sigmoid_entries(), "65536 * sigmoid(i / 24)"),
         State(hidden.index),
         State(cell.index),
@@ -106,7 +121,7 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
         rows = rows.reshape(steps, batches).T.reshape(-1)
     units_end = rows[:, np.newaxis] * units + np.arange(1, units + 1)
     least = overlap.distance(np.repeat(rows * depth, units), units_end)
-    overlaps = overlap.over(args[0], output, least)
+    overlaps = overlap.over(args[0], output, least * output.dtype.bytes)
     return (Step("unidirectional_sequence_lstm", "lstm.h", params, args, overlaps),)
 
 
@@ -144,18 +159,13 @@ def _tensor(graph: Graph, op: Op, position: int) -> Tensor:
     return graph.tensors[index]
 
 
-def _bias(graph: Graph, op: Op, position: int, units: int) -> npt.NDArray[np.int64]:
+def _bias(graph: Graph, op: Op, position: int, units: int, dtype: DType) -> npt.NDArray[np.int64]:
     tensor = _tensor(graph, op, position)
-    require_types((tensor,), DType.INT32)
+    require_types((tensor,), dtype)
     if tensor.data is None:
         raise UnsupportedError("its biases are computed at run time")
     require(tensor.shape == (units,), f"a bias has the shape {list(tensor.shape)}")
     return tensor.data.astype(np.int64)
-
-
-def _wrapped(sums: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    """As int32 accumulators hold it."""
-    return sums.astype(np.int32)
 
 
 def _tanh_shift(cell_scale: float) -> int:
