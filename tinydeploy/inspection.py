@@ -8,7 +8,7 @@ from tinydeploy import checks
 from tinydeploy.boards import DEFAULT_BOARD, all_boards, board
 from tinydeploy.engines import ArenaPlan
 from tinydeploy.engines.registry import ENGINES
-from tinydeploy.graph import Graph, Tensor, op_macs
+from tinydeploy.graph import Graph, Tensor, op_macs, op_shape
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def inspect_graph(graph: Graph) -> Inspection:
         OpRow(
             op.index,
             op.kind,
-            graph.tensors[op.outputs[0]].shape,
+            op_shape(graph, op),
             op_macs(graph, op),
             sum(
                 graph.tensors[i].bytes for i in set(op.inputs) if i >= 0 and graph.tensors[i].data is not None
