@@ -35,6 +35,7 @@ _ENUMS = {
     "weights_format": schema.FullyConnectedOptionsWeightsFormat,
     "in_data_type": schema.TensorType,
     "out_data_type": schema.TensorType,
+    "quantized_bias_type": schema.TensorType,
 }
 Scales = float | Sequence[float]
 ZeroPoints = int | Sequence[int]

@@ -210,21 +210,22 @@ class _Reader:
             raise self.error(f"schema version {model.Version()} is unknown", "version 3 is wanted")
         codes = [self.op_kind(code) for code in self.tables(model.OperatorCodesLength(), model.OperatorCodes)]
         buffers = [self.buffer(buffer) for buffer in self.tables(model.BuffersLength(), model.Buffers)]
-        subgraph, *others = self.tables(model.SubgraphsLength(), model.Subgraphs)
-        main = self.subgraph(subgraph, codes, buffers)
+        count = model.SubgraphsLength()
+        subgraphs = list(self.tables(count, model.Subgraphs))
+        main = self.subgraph(subgraphs[0], codes, buffers) if subgraphs else ((), ())
         called = {op.options["init_subgraph_index"] for op in main[1] if op.kind == "CALL_ONCE"}
-        if not called >= {*range(1, 1 + len(others))}:
+        if count == 0 or not called >= {*range(1, count)}:
             raise self.error(
-                f"{1 + len(others)} subgraphs: only one can be run",
+                f"{count} subgraphs: only one can be run",
                 "control flow (IF, WHILE) cannot be compiled; export one function without it",
             )
-        initialisers = {i: self.subgraph(other, codes, buffers) for i, other in enumerate(others, start=1)}
+        initialisers = {i: self.subgraph(subgraphs[i], codes, buffers) for i in range(1, count)}
         tensors, ops = resource_variables.resolve(
             main, initialisers, lambda text: self.error(text, VARIABLES_HINT)
         )
-        inputs = self.indices("the model's inputs", subgraph.InputsAsNumpy(), tensors)
+        inputs = self.indices("the model's inputs", subgraphs[0].InputsAsNumpy(), tensors)
         for index in inputs:
-            self.check_input(tensors[index], subgraph.Tensors(index))
+            self.check_input(tensors[index], subgraphs[0].Tensors(index))
         return Graph(
             path=self.path,
             content=self.data,
@@ -232,7 +233,7 @@ class _Reader:
             tensors=tensors,
             ops=ops,
             inputs=inputs,
-            outputs=self.indices("the model's outputs", subgraph.OutputsAsNumpy(), tensors),
+            outputs=self.indices("the model's outputs", subgraphs[0].OutputsAsNumpy(), tensors),
         )
 
     def subgraph(

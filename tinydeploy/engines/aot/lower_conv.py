@@ -5,7 +5,6 @@ Activations are int8, or int16 (16x8); weights are int8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +24,7 @@ from tinydeploy.engines.aot.checks import (
     wide_rescaling,
 )
 from tinydeploy.engines.aot.program import Constant, Read, Step, UnsupportedError, Write, lowers
-from tinydeploy.engines.aot.quantize import conv_scale, fully_connected_scale
+from tinydeploy.engines.aot.quantize import layer_scale
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
 Params = dict[str, int | float | bool]
@@ -42,7 +41,7 @@ def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     require(layer.channels % groups == 0, "its output's channels are not a multiple of its groups")
     windows = _windows(op, layer.input, layer.output, kernel_height, kernel_width)
     if kernel_height == kernel_width == groups == 1 and layer.output.shape[1:3] == (height, width):
-        return _pointwise(layer, batches * height * width, depth, layer.conv_scales())
+        return _pointwise(layer, batches * height * width, depth)
     params: Params = {
         "kBatches": batches,
         **windows,
@@ -54,7 +53,7 @@ def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     channels = layer.channels // groups
     block = 1 if layer.is_16x8 else next(rows for rows in (4, 2, 1) if channels % rows == 0)
     least = overlap.by_channels(overlap.windows(params, input_depth), layer.channels, block)
-    return _call(layer, "conv_2d", "conv.h", params, layer.conv_scales(), least)
+    return _call(layer, "conv_2d", "conv.h", params, least)
 
 
 @lowers("DEPTHWISE_CONV_2D")
@@ -77,7 +76,7 @@ def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kInputZeroPoint": per_tensor(layer.input).zero_point,
     }
     least = overlap.channel_by_channel(overlap.windows(params, depth), layer.channels, multiplier)
-    return _call(layer, "depthwise_conv_2d", "depthwise_conv.h", params, layer.conv_scales(), least)
+    return _call(layer, "depthwise_conv_2d", "depthwise_conv.h", params, least)
 
 
 @lowers("FULLY_CONNECTED")
@@ -88,11 +87,7 @@ def fully_connected(graph: Graph, op: Op) -> tuple[Step, ...]:
     depth = layer.weights.shape[1]
     batches = layer.output.elements // layer.channels
     require(batches * depth == layer.input.elements, "its weights do not fit its input")
-    scales = layer.conv_scales()
-    if len(scales) == 1:
-        source, output = per_tensor(layer.input), per_tensor(layer.output)
-        scales = [fully_connected_scale(source.scale, layer.weight_scales[0], output.scale)]
-    return _pointwise(layer, batches, depth, scales)
+    return _pointwise(layer, batches, depth)
 
 
 @lowers("AVERAGE_POOL_2D", "MAX_POOL_2D")
@@ -146,10 +141,10 @@ class _Layer:
         """The number of output channels."""
         return self.bias.size
 
-    def conv_scales(self) -> list[float]:
+    def scales(self) -> list[float]:
         """The factors from accumulator to output, one or one per output channel."""
         source, output = per_tensor(self.input), per_tensor(self.output)
-        return [conv_scale(source.scale, scale, output.scale) for scale in self.weight_scales]
+        return [layer_scale(source.scale, scale, output.scale) for scale in self.weight_scales]
 
 
 def _layer(graph: Graph, op: Op, channel_axis: int) -> _Layer:
@@ -203,26 +198,24 @@ def _bias(graph: Graph, op: Op, channels: int) -> npt.NDArray[np.int32] | npt.ND
     return values.astype(np.int64) if given.dtype is DType.INT64 else values.astype(np.int32)
 
 
-def _pointwise(layer: _Layer, batches: int, depth: int, scales: Sequence[float]) -> tuple[Step, ...]:
+def _pointwise(layer: _Layer, batches: int, depth: int) -> tuple[Step, ...]:
     params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
     block = 1 if layer.is_16x8 else 4
     least = overlap.by_channels(np.arange(batches) * depth, layer.channels, block)
-    return _call(layer, "fully_connected", "fully_connected.h", params, scales, least)
+    return _call(layer, "fully_connected", "fully_connected.h", params, least)
 
 
-def _call(
-    layer: _Layer, kernel: str, header: str, params: Params, scales: Sequence[float], least: int
-) -> tuple[Step, ...]:
+def _call(layer: _Layer, kernel: str, header: str, params: Params, least: int) -> tuple[Step, ...]:
     """The step, with the parameters and constants that all kernels with weights share.
 
     `least` is how far below its input the kernel's output may start, in elements.
     """
     wide = layer.bias.dtype == np.int64
-    factors = [rescaling(scale) for scale in scales]
+    factors = [rescaling(scale) for scale in layer.scales()]
     low, high = fused_range(layer.op, layer.output)
     every: Params = {
         **params,
-        "kPerChannel": len(scales) > 1,
+        "kPerChannel": len(factors) > 1,
         "kLeftShift": any(shift > 0 for _, shift in factors),
         "kOutputZeroPoint": per_tensor(layer.output).zero_point,
         "kActivationMin": low,

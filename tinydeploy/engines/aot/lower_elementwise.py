@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tinydeploy.engines.aot import overlap, strides
 from tinydeploy.engines.aot.checks import (
     fused_range,
@@ -31,12 +29,10 @@ def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
     sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
     a, b, target = _quantizations(*sources, output)
     headroom = _HEADROOM[output.dtype]
-    # TFLite computes SUB's factors in float and ADD's in double.
-    real = np.float64 if op.kind == "ADD" else np.float32
-    twice_larger = real(2) * real(max(a.scale, b.scale))
-    a_multiplier, a_shift = rescaling(float(real(a.scale) / twice_larger))
-    b_multiplier, b_shift = rescaling(float(real(b.scale) / twice_larger))
-    factor = float(twice_larger / (real(1 << headroom) * real(target.scale)))
+    twice_larger = 2 * max(a.scale, b.scale)
+    a_multiplier, a_shift = rescaling(a.scale / twice_larger)
+    b_multiplier, b_shift = rescaling(b.scale / twice_larger)
+    factor = twice_larger / ((1 << headroom) * target.scale)
     require(0.0 < factor < 1.0, f"its output's scale is too far below its inputs' (factor {factor:.3g})")
     multiplier, shift = rescaling(factor)
     low, high = fused_range(op, output)

@@ -5,8 +5,6 @@ Each is what lower_lookup.py or lower_reduce.py make of the op if its tensors ar
 
 from __future__ import annotations
 
-import numpy as np
-
 from tinydeploy.engines.aot import overlap, tables
 from tinydeploy.engines.aot.checks import (
     float_option,
@@ -19,7 +17,7 @@ from tinydeploy.engines.aot.checks import (
     rescaling,
 )
 from tinydeploy.engines.aot.program import Constant, Step, UnsupportedError, Write, operand
-from tinydeploy.engines.aot.quantize import float_ratio, round_half_away
+from tinydeploy.engines.aot.quantize import round_half_away
 from tinydeploy.graph import DType, Graph, Op
 
 _MIN, _MAX = -(1 << 15), (1 << 15) - 1
@@ -67,23 +65,23 @@ def _rescaled(graph: Graph, op: Op, kernel: str, factor: float, low: int, more: 
 
 def relu(graph: Graph, op: Op) -> tuple[Step, ...]:
     """RELU rescales."""
-    return _rescaled(graph, op, "rescale", float_ratio(*_scales(graph, op)), 0, {})
+    source, target = _scales(graph, op)
+    return _rescaled(graph, op, "rescale", source / target, 0, {})
 
 
 def relu6(graph: Graph, op: Op) -> tuple[Step, ...]:
     """RELU6 clamps in the input's quantisation, as for int8."""
     scale, _ = _scales(graph, op)
-    six = min(round_half_away(float_ratio(6.0, scale)), _MAX)
+    six = min(round_half_away(6.0 / scale), _MAX)
     return _step(graph, op, "clip", "quantize.h", {"kOutputMin": 0, "kOutputMax": six})
 
 
 def leaky_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
     """LEAKY_RELU, whose slope is not negative: two factors, one for each side of zero."""
     source, target = _scales(graph, op)
-    slope = np.float32(source) * np.float32(float_option(op, "alpha"))
-    multiplier, shift = rescaling(float(slope / np.float32(target)))
+    multiplier, shift = rescaling(source * float_option(op, "alpha") / target)
     more: Params = {"kNegativeMultiplier": multiplier, "kNegativeShift": shift}
-    return _rescaled(graph, op, "leaky_rescale", float_ratio(source, target), _MIN, more)
+    return _rescaled(graph, op, "leaky_rescale", source / target, _MIN, more)
 
 
 def logistic(graph: Graph, op: Op) -> tuple[Step, ...]:

@@ -21,7 +21,6 @@ from tinydeploy.engines.aot.checks import (
 from tinydeploy.engines.aot.program import Constant, Step, UnsupportedError, Write, lowers, operand
 from tinydeploy.engines.aot.quantize import (
     activation_range,
-    float_ratio,
     multiply_by_quantized_multiplier,
     round_half_away,
 )
@@ -65,7 +64,7 @@ def lower_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
         return lower_int16.relu(graph, op)
 
     def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
-        scaled = _scaled(source, target, float_ratio(source.scale, target.scale))
+        scaled = _scaled(source, target, source.scale / target.scale)
         return np.clip(scaled, *activation_range(op.kind, output_tensor(graph, op)))
 
     return _int8_function(graph, op, function)
@@ -78,7 +77,7 @@ def lower_relu6(graph: Graph, op: Op) -> tuple[Step, ...]:
         return lower_int16.relu6(graph, op)
 
     def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
-        six = min(source.zero_point + round_half_away(float_ratio(6.0, source.scale)), 127)
+        six = min(source.zero_point + round_half_away(6.0 / source.scale), 127)
         return np.where(six < tables.INT8, six, np.maximum(tables.INT8, source.zero_point))
 
     return _int8_function(graph, op, function)
@@ -93,9 +92,8 @@ def lower_leaky_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
         return lower_int16.leaky_relu(graph, op)
 
     def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
-        slope = np.float32(source.scale) * np.float32(alpha)
-        positive = _scaled(source, target, float_ratio(source.scale, target.scale))
-        negative = _scaled(source, target, float(slope / np.float32(target.scale)))
+        positive = _scaled(source, target, source.scale / target.scale)
+        negative = _scaled(source, target, source.scale * alpha / target.scale)
         return np.clip(np.where(tables.INT8 - source.zero_point < 0, negative, positive), -128, 127)
 
     return _int8_function(graph, op, function)

@@ -24,6 +24,7 @@ from tinydeploy.engines.aot.program import (
     lowers,
     operand,
 )
+from tinydeploy.engines.aot.quantize import layer_scale
 from tinydeploy.graph import DType, Graph, Op
 
 
@@ -51,10 +52,9 @@ def lower_svdf(graph: Graph, op: Op) -> tuple[Step, ...]:
     before, stored, after = per_tensor(source), per_tensor(state), per_tensor(output)
     weights = per_tensor(features), per_tensor(times)
     require(not any(found.zero_point for found in weights), "its weights have a zero point")
-    # TFLite computes both factors in float.
-    scales = [np.float32(found.scale) for found in (before, weights[0], stored, weights[1], after)]
-    feature_multiplier, feature_shift = rescaling(float(scales[0] * scales[1] / scales[2]))
-    multiplier, shift = rescaling(float(scales[2] * scales[3] / scales[4]))
+    feature_factor = layer_scale(before.scale, weights[0].scale, stored.scale)
+    feature_multiplier, feature_shift = rescaling(feature_factor)
+    multiplier, shift = rescaling(layer_scale(stored.scale, weights[1].scale, after.scale))
     feature_bias = -before.zero_point * features.data.sum(axis=1, dtype=np.int64)
     sums = times.data.reshape(units, -1).sum(axis=1, dtype=np.int64)
     unit_bias = bias.data.reshape(-1).astype(np.int64) - stored.zero_point * sums

@@ -2,6 +2,9 @@
 
 Scheme: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference" (CVPR 2018), with gemmlowp's two roundings. The C++ of the same is kernels/requantize.h.
+
+Factors are ratios and products of scales in double. TFLite's sources have some in float, but the reference
+computes those in double, too, as int16 shows.
 """
 
 from __future__ import annotations
@@ -39,19 +42,9 @@ def quantize_multiplier(factor: float) -> tuple[int, int]:
     return multiplier, shift
 
 
-def float_ratio(numerator: float, denominator: float) -> float:
-    """A ratio that TFLite computes in float."""
-    return float(np.float32(numerator) / np.float32(denominator))
-
-
-def conv_scale(input_scale: float, weight_scale: float, output_scale: float) -> float:
-    """The factor from accumulator to output of convolutions and of FULLY_CONNECTED per channel."""
+def layer_scale(input_scale: float, weight_scale: float, output_scale: float) -> float:
+    """The factor from accumulator to output of a layer with weights."""
     return input_scale * weight_scale / output_scale
-
-
-def fully_connected_scale(input_scale: float, weight_scale: float, output_scale: float) -> float:
-    """The factor of a per-tensor FULLY_CONNECTED, whose first product TFLite rounds to float."""
-    return float(np.float32(input_scale) * np.float32(weight_scale)) / output_scale
 
 
 _RANGES = {

@@ -173,9 +173,8 @@ def _as_int16(multiplier: int) -> int:
 
 def hard_swish(source: Quantization, target: Quantization) -> Integers:
     """HARD_SWISH of every int8: x * relu6(x + 3) / 6. Raises ValueError if the scales are too far apart."""
-    fine_scale = np.float32(1 / 128) * np.float32(source.scale)
-    to_output, output_exponent = quantize_multiplier(float(fine_scale / np.float32(target.scale)))
-    to_gate, gate_exponent = quantize_multiplier(float(fine_scale / (np.float32(3) / np.float32(32768))))
+    to_output, output_exponent = quantize_multiplier(source.scale / 128 / target.scale)
+    to_gate, gate_exponent = quantize_multiplier(source.scale / 128 / (3 / 32768))
     if output_exponent > 0 or gate_exponent > 31:
         raise ValueError(f"the scales are {source.scale:.3g} and {target.scale:.3g}")
 
