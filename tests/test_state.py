@@ -77,7 +77,7 @@ def test_the_reference_starts_every_sample_from_the_initial_state(net: Callable[
 
 
 def test_inspection_knows_ops_without_outputs() -> None:
-    found = inspection.inspect_graph(graph_of(small_nets.streaming()))
+    found = inspection.inspect_graph(graph_of(small_nets.streaming()), native.DSP)
     assert [row.op for row in found.ops][:3] == ["CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE"]
     graph = graph_of(small_nets.svdf())
     assert op_macs(graph, graph.ops[0]) == 16 * (20 + 6)
