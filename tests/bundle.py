@@ -32,8 +32,8 @@ class Fill:
     is_float: bool
 
 
-def fill_of(tensor: Tensor) -> Fill:
-    """What may be in this input."""
+def fill_of(graph: Graph, tensor: Tensor) -> Fill:
+    """What may be in this input of the graph."""
     if tensor.dtype is DType.FLOAT32:
         return Fill(-128, 257, 4, True)
     if tensor.dtype is DType.BOOL:
@@ -79,7 +79,7 @@ def _model(model: Model, name: str) -> dict[str, object]:
     texts = [model.sources.files[f"src/{file}"] for file in ("model_data.h", "model_data.cpp", "model.cpp")]
     lines = [line for text in texts for line in text.splitlines() if not line.startswith("#")]
     assert model.sources.arena is not None
-    fills = [fill_of(model.graph.tensors[index]) for index in model.graph.inputs]
+    fills = [fill_of(model.graph, model.graph.tensors[index]) for index in model.graph.inputs]
     return {
         "name": name,
         "code": "\n".join(lines),

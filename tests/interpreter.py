@@ -15,6 +15,7 @@ import numpy as np
 from tinydeploy.graph import Graph
 
 Outputs = list[list[native.Array]]
+TIMEOUT = 600  # seconds, for all that was submitted before, too
 
 
 def reference(model: bytes, samples: Sequence[native.Sample]) -> Outputs | str:
@@ -49,11 +50,11 @@ class Interpreter:
         self, future: Future[Outputs | str], model: bytes, samples: Sequence[native.Sample]
     ) -> Outputs | str:
         try:
-            return future.result(timeout=60)
+            return future.result(timeout=TIMEOUT)
         except BrokenProcessPool:
             self._pool = None
         try:  # again and alone: another model may have been at fault
-            return self.submit(model, samples).result(timeout=60)
+            return self.submit(model, samples).result(timeout=TIMEOUT)
         except BrokenProcessPool:
             self._pool = None
             return "crashed"

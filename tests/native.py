@@ -17,9 +17,9 @@ import itertools
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,12 +34,13 @@ from tflite_micro import runtime
 from tinydeploy import boards, paths, tflite_model
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources
-from tinydeploy.engines.aot import GOALS, AotEngine, planner
-from tinydeploy.engines.aot.planner import Buffer
+from tinydeploy.engines.aot import AotEngine, planner
+from tinydeploy.engines.aot.planner import Buffer, Overlaps
 from tinydeploy.graph import Graph
 
 Array = npt.NDArray[np.generic]
 Sample = Sequence[Array]
+Generate = Callable[[Graph, Board], EngineSources]
 
 # A nightly run looks at ten times as many random models.
 FACTOR = 10 if os.environ.get("TINYDEPLOY_NIGHTLY") else 1
@@ -51,12 +52,12 @@ COMPILE_TIMEOUT = 600
 RUNTIME = paths.FIRMWARE / "runtime"
 GAP = 64  # bytes between tensors that must not touch each other's neighbourhood
 MOST_IN_A_PROGRAM = 100
-Overlaps = Mapping[tuple[int, int], int]
 
 # A core without any extension, and those whose kernels also compile to portable C++.
 PORTABLE = boards.board("nucleo_g071rb")
 DSP = boards.board("mps2-an386")
 KERNELS = (PORTABLE, DSP)
+BALANCED = AotEngine().generate
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,15 +164,20 @@ def _apart(buffers: Sequence[Buffer], overlaps: Overlaps) -> list[int]:
     return [GAP + sum(sizes[:i]) for i in range(len(sizes))]
 
 
-def generate(graph: Graph, board: Board, optimize: str = GOALS[0], apart: bool = False) -> EngineSources:
-    """The aot engine's sources, if wanted with every tensor at a distance from the others."""
-    with mock.patch.object(planner, "plan", _apart) if apart else nullcontext():
-        return AotEngine(optimize).generate(graph, board)
-
-
-def compile_all(graphs: Sequence[Graph], sanitize: bool = False, board: Board = PORTABLE) -> list[Native]:
+def compile_all(
+    graphs: Sequence[Graph],
+    sanitize: bool = False,
+    board: Board = PORTABLE,
+    generate: Generate = BALANCED,
+) -> list[Native]:
     """Each graph through the aot engine and g++, with the kernels that `board` would get."""
-    return compile_sources(graphs, [generate(graph, board, apart=sanitize) for graph in graphs], sanitize)
+    with _planned(sanitize):
+        return compile_sources(graphs, [generate(graph, board) for graph in graphs], sanitize)
+
+
+def _planned(apart: bool) -> AbstractContextManager[object]:
+    """While it lasts, `apart` has engines put every tensor at a distance from the others."""
+    return mock.patch.object(planner, "plan", _apart) if apart else nullcontext()
 
 
 def compile_sources(
@@ -234,7 +240,7 @@ def random_samples(graph: Graph, count: int, seed: int = 0) -> list[list[Array]]
 
     def values(position: int, sample: int) -> Array:
         tensor = graph.tensors[graph.inputs[position]]
-        fill = bundle.fill_of(tensor)
+        fill = bundle.fill_of(graph, tensor)
         start = ((seed * 64 + position) * 256 + sample) << 20
         drawn = np.arange(start + 1, start + 1 + tensor.elements, dtype=np.uint64)
         drawn = (drawn ^ (drawn >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
@@ -249,7 +255,13 @@ def random_samples(graph: Graph, count: int, seed: int = 0) -> list[list[Array]]
     return [[values(i, sample) for i in range(len(graph.inputs))] for sample in range(count)]
 
 
-def assert_parity(models: Sequence[bytes], samples: int = 4, seed: int = 0, sanitize: bool = False) -> None:
+def assert_parity(
+    models: Sequence[bytes],
+    samples: int = 4,
+    seed: int = 0,
+    sanitize: bool = False,
+    generate: Generate = BALANCED,
+) -> None:
     """Every output of every model equals TFLite Micro's, for `samples` inputs each and all KERNELS."""
     graphs = [tflite_model.parse(model, f"model {i}") for i, model in enumerate(models)]
     expected = [
@@ -259,7 +271,8 @@ def assert_parity(models: Sequence[bytes], samples: int = 4, seed: int = 0, sani
     for board in KERNELS:
         fresh = []
         for graph, reference in zip(graphs, expected, strict=True):
-            sources = generate(graph, board, apart=sanitize)
+            with _planned(sanitize):
+                sources = generate(graph, board)
             if code(sources) not in seen:
                 fresh.append((graph, sources, reference))
             seen.add(code(sources))

@@ -59,7 +59,7 @@ class Case:
         return GOALS[self.seed % len(GOALS)]
 
     def sources(self, board: Board) -> EngineSources:
-        return native.generate(self.graph, board, self.optimize)
+        return AotEngine(self.optimize).generate(self.graph, board)
 
 
 @cache
@@ -171,7 +171,7 @@ def firmware(board: Board) -> OnBoard:
 
 def small_ones(made: Sequence[tuple[Case, EngineSources]]) -> list[tuple[Case, EngineSources]]:
     """Those that fit beside each other into a few KB of RAM, where constants are too."""
-    found, room = [], 3500
+    found, room = [], 1900
     for case, sources in made:
         assert sources.arena is not None
         bytes_each = sum(layer.constant_bytes for layer in sources.layers) + 60

@@ -48,7 +48,8 @@ static void paint(uint8_t* bytes, size_t count) {
 }
 
 static void hook(uint32_t op) {
-  if (op != hooks++) fail("hooks are out of order");
+  if (op > hooks) fail("hooks are out of order");  // an op may have several turns
+  if (op == hooks) ++hooks;
 }
 
 static void run(const Layer& layer) {
