@@ -120,7 +120,10 @@ class Maker:
             value = self.random.choice(found[-3:])
         else:
             shape = self.shape(rank)
-            value = self.input(Value(-1, shape, "int8", self.scale(0.1), self.zero_point()))
+            dtype = "int16" if wide and self.random.random() < 0.4 else "int8"
+            scale = self.scale(0.1 if dtype == "int8" else 4e-4)
+            zero_point = self.zero_point() if dtype == "int8" else 0
+            value = self.input(Value(-1, shape, dtype, scale, zero_point))
             if fits is not None and not fits(value):
                 raise NotPossible
         self.used.add(value.index)

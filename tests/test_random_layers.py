@@ -7,6 +7,7 @@ on each core. They are the same ones in every run; TINYDEPLOY_SEED=n takes the n
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,8 +20,9 @@ import native
 import numpy as np
 import pytest
 import random_graphs
+from model_builder import ModelBuilder
 
-from tinydeploy import boards, build, project, tflite_model
+from tinydeploy import boards, build, paths, project, tflite_model
 from tinydeploy.boards import Board
 from tinydeploy.build import Firmware
 from tinydeploy.engines import EngineSources
@@ -34,6 +36,7 @@ FIRST = int(ALONE or 0)
 CASES = 1 if ALONE else 50_000 if os.environ.get("TINYDEPLOY_NIGHTLY") == "1" else 2000
 ON_EACH_CORE = 1 if ALONE else 500
 CHUNK = 200  # layers compiled together
+SANITIZED = 100
 SAMPLES = 4
 MOST_REFUSED = 0.01  # of all, by TFLite Micro or by us: arbitrary scales are now and then too far apart
 CORES = [
@@ -220,3 +223,63 @@ def test_on_a_core(board_id: str, firmwares: dict[str, Future[OnBoard]]) -> None
                 f"{AGAIN.format(case.seed, board_id)}"
             )
     assert not failures, "\n".join(failures)
+
+
+def entries(headers: str) -> set[str]:
+    """The kernels of these headers: function templates of a layer's parameters that no other one calls."""
+    found = set(re.findall(r"^template <typename P\b[^>]*>\n[^;{]*?\bvoid (\w+)\(", headers, re.MULTILINE))
+    return {name for name in found if not re.search(rf"\b{name}<P\b", headers)}
+
+
+@pytest.mark.skipif(ALONE is not None, reason="a single layer takes few kernels")
+def test_every_kernel_of_every_core_is_taken() -> None:
+    headers = {path.name: path.read_text() for path in (paths.FIRMWARE / "kernels").glob("*.h")}
+    kernels = entries("\n".join(headers.values()))
+    assert len(kernels) > len(headers) / 2
+    missing = kernels | {*headers}
+    for case in (case for chunk in chunks(2000) for case in cases(chunk.start, len(chunk))):
+        for board in native.KERNELS:
+            files = case.sources(board).files
+            missing -= {path.removeprefix("src/kernels/") for path in files}
+            missing -= set(re.findall(r"^  (\w+)<Op0", files["src/model.cpp"], re.MULTILINE))
+        if not missing:
+            return
+    raise AssertionError(f"no random layer takes {', '.join(sorted(missing))}: see random_graphs.LAYERS")
+
+
+@pytest.mark.parametrize("chunk", chunks(1 if ALONE else SANITIZED), ids=lambda chunk: f"{chunk.start}")
+def test_sanitizers_find_nothing(chunk: range) -> None:
+    found = [case for case in cases(chunk.start, len(chunk)) if not isinstance(case.expected, str)]
+    for board in native.KERNELS:
+        compiled = native.compile_all(
+            [case.graph for case in found], sanitize=True, board=board, generate=AotEngine().generate
+        )
+        outputs = native.run_all(compiled, [case.samples for case in found])
+        failures = [
+            f"seed {case.seed} for {board.id}: {different}; {AGAIN.format(case.seed, 'sanitizers')}"
+            for case, ours in zip(found, outputs, strict=True)
+            if (different := interpreter.difference(case.graph, ours, case.expected))
+        ]
+        assert not failures, "\n".join(failures)
+
+
+@pytest.mark.parametrize("tensor", ["input", "weights"])
+def test_sanitizers_see_a_read_past_the_end(tensor: str) -> None:
+    model = ModelBuilder()
+    x, y = model.tensor((1, 21), scale=0.1), model.tensor((1, 3), scale=0.1)
+    weights = np.arange(63).reshape(3, 21)
+    model.op("FULLY_CONNECTED", [x, model.tensor((3, 21), scale=0.1, data=weights)], [y])
+    graph = tflite_model.parse(model.build([x], [y]), "model")
+
+    def generate(graph: Graph, board: Board) -> EngineSources:
+        sources = AotEngine().generate(graph, board)
+        text = sources.files["src/model.cpp"]
+        place = {"input": "at<const int8_t>(kTensor0)", "weights": "model::op0_weights"}[tensor]
+        assert text.count(place) == 1
+        changed = {"src/model.cpp": text.replace(place, f"{place} + 1")}
+        return replace(sources, files={**sources.files, **changed})
+
+    samples = native.random_samples(graph, 1)
+    native.compile_all([graph], sanitize=True)[0].run(samples)
+    with pytest.raises(AssertionError, match="AddressSanitizer"):
+        native.compile_all([graph], sanitize=True, generate=generate)[0].run(samples)
