@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.errors import DataError
-from tinydeploy.graph import DType, Graph, Tensor
+from tinydeploy.graph import DType, Graph, Tensor, positions_below
 
 Array = npt.NDArray[Any]
 
@@ -250,5 +250,8 @@ def _random_input(generator: np.random.Generator, graph: Graph, tensor: Tensor, 
         return generator.uniform(low, high, shape).astype(np.float32)
     if tensor.dtype is DType.BOOL:
         return generator.integers(0, 2, shape).astype(np.bool_)
+    bound = positions_below(graph, tensor)
+    if bound is not None:
+        return generator.integers(0, bound, shape, dtype=tensor.dtype.numpy)
     limits = np.iinfo("int8" if tensor.dtype in (DType.INT32, DType.INT64) else tensor.dtype.value)
     return generator.integers(limits.min, limits.max, shape, dtype=tensor.dtype.numpy, endpoint=True)

@@ -42,22 +42,33 @@ FIXED_SHAPE_HINT = "convert with fixed shapes: tf.keras.Input(shape, batch_size=
 _OPTIONS = {
     "ADD": "AddOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
+    "BATCH_MATMUL": "BatchMatMulOptions",
     "CONCATENATION": "ConcatenationOptions",
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "DEPTH_TO_SPACE": "DepthToSpaceOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
+    "GATHER": "GatherOptions",
+    "L2_NORMALIZATION": "L2NormOptions",
     "LEAKY_RELU": "LeakyReluOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
+    "MIRROR_PAD": "MirrorPadOptions",
     "MUL": "MulOptions",
     "PACK": "PackOptions",
+    "REDUCE_MAX": "ReducerOptions",
+    "REDUCE_MIN": "ReducerOptions",
     "RESHAPE": "ReshapeOptions",
+    "RESIZE_BILINEAR": "ResizeBilinearOptions",
     "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
     "SOFTMAX": "SoftmaxOptions",
+    "SPACE_TO_DEPTH": "SpaceToDepthOptions",
     "SPLIT": "SplitOptions",
     "SQUEEZE": "SqueezeOptions",
     "STRIDED_SLICE": "StridedSliceOptions",
     "SUB": "SubOptions",
+    "SUM": "ReducerOptions",
+    "TRANSPOSE_CONV": "TransposeConvOptions",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
     "UNPACK": "UnpackOptions",
 }
@@ -71,6 +82,7 @@ _ENUM_FIELDS = {
     "in_data_type": "TensorType",
     "out_data_type": "TensorType",
     "kernel_type": "LSTMKernelType",
+    "mode": "MirrorPadMode",
 }
 
 # Ranks of the leading inputs, which everything downstream relies on.
@@ -81,6 +93,11 @@ _RANKS = {
     "MAX_POOL_2D": (4,),
     "FULLY_CONNECTED": (None, 2),
     "RESIZE_NEAREST_NEIGHBOR": (4,),
+    "RESIZE_BILINEAR": (4,),
+    "TRANSPOSE_CONV": (1, 4, 4),
+    "BATCH_MATMUL": (None, None),
+    "GATHER": (None, None),
+    "EMBEDDING_LOOKUP": (None, None),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (3, *(2,) * 8),
 }
 
