@@ -154,3 +154,31 @@ def test_without_a_reference_there_is_no_parity_and_the_result_says_why(tmp_path
     found, _ = verbs.run(model, samples=2, out=tmp_path / "out")
     assert found.parity is None
     assert any(warning.startswith("there is no reference to compare with") for warning in found.warnings)
+
+
+def test_a_class_number_is_a_prediction_and_a_bool_an_output(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    source = builder.tensor((1, 4), "int8", scale=0.5)
+    limit = builder.tensor((), "int8", scale=0.5, data=40)
+    axis = builder.tensor((1,), "int32", data=[-1])
+    number, flags = builder.tensor((1,), "int32"), builder.tensor((1, 4), "bool")
+    builder.op("ARG_MAX", [source, axis], [number])
+    builder.op("GREATER", [source, limit], [flags])
+    model, data = tmp_path / "class.tflite", tmp_path / "data.npz"
+    model.write_bytes(builder.build(inputs=[source], outputs=[number, flags]))
+    x = np.array([[9, 1, 50, 3], [-9, 127, 0, 1], [2, 2, 2, 2], [0, 0, 0, -128]], np.int8)
+    np.savez(data, x=x, y=np.array([2, 1, 0, 3]))
+    for board in ("mps2-an386", "qemu-virt-rv32"):
+        result, _ = verbs.run(model, data=data, board=board, out=tmp_path / board)
+        is_identical(result)
+        assert result.accuracy is not None and result.parity is not None
+        assert (result.accuracy.metric, result.accuracy.value, result.accuracy.reference) == (
+            "top1",
+            0.75,
+            0.75,
+        )
+        assert [row.samples for row in result.accuracy.per_class] == [1, 1, 1, 1]
+        assert (result.parity.outputs, result.parity.top1_agreement) == (4 * 5, 1.0)
+        assert "top-1" in (tmp_path / board / "report.html").read_text().lower()
+    result, _ = verbs.run(model, samples=5, out=tmp_path / "random")
+    assert result.parity is not None and result.parity.top1_agreement == 1.0

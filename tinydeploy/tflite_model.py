@@ -97,6 +97,9 @@ _RANKS = {
     "TRANSPOSE_CONV": (1, 4, 4),
     "BATCH_MATMUL": (None, None),
     "GATHER": (None, None),
+    "ARG_MAX": (None, None),
+    "ARG_MIN": (None, None),
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), (None,)),
     "EMBEDDING_LOOKUP": (None, None),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (3, *(2,) * 8),
 }
