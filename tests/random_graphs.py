@@ -2,6 +2,7 @@
 
     make(seed)              a graph of 1 or of 3 to 8 ops; over consecutive seeds every kind comes first
     make(seed, "CONV_2D")   a graph of this op alone
+    together(seed, kinds)   one graph with an op of each of these kinds
 
 A scale mostly fits the values that arrive, so that outputs are not all saturated; one in six is arbitrary.
 """
@@ -9,7 +10,7 @@ A scale mostly fits the values that arrive, so that outputs are not all saturate
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -770,3 +771,16 @@ def make(seed: int, kind: str | None = None) -> bytes:
             continue
         return maker.build()
     raise AssertionError(f"seed {seed} makes no graph")
+
+
+def together(seed: int, kinds: Sequence[str]) -> bytes:
+    """One model in which each of these kinds of op occurs, in a random order."""
+    maker = Maker(seed)
+    for kind in maker.random.sample(kinds, len(kinds)):
+        while True:
+            try:
+                KINDS[kind](maker, kind)
+                break
+            except NotPossible:
+                continue
+    return maker.build()

@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+import random_graphs
 from model_builder import ModelBuilder
 
 from tinydeploy import build as builder
@@ -121,6 +122,17 @@ def test_mlperf_tiny_is_identical_on_every_core(tmp_path: Path, model: str, boar
     is_identical(result)
     assert result.arena.lower_bound is not None
     assert result.arena.lower_bound <= result.arena.bytes <= LARGEST_ARENAS[model]
+
+
+@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an385", "qemu-virt-rv32"])
+def test_every_kind_of_op_is_identical_on_an_emulated_core(tmp_path: Path, board: str) -> None:
+    kinds = list(random_graphs.KINDS)
+    for third in range(3):  # the link carries up to 61 inputs and outputs
+        model = tmp_path / f"kinds{third}.tflite"
+        model.write_bytes(random_graphs.together(third, kinds[third::3]))
+        result, _ = verbs.run(model, board=board, samples=4, out=tmp_path / "out")
+        assert {info.op for info in result.model.ops} == {*kinds[third::3]}
+        is_identical(result)
 
 
 def test_labels_may_be_values(tmp_path: Path) -> None:
