@@ -231,6 +231,7 @@ def test_l2_normalization_of_any_length() -> None:
         for depth in (1, 2, 3, 10, 64, 300)
         for point in (-128, 0, 127)
     ]
+    models.append(unary("L2_NORMALIZATION", (1, 9000), ("int8", 0.1, -128), ("int8", 1 / 128, 0)))
     native.assert_parity(models, samples=4)
     for row in ([0, 0], [1, 0], [1, 1], [0, -2], [-128, 127], [127, 127]):
         model = unary("L2_NORMALIZATION", (1, 2), ("int8", 0.1, 0), ("int8", 1 / 128, 0))

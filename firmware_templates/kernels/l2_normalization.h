@@ -23,13 +23,8 @@ inline int32_t saturating_shift_left(int32_t x, int32_t bits) {
 inline Factor one_over_sqrt(int32_t x) {
   if (x <= 1) return {INT32_MAX, 0};
   int32_t right = 11;
-  while (x >= (int32_t{1} << 29)) {
-    x /= 4;
-    ++right;
-  }
-  const int32_t pairs = (leading_zeros(static_cast<uint32_t>(x)) - 1) / 2 - 1;  // that bring x to [2^27, 2^29)
-  right -= pairs;
-  x = x * (int32_t{1} << (2 * pairs));
+  for (; x >= (int32_t{1} << 29); ++right) x /= 4;
+  for (; x < (int32_t{1} << 27); --right) x *= 4;
   constexpr int32_t kHalfThree = (int32_t{1} << 28) + (int32_t{1} << 27);  // Q3.28
   const int32_t half = rounding_divide_by_pot(x >> 1, 1);
   int32_t y = int32_t{1} << 28;
