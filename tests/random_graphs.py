@@ -407,6 +407,28 @@ def blocks(m: Maker, kind: str) -> None:
     m.op(kind, [x.index], [m.like(x, target)], block_size=size)
 
 
+def batches(m: Maker, kind: str) -> None:
+    x = m.pick(m.random.choice((3, 4)))
+    block = [m.random.choice((1, 2, 2, 3)) for _ in x.shape[1:-1]]
+    count = math.prod(block)
+    if kind == "SPACE_TO_BATCH_ND":  # without padding: TFLite Micro's is what its memory happened to hold
+        grown = (extent * size for extent, size in zip(x.shape[1:-1], block, strict=True))
+        x = m.twin(x, (x.shape[0], *grown, x.shape[-1]))
+        edges = [[0, 0] for _ in block]
+        space = [extent // size for extent, size in zip(x.shape[1:-1], block, strict=True)]
+        shape = (x.shape[0] * count, *space, x.shape[-1])
+    else:
+        x = m.twin(x, (m.random.randint(1, 2) * count, *x.shape[1:]))
+        space = [extent * size for extent, size in zip(x.shape[1:-1], block, strict=True)]
+        edges = [[m.random.randint(0, min(2, (n - 1) // 2)) for _ in range(2)] for n in space]
+        space = [extent - sum(pair) for extent, pair in zip(space, edges, strict=True)]
+        shape = (x.shape[0] // count, *space, x.shape[-1])
+    if math.prod(shape) > 3 * MAX_ELEMENTS:
+        raise NotPossible
+    table = m.model.tensor((len(block), 2), "int32", data=edges)
+    m.op(kind, [x.index, m.integers(*block), table], [m.like(x, shape)])
+
+
 def mirror_pad(m: Maker, kind: str) -> None:
     x = m.pick(fits=lambda value: len(value.shape) <= 4)
     mode = m.random.choice(("REFLECT", "SYMMETRIC"))
@@ -742,6 +764,7 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
     **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), reduction),
     **dict.fromkeys(("ARG_MAX", "ARG_MIN"), arg_max),
     **dict.fromkeys(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE"), blocks),
+    **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), batches),
     "L2_NORMALIZATION": l2_normalization,
     "CAST": cast,
     "SPLIT_V": split_v,

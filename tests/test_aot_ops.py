@@ -385,6 +385,30 @@ def test_resize_bilinear_blends_tflite_micros_pixels() -> None:
     assert set(compiled.run([[np.full((1, 1, 1, 1), 77, np.int8)]])[0][0].ravel().tolist()) == {77}
 
 
+@pytest.mark.parametrize("edges", [((0, 0), (0, 0)), ((1, 0), (0, 2)), ((3, 2), (2, 4)), ((0, 5), (7, 5))])
+def test_space_to_batch_pads_with_the_zero_point(edges: tuple[tuple[int, int], ...]) -> None:
+    # TFLite Micro pads with whatever its memory holds, so the definition is the reference.
+    block, zero_point = (2, 3), -77
+    values = np.arange(-60, 60).astype(np.int8).reshape(2, 5, 4, 3)
+    if not any(map(sum, edges)):
+        values = values.reshape(2, 10, 6, 1)
+    padded = np.pad(values, ((0, 0), *edges, (0, 0)), constant_values=zero_point)
+    if any(extent % size for extent, size in zip(padded.shape[1:3], block, strict=True)):
+        rest = [-extent % size for extent, size in zip(padded.shape[1:3], block, strict=True)]
+        edges = tuple((before, after + n) for (before, after), n in zip(edges, rest, strict=True))
+        padded = np.pad(values, ((0, 0), *edges, (0, 0)), constant_values=zero_point)
+    images = [padded[:, y::2, x::3] for y in range(2) for x in range(3)]
+    expected = np.concatenate(images)
+    kind = ("int8", 0.1, zero_point)
+    model = unary("SPACE_TO_BATCH_ND", values.shape, kind, kind, [block, edges], expected.shape)
+    (ours,) = native.run(tflite_model.parse(model, "model"), [values], sanitize=True)
+    np.testing.assert_array_equal(ours, expected)
+    back = unary("BATCH_TO_SPACE_ND", expected.shape, kind, kind, [block, edges], values.shape)
+    (again,) = native.run(tflite_model.parse(back, "model"), [expected], sanitize=True)
+    np.testing.assert_array_equal(again, values)
+    np.testing.assert_array_equal(again, tflm_once(back, expected))
+
+
 def test_positions_beyond_the_table_take_its_nearest_row() -> None:
     # TFLite Micro reads wherever GATHER's position leads, and fails in EMBEDDING_LOOKUP.
     positions = np.array([-(2**31), -1, 0, 2, 3, 2**31 - 1], np.int32)
@@ -540,6 +564,7 @@ REFUSED = {
     "not the shares of the input's (5,)": unary("SPLIT_V", (5,), INT8, INT8, [[4], 0], (4,), num_splits=1),
     "it begins at (3,), and reaches beyond": unary("SLICE", (4,), INT8, INT8, [[3], [2]], (2,)),
     "for blocks of 2×2": unary("SPACE_TO_DEPTH", (1, 3, 4, 1), INT8, INT8, [], (1, 1, 2, 4), block_size=2),
+    "for blocks of (2,)": unary("BATCH_TO_SPACE_ND", (3, 1, 1), INT8, INT8, [[2], [[0, 0]]], (1, 2, 1)),
     "its block size is 0": unary("DEPTH_TO_SPACE", (1, 1, 1, 4), INT8, INT8, [], (1, 2, 2, 1)),
     "it pads 2 elements by 2 and 0": unary("MIRROR_PAD", (2,), INT8, INT8, [[[2, 0]]], (4,), mode="REFLECT"),
     "does not broadcast to (3,)": unary("BROADCAST_TO", (2,), INT8, INT8, [[3]], (3,)),

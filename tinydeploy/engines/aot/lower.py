@@ -17,6 +17,7 @@ from tinydeploy.engines.aot import (  # noqa: F401, each registers its lowerings
     lower_reduce,
     lower_resize,
     lower_shape,
+    lower_space,
     passes,
 )
 from tinydeploy.engines.aot.program import LOWERINGS, Alias, Step, UnsupportedError

@@ -29,7 +29,6 @@ _WIDE = (DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
 _MOVES = {
     "BROADCAST_TO": tuple(DType),
     "CONCATENATION": (*_WIDE, DType.INT64, DType.BOOL),
-    "DEPTH_TO_SPACE": (DType.INT8,),
     "EXPAND_DIMS": (DType.INT8, DType.INT16, DType.FLOAT32),
     "MIRROR_PAD": (DType.INT8,),
     "PACK": (*_WIDE, DType.INT64),
@@ -38,7 +37,6 @@ _MOVES = {
     "RESHAPE": tuple(DType),
     "REVERSE_V2": tuple(DType),
     "SLICE": (*_WIDE, DType.BOOL),
-    "SPACE_TO_DEPTH": (DType.INT8,),
     "SPLIT": _WIDE,
     "SPLIT_V": _WIDE,
     "SQUEEZE": tuple(DType),
@@ -191,14 +189,14 @@ def _copy_rows(params: dict[str, int], source: Argument, output: Tensor) -> Step
 # Blocks
 
 
-def _copy_block(
+def copy_block(
     source: Argument,
     output: Tensor,
     shape: tuple[int, ...],
     walk_in: tuple[int, Strides],
     walk_out: tuple[int, Strides],
 ) -> Step:
-    """The copy of a block of `shape`; each walk is an offset and strides."""
+    """The copy of a block of `shape`; each walk is an offset and strides, in elements."""
     loops, (input_strides, output_strides) = strides.fuse(shape, walk_in[1], walk_out[1])
     require(len(loops) <= _LOOPS, f"it takes {len(loops)} loops, more than {_LOOPS}")
     offsets = {"kInputOffset": walk_in[0], "kOutputOffset": walk_out[0]}
@@ -230,7 +228,7 @@ def lower_transpose(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     if strides.fuse(shape, walk) == strides.fuse(shape, strides.contiguous(shape)):
         return Alias(source.index, output.index)
     target = (0, strides.contiguous(shape))
-    return (_copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
+    return (copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
 
 
 @lowers("STRIDED_SLICE")
@@ -269,7 +267,7 @@ def lower_strided_slice(graph: Graph, op: Op) -> tuple[Step, ...]:
     offset = sum(chosen.start * stride for chosen, stride in zip(ranges, whole_strides, strict=True))
     walk = tuple(chosen.step * stride for chosen, stride in zip(ranges, whole_strides, strict=True))
     target = (0, strides.contiguous(shape))
-    return (_copy_block(operand(graph, op, 0, "input"), output, shape, (offset, walk), target),)
+    return (copy_block(operand(graph, op, 0, "input"), output, shape, (offset, walk), target),)
 
 
 @lowers("SLICE")
@@ -291,7 +289,7 @@ def lower_slice(graph: Graph, op: Op) -> tuple[Step, ...]:
     walk = strides.contiguous(source.shape)
     offset = sum(begin * stride for begin, stride in zip(begins, walk, strict=True))
     target = (0, strides.contiguous(shape))
-    return (_copy_block(operand(graph, op, 0, "input"), output, shape, (offset, walk), target),)
+    return (copy_block(operand(graph, op, 0, "input"), output, shape, (offset, walk), target),)
 
 
 @lowers("REVERSE_V2")
@@ -305,7 +303,7 @@ def lower_reverse(graph: Graph, op: Op) -> tuple[Step, ...]:
     whole = strides.contiguous(source.shape)
     walk = tuple(-stride if axis in axes else stride for axis, stride in enumerate(whole))
     offset = sum((source.shape[axis] - 1) * whole[axis] for axis in axes)
-    copy = _copy_block(operand(graph, op, 0, "input"), output, source.shape, (offset, walk), (0, whole))
+    copy = copy_block(operand(graph, op, 0, "input"), output, source.shape, (offset, walk), (0, whole))
     return (copy,)
 
 
@@ -321,31 +319,7 @@ def lower_broadcast_to(graph: Graph, op: Op) -> tuple[Step, ...]:
     except ValueError:
         require(False, f"the shape {source.shape} does not broadcast to {shape}")
     target = (0, strides.contiguous(shape))
-    return (_copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
-
-
-@lowers("SPACE_TO_DEPTH", "DEPTH_TO_SPACE")
-def lower_space_to_depth(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """A copy that exchanges the rows of a block with its columns of pixels."""
-    (source,), output = input_tensors(graph, op, 1), output_tensor(graph, op)
-    _require_movable(op, source, output)
-    require(len(source.shape) == len(output.shape) == 4, "its input or output does not have four dimensions")
-    size = int_option(op, "block_size")
-    require(size > 0, f"its block size is {size}")
-    # In the spatial tensor a block's row is size runs of depth channels; in the deep one it is one run.
-    spatial, deep = (source, output) if op.kind == "SPACE_TO_DEPTH" else (output, source)
-    batches, height, width, channels = deep.shape
-    depth = channels // size**2
-    require(
-        channels % size**2 == 0 and spatial.shape == (batches, height * size, width * size, depth),
-        f"its output has the shape {output.shape} for blocks of {size}×{size}",
-    )
-    shape = (batches * height, size, width, size * depth)
-    walk = strides.contiguous(shape)
-    apart = (walk[0], size * depth, channels, 1)
-    walk_in, walk_out = (walk, apart) if op.kind == "SPACE_TO_DEPTH" else (apart, walk)
-    source_argument = operand(graph, op, 0, "input")
-    return (_copy_block(source_argument, output, shape, (0, walk_in), (0, walk_out)),)
+    return (copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
 
 
 @lowers("MIRROR_PAD")
@@ -381,7 +355,7 @@ def lower_mirror_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
         walk = tuple(part[3] * stride for part, stride in zip(block, inner, strict=True))
         extents = tuple(part[2] for part in block)
         argument = operand(graph, op, 0, "input")
-        steps.append(_copy_block(argument, output, extents, (offset_in, walk), (offset_out, outer)))
+        steps.append(copy_block(argument, output, extents, (offset_in, walk), (offset_out, outer)))
     return tuple(steps)
 
 
@@ -398,17 +372,22 @@ def lower_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
         before + extent + after for extent, (before, after) in zip(source.shape, paddings, strict=True)
     )
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
-    fill = {"kElements": output.elements, "kValue": _pad_value(graph, op)}
     around = strides.contiguous(shape)
     offset = sum(before * stride for (before, _), stride in zip(paddings, around, strict=True))
-    copy = _copy_block(
+    copy = copy_block(
         operand(graph, op, 0, "input"),
         output,
         source.shape,
         (0, strides.contiguous(source.shape)),
         (offset, around),
     )
-    return (Step("fill", "shape.h", fill, (Write(output.index),)), copy)
+    return (fill(output, _pad_value(graph, op)), copy)
+
+
+def fill(output: Tensor, value: int | float) -> Step:
+    """The step that sets every element to `value`."""
+    params = {"kElements": output.elements, "kValue": value}
+    return Step("fill", "shape.h", params, (Write(output.index),))
 
 
 def _pad_value(graph: Graph, op: Op) -> int | float:
