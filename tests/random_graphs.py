@@ -430,7 +430,7 @@ def batches(m: Maker, kind: str) -> None:
 
 
 def mirror_pad(m: Maker, kind: str) -> None:
-    x = m.pick(fits=lambda value: len(value.shape) <= 4)
+    x = m.pick(fits=lambda value: len(value.shape) <= 3)
     mode = m.random.choice(("REFLECT", "SYMMETRIC"))
     most = [extent - (mode == "REFLECT") for extent in x.shape]
     paddings = [[m.random.randint(0, min(2, limit)) for _ in range(2)] for limit in most]

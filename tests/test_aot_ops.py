@@ -565,6 +565,12 @@ REFUSED = {
     "it begins at (3,), and reaches beyond": unary("SLICE", (4,), INT8, INT8, [[3], [2]], (2,)),
     "for blocks of 2×2": unary("SPACE_TO_DEPTH", (1, 3, 4, 1), INT8, INT8, [], (1, 1, 2, 4), block_size=2),
     "for blocks of (2,)": unary("BATCH_TO_SPACE_ND", (3, 1, 1), INT8, INT8, [[2], [[0, 0]]], (1, 2, 1)),
+    "100 places, more than 64": unary(
+        "BATCH_TO_SPACE_ND", (100, 1, 1), INT8, INT8, [[100], [[0, 0]]], (1, 100, 1)
+    ),
+    "81 copies, more than 27": unary(
+        "MIRROR_PAD", (2,) * 4, INT8, INT8, [[[1, 1]] * 4], (4,) * 4, mode="SYMMETRIC"
+    ),
     "its block size is 0": unary("DEPTH_TO_SPACE", (1, 1, 1, 4), INT8, INT8, [], (1, 2, 2, 1)),
     "it pads 2 elements by 2 and 0": unary("MIRROR_PAD", (2,), INT8, INT8, [[[2, 0]]], (4,), mode="REFLECT"),
     "does not broadcast to (3,)": unary("BROADCAST_TO", (2,), INT8, INT8, [[3]], (3,)),

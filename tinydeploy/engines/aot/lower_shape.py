@@ -45,6 +45,7 @@ _MOVES = {
     "UNPACK": _WIDE,
 }
 _LOOPS = 5
+_COPIES = 27  # of MIRROR_PAD, which has three parts along each axis
 
 
 def _require_movable(op: Op, *tensors: Tensor) -> None:
@@ -347,6 +348,8 @@ def lower_mirror_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
             (extent - 1 - edge, before + extent, after, -1),
         ]
         parts.append([part for part in along if part[2] > 0])
+    copies = prod(map(len, parts))
+    require(copies <= _COPIES, f"it takes {copies} copies, more than {_COPIES}")
     inner, outer = strides.contiguous(source.shape), strides.contiguous(shape)
     steps = []
     for block in product(*parts):

@@ -19,6 +19,8 @@ from tinydeploy.engines.aot.lower_shape import copy_block, fill
 from tinydeploy.engines.aot.program import Step, lowers, operand
 from tinydeploy.graph import DType, Graph, Op
 
+_PLACES = 64  # each takes a copy
+
 
 @lowers("SPACE_TO_DEPTH", "DEPTH_TO_SPACE")
 def lower_space_to_depth(graph: Graph, op: Op) -> tuple[Step, ...]:
@@ -57,6 +59,7 @@ def lower_space_to_batch(graph: Graph, op: Op) -> tuple[Step, ...]:
     spatial, deep = (source, output) if inward else (output, source)
     fits = len(block) == rank - 2 and len(flat) == 2 * len(block) and min(block) > 0 and min(flat) >= 0
     require(fits, f"its block {block} and paddings {flat} do not fit")
+    require(prod(block) <= _PLACES, f"its blocks have {prod(block)} places, more than {_PLACES}")
     befores, afters = flat[::2], flat[1::2]
     padded = [n + b + a for n, b, a in zip(spatial.shape[1:-1], befores, afters, strict=True)]
     shape = (
