@@ -1,0 +1,221 @@
+// CONV_2D and FULLY_CONNECTED of int8 on cores with MVE: VMLADAVA multiplies 16 inputs of a pixel with 16 weights of a
+// channel, and four channels of two pixels go together.
+//
+// Weights come as [four channels][chunk of 16 inputs][channel][input], with zeros for what is not there. Beside them is
+// a table of int32 for every four channels: four biases and, if P::kPerChannel, four multipliers and a word of four
+// shifts. Otherwise P says kMultiplier and kShift.
+//
+// A window that lies together in the input (1×1, FULLY_CONNECTED) is read there, any other is copied into a column
+// first. Four channels of two pixels are written after their windows have been read; a last pixel goes alone.
+#pragma once
+
+#include <stdint.h>
+
+#include "mve.h"
+#include "window.h"
+
+namespace tinydeploy {
+
+#if defined(__ARM_FEATURE_MVE)
+
+// The accumulators of VMLADAVA are even registers, and all eight are in use. GCC would move sums around.
+#define TINYDEPLOY_INPUTS                   \
+  "vldrb.u8 %q[x], [%[first]], #16\n"       \
+  "vldrb.u8 %q[y], [%[second]], #16\n"
+#define TINYDEPLOY_LAST_INPUTS(count)       \
+  "vctp.8   %[" count "]\n"                 \
+  "vpstt\n"                                 \
+  "vldrbt.u8 %q[x], [%[first]]\n"           \
+  "vldrbt.u8 %q[y], [%[second]]\n"
+#define TINYDEPLOY_CHANNEL(multiply, w, a, b) \
+  "vldrw.u32 %q[" w "], [%[weights]], #16\n" \
+  multiply " %[" a "], %q[" w "], %q[x]\n"  \
+  multiply " %[" b "], %q[" w "], %q[y]\n"
+#define TINYDEPLOY_CHANNELS(multiply)           \
+  TINYDEPLOY_CHANNEL(multiply, "v", "a0", "b0") \
+  TINYDEPLOY_CHANNEL(multiply, "w", "a1", "b1") \
+  TINYDEPLOY_CHANNEL(multiply, "v", "a2", "b2") \
+  TINYDEPLOY_CHANNEL(multiply, "w", "a3", "b3")
+// 14 instructions for 128 products.
+#define TINYDEPLOY_STEP TINYDEPLOY_INPUTS TINYDEPLOY_CHANNELS("vmladava.s8")
+#define TINYDEPLOY_STEPS(steps, sum, ...)                                                                          \
+  asm volatile(steps                                                                                               \
+               : [a0] sum(a[0]), [a1] sum(a[1]), [a2] sum(a[2]), [a3] sum(a[3]), [b0] sum(b[0]), [b1] sum(b[1]),   \
+                 [b2] sum(b[2]), [b3] sum(b[3]), [v] "=&w"(v), [w] "=&w"(w), [x] "=&w"(x), [y] "=&w"(y),           \
+                 [weights] "+r"(weights), [first] "+r"(first), [second] "+r"(second)                               \
+               : __VA_ARGS__                                                                                       \
+               : "memory", "p0", "cc")
+
+// Sums of four channels of two pixels, over kLength inputs from `first` and from `second` on.
+template <int32_t kLength>
+[[gnu::always_inline]] inline void multiply_pixels(const int8_t* weights, const int8_t* first, const int8_t* second, int32_t (&a)[4],
+                            int32_t (&b)[4]) {
+  constexpr int32_t kChunks = kLength / 16;
+  constexpr int32_t kMore = kChunks - 1;  // than the one that sets the sums
+  int8x16_t v, w, x, y;
+  if (kChunks > 0) {
+    TINYDEPLOY_STEPS(TINYDEPLOY_INPUTS TINYDEPLOY_CHANNELS("vmladav.s8"), "=&Te", );
+  } else {
+    TINYDEPLOY_STEPS(TINYDEPLOY_LAST_INPUTS("count") TINYDEPLOY_CHANNELS("vmladav.s8"), "=&Te",
+                     [count] "r"(kLength));
+  }
+  if (kMore >= 4) {
+    int32_t loops = kMore / 4;
+    do {
+      TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP, "+Te", );
+      // Hides that the loop could count in the link register, which is an accumulator.
+      asm("" : "+r"(loops));
+    } while (--loops > 0);
+  }
+  if (kMore > 0 && (kMore & 2)) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP, "+Te", );
+  if (kMore > 0 && (kMore & 1)) TINYDEPLOY_STEPS(TINYDEPLOY_STEP, "+Te", );
+  if (kChunks > 0 && kLength % 16 > 0) {
+    TINYDEPLOY_STEPS(TINYDEPLOY_LAST_INPUTS("count") TINYDEPLOY_CHANNELS("vmladava.s8"), "+Te",
+                     [count] "r"(kLength % 16));
+  }
+}
+
+#undef TINYDEPLOY_STEPS
+#undef TINYDEPLOY_STEP
+#undef TINYDEPLOY_CHANNELS
+#undef TINYDEPLOY_CHANNEL
+#undef TINYDEPLOY_LAST_INPUTS
+#undef TINYDEPLOY_INPUTS
+
+#endif
+
+// The same of one pixel: nine instructions for 64 products.
+template <int32_t kLength>
+[[gnu::always_inline]] inline void multiply_pixel(const int8_t* weights, const int8_t* input, int32_t (&a)[4]) {
+#pragma GCC unroll 4
+  for (int32_t i = 0; i < kLength / 16; ++i, input += 16) {
+    const int8x16_t x = vldrbq_s8(input);
+#pragma GCC unroll 4
+    for (int32_t c = 0; c < 4; ++c, weights += 16) a[c] = vmladavaq_s8(a[c], vldrbq_s8(weights), x);
+  }
+  if (kLength % 16 > 0) {
+    const int8x16_t x = vldrbq_z_s8(input, vctp8q(kLength % 16));
+#pragma GCC unroll 4
+    for (int32_t c = 0; c < 4; ++c, weights += 16) a[c] = vmladavaq_s8(a[c], vldrbq_s8(weights), x);
+  }
+}
+
+#if !defined(__ARM_FEATURE_MVE)
+template <int32_t kLength>
+inline void multiply_pixels(const int8_t* weights, const int8_t* first, const int8_t* second, int32_t (&a)[4],
+                            int32_t (&b)[4]) {
+  for (int32_t c = 0; c < 4; ++c) a[c] = b[c] = 0;
+  multiply_pixel<kLength>(weights, first, a);
+  multiply_pixel<kLength>(weights, second, b);
+}
+#endif
+
+// `count` outputs of four channels.
+template <typename P>
+inline void store_channels(int8_t* output, const int32_t (&sums)[4], int32x4_t bias, int32x4_t multiplier, int32x4_t shift, int32_t left) {
+  const int32x4_t x = requantized<P>(make_vector(sums[0], sums[1], sums[2], sums[3]), bias, multiplier, shift);
+  if (P::kOutputDepth % 4 == 0 || left >= 4) {
+    vstrbq_s32(output, x);
+  } else {
+    vstrbq_p_s32(output, x, vctp32q(P::kOutputDepth % 4));
+  }
+}
+
+// All channels of kPixels pixels, whose kLength inputs lie kStride apart.
+template <typename P, int32_t kLength, int32_t kStride, int32_t kPixels>
+[[gnu::noinline]] void convolve_pixels(const int8_t* input, const int8_t* weights, const int32_t* channel,
+                                       int8_t* output) {
+  for (int32_t left = P::kOutputDepth; left > 0; left -= 4) {
+    int32_t a[4] = {};
+    int32_t b[4] = {};
+    if (kPixels == 2) {
+      multiply_pixels<kLength>(weights, input, input + kStride, a, b);
+    } else {
+      multiply_pixel<kLength>(weights, input, a);
+    }
+    weights += (kLength + 15) / 16 * 64;
+    const int32x4_t bias = vldrwq_s32(channel);
+    const int32x4_t multiplier = P::kPerChannel ? vldrwq_s32(channel + 4) : vdupq_n_s32(P::kMultiplier);
+    const int32x4_t shift =
+        P::kPerChannel ? vldrbq_s32(reinterpret_cast<const int8_t*>(channel + 8)) : vdupq_n_s32(P::kShift);
+    channel += P::kPerChannel ? 9 : 4;
+    store_channels<P>(output, a, bias, multiplier, shift, left);
+    if (kPixels == 2) store_channels<P>(output + P::kOutputDepth, b, bias, multiplier, shift, left);
+    output += 4;
+  }
+}
+
+// FULLY_CONNECTED of P::kBatches rows, or 1×1 windows on as many pixels.
+template <typename P>
+inline void fully_connected_mve(const int8_t* input, const int8_t* weights, const int32_t* channels, int8_t* output) {
+  constexpr int32_t kLength = P::kInputDepth;
+  for (int32_t pixel = 0; pixel < P::kBatches / 2; ++pixel) {
+    convolve_pixels<P, kLength, kLength, 2>(input, weights, channels, output);
+    input += 2 * kLength;
+    output += 2 * P::kOutputDepth;
+  }
+  if (P::kBatches % 2 == 1) convolve_pixels<P, kLength, kLength, 1>(input, weights, channels, output);
+}
+
+inline void copy_bytes(const int8_t* from, int8_t* to, int32_t count) {
+  for (; count > 0; count -= 16, from += 16, to += 16) {
+    const mve_pred16_t lanes = vctp8q(static_cast<uint32_t>(count));
+    vstrbq_p_s8(to, vldrbq_z_s8(from, lanes), lanes);
+  }
+}
+
+// A window as a column, run by run: a run is what lies together in the input, a row of the window or, if it is
+// dilated, a pixel. Up to 15 bytes behind the column are overwritten.
+template <typename P>
+inline void gather_column(const int8_t* image, Window at, int8_t* column) {
+  constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
+  constexpr int32_t kRun = kTaps * P::kInputDepth;
+#pragma GCC unroll 1
+  for (int32_t ky = 0; ky < P::kKernelHeight; ++ky) {
+    const int32_t y = at.y + ky * P::kDilationHeight;
+#pragma GCC unroll 1
+    for (int32_t kx = 0; kx < P::kKernelWidth; kx += kTaps, column += kRun) {
+      const int32_t x = at.x + kx * P::kDilationWidth;
+      const int8_t* run = image + (y * P::kInputWidth + x) * P::kInputDepth;
+      if (!P::kPadded || at.inside) {
+#pragma GCC unroll 8
+        for (int32_t i = 0; i < kRun / 16; ++i) vstrbq_s8(column + 16 * i, vldrbq_s8(run + 16 * i));
+        if (kRun % 16 > 0) {
+          vstrbq_s8(column + kRun / 16 * 16, vldrbq_z_s8(run + kRun / 16 * 16, vctp8q(kRun % 16)));
+        }
+        continue;
+      }
+      for (int32_t i = 0; i < kRun; i += 16) vstrbq_s8(column + i, vdupq_n_s8(P::kInputZeroPoint));
+      const int32_t first = x < 0 ? -x : 0;
+      const int32_t end = x + kTaps > P::kInputWidth ? P::kInputWidth - x : kTaps;
+      if (y >= 0 && y < P::kInputHeight && first < end) {
+        copy_bytes(run + first * P::kInputDepth, column + first * P::kInputDepth, (end - first) * P::kInputDepth);
+      }
+    }
+  }
+}
+
+// Any window, stride, dilation and padding, without groups.
+template <typename P>
+inline void conv_2d_mve(const int8_t* input, const int8_t* weights, const int32_t* channels, int8_t* columns,
+                        int8_t* output) {
+  // A column's end is filled up to a chunk: the weights there are zero.
+  constexpr int32_t kLength = (P::kKernelHeight * P::kKernelWidth * P::kInputDepth + 15) / 16 * 16;
+  int8_t* column = columns;
+  for (int32_t batch = 0; batch < P::kBatches; ++batch) {
+    for (int32_t y = 0; y < P::kOutputHeight; ++y) {
+      for (int32_t x = 0; x < P::kOutputWidth; ++x) {
+        gather_column<P>(input, window_at<P>(y, x), column);
+        column += kLength;
+        if (column != columns + 2 * kLength) continue;
+        column = columns;
+        convolve_pixels<P, kLength, kLength, 2>(columns, weights, channels, output);
+        output += 2 * P::kOutputDepth;
+      }
+    }
+    input += P::kInputHeight * P::kInputWidth * P::kInputDepth;
+  }
+  if (column != columns) convolve_pixels<P, kLength, kLength, 1>(columns, weights, channels, output);
+}
+
+}  // namespace tinydeploy
