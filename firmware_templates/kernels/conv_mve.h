@@ -16,132 +16,127 @@
 
 namespace tinydeploy {
 
+// Sums of four channels of a pixel over kLength inputs: ten instructions for 64 products. Moves on to the next weights.
+template <int32_t kLength>
+[[gnu::always_inline]] inline int32x4_t multiply_pixel(const int8_t*& weights, const int8_t* input) {
+  int32_t a = 0, b = 0, c = 0, d = 0;
+  const auto multiply = [&](int8x16_t x) {
+    a = vmladavaq_s8(a, load_next(weights), x);
+    b = vmladavaq_s8(b, load_next(weights), x);
+    c = vmladavaq_s8(c, load_next(weights), x);
+    d = vmladavaq_s8(d, load_next(weights), x);
+  };
+#pragma GCC unroll 1
+  for (int32_t i = 0; i < kLength / 16; ++i) multiply(load_next(input));
+  if (kLength % 16 > 0) multiply(vldrbq_z_s8(input, vctp8q(kLength % 16)));
+  return make_vector(a, b, c, d);
+}
+
 #if defined(__ARM_FEATURE_MVE)
 
-// The accumulators of VMLADAVA are even registers, and all eight are in use. GCC would move sums around.
-#define TINYDEPLOY_INPUTS                   \
-  "vldrb.u8 %q[x], [%[first]], #16\n"       \
+// The accumulators of VMLADAVA are even registers, and all eight are in use: 14 instructions for 128 products. One asm
+// statement, because GCC would move the sums around between two.
+#define TINYDEPLOY_INPUTS             \
+  "vldrb.u8 %q[x], [%[first]], #16\n" \
   "vldrb.u8 %q[y], [%[second]], #16\n"
-#define TINYDEPLOY_LAST_INPUTS(count)       \
-  "vctp.8   %[" count "]\n"                 \
-  "vpstt\n"                                 \
-  "vldrbt.u8 %q[x], [%[first]]\n"           \
+#define TINYDEPLOY_LAST_INPUTS    \
+  "mov %[n], %[length] & 15\n"    \
+  "vctp.8 %[n]\n"                 \
+  "vpstt\n"                       \
+  "vldrbt.u8 %q[x], [%[first]]\n" \
   "vldrbt.u8 %q[y], [%[second]]\n"
 #define TINYDEPLOY_CHANNEL(multiply, w, a, b) \
-  "vldrw.u32 %q[" w "], [%[weights]], #16\n" \
-  multiply " %[" a "], %q[" w "], %q[x]\n"  \
+  "vldrw.u32 %q[" w "], [%[weights]], #16\n"  \
+  multiply " %[" a "], %q[" w "], %q[x]\n"    \
   multiply " %[" b "], %q[" w "], %q[y]\n"
 #define TINYDEPLOY_CHANNELS(multiply)           \
   TINYDEPLOY_CHANNEL(multiply, "v", "a0", "b0") \
   TINYDEPLOY_CHANNEL(multiply, "w", "a1", "b1") \
   TINYDEPLOY_CHANNEL(multiply, "v", "a2", "b2") \
   TINYDEPLOY_CHANNEL(multiply, "w", "a3", "b3")
-// 14 instructions for 128 products.
 #define TINYDEPLOY_STEP TINYDEPLOY_INPUTS TINYDEPLOY_CHANNELS("vmladava.s8")
-#define TINYDEPLOY_STEPS(steps, sum, ...)                                                                          \
-  asm volatile(steps                                                                                               \
-               : [a0] sum(a[0]), [a1] sum(a[1]), [a2] sum(a[2]), [a3] sum(a[3]), [b0] sum(b[0]), [b1] sum(b[1]),   \
-                 [b2] sum(b[2]), [b3] sum(b[3]), [v] "=&w"(v), [w] "=&w"(w), [x] "=&w"(x), [y] "=&w"(y),           \
-                 [weights] "+r"(weights), [first] "+r"(first), [second] "+r"(second)                               \
-               : __VA_ARGS__                                                                                       \
-               : "memory", "p0", "cc")
 
-// Sums of four channels of two pixels, over kLength inputs from `first` and from `second` on.
-template <int32_t kLength>
-[[gnu::always_inline]] inline void multiply_pixels(const int8_t* weights, const int8_t* first, const int8_t* second, int32_t (&a)[4],
-                            int32_t (&b)[4]) {
-  constexpr int32_t kChunks = kLength / 16;
-  constexpr int32_t kMore = kChunks - 1;  // than the one that sets the sums
+// The same of two pixels, kStride apart.
+template <int32_t kLength, int32_t kStride>
+[[gnu::always_inline]] inline void multiply_pixels(const int8_t*& weights, const int8_t* input, int32x4_t& a,
+                                                   int32x4_t& b) {
+  constexpr int32_t kMore = kLength / 16 - 1;  // chunks, after the one that sets the sums
+  const int8_t* second = input + kStride;
+  int32_t a0, a1, a2, a3, b0, b1, b2, b3, n;
   int8x16_t v, w, x, y;
-  if (kChunks > 0) {
-    TINYDEPLOY_STEPS(TINYDEPLOY_INPUTS TINYDEPLOY_CHANNELS("vmladav.s8"), "=&Te", );
-  } else {
-    TINYDEPLOY_STEPS(TINYDEPLOY_LAST_INPUTS("count") TINYDEPLOY_CHANNELS("vmladav.s8"), "=&Te",
-                     [count] "r"(kLength));
-  }
-  if (kMore >= 4) {
-    int32_t loops = kMore / 4;
-    do {
-      TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP, "+Te", );
-      // Hides that the loop could count in the link register, which is an accumulator.
-      asm("" : "+r"(loops));
-    } while (--loops > 0);
-  }
-  if (kMore > 0 && (kMore & 2)) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP, "+Te", );
-  if (kMore > 0 && (kMore & 1)) TINYDEPLOY_STEPS(TINYDEPLOY_STEP, "+Te", );
-  if (kChunks > 0 && kLength % 16 > 0) {
-    TINYDEPLOY_STEPS(TINYDEPLOY_LAST_INPUTS("count") TINYDEPLOY_CHANNELS("vmladava.s8"), "+Te",
-                     [count] "r"(kLength % 16));
-  }
+  asm volatile(
+      ".if %c[length] < 16\n"
+      TINYDEPLOY_LAST_INPUTS TINYDEPLOY_CHANNELS("vmladav.s8")
+      ".else\n"
+      TINYDEPLOY_INPUTS TINYDEPLOY_CHANNELS("vmladav.s8")
+      ".if %c[more] >= 4\n"
+      "mov.w %[n], %[more] / 4\n"
+      "0:\n"
+      TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP
+      "subs %[n], %[n], #1\n"
+      "bne.w 0b\n"
+      ".endif\n"
+      ".if %c[more] & 2\n"
+      TINYDEPLOY_STEP TINYDEPLOY_STEP
+      ".endif\n"
+      ".if %c[more] & 1\n"
+      TINYDEPLOY_STEP
+      ".endif\n"
+      ".if %c[length] & 15\n"
+      TINYDEPLOY_LAST_INPUTS TINYDEPLOY_CHANNELS("vmladava.s8")
+      ".endif\n"
+      ".endif\n"
+      : [a0] "=&Te"(a0), [a1] "=&Te"(a1), [a2] "=&Te"(a2), [a3] "=&Te"(a3), [b0] "=&Te"(b0),
+        [b1] "=&Te"(b1), [b2] "=&Te"(b2), [b3] "=&Te"(b3), [v] "=&w"(v), [w] "=&w"(w), [x] "=&w"(x),
+        [y] "=&w"(y), [weights] "+r"(weights), [first] "+r"(input), [second] "+r"(second), [n] "=&r"(n)
+      : [length] "i"(kLength), [more] "i"(kMore)
+      : "memory", "p0", "cc");
+  a = make_vector(a0, a1, a2, a3);
+  b = make_vector(b0, b1, b2, b3);
 }
 
-#undef TINYDEPLOY_STEPS
 #undef TINYDEPLOY_STEP
 #undef TINYDEPLOY_CHANNELS
 #undef TINYDEPLOY_CHANNEL
 #undef TINYDEPLOY_LAST_INPUTS
 #undef TINYDEPLOY_INPUTS
 
+#else
+
+template <int32_t kLength, int32_t kStride>
+inline void multiply_pixels(const int8_t*& weights, const int8_t* input, int32x4_t& a, int32x4_t& b) {
+  const int8_t* again = weights;
+  a = multiply_pixel<kLength>(again, input);
+  b = multiply_pixel<kLength>(weights, input + kStride);
+}
+
 #endif
-
-// The same of one pixel: nine instructions for 64 products.
-template <int32_t kLength>
-[[gnu::always_inline]] inline void multiply_pixel(const int8_t* weights, const int8_t* input, int32_t (&a)[4]) {
-#pragma GCC unroll 4
-  for (int32_t i = 0; i < kLength / 16; ++i, input += 16) {
-    const int8x16_t x = vldrbq_s8(input);
-#pragma GCC unroll 4
-    for (int32_t c = 0; c < 4; ++c, weights += 16) a[c] = vmladavaq_s8(a[c], vldrbq_s8(weights), x);
-  }
-  if (kLength % 16 > 0) {
-    const int8x16_t x = vldrbq_z_s8(input, vctp8q(kLength % 16));
-#pragma GCC unroll 4
-    for (int32_t c = 0; c < 4; ++c, weights += 16) a[c] = vmladavaq_s8(a[c], vldrbq_s8(weights), x);
-  }
-}
-
-#if !defined(__ARM_FEATURE_MVE)
-template <int32_t kLength>
-inline void multiply_pixels(const int8_t* weights, const int8_t* first, const int8_t* second, int32_t (&a)[4],
-                            int32_t (&b)[4]) {
-  for (int32_t c = 0; c < 4; ++c) a[c] = b[c] = 0;
-  multiply_pixel<kLength>(weights, first, a);
-  multiply_pixel<kLength>(weights, second, b);
-}
-#endif
-
-// `count` outputs of four channels.
-template <typename P>
-inline void store_channels(int8_t* output, const int32_t (&sums)[4], int32x4_t bias, int32x4_t multiplier, int32x4_t shift, int32_t left) {
-  const int32x4_t x = requantized<P>(make_vector(sums[0], sums[1], sums[2], sums[3]), bias, multiplier, shift);
-  if (P::kOutputDepth % 4 == 0 || left >= 4) {
-    vstrbq_s32(output, x);
-  } else {
-    vstrbq_p_s32(output, x, vctp32q(P::kOutputDepth % 4));
-  }
-}
 
 // All channels of kPixels pixels, whose kLength inputs lie kStride apart.
 template <typename P, int32_t kLength, int32_t kStride, int32_t kPixels>
 [[gnu::noinline]] void convolve_pixels(const int8_t* input, const int8_t* weights, const int32_t* channel,
                                        int8_t* output) {
-  for (int32_t left = P::kOutputDepth; left > 0; left -= 4) {
-    int32_t a[4] = {};
-    int32_t b[4] = {};
-    if (kPixels == 2) {
-      multiply_pixels<kLength>(weights, input, input + kStride, a, b);
+  for (int32_t left = P::kOutputDepth; left > 0; left -= 4, output += 4) {
+    int32x4_t sums[kPixels];
+    if constexpr (kPixels == 2) {
+      multiply_pixels<kLength, kStride>(weights, input, sums[0], sums[1]);
     } else {
-      multiply_pixel<kLength>(weights, input, a);
+      sums[0] = multiply_pixel<kLength>(weights, input);
     }
-    weights += (kLength + 15) / 16 * 64;
     const int32x4_t bias = vldrwq_s32(channel);
     const int32x4_t multiplier = P::kPerChannel ? vldrwq_s32(channel + 4) : vdupq_n_s32(P::kMultiplier);
     const int32x4_t shift =
         P::kPerChannel ? vldrbq_s32(reinterpret_cast<const int8_t*>(channel + 8)) : vdupq_n_s32(P::kShift);
     channel += P::kPerChannel ? 9 : 4;
-    store_channels<P>(output, a, bias, multiplier, shift, left);
-    if (kPixels == 2) store_channels<P>(output + P::kOutputDepth, b, bias, multiplier, shift, left);
-    output += 4;
+#pragma GCC unroll 2
+    for (int32_t p = 0; p < kPixels; ++p) {
+      const int32x4_t x = requantized<P>(sums[p], bias, multiplier, shift);
+      if (P::kOutputDepth % 4 == 0 || left >= 4) {
+        vstrbq_s32(output + p * P::kOutputDepth, x);
+      } else {
+        vstrbq_p_s32(output + p * P::kOutputDepth, x, vctp32q(P::kOutputDepth % 4));
+      }
+    }
   }
 }
 

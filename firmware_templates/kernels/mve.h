@@ -18,10 +18,17 @@ namespace tinydeploy {
 // Four sums as a vector. GCC would move them one by one.
 inline int32x4_t make_vector(int32_t a, int32_t b, int32_t c, int32_t d) {
   int32x4_t v;
-  asm("vmov %q0[2], %q0[0], %3, %1\n"
-      "vmov %q0[3], %q0[1], %4, %2\n"
+  asm("vmov %q0[2], %q0[0], %1, %3\n"
+      "vmov %q0[3], %q0[1], %2, %4\n"
       : "=&w"(v)
       : "r"(a), "r"(b), "r"(c), "r"(d));
+  return v;
+}
+
+// 16 values, and moves on by as many. GCC would add to a copy of the pointer.
+inline int8x16_t load_next(const int8_t*& from) {
+  int8x16_t v;
+  asm volatile("vldrb.u8 %q0, [%1], #16" : "=w"(v), "+r"(from) : : "memory");
   return v;
 }
 
@@ -88,6 +95,10 @@ inline void vstrbq_scatter_offset_s32(int8_t* to, uint32x4_t offset, int32x4_t v
   vstrbq_scatter_offset_p_s32(to, offset, v, 4);
 }
 
+inline int8x16_t load_next(const int8_t*& from) {
+  from += 16;
+  return vldrbq_s8(from - 16);
+}
 inline int32x4_t make_vector(int32_t a, int32_t b, int32_t c, int32_t d) { return int32x4_t{a, b, c, d}; }
 inline int8x16_t vdupq_n_s8(int8_t x) { return each_lane<int8x16_t>([&](int32_t) { return x; }); }
 inline int16x8_t vdupq_n_s16(int16_t x) { return each_lane<int16x8_t>([&](int32_t) { return x; }); }
