@@ -65,7 +65,7 @@ def layer(
         weights_shape,
         scale=weight_scales.tolist(),
         axis=axis,
-        data=random.integers(-127, 127, weights_shape, endpoint=True),
+        data=random.integers(-128, 127, weights_shape, endpoint=True),
     )
     y = model.tensor(output_shape, scale=output_scale, zero_point=draw(ZERO_POINTS))
     inputs = [x, w]
@@ -142,7 +142,7 @@ def depthwise_3x3(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def fully_connected(draw: st.DrawFn) -> bytes:
-    depth, channels = draw(st.integers(1, 70)), draw(st.integers(1, 20))
+    depth, channels = draw(st.integers(1, 170)), draw(st.integers(1, 20))
     batches = draw(st.sampled_from([(), (1,), (3,), (2, 2), (1, 2, 2)]))
     keep = draw(st.booleans())
     output = (*(batches if keep else (prod(batches),)), channels)

@@ -51,7 +51,7 @@ inline V each_lane(Of of, int32_t lanes = sizeof(V)) {
 inline int32_t wrap(int64_t x) { return static_cast<int32_t>(static_cast<uint32_t>(x)); }
 // x * 2^shift; to the right with ties upwards.
 inline int32_t rounding_shift(int32_t x, int32_t shift) {
-  return shift >= 0 ? wrap(int64_t{x} << shift) : wrap((int64_t{x} + (int64_t{1} << (-shift - 1))) >> -shift);
+  return shift >= 0 ? wrap(x * (int64_t{1} << shift)) : wrap((int64_t{x} + (int64_t{1} << (-shift - 1))) >> -shift);
 }
 
 inline mve_pred16_t vctp8q(uint32_t lanes) { return static_cast<mve_pred16_t>(lanes < 16 ? lanes : 16); }

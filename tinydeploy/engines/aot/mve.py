@@ -45,9 +45,7 @@ def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
     depth, channels = p["kInputDepth"], p["kOutputDepth"]
     constant, bias, multiplier, shift = _constants(step)
     weights = constant.values.reshape(p["kKernelHeight"], p["kKernelWidth"], channels)
-    height, width = (
-        (p[f"kKernel{side}"] - 1) * p[f"kDilation{side}"] + 1 for side in ("Height", "Width")
-    )
+    height, width = ((p[f"kKernel{side}"] - 1) * p[f"kDilation{side}"] + 1 for side in ("Height", "Width"))
     window = np.zeros((channels, width, height), np.int8)
     window[:, :: p["kDilationWidth"], :: p["kDilationHeight"]] = weights.transpose(2, 1, 0)
     columns = (p["kOutputWidth"] - 1) * p["kStrideWidth"] + width
@@ -73,7 +71,15 @@ def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
     least = overlap.row_by_row(params, channels)
     table = np.stack([bias, multiplier, shift], axis=1) if step.params["kPerChannel"] else bias
     return (
-        _step(replace(step, params=params), "depthwise_conv_2d_mve", "depthwise_conv_mve.h", values, table, strips, least),
+        _step(
+            replace(step, params=params),
+            "depthwise_conv_2d_mve",
+            "depthwise_conv_mve.h",
+            values,
+            table,
+            strips,
+            least,
+        ),
     )
 
 
@@ -96,7 +102,9 @@ def _round_up(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
 
-def _constants(step: Step) -> tuple[Constant, npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int8]]:
+def _constants(
+    step: Step,
+) -> tuple[Constant, npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int8]]:
     """Weights, and bias, multiplier and shift; these have one value per channel, or one for all."""
     weights, *rest = (argument for argument in step.args if isinstance(argument, Constant))
     bias, multiplier, shift = (constant.values for constant in rest)
@@ -123,7 +131,7 @@ def _convolution(step: Step, kernel: str, length: int, columns: Scratch | None, 
     return _step(step, kernel, "conv_mve.h", values, table, columns, least)
 
 
-def _rounding(step: Step, shifts: npt.NDArray[np.generic]) -> dict[str, bool]:
+def _rounding(step: Step, shifts: npt.NDArray[np.signedinteger]) -> dict[str, bool]:
     """What kernels/mve.h may leave out of a requantisation."""
     return {
         "kClampsNegative": step.params["kActivationMin"] >= step.params["kOutputZeroPoint"],
