@@ -28,7 +28,7 @@ template <int32_t kLength>
   };
 #pragma GCC unroll 1
   for (int32_t i = 0; i < kLength / 16; ++i) multiply(load_next(input));
-  if (kLength % 16 > 0) multiply(vldrbq_z_s8(input, vctp8q(kLength % 16)));
+  if (kLength % 16 > 0) multiply(load_first(input, kLength % 16));
   return make_vector(a, b, c, d);
 }
 
@@ -152,6 +152,18 @@ inline void fully_connected_mve(const int8_t* input, const int8_t* weights, cons
   if (P::kBatches % 2 == 1) convolve_pixels<P, kLength, kLength, 1>(input, weights, channels, output);
 }
 
+// Up to 15 bytes behind the copy are overwritten.
+template <int32_t kCount>
+[[gnu::always_inline]] inline void copy_run(const int8_t* from, int8_t* to) {
+  if (kCount <= 4) {
+    __builtin_memcpy(to, from, kCount);
+    return;
+  }
+#pragma GCC unroll 8
+  for (int32_t i = 0; i < kCount / 16; ++i) vstrbq_s8(to + 16 * i, vldrbq_s8(from + 16 * i));
+  if (kCount % 16 > 0) vstrbq_s8(to + kCount / 16 * 16, load_first(from + kCount / 16 * 16, kCount % 16));
+}
+
 inline void copy_bytes(const int8_t* from, int8_t* to, int32_t count) {
   for (; count > 0; count -= 16, from += 16, to += 16) {
     const mve_pred16_t lanes = vctp8q(static_cast<uint32_t>(count));
@@ -164,28 +176,31 @@ inline void copy_bytes(const int8_t* from, int8_t* to, int32_t count) {
 template <typename P>
 inline void gather_column(const int8_t* image, Window at, int8_t* column) {
   constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
+  constexpr int32_t kRuns = P::kKernelWidth / kTaps;  // in a row
   constexpr int32_t kRun = kTaps * P::kInputDepth;
+  const int8_t* corner = image + (at.y * P::kInputWidth + at.x) * P::kInputDepth;
+  const auto run = [&](int32_t ky, int32_t kx) {
+    return corner + (ky * P::kDilationHeight * P::kInputWidth + kx * P::kDilationWidth) * P::kInputDepth;
+  };
+  if (!P::kPadded || at.inside) {
+#pragma GCC unroll 4
+    for (int32_t i = 0; i < P::kKernelHeight * kRuns; ++i) {
+      copy_run<kRun>(run(i / kRuns, i % kRuns), column + i * kRun);
+    }
+    return;
+  }
 #pragma GCC unroll 1
-  for (int32_t ky = 0; ky < P::kKernelHeight; ++ky) {
-    const int32_t y = at.y + ky * P::kDilationHeight;
-#pragma GCC unroll 1
-    for (int32_t kx = 0; kx < P::kKernelWidth; kx += kTaps, column += kRun) {
-      const int32_t x = at.x + kx * P::kDilationWidth;
-      const int8_t* run = image + (y * P::kInputWidth + x) * P::kInputDepth;
-      if (!P::kPadded || at.inside) {
-#pragma GCC unroll 8
-        for (int32_t i = 0; i < kRun / 16; ++i) vstrbq_s8(column + 16 * i, vldrbq_s8(run + 16 * i));
-        if (kRun % 16 > 0) {
-          vstrbq_s8(column + kRun / 16 * 16, vldrbq_z_s8(run + kRun / 16 * 16, vctp8q(kRun % 16)));
-        }
-        continue;
-      }
-      for (int32_t i = 0; i < kRun; i += 16) vstrbq_s8(column + i, vdupq_n_s8(P::kInputZeroPoint));
-      const int32_t first = x < 0 ? -x : 0;
-      const int32_t end = x + kTaps > P::kInputWidth ? P::kInputWidth - x : kTaps;
-      if (y >= 0 && y < P::kInputHeight && first < end) {
-        copy_bytes(run + first * P::kInputDepth, column + first * P::kInputDepth, (end - first) * P::kInputDepth);
-      }
+  for (int32_t i = 0; i < P::kKernelHeight * kRuns; ++i, column += kRun) {
+    const int32_t y = at.y + i / kRuns * P::kDilationHeight;
+    const int32_t x = at.x + i % kRuns * P::kDilationWidth;
+    for (int32_t filled = 0; filled < kRun; filled += 16) {
+      vstrbq_s8(column + filled, vdupq_n_s8(P::kInputZeroPoint));
+    }
+    const int32_t first = x < 0 ? -x : 0;
+    const int32_t end = x + kTaps > P::kInputWidth ? P::kInputWidth - x : kTaps;
+    if (y >= 0 && y < P::kInputHeight && first < end) {
+      copy_bytes(run(i / kRuns, i % kRuns) + first * P::kInputDepth, column + first * P::kInputDepth,
+                 (end - first) * P::kInputDepth);
     }
   }
 }

@@ -32,6 +32,19 @@ inline int8x16_t load_next(const int8_t*& from) {
   return v;
 }
 
+// The first `lanes` values, then zeros. GCC would carry the predicate through a core register.
+inline int8x16_t load_first(const int8_t* from, int32_t lanes) {
+  int8x16_t v;
+  asm volatile(
+      "vctp.8 %2\n"
+      "vpst\n"
+      "vldrbt.u8 %q0, [%1]\n"
+      : "=w"(v)
+      : "r"(from), "r"(lanes)
+      : "memory", "p0");
+  return v;
+}
+
 #else
 
 using int8x16_t = int8_t __attribute__((vector_size(16)));
@@ -98,6 +111,9 @@ inline void vstrbq_scatter_offset_s32(int8_t* to, uint32x4_t offset, int32x4_t v
 inline int8x16_t load_next(const int8_t*& from) {
   from += 16;
   return vldrbq_s8(from - 16);
+}
+inline int8x16_t load_first(const int8_t* from, int32_t lanes) {
+  return vldrbq_z_s8(from, vctp8q(static_cast<uint32_t>(lanes)));
 }
 inline int32x4_t make_vector(int32_t a, int32_t b, int32_t c, int32_t d) { return int32x4_t{a, b, c, d}; }
 inline int8x16_t vdupq_n_s8(int8_t x) { return each_lane<int8x16_t>([&](int32_t) { return x; }); }

@@ -13,7 +13,6 @@ from tinydeploy.engines.aot.program import Constant, Overlap, Read, Scratch, Ste
 _LANES = 16  # values of eight bits in a vector
 _CHANNELS = 4  # that are multiplied at once
 _PIXELS = 2
-_OUTPUTS = 4  # of a depthwise row that are made at once
 _MAX_WINDOW = 6 * _LANES  # of a depthwise convolution: its weights have to stay in registers
 _MAX_STRIP = (2**16 - 1) // 7  # bytes: eight channels' strips are within an offset of 16 bits
 
@@ -56,9 +55,9 @@ def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
     shared = between if height * width + between <= _LANES else 0
     taps = np.zeros((channels, _round_up(height * width, _LANES)), np.int8)
     taps[:, shared : shared + height * width] = window.reshape(channels, -1)
-    # Four outputs are made where only one is left, too, and their vectors may reach beyond the last strip.
-    last = _round_up(p["kOutputWidth"], _OUTPUTS) - 1
-    reach = (p["kOutputHeight"] - 1) * p["kStrideHeight"] + last * between + taps.shape[1]
+    # The vector of the last window may reach beyond the last strip.
+    corner = (p["kOutputHeight"] - 1) * p["kStrideHeight"] + (p["kOutputWidth"] - 1) * between
+    reach = corner + taps.shape[1]
     strips = Scratch("strips", "int8_t", (depth - 1) * strip + max(strip, reach))
     params = {
         **step.params,
