@@ -25,7 +25,7 @@ inline int32x4_t add_values(int32x4_t a, int32x4_t b) {
   const int32x4_t x = scaled_operand<P::kHeadroom, P::kAZeroPoint, P::kAMultiplier, P::kAShift>(a);
   const int32x4_t y = scaled_operand<P::kHeadroom, P::kBZeroPoint, P::kBMultiplier, P::kBShift>(b);
   const int32x4_t sum = P::kSubtract ? vsubq_s32(x, y) : vaddq_s32(x, y);
-  return requantized<P>(sum, int32_t{0}, int32_t{P::kOutputMultiplier}, int32_t{P::kOutputShift});
+  return requantized<P>(sum, int32_t{P::kOutputMultiplier}, int32_t{P::kOutputShift});
 }
 
 template <typename P>

@@ -130,7 +130,7 @@ template <typename P, int32_t kLength, int32_t kStride, int32_t kPixels>
     channel += P::kPerChannel ? 9 : 4;
 #pragma GCC unroll 2
     for (int32_t p = 0; p < kPixels; ++p) {
-      const int32x4_t x = requantized<P>(sums[p], bias, multiplier, shift);
+      const int32x4_t x = requantized<P>(vaddq_s32(sums[p], bias), multiplier, shift);
       if (P::kOutputDepth % 4 == 0 || left >= 4) {
         vstrbq_s32(output + p * P::kOutputDepth, x);
       } else {

@@ -1,10 +1,10 @@
 // DEPTHWISE_CONV_2D of int8 on cores with MVE: a window of up to 16 values of one channel is one vector, which
 // VMLADAV multiplies with the channel's weights.
 //
-// The host has spread a dilated window's weights, with zeros between them, so no window here is dilated. In the working
-// memory each channel has a strip of bytes: row y of column x lies at x * P::kKernelHeight + y, so a window is the bytes
-// from its corner on, and the next row takes the place of what the columns to its left no longer need. Where a vector
-// also holds the window to the right, it serves both.
+// The host has spread a dilated window's weights, with zeros between them, so no window here is dilated. In the
+// working memory each channel has a strip of bytes: row y of column x lies at x * P::kKernelHeight + y, so a window is
+// the bytes from its corner on, and the next row takes the place of what the columns to its left no longer need. Where
+// a vector also holds the window to the right, it serves both.
 //
 // Weights come as whole chunks of 16 bytes per channel, [column][row]; if one vector serves two windows, with so many
 // zeros before them as lie between the two windows' corners, and again after all channels. The table is bias and, if
@@ -114,15 +114,18 @@ inline void depthwise_conv_2d_mve(const int8_t* input, const int8_t* weights, co
         const int32_t multiplier = P::kPerChannel ? channel[1] : P::kMultiplier;
         const int32_t shift = P::kPerChannel ? channel[2] : P::kShift;
         channel += P::kPerChannel ? 3 : 1;
+        const auto finished = [&](int32x4_t sums) {
+          return requantized<P>(vaddq_n_s32(sums, bias), multiplier, shift);
+        };
         const int8_t* x = row;
         int8_t* to = output + c;
         for (int32_t i = 0; i < P::kOutputWidth / 4; ++i, x += 4 * S::kStep, to += 4 * P::kOutputDepth) {
           const int32x4_t sums = multiply_windows<P, 4>(x, vectors);
-          vstrbq_scatter_offset_s32(to, pixels, requantized<P>(sums, bias, multiplier, shift));
+          vstrbq_scatter_offset_s32(to, pixels, finished(sums));
         }
         if (kRest > 0) {
           const int32x4_t sums = multiply_windows<P, kRest>(x, vectors);
-          vstrbq_scatter_offset_p_s32(to, pixels, requantized<P>(sums, bias, multiplier, shift), vctp32q(kRest));
+          vstrbq_scatter_offset_p_s32(to, pixels, finished(sums), vctp32q(kRest));
         }
         if (P::kDepthMultiplier == 1 || (c + 1) % P::kDepthMultiplier == 0) row += S::kStrip;
       }

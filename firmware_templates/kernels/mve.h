@@ -52,7 +52,7 @@ using int16x8_t = int16_t __attribute__((vector_size(16)));
 using uint16x8_t = uint16_t __attribute__((vector_size(16)));
 using int32x4_t = int32_t __attribute__((vector_size(16)));
 using uint32x4_t = uint32_t __attribute__((vector_size(16)));
-using mve_pred16_t = uint16_t;  // as long as lanes are cut off at the end: how many there are
+using mve_pred16_t = uint16_t;  // here the number of lanes: the kernels leave out no others than the last
 
 // V[i] = of(i) for the first `lanes`, else 0.
 template <typename V, typename Of>
@@ -119,9 +119,10 @@ inline int32x4_t make_vector(int32_t a, int32_t b, int32_t c, int32_t d) { retur
 inline int8x16_t vdupq_n_s8(int8_t x) { return each_lane<int8x16_t>([&](int32_t) { return x; }); }
 inline int16x8_t vdupq_n_s16(int16_t x) { return each_lane<int16x8_t>([&](int32_t) { return x; }); }
 inline int32x4_t vdupq_n_s32(int32_t x) { return each_lane<int32x4_t>([&](int32_t) { return x; }); }
-// 0, step, 2 * step, …
+// from, from + step, from + 2 * step, …
 inline uint16x8_t vidupq_n_u16(uint32_t from, int32_t step) {
-  return each_lane<uint16x8_t>([&](int32_t i) { return static_cast<uint16_t>(from + static_cast<uint32_t>(i * step)); });
+  return each_lane<uint16x8_t>(
+      [&](int32_t i) { return static_cast<uint16_t>(from + static_cast<uint32_t>(i * step)); });
 }
 inline uint32x4_t vidupq_n_u32(uint32_t from, int32_t step) {
   return each_lane<uint32x4_t>([&](int32_t i) { return from + static_cast<uint32_t>(i * step); });
@@ -168,13 +169,10 @@ inline int32x4_t vshlq_s32(int32x4_t v, int32x4_t shift) { return vrshlq_s32(v, 
 inline int32x4_t vshlq_r_s32(int32x4_t v, int32_t shift) { return vrshlq_n_s32(v, shift); }
 inline int32x4_t vshlq_n_s32(int32x4_t v, int32_t shift) { return vrshlq_n_s32(v, shift); }
 inline int32x4_t vshrq_n_s32(int32x4_t v, int32_t shift) { return v >> shift; }
-inline int32x4_t vrshrq_n_s32(int32x4_t v, int32_t shift) { return vrshlq_n_s32(v, -shift); }
 
 #endif
 
 // What is done to every lane alike, and to each lane by itself.
-inline int32x4_t add(int32x4_t v, int32_t x) { return vaddq_n_s32(v, x); }
-inline int32x4_t add(int32x4_t v, int32x4_t w) { return vaddq_s32(v, w); }
 inline int32x4_t high_product(int32x4_t v, int32_t x) { return vqrdmulhq_n_s32(v, x); }
 inline int32x4_t high_product(int32x4_t v, int32x4_t w) { return vqrdmulhq_s32(v, w); }
 inline int32x4_t shift_left(int32x4_t v, int32_t shift) { return vshlq_r_s32(v, shift > 0 ? shift : 0); }
@@ -186,13 +184,12 @@ inline int32x4_t shift_right(int32x4_t v, int32x4_t shift) { return vrshlq_s32(v
 inline int32x4_t as_vector(int32_t x) { return vdupq_n_s32(x); }
 inline int32x4_t as_vector(int32x4_t v) { return v; }
 
-// TFLite's requantisation of four sums, for any sum, multiplier and shift (a number, or a vector of them). VQRDMULH is
-// the rounding doubling high product; VRSHL rounds ties upwards, so a negative value that will be shifted is made one
-// less first. P says: kClampsNegative, the activation clamps all that is negative to the zero point in any case;
-// kShiftsRight, every shift is to the right, by one at least; kLeftShift, some shift is to the left.
+// TFLite's requantisation of four sums, exact for any sum and shift; multiplier and shift are numbers, or a vector of
+// them. VQRDMULH is the rounding doubling high product. VRSHL rounds ties upwards, so a negative value that will be
+// shifted is made one less first. P says: kClampsNegative, the activation clamps all that is negative to the zero
+// point in any case; kShiftsRight, every shift is to the right, by one at least; kLeftShift, some shift is to the left.
 template <typename P, typename T>
-inline int32x4_t requantized(int32x4_t sums, T bias, T multiplier, T shift) {
-  int32x4_t x = add(sums, bias);
+inline int32x4_t requantized(int32x4_t x, T multiplier, T shift) {
   if (P::kLeftShift) {
     x = shift_left(x, shift);
     shift = only_right(shift);
