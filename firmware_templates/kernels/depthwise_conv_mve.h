@@ -16,7 +16,6 @@
 #include <stdint.h>
 
 #include "mve.h"
-#include "window.h"
 
 namespace tinydeploy {
 

@@ -42,15 +42,15 @@ def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
     """Any stride, dilation, padding and depth multiplier; windows that fit in the registers."""
     p = {name: int(value) for name, value in step.params.items()}
     depth, channels = p["kInputDepth"], p["kOutputDepth"]
-    constant, bias, multiplier, shift = _constants(step)
-    weights = constant.values.reshape(p["kKernelHeight"], p["kKernelWidth"], channels)
     height, width = ((p[f"kKernel{side}"] - 1) * p[f"kDilation{side}"] + 1 for side in ("Height", "Width"))
-    window = np.zeros((channels, width, height), np.int8)
-    window[:, :: p["kDilationWidth"], :: p["kDilationHeight"]] = weights.transpose(2, 1, 0)
     columns = (p["kOutputWidth"] - 1) * p["kStrideWidth"] + width
     strip = (columns - 1) * height + (p["kOutputHeight"] - 1) * p["kStrideHeight"] + height
     if height * width > _MAX_WINDOW or strip > _MAX_STRIP:
         return None
+    constant, bias, multiplier, shift = _constants(step)
+    weights = constant.values.reshape(p["kKernelHeight"], p["kKernelWidth"], channels)
+    window = np.zeros((channels, width, height), np.int8)
+    window[:, :: p["kDilationWidth"], :: p["kDilationHeight"]] = weights.transpose(2, 1, 0)
     between = height * p["kStrideWidth"]  # two neighbouring windows' corners
     shared = between if height * width + between <= _LANES else 0
     taps = np.zeros((channels, _round_up(height * width, _LANES)), np.int8)
