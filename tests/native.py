@@ -44,7 +44,8 @@ TIMEOUT = 120
 # A core without any extension, and those whose kernels also compile to portable C++.
 PORTABLE = boards.board("nucleo_g071rb")
 DSP = boards.board("mps2-an386")
-KERNELS = (PORTABLE, DSP)
+MVE = boards.board("mps3-an547")
+KERNELS = (PORTABLE, DSP, MVE)
 
 MAIN = r"""
 #include <stdio.h>

@@ -70,8 +70,7 @@ CORES = {
             "cortex-m55",
             "Cortex-M55",
             _ARM,
-            # Low-overhead loops take the link register, which the widest inner loops need for themselves.
-            ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-fno-branch-count-reg"),
+            ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"),
             fpu=True,
             dsp=True,
             mve=True,
