@@ -106,11 +106,12 @@ def test_the_model_is_in_it_to_the_last_byte() -> None:
 def test_the_projects_settings(tmp_path: Path, cache: Path, board: str, system: bool) -> None:
     """An Arduino core has a C library and an exit of its own; a bare board has what the engine brings."""
     engine = TflmEngine(str(fake_of_digits(tmp_path / "tree")))
-    files = prepare(MODELS / "digits", board, engine, "uart").project(1024).files
+    digits = tflite_model.load(MODELS / "digits" / "digits.tflite")
+    files = prepare(digits, board=board, engine=engine, link="uart").project(1024).files
     settings = files["platformio.ini"].decode()
     assert "lib_deps = symlink://" in settings and "  -DTF_LITE_STATIC_MEMORY\n" in settings
     assert ("custom_libc" in settings) == ("src/newlib.cpp" in files) == system
-    without = prepare(MODELS / "digits", board, "aot", "uart").project(1024).files["platformio.ini"].decode()
+    without = prepare(digits, board=board, link="uart").project(1024).files["platformio.ini"].decode()
     assert "lib_deps" not in without and "TF_LITE" not in without
 
 
@@ -182,9 +183,9 @@ def test_a_change_of_the_library_is_another_firmware(tmp_path: Path, cache: Path
     second = library.find(str(folder), M4F, [])
     assert second.dependency == first.dependency  # the objects of all other files are still good
     assert second.version != first.version
-    model = MODELS / "digits"
+    graph = tflite_model.load(MODELS / "digits" / "digits.tflite")
     texts = [
-        prepare(model, "mps2-an386", TflmEngine(str(folder)), "pipe").project(None).files["platformio.ini"]
+        prepare(graph, engine=TflmEngine(str(folder))).project(None).files["platformio.ini"]
         for folder in (fake_of_digits(tmp_path / "a"), fake_of_digits(tmp_path / "b"))
     ]
     assert all(b"content " in text and b"custom_libc = newlib" in text for text in texts)

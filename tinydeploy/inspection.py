@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinydeploy import checks
-from tinydeploy.boards import DEFAULT_BOARD, all_boards, board
+from tinydeploy.boards import Board, all_boards
 from tinydeploy.engines import ArenaPlan
-from tinydeploy.engines.registry import ENGINES
+from tinydeploy.engines.registry import ENGINES, engine_named
 from tinydeploy.graph import Graph, Tensor, op_macs
 
 
@@ -26,7 +26,7 @@ class TensorInfo:
 class OpRow:
     """One op: what it makes, from how many constant bytes, and the activations live while it runs.
 
-    `kernel` is the aot engine's on the default board; empty if the op costs nothing or cannot be compiled.
+    `kernel` is the aot engine's; empty if the op costs nothing or cannot be compiled.
     """
 
     index: int
@@ -54,13 +54,14 @@ class Inspection:
     verdicts: tuple[checks.Verdict, ...]
 
 
-def inspect_graph(graph: Graph) -> Inspection:
-    """Everything that `tinydeploy inspect` shows; arenas are those of the default board."""
+def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> Inspection:
+    """Everything that `tinydeploy inspect` shows; arenas and kernels are as for `board` and `optimize`."""
     arenas = {}
     kernels: dict[int, str] = {}
-    for name, engine in ENGINES.items():
+    for name in ENGINES:
+        engine = engine_named(name, optimize)
         if not engine.refusals(graph):
-            sources = engine.generate(graph, board(DEFAULT_BOARD))
+            sources = engine.generate(graph, board)
             kernels |= {layer.op: layer.kernel for layer in sources.layers}
             if sources.arena is not None:
                 arenas[name] = sources.arena

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Group, RenderableType
@@ -20,10 +21,13 @@ _BAR = 12  # characters for the peak
 
 @click.command("inspect")
 @options.model
+@options.board
+@options.optimize
 @options.as_json
-def command(model: Path, as_json: bool) -> None:
+def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Ops, shapes, quantisation, MACs, constants, memory over time, and what can run the model."""
-    inspection = verbs.inspect(model)
+    path, file = options.configured(model)
+    inspection = verbs.inspect(path, **options.merged(file, **flags))
     if as_json:
         show_json(inspection)
     else:

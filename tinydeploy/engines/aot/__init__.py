@@ -6,19 +6,31 @@ arena) → emit (C++).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.kernels import for_core
 from tinydeploy.engines.aot.lower import lower
-from tinydeploy.errors import ModelError
+from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.graph import Graph
 
+GOALS = ("balanced", "speed", "size", "ram")
+"""What to strive for where instructions, flash and RAM are at odds; the first is the default."""
 
+
+@dataclass(frozen=True)
 class AotEngine:
-    """Compiles int8 models; its outputs equal TFLite Micro's bit for bit."""
+    """Compiles int8 models; its outputs equal TFLite Micro's bit for bit. `optimize` is one of GOALS."""
 
-    name = "aot"
+    optimize: str = GOALS[0]
+    name: ClassVar[str] = "aot"
+
+    def __post_init__(self) -> None:
+        if self.optimize not in GOALS:
+            raise UsageError(f"cannot optimize for '{self.optimize}'", f"it is one of {', '.join(GOALS)}")
 
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         """Every op that has no kernel, or none for its types and options."""
