@@ -109,7 +109,7 @@ def generate(
         templates = _TEMPLATES | _SELFTEST_TEMPLATES
         context["inputs"] = _byte_lines(selftest.inputs)
         context["expected"] = _byte_lines(selftest.expected)
-        context["compiler_package"] = tools.package(f"{board.core.toolchain}gcc")
+        context["packages"] = tools.project_packages(board.core.toolchain, cxx_library=library is not None)
     files = {path: jinja.get_template(name).render(context).encode() for path, name in templates.items()}
     if selftest is not None:
         files["tests/renode/board.repl"] = selftest.platform.encode()
