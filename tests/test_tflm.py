@@ -115,6 +115,19 @@ def test_the_projects_settings(tmp_path: Path, cache: Path, board: str, system: 
     assert "lib_deps" not in without and "TF_LITE" not in without
 
 
+def test_a_self_test_is_built_as_the_firmware_is(tmp_path: Path, cache: Path) -> None:
+    """With the same library; and its arena, which nobody can name, is all RAM that is left."""
+    engine = TflmEngine(str(fake_of_digits(tmp_path / "tree")))
+    project = verbs.generate(
+        MODELS / "digits", tmp_path / "project", board="disco_f407vg", engine=engine, renode_test=True
+    )
+    settings = (project / "platformio.ini").read_text()
+    assert "[env:selftest]\nextends = env:disco_f407vg\nbuild_src_flags = -DTINYDEPLOY_SELFTEST=1" in settings
+    assert "#define TINYDEPLOY_ARENA_BYTES 0" in (project / "src/board.h").read_text()
+    workflow = (project / ".github/workflows/renode.yml").read_text()
+    assert "gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib" in workflow and "lib_deps" in workflow
+
+
 def test_ops_without_a_kernel_are_refused() -> None:
     engine = TflmEngine()
     assert engine.refusals(graph_of("RELU")) == ()
