@@ -11,9 +11,10 @@ from typing import ClassVar
 
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
+from tinydeploy.engines.aot import stripes
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.kernels import for_core
-from tinydeploy.engines.aot.lower import lower
+from tinydeploy.engines.aot.lower import Program, lower
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.graph import Graph
 
@@ -46,7 +47,11 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        return emit(for_core(program, board.core))
+
+        def suit(program: Program) -> Program:
+            return for_core(program, board.core)
+
+        return emit(stripes.least_arena(program, suit) if self.optimize == "ram" else suit(program))
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""
