@@ -14,7 +14,7 @@ from tinydeploy.engines import EngineSources, Layer
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.memory import Arena, plan_arena
 from tinydeploy.engines.aot.planner import ALIGNMENT
-from tinydeploy.engines.aot.program import Argument, Constant, Read, Scratch, State, Step, Write
+from tinydeploy.engines.aot.program import Argument, Constant, Read, Scratch, State, Step, Stripes, Write
 from tinydeploy.graph import DType, Op, Tensor
 
 WIDTH = 110
@@ -39,19 +39,29 @@ def emit(program: Program) -> EngineSources:
         files=emitter.files(),
         profiled_ops=tuple(op.index for op, _ in program.ops),
         arena=arena.plan,
-        layers=tuple(_layer(op, steps) for op, steps in program.ops),
+        layers=tuple(_layer(program, op, steps) for op, steps in program.ops),
     )
 
 
-def _layer(op: Op, steps: tuple[Step, ...]) -> Layer:
+def _layer(program: Program, op: Op, steps: tuple[Step, ...]) -> Layer:
     constants = {
         argument.values.tobytes(): argument
         for step in steps
         for argument in step.args
         if isinstance(argument, Constant)
     }
-    kernels = " + ".join(dict.fromkeys(step.kernel for step in steps))
-    return Layer(op.index, kernels, sum(constant.values.nbytes for constant in constants.values()))
+    turns = _turns(program, op)
+    return Layer(
+        op.index,
+        " + ".join(dict.fromkeys(step.kernel for step in steps)),
+        sum(constant.values.nbytes for constant in constants.values()),
+        *((turns.count, turns.saved[op.index]) if turns else ()),
+    )
+
+
+def _turns(program: Program, op: Op) -> Stripes | None:
+    """The stripes in which `op` is done, if it is."""
+    return next((turns for turns in program.stripes if turns.first <= op.index <= turns.last), None)
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ class _Emitter:
             ", ".join(_shape(self._graph.tensors[index]) for index in tensors if index >= 0)
             for tensors in (op.inputs, op.outputs)
         )
-        stripes = next((s for s in self._program.stripes if s.first <= op.index <= s.last), None)
+        stripes = _turns(self._program, op)
         conditions = [
             _condition(step.stripes, stripes.count) if stripes and step.stripes else "" for step in steps
         ]

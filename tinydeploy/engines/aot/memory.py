@@ -42,6 +42,14 @@ def needed(program: Program) -> dict[int, int]:
     return planner.needed(tuple(problem.buffers.values()), problem.overlaps)
 
 
+def scratch_bytes(steps: Sequence[Step]) -> int:
+    """The working memory that an op of these steps needs."""
+    found: dict[str, int] = {}
+    for scratch in (argument for step in steps for argument in step.args if isinstance(argument, Scratch)):
+        found[scratch.name] = max(scratch.bytes, found.get(scratch.name, 0))
+    return sum(found.values())
+
+
 def plan_arena(program: Program) -> Arena:
     """Plans the memory of `program`. Time runs in ops: before the first is -1, after the last is len(ops)."""
     graph, problem = program.graph, _problem(program)

@@ -88,7 +88,8 @@ class Stripes:
     """The ops from index `first` to `last` are run one after the other `count` times, a few rows each time.
 
     `carried` are the tensors whose bytes one stripe leaves to the next: what the ops read and make as a
-    whole, and the rows that a later window still needs. `overlaps` are those of the whole.
+    whole, and the rows that a later window still needs. `overlaps` are those of the whole. `saved` says by
+    op how many bytes its output has beyond those that its buffer holds.
     """
 
     first: int
@@ -96,6 +97,7 @@ class Stripes:
     count: int
     carried: frozenset[int]
     overlaps: tuple[Overlap, ...]
+    saved: Mapping[int, int]
 
 
 @dataclass(frozen=True)

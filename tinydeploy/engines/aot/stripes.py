@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, product
 from math import prod
 
 from tinydeploy.engines.aot import memory, overlap
@@ -32,33 +32,51 @@ _NEVER = 1 << 40  # behind every byte
 Suit = Callable[[Program], Program]
 
 
-def least_arena(program: Program, suit: Suit) -> Program:
+def least_arena(program: Program, suit: Suit, kernel_bytes: Sequence[int]) -> Program:
     """`program` with the runs in stripes that make its arena smallest; `suit` chooses the core's kernels.
 
-    One run after the other is cut, around the op that needs most, as long as that shrinks the arena. Of
-    runs that come to the same, one of fewer stripes and fewer ops is taken: its kernels are called less.
+    One run after the other is cut, around the op that needs most, as long as that shrinks the arena. Each
+    further kernel that a run takes counts like so many bytes; of several `kernel_bytes`, the one whose arena
+    comes out smallest is taken. Of runs that come to the same, it is one of few stripes, kernels and ops.
     """
-    best = suit(program)
+    whole = suit(program)
+    return min((_cut_greedily(whole, suit, weight) for weight in kernel_bytes), key=_planned_bytes)
+
+
+def _planned_bytes(program: Program) -> int:
+    return memory.plan_arena(program).plan.bytes
+
+
+def _cut_greedily(best: Program, suit: Suit, kernel_bytes: int) -> Program:
     while True:
         needed = memory.needed(best)
         peak = max(needed.values(), default=0)
-        crowded = max(time for time, size in needed.items() if size == peak) if needed else -1
-        found: list[tuple[int, int, int, Program]] = []
-        for run in _runs(best, crowded):
-            for height in _HEIGHTS:
-                schedule = _schedule(best, run, height)
-                if schedule is None or schedule.least_bytes >= min([peak, *(least for least, *_ in found)]):
-                    continue
-                striped = _cut(best, schedule, suit)
-                size = max(memory.needed(striped).values())
-                if size < peak:
-                    found.append((size, schedule.count, len(run), striped))
+        crowded = max((time for time, size in needed.items() if size == peak), default=-1)
+        found: list[tuple[int, int, int, int, Program]] = []
+        schedules = [
+            schedule
+            for run, height in product(_runs(best, crowded), _HEIGHTS)
+            if (schedule := _schedule(best, run, height)) is not None
+        ]
+        for least, schedule in sorted(((s.least_bytes, s) for s in schedules), key=lambda pair: pair[0]):
+            if least >= min([peak, *(cost for cost, *_ in found)]):
+                break
+            cut = _cut(best, schedule, suit)
+            kernels = _kernels(cut) - _kernels(best)
+            cost = max(memory.needed(cut).values()) + kernels * kernel_bytes
+            if cost < peak:
+                found.append((cost, schedule.count, kernels, len(schedule.ops), cut))
         if not found:
             return best
-        striped = min(found, key=lambda candidate: candidate[:3])[3]
-        if memory.plan_arena(striped).plan.bytes >= memory.plan_arena(best).plan.bytes:
+        *_, cut = min(found, key=lambda candidate: candidate[:4])
+        if _planned_bytes(cut) >= _planned_bytes(best):
             return best
-        best = striped
+        best = cut
+
+
+def _kernels(program: Program) -> int:
+    """How many different kernels `program` has, at most: one for each set of parameters of an op."""
+    return sum(len({(step.kernel, *step.params.items()) for step in steps}) for _, steps in program.ops)
 
 
 def stripe(program: Program, first: int, last: int, height: int, suit: Suit) -> Program | None:
@@ -164,11 +182,19 @@ class _Schedule:
 
     @property
     def least_bytes(self) -> int:
-        """What the run needs at the very least: inputs and outputs may share bytes, if they are whole."""
-        size = {t: self.capacity(t) * row_bytes(self.program.graph.tensors[t]) for t in self.carried}
-        sides = [{t for t in self.whole if (t in self.made) == made} for made in (False, True)]
-        within = sum(size[t] for t in self.carried - self.whole)
-        return within + max(sum(size[t] for t in side) for side in sides)
+        """About what the run needs at least, if its whole inputs and outputs share all the bytes they can."""
+        size = {
+            t: self.capacity(t) * row_bytes(self.program.graph.tensors[t])
+            for t in self.whole | set(self.made)
+        }
+        carried = self.carried
+        shared = max(sum(size[t] for t in self.whole if (t in self.made) == made) for made in (False, True))
+        lasting = shared + sum(size[t] for t in carried - self.whole)
+        scratch = {op.index: memory.scratch_bytes(steps) for op, steps in self.program.ops}
+        return lasting + max(
+            scratch[op.index] + sum(size[t] for t in set(_sides(self.program.graph, op)) - carried)
+            for op in self.ops
+        )
 
 
 def row_bytes(tensor: Tensor) -> int:
@@ -269,16 +295,24 @@ def _cut(program: Program, schedule: _Schedule, suit: Suit) -> Program:
             ((_, suited),) = suit(replace(program, graph=graph, ops=((clone, lowered),), slices=slices)).ops
             steps += [replace(step, stripes=stripes) for step in suited]
         cut[op.index] = tuple(steps)
-    indices = list(cut)
-    stripes_of_run = Stripes(
-        min(indices), max(indices), schedule.count, schedule.carried, tuple(_overlaps(schedule))
+    saved = {
+        op.index: program.graph.tensors[op.outputs[0]].bytes - tensors[op.outputs[0]].bytes
+        for op in schedule.ops
+    }
+    turns = Stripes(
+        first=min(cut),
+        last=max(cut),
+        count=schedule.count,
+        carried=schedule.carried,
+        overlaps=tuple(_overlaps(schedule)),
+        saved=saved,
     )
     return replace(
         program,
         graph=replace(program.graph, tensors=tuple(tensors)),
         ops=tuple((op, cut.get(op.index, steps)) for op, steps in program.ops),
         slices=slices,
-        stripes=(*program.stripes, stripes_of_run),
+        stripes=(*program.stripes, turns),
     )
 
 
