@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
-from tinydeploy.engines.aot import stripes
+from tinydeploy.engines.aot import joins, stripes
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.kernels import for_core
 from tinydeploy.engines.aot.lower import Program, lower
@@ -54,9 +54,10 @@ class AotEngine:
         def suit(program: Program) -> Program:
             return for_core(program, board.core)
 
+        program = joins.in_place(suit(program))
         if self.optimize in _KERNEL_BYTES:
             return emit(stripes.least_arena(program, suit, _KERNEL_BYTES[self.optimize]))
-        return emit(suit(program))
+        return emit(program)
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""

@@ -24,6 +24,8 @@ from tinydeploy.graph import Graph, Op
 class Program:
     """What there is to run. `memory[t]` is the tensor in whose memory t lies: t, or what t is an alias of.
 
+    It begins there at byte `offsets[t]`, or at the first.
+
     `graph` is the one lowered, except that a constant's alias is a constant too, and for what stripes.py
     does: it adds the slices, tensors behind the model's own, and gives a tensor that is never whole the shape
     of the rows that its buffer holds.
@@ -32,13 +34,14 @@ class Program:
     graph: Graph
     ops: tuple[tuple[Op, tuple[Step, ...]], ...]
     memory: Mapping[int, int]
+    offsets: Mapping[int, int] = field(default_factory=dict)
     slices: Mapping[int, Slice] = field(default_factory=dict)
     stripes: tuple[Stripes, ...] = ()
 
     def place(self, tensor: int) -> tuple[int, int]:
         """The tensor in whose memory a tensor or a slice lies, and the byte in it where it begins."""
-        piece = self.slices.get(tensor)
-        return (self.memory[piece.tensor], piece.offset) if piece else (self.memory[tensor], 0)
+        piece = self.slices.get(tensor, Slice(tensor, 0, 0))
+        return self.memory[piece.tensor], self.offsets.get(piece.tensor, 0) + piece.offset
 
 
 def lower(graph: Graph) -> tuple[Program, tuple[Refusal, ...]]:
@@ -46,7 +49,7 @@ def lower(graph: Graph) -> tuple[Program, tuple[Refusal, ...]]:
     memory = {tensor.index: tensor.index for tensor in graph.tensors}
     ops: list[tuple[Op, tuple[Step, ...]]] = []
     refusals: list[Refusal] = []
-    for op in passes.fold_padding(graph):
+    for op in passes.simplify(graph):
         try:
             lowered = lower_op(graph, op)
         except UnsupportedError as error:
@@ -68,7 +71,7 @@ def lower_op(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     for index in (*op.inputs, *op.outputs):
         if index >= 0 and graph.tensors[index].elements == 0:
             raise UnsupportedError("it has a tensor without elements")
-    lowered = LOWERINGS[op.kind](graph, op)
+    lowered = (lower_lookup.composed if "table" in op.options else LOWERINGS[op.kind])(graph, op)
     if isinstance(lowered, Alias):
         source, target = graph.tensors[lowered.input], graph.tensors[lowered.output]
         if source.bytes != target.bytes:

@@ -78,7 +78,11 @@ def plan_arena(program: Program) -> Arena:
     )
     return Arena(
         plan=plan,
-        tensors={tensor: offsets[root] for root, tensors in shared.items() for tensor in tensors},
+        tensors={
+            tensor: offsets[root] + program.offsets.get(tensor, 0)
+            for root, tensors in shared.items()
+            for tensor in tensors
+        },
         scratch={key: offset for key, offset in offsets.items() if not isinstance(key, int)},
         initialised=problem.initialised,
     )
@@ -125,9 +129,10 @@ def _problem(program: Program) -> _Problem:
     }
     for stripes in program.stripes:
         for overlap in stripes.overlaps:
-            pair = program.memory[overlap.input], program.memory[overlap.output]
-            if (max(times[pair[0]]), min(times[pair[1]])) == (stripes.last, stripes.first):
-                overlaps[pair] = max(overlap.distance, overlaps.get(pair, 0))
+            (source, begin), (output, target) = program.place(overlap.input), program.place(overlap.output)
+            if (max(times[source]), min(times[output])) == (stripes.last, stripes.first):
+                least = max(overlap.distance + target - begin, overlaps.get((source, output), 0))
+                overlaps[source, output] = least
     position = {key: n for n, key in enumerate(buffers)}
     pairs = {(position[source], position[output]): d for (source, output), d in overlaps.items()}
     return _Problem(buffers, pairs, initialised)

@@ -208,11 +208,11 @@ def _schedule(program: Program, run: range, height: int) -> _Schedule | None:
     ops = tuple(program.ops[position][0] for position in run)
     made_by = {op.outputs[0]: op for op in ops}
     sources = {t for op in ops for t in _activations(graph, op)} - set(made_by)
-    if any(program.memory[t] in made_by for t in sources):
+    if {program.memory[t] for t in sources} & {program.memory[t] for t in made_by}:
         return None
     outside = {t for n, (op, _) in enumerate(program.ops) if n not in run for t in op.inputs}
-    aliased = {root for t, root in program.memory.items() if t != root}
-    outputs = {t for t in made_by if t in outside | aliased | set(graph.outputs)}
+    shared = {both for t, root in program.memory.items() if t != root for both in (t, root)}
+    outputs = {t for t in made_by if t in outside | shared | set(graph.outputs)}
     outputs.add(ops[-1].outputs[0])
     rows = graph.tensors[ops[-1].outputs[0]].shape[1]
     count = -(-rows // height)
