@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +33,7 @@ from tinydeploy.graph import DType, Graph, Tensor, positions_below
 
 Array = npt.NDArray[np.generic]
 Sample = Sequence[Array]
+Generate = Callable[[Graph, Board], EngineSources]
 
 # A nightly run looks at ten times as many random models.
 FACTOR = 10 if os.environ.get("TINYDEPLOY_NIGHTLY") else 1
@@ -46,6 +47,7 @@ PORTABLE = boards.board("nucleo_g071rb")
 DSP = boards.board("mps2-an386")
 MVE = boards.board("mps3-an547")
 KERNELS = (PORTABLE, DSP, MVE)
+BALANCED = AotEngine().generate
 
 MAIN = r"""
 #include <stdio.h>
@@ -77,7 +79,8 @@ static void paint(uint8_t* bytes, size_t count) {
 }
 
 static void hook(uint32_t op) {
-  if (op != hooks++) fail("hooks are out of order");
+  if (op > hooks) fail("hooks are out of order");  // an op in stripes has several turns
+  if (op == hooks) ++hooks;
 }
 
 int main() {
@@ -177,13 +180,18 @@ def _main(flags: tuple[str, ...]) -> Path:
     return folder / "main.o"
 
 
-def compile_all(graphs: Sequence[Graph], sanitize: bool = False, board: Board = PORTABLE) -> list[Native]:
+def compile_all(
+    graphs: Sequence[Graph],
+    sanitize: bool = False,
+    board: Board = PORTABLE,
+    generate: Generate = BALANCED,
+) -> list[Native]:
     """Each graph through the aot engine and g++, with the kernels that `board` would get."""
     flags = (*FLAGS, *(SANITIZE if sanitize else ()))
     main = _main(flags)
 
     def compile_one(graph: Graph) -> Native:
-        sources = AotEngine().generate(graph, board)
+        sources = generate(graph, board)
         folder = Path(tempfile.mkdtemp(dir=_folder().name))
         for path, text in sources.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +252,13 @@ def random_samples(graph: Graph, count: int, seed: int = 0) -> list[list[Array]]
     return [[values(graph.tensors[index], kind) for index in graph.inputs] for kind in range(count)]
 
 
-def assert_parity(models: Sequence[bytes], samples: int = 4, seed: int = 0, sanitize: bool = False) -> None:
+def assert_parity(
+    models: Sequence[bytes],
+    samples: int = 4,
+    seed: int = 0,
+    sanitize: bool = False,
+    generate: Generate = BALANCED,
+) -> None:
     """Every output of every model equals TFLite Micro's, for `samples` inputs each and all KERNELS."""
     graphs = [tflite_model.parse(model, f"model {i}") for i, model in enumerate(models)]
     expected = [
@@ -254,12 +268,12 @@ def assert_parity(models: Sequence[bytes], samples: int = 4, seed: int = 0, sani
     for board in KERNELS:
         fresh = []
         for graph, reference in zip(graphs, expected, strict=True):
-            files = AotEngine().generate(graph, board).files
+            files = generate(graph, board).files
             content = "".join(text for path, text in files.items() if path != "src/model_data.h")
             if content not in seen:
                 fresh.append((graph, reference))
             seen.add(content)
-        compiled = compile_all([graph for graph, _ in fresh], sanitize, board)
+        compiled = compile_all([graph for graph, _ in fresh], sanitize, board, generate)
         for native, (_, reference) in zip(compiled, fresh, strict=True):
             _assert_equal(native, random_samples(native.graph, samples, seed), reference, board)
 
