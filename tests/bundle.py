@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 
 from tinydeploy.engines import EngineSources
-from tinydeploy.graph import DType, Graph, Tensor
+from tinydeploy.graph import DType, Graph, Tensor, positions_below
 
 FOLDER = Path(__file__).with_name("firmware_engines") / "bundle"
 _TEMPLATES = jinja2.Environment(
@@ -38,6 +38,8 @@ def fill_of(graph: Graph, tensor: Tensor) -> Fill:
         return Fill(-128, 257, 4, True)
     if tensor.dtype is DType.BOOL:
         return Fill(0, 2, 1, False)
+    if (bound := positions_below(graph, tensor)) is not None:
+        return Fill(0, bound, tensor.dtype.bytes, False)
     limits = np.iinfo(tensor.dtype.value)
     return Fill(int(limits.min), (int(limits.max) - int(limits.min) + 1) % 2**64, tensor.dtype.bytes, False)
 

@@ -56,7 +56,8 @@ MOST_IN_A_PROGRAM = 100
 # A core without any extension, and those whose kernels also compile to portable C++.
 PORTABLE = boards.board("nucleo_g071rb")
 DSP = boards.board("mps2-an386")
-KERNELS = (PORTABLE, DSP)
+MVE = boards.board("mps3-an547")
+KERNELS = (PORTABLE, DSP, MVE)
 BALANCED = AotEngine().generate
 
 
