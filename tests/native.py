@@ -29,7 +29,7 @@ from tinydeploy import boards, paths, tflite_model
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources
 from tinydeploy.engines.aot import AotEngine
-from tinydeploy.graph import DType, Graph, Tensor
+from tinydeploy.graph import DType, Graph, Tensor, positions_below
 
 Array = npt.NDArray[np.generic]
 Sample = Sequence[Array]
@@ -45,7 +45,8 @@ TIMEOUT = 120
 # A core without any extension, and those whose kernels also compile to portable C++.
 PORTABLE = boards.board("nucleo_g071rb")
 DSP = boards.board("mps2-an386")
-KERNELS = (PORTABLE, DSP)
+MVE = boards.board("mps3-an547")
+KERNELS = (PORTABLE, DSP, MVE)
 BALANCED = AotEngine().generate
 
 MAIN = r"""
@@ -242,6 +243,8 @@ def random_samples(graph: Graph, count: int, seed: int = 0) -> list[list[Array]]
         else:
             limits = np.iinfo(dtype.value) if dtype is not DType.BOOL else None
             low, high = (limits.min, limits.max) if limits else (0, 1)
+            if (bound := positions_below(graph, tensor)) is not None:
+                low, high = 0, bound - 1
             drawn = random.integers(low, high, tensor.shape, dtype=np.int64, endpoint=True)
         extremes = {0: low, 1: high}
         return (np.full(tensor.shape, extremes[kind]) if kind in extremes else drawn).astype(dtype.numpy)

@@ -81,7 +81,7 @@ class EngineSources:
 
 @dataclass(frozen=True)
 class Library:
-    """What an engine's sources are built with: a PlatformIO dependency, and the flags that all must share.
+    """What an engine's sources are built with: PlatformIO's dependencies, and the flags that all must share.
 
     It wants a C and a C++ standard library. `version` says all that is known of where it comes from.
     `kernels` tells by kind of op how to know fast kernels in a firmware: {"CONV_2D": {"CMSIS-NN":
@@ -90,7 +90,7 @@ class Library:
 
     name: str
     version: str
-    dependency: str
+    dependencies: tuple[str, ...]
     flags: tuple[str, ...]
     kernels: Mapping[str, Mapping[str, str]]
 

@@ -9,11 +9,15 @@ from tinydeploy.engines import Refusal
 from tinydeploy.engines.aot import (  # noqa: F401, each registers its lowerings
     lower_conv,
     lower_elementwise,
+    lower_gather,
     lower_lookup,
     lower_lstm,
+    lower_matmul,
     lower_quantize,
     lower_reduce,
+    lower_resize,
     lower_shape,
+    lower_space,
     passes,
 )
 from tinydeploy.engines.aot.program import LOWERINGS, Alias, Slice, Step, Stripes, UnsupportedError
@@ -86,6 +90,6 @@ def _with_constant(graph: Graph, alias: Alias) -> Graph:
     data = graph.tensors[alias.input].data
     assert data is not None
     output = graph.tensors[alias.output]
-    constant = replace(output, data=data.reshape(output.shape))
+    constant = replace(output, data=data.reshape(output.shape).astype(output.dtype.numpy, copy=False))
     tensors = tuple(constant if tensor is output else tensor for tensor in graph.tensors)
     return replace(graph, tensors=tensors)

@@ -130,3 +130,24 @@ def lower_tanh(graph: Graph, op: Op) -> tuple[Step, ...]:
 def lower_hard_swish(graph: Graph, op: Op) -> tuple[Step, ...]:
     """HARD_SWISH."""
     return _int8_function(graph, op, tables.hard_swish)
+
+
+@lowers("ELU")
+def lower_elu(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """ELU."""
+    return _int8_function(graph, op, tables.elu)
+
+
+@lowers("ABS")
+def lower_abs(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """ABS, rescaled if the scales differ."""
+
+    def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
+        magnitude: tables.Integers = np.abs(tables.INT8 - source.zero_point)
+        if source.scale != target.scale:
+            factor = rescaling(_float_ratio(source.scale, target.scale))
+            magnitude = multiply_by_quantized_multiplier(magnitude, *factor).astype(np.int64)
+        table: tables.Integers = np.clip(magnitude + target.zero_point, -128, 127)
+        return table
+
+    return _int8_function(graph, op, function)

@@ -11,7 +11,7 @@ from tinydeploy.engines.aot import planner
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.planner import Buffer
 from tinydeploy.engines.aot.program import Read, Scratch, Step, Write
-from tinydeploy.graph import Tensor
+from tinydeploy.graph import DType, Tensor
 
 
 @dataclass(frozen=True)
@@ -179,5 +179,5 @@ def _allowed(program: Program, steps: Sequence[Step]) -> Iterator[tuple[tuple[in
 
 
 def _may_alias(a: Tensor, b: Tensor) -> bool:
-    """Whether C++ expects a store to one to change the other: one type, or bytes on either side."""
-    return a.dtype is b.dtype or 1 in (a.dtype.bytes, b.dtype.bytes)
+    """Whether C++ expects a store to one to change the other: one type, or one of bytes, not bools."""
+    return a.dtype is b.dtype or not {a.dtype, b.dtype}.isdisjoint((DType.INT8, DType.UINT8))
