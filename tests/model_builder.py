@@ -23,6 +23,10 @@ _OPTIONS = {
     "MAX_POOL_2D": "Pool2D",
     "MEAN": "Reducer",
     "SUM": "Reducer",
+    "REDUCE_MAX": "Reducer",
+    "REDUCE_MIN": "Reducer",
+    "BATCH_MATMUL": "BatchMatMul",
+    "L2_NORMALIZATION": "L2Norm",
     "MINIMUM": "MaximumMinimum",
     "MAXIMUM": "MaximumMinimum",
     "PADV2": "PadV2",
@@ -36,6 +40,7 @@ _ENUMS = {
     "in_data_type": schema.TensorType,
     "out_data_type": schema.TensorType,
     "quantized_bias_type": schema.TensorType,
+    "mode": schema.MirrorPadMode,
 }
 Scales = float | Sequence[float]
 ZeroPoints = int | Sequence[int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def _header(inspection: Inspection) -> RenderableType:
     for kernel in dict.fromkeys(op.kernel for op in inspection.ops if op.kernel):
         users = ", ".join(str(op.index) for op in inspection.ops if op.kernel == kernel)
         table.add_row("Kernel", f"{kernel}: op {users}")
+    for stripes, group in groupby((op for op in inspection.ops if op.kernel), lambda op: op.stripes):
+        ops = list(group)
+        if stripes > 1:
+            saved = f"{sum(op.saved_bytes for op in ops):,} bytes of their outputs are never held"
+            users = ", ".join(str(op.index) for op in ops)
+            table.add_row("Stripes", f"{stripes} turns of a few rows: op {users}; {saved}")
     return table
 
 

@@ -43,7 +43,7 @@ def quantize_multiplier(factor: float) -> tuple[int, int]:
 
 
 def layer_scale(input_scale: float, weight_scale: float, output_scale: float) -> float:
-    """The factor from accumulator to output of a layer with weights."""
+    """The factor from accumulator to output of everything with weights: a product of doubles."""
     return input_scale * weight_scale / output_scale
 
 
