@@ -9,7 +9,8 @@ blob = model.build(inputs=[x], outputs=[y])
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import flatbuffers
@@ -29,6 +30,7 @@ _OPTIONS = {
     "MINIMUM": "MaximumMinimum",
     "MAXIMUM": "MaximumMinimum",
     "PADV2": "PadV2",
+    "SVDF": "SVDF",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
 }
 _ENUMS = {
@@ -37,6 +39,7 @@ _ENUMS = {
     "weights_format": schema.FullyConnectedOptionsWeightsFormat,
     "in_data_type": schema.TensorType,
     "out_data_type": schema.TensorType,
+    "quantized_bias_type": schema.TensorType,
     "mode": schema.MirrorPadMode,
 }
 Scales = float | Sequence[float]
@@ -135,6 +138,16 @@ class ModelBuilder:
             enum = _ENUMS.get(name)
             setattr(operator.builtinOptions, field, getattr(enum, value) if enum else value)
         self._graph.operators.append(operator)
+
+    @contextmanager
+    def subgraph(self) -> Iterator[int]:
+        """While it lasts, tensors and ops go into another subgraph, without inputs and outputs: its index."""
+        main, self._graph = self._graph, schema.SubGraphT()
+        self._graph.tensors, self._graph.operators = [], []
+        self._graph.inputs, self._graph.outputs = [], []
+        self._model.subgraphs.append(self._graph)
+        yield len(self._model.subgraphs) - 1
+        self._graph = main
 
     def _opcode(self, kind: str, version: int, custom: bool) -> int:
         code = schema.OperatorCodeT()

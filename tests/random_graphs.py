@@ -56,7 +56,9 @@ class Maker:
             return float(np.float32(10 ** self.random.uniform(-5, 1.5)))
         return float(np.float32(around * self.random.uniform(0.4, 2)))
 
-    def zero_point(self) -> int:
+    def zero_point(self, dtype: str = "int8") -> int:
+        if dtype == "int16":
+            return 0
         return self.random.choice(
             (0, -128, 127, self.random.randint(-128, 127), self.random.randint(-20, 20))
         )
@@ -112,7 +114,10 @@ class Maker:
     def pick(
         self, rank: int | None = None, *, wide: bool = False, fits: Callable[[Value], bool] | None = None
     ) -> Value:
-        """A tensor to read, no scalar, preferably a late one, or a new input. `wide` allows int16."""
+        """A tensor to read, no scalar, preferably a late one, or a new input. `wide` allows int16.
+
+        New inputs of int16 have the zero point 0.
+        """
         found = [
             value
             for value in self.values
@@ -127,8 +132,7 @@ class Maker:
             shape = self.shape(rank)
             dtype = "int16" if wide and self.random.random() < 0.4 else "int8"
             scale = self.scale(0.1 if dtype == "int8" else 4e-4)
-            zero_point = self.zero_point() if dtype == "int8" else 0
-            value = self.input(Value(-1, shape, dtype, scale, zero_point))
+            value = self.input(Value(-1, shape, dtype, scale, self.zero_point(dtype)))
             if fits is not None and not fits(value):
                 raise NotPossible
         self.used.add(value.index)
@@ -167,6 +171,11 @@ class Maker:
         return self.model.build(self.inputs, self.outputs + loose)
 
 
+def symmetric(value: Value) -> bool:
+    """Whether ops take the value that want int16 around zero."""
+    return value.dtype == "int8" or value.zero_point == 0
+
+
 class NotPossible(Exception):  # noqa: N818, it is no error
     """The op cannot follow what is there: another is drawn."""
 
@@ -191,12 +200,12 @@ def _second(m: Maker, a: Value) -> Value:
     except ValueError:
         raise NotPossible from None
     scale = m.scale(a.scale) if a.scale else None
-    value = Value(-1, shape, a.dtype, scale, m.zero_point() if scale else 0)
+    value = Value(-1, shape, a.dtype, scale, m.zero_point(a.dtype) if scale else 0)
     return m.constant(value) if m.random.random() < 0.4 else m.input(value)
 
 
 def elementwise(m: Maker, kind: str) -> None:
-    a = m.pick()
+    a = m.pick(wide=kind != "SQUARED_DIFFERENCE", fits=symmetric)
     b = _second(m, a)
     shape = np.broadcast_shapes(a.shape, b.shape)
     first, second = (a, b) if m.random.random() < 0.5 else (b, a)
@@ -204,12 +213,12 @@ def elementwise(m: Maker, kind: str) -> None:
         m.op(kind, [first.index, second.index], [m.like(a, shape)])
         return
     assert a.scale and b.scale
-    larger = max(a.scale, b.scale)
-    around = {"MUL": a.scale * b.scale * 100, "SQUARED_DIFFERENCE": larger * larger * 100}
+    larger, largest = max(a.scale, b.scale), 100 if a.dtype == "int8" else 25_000
+    around = {"MUL": a.scale * b.scale * largest, "SQUARED_DIFFERENCE": larger * larger * 100}
     scale = m.scale(around.get(kind, a.scale + b.scale))
     if kind in ("ADD", "SUB"):
-        scale = max(scale, larger * 1e-5)
-    output = m.add(shape, "int8", scale, m.zero_point())
+        scale = max(scale, larger * (1e-5 if a.dtype == "int8" else 1e-3))
+    output = m.add(shape, a.dtype, scale, m.zero_point(a.dtype))
     options = {} if kind == "SQUARED_DIFFERENCE" else {"fused_activation_function": m.activation()}
     m.op(kind, [first.index, second.index], [output], **options)
 
@@ -266,10 +275,14 @@ def cast(m: Maker, kind: str) -> None:
 
 
 def activation(m: Maker, kind: str) -> None:
-    x = m.pick()
+    x = m.pick(wide=kind not in ("ABS", "ELU", "HARD_SWISH"), fits=symmetric)
     assert x.scale
-    scale, zero_point, options = m.scale(x.scale), m.zero_point(), {}
-    if kind in ("LOGISTIC", "TANH"):
+    scale, zero_point, options = m.scale(x.scale), m.zero_point(x.dtype), {}
+    if kind in ("LOGISTIC", "TANH") and x.dtype == "int16":
+        if x.scale > 2.6:  # beyond the multiplier's 15 bits
+            raise NotPossible
+        scale = 1 / 32768
+    elif kind in ("LOGISTIC", "TANH"):
         scale, zero_point = (1 / 256, -128) if kind == "LOGISTIC" else (1 / 128, 0)
     elif kind == "LEAKY_RELU":
         options["alpha"] = m.random.choice((0.0, 0.01, 0.3, 1.5))
@@ -277,13 +290,17 @@ def activation(m: Maker, kind: str) -> None:
         scale = max(scale, x.scale / 1e5)  # beyond int32, TFLite Micro's result is undefined
     elif kind == "HARD_SWISH":
         scale = max(scale, x.scale / 100)  # TFLite Micro refuses smaller ones
-    m.op(kind, [x.index], [m.add(x.shape, "int8", scale, zero_point)], **options)
+    m.op(kind, [x.index], [m.add(x.shape, x.dtype, scale, zero_point)], **options)
 
 
 def softmax(m: Maker, kind: str) -> None:
-    x = m.pick()
-    wide = m.random.random() < 0.2
-    output = m.add(x.shape, "int16", 1 / 65536, -32768) if wide else m.add(x.shape, "int8", 1 / 256, -128)
+    x = m.pick(wide=True, fits=symmetric)
+    if x.dtype == "int16":
+        output = m.add(x.shape, "int16", 1 / 32768)
+    elif m.random.random() < 0.2:
+        output = m.add(x.shape, "int16", 1 / 65536, -32768)
+    else:
+        output = m.add(x.shape, "int8", 1 / 256, -128)
     m.op(kind, [x.index], [output], beta=m.random.choice((1.0, 1.0, 0.5, 3.0)))
 
 
@@ -322,7 +339,7 @@ def dequantize(m: Maker, kind: str) -> None:
 
 
 def concatenation(m: Maker, kind: str) -> None:
-    x = m.pick(wide=True, fits=lambda value: value.dtype == "int8" or value.zero_point == 0)
+    x = m.pick(wide=True, fits=symmetric)
     axis = m.random.randrange(len(x.shape))
     parts = [x]
     for _ in range(m.random.choice((0, 1, 1, 2, 4))):
@@ -632,17 +649,22 @@ def _weights(m: Maker, x: Value, shape: tuple[int, ...], axis: int, depth: int) 
     weights = m.model.tensor(shape, scale=scales, data=values, axis=axis)
     inputs = [x.index, weights]
     if m.random.random() < 0.7:
-        limit = m.random.choice((100, 2000 * depth, 2000 * depth, 2000 * depth, 2**31 - 1))
+        wide = x.dtype == "int16"
+        usual = (500_000 if wide else 2000) * depth
+        limit = m.random.choice((100, usual, usual, usual, usual if wide else 2**31 - 1))
         drawn = [m.random.randint(-limit, limit) for _ in range(channels)]
         bias_scales = [x.scale * scale for scale in scales]
-        inputs.append(m.model.tensor((channels,), "int32", scale=bias_scales, data=drawn))
+        # TFLite Micro's DEPTHWISE_CONV_2D takes every bias of a 16x8 layer to be int64.
+        dtype = "int64" if wide and (axis == 3 or m.random.random() < 0.7) else "int32"
+        inputs.append(m.model.tensor((channels,), dtype, scale=bias_scales, data=drawn))
     elif axis == 0 and m.random.random() < 0.5:  # TFLite Micro crashes on this in DEPTHWISE_CONV_2D
         inputs.append(-1)
-    return inputs, m.scale(x.scale * max(scales) * 50 * math.sqrt(depth))
+    least = x.scale * max(scales) / 100 if x.dtype == "int16" else 0.0  # 64-bit sums shift left by 7 at most
+    return inputs, max(m.scale(x.scale * max(scales) * 50 * math.sqrt(depth)), least)
 
 
 def conv(m: Maker, kind: str) -> None:
-    x = m.pick(4)
+    x = m.pick(4, wide=True, fits=symmetric)
     either = (m.random.randint(1, 4), m.random.randint(1, 4))
     kernel = m.random.choice((either, either, either, (1, 1), (3, 3), (3, 3)))
     size, options = _windows(m, x, kernel, dilated=True)
@@ -655,7 +677,7 @@ def conv(m: Maker, kind: str) -> None:
         channels = x.shape[3] * options["depth_multiplier"]
         shape, axis, depth = (1, *kernel, channels), 3, 1
     inputs, scale = _weights(m, x, shape, axis, depth * math.prod(kernel))
-    output = m.add((x.shape[0], *size, channels), "int8", scale, m.zero_point())
+    output = m.add((x.shape[0], *size, channels), x.dtype, scale, m.zero_point(x.dtype))
     m.op(kind, inputs, [output], fused_activation_function=m.activation(), **options)
 
 
@@ -711,17 +733,17 @@ def batch_matmul(m: Maker, kind: str) -> None:
 
 
 def fully_connected(m: Maker, kind: str) -> None:
-    x = m.pick()
+    x = m.pick(wide=True, fits=symmetric)
     units = m.random.randint(1, 4 * m.most_channels // 3)
     inputs, scale = _weights(m, x, (units, x.shape[-1]), 0, x.shape[-1])
     keep = len(x.shape) == 2 or m.random.random() < 0.5
     shape = (*x.shape[:-1], units) if keep else (math.prod(x.shape[:-1]), units)
-    output = m.add(shape, "int8", scale, m.zero_point())
+    output = m.add(shape, x.dtype, scale, m.zero_point(x.dtype))
     m.op(kind, inputs, [output], fused_activation_function=m.activation(), keep_num_dims=keep)
 
 
 def pool(m: Maker, kind: str) -> None:
-    x = m.pick(4)
+    x = m.pick(4, wide=True)
     kernel = (m.random.randint(1, 4), m.random.randint(1, 4))
     size, options = _windows(m, x, kernel, dilated=False)
     options |= {"filter_height": kernel[0], "filter_width": kernel[1]}
@@ -730,11 +752,15 @@ def pool(m: Maker, kind: str) -> None:
 
 
 def lstm(m: Maker, kind: str) -> None:
-    x = m.pick(3)
+    x = m.pick(3, wide=True)
     time_major = m.random.random() < 0.3
     batch = x.shape[1] if time_major else x.shape[0]
     units = m.random.randint(1, 7)
-    output = m.add((*x.shape[:2], units), "int8", m.scale(1 / 128), m.random.randint(-20, 20))
+    wide = x.dtype == "int16"
+    if wide and x.scale and x.scale > 0.9:  # 64-bit sums shift left by 7 at most
+        raise NotPossible
+    zero_point = 0 if wide else m.random.randint(-20, 20)
+    output = m.add((*x.shape[:2], units), x.dtype, m.scale(1 / 32768 if wide else 1 / 128), zero_point)
     inputs = [-1] * 24
     inputs[0] = x.index
     for gate in range(4):
@@ -742,14 +768,68 @@ def lstm(m: Maker, kind: str) -> None:
             drawn = [[m.random.randint(-127, 127) for _ in range(depth)] for _ in range(units)]
             scale = 10 ** m.random.uniform(-3, -1.5)
             inputs[first + gate] = m.model.tensor((units, depth), scale=scale, data=drawn)
-        bias = [m.random.randint(-5000, 5000) for _ in range(units)]
-        inputs[12 + gate] = m.model.tensor((units,), "int32", scale=1e-4, data=bias)
+        largest = 1_000_000 if wide else 5000
+        bias = [m.random.randint(-largest, largest) for _ in range(units)]
+        inputs[12 + gate] = m.model.tensor((units,), "int64" if wide else "int32", scale=1e-4, data=bias)
     inputs[18] = m.model.tensor(
-        (batch, units), scale=output.scale, zero_point=output.zero_point, variable=True
+        (batch, units), x.dtype, scale=output.scale, zero_point=output.zero_point, variable=True
     )
     inputs[19] = m.model.tensor((batch, units), "int16", scale=2.0 ** -m.random.randint(9, 13), variable=True)
     options = {"time_major": time_major, "cell_clip": m.random.choice((0.0, 0.0, 10.0, 1.0))}
     m.op(kind, inputs, [output], fused_activation_function="TANH", **options)
+
+
+def svdf(m: Maker, kind: str) -> None:
+    x = m.pick(2)
+    (batches, depth), memory, rank, units = x.shape, *(m.random.randint(1, 5) for _ in range(3))
+    filters = rank * units
+    dtype = m.random.choice(("int8", "int16"))
+    zero_point = m.random.randint(-20, 20) if dtype == "int8" else 0
+    state_scale = (0.05 if dtype == "int8" else 1e-3) * m.random.uniform(0.5, 2)
+    scales = [10 ** m.random.uniform(-3, -1.5), 10 ** m.random.uniform(-4, -2.5)]
+    shapes = [(filters, depth), (filters, memory)]
+    weights = [
+        m.constant(Value(-1, shape, type_, scale))
+        for shape, type_, scale in zip(shapes, ("int8", dtype), scales, strict=True)
+    ]
+    bias = m.model.tensor(
+        (units,), "int32", scale=state_scale * scales[1], data=[m.random.randint(-9999, 9999)] * units
+    )
+    state = m.model.tensor(
+        (batches, filters * memory), dtype, scale=state_scale, zero_point=zero_point, variable=True
+    )
+    largest = 100 if dtype == "int8" else 2e4
+    output = m.add((batches, units), "int8", m.scale(state_scale * scales[1] * largest), m.zero_point())
+    inputs = [x.index, weights[0].index, weights[1].index, bias, state]
+    m.op(kind, inputs, [output], rank=rank, fused_activation_function=m.random.choice(("NONE", "RELU")))
+
+
+def variable(m: Maker, kind: str) -> None:
+    """What a variable holds takes part in what it is assigned; it may be initialised."""
+    x = m.pick(wide=True, fits=symmetric)
+    name = {"shared_name": f"state {len(m.used)}"}
+
+    def handle() -> int:
+        index = m.model.tensor((), "resource")
+        m.model.op("VAR_HANDLE", [], [index], **name)
+        return index
+
+    if kind == "CALL_ONCE" or m.random.random() < 0.3:
+        with m.model.subgraph() as initialiser:
+            m.model.op("ASSIGN_VARIABLE", [handle(), m.constant(x).index], [])
+        m.model.op("CALL_ONCE", [], [], init_subgraph_index=initialiser)
+    before = m.like(x, x.shape)
+    one = handle()
+    m.op("READ_VARIABLE", [one], [before])
+    m.used.add(before.index)
+    after = m.like(x, x.shape)
+    if m.random.random() < 0.5:
+        m.op("MAXIMUM", [x.index, before.index], [after])
+    else:
+        m.op("ADD", [x.index, before.index], [after])
+    m.model.op("ASSIGN_VARIABLE", [one if m.random.random() < 0.5 else handle(), after.index], [])
+    if m.random.random() < 0.3:
+        m.op("READ_VARIABLE", [one], [m.like(x, x.shape)])
 
 
 KINDS: dict[str, Callable[[Maker, str], None]] = {
@@ -765,6 +845,8 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), pool),
     "FULLY_CONNECTED": fully_connected,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
+    "SVDF": svdf,
+    **dict.fromkeys(("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"), variable),
     "SOFTMAX": softmax,
     "QUANTIZE": quantize,
     "DEQUANTIZE": dequantize,

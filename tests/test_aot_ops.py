@@ -521,7 +521,7 @@ REFUSED = {
     "its output's scale is too far below": joined("ADD", [(2,), (2,)], (2,), output_scale=1e-8),
     "the fused activation TANH": joined("ADD", [(2,), (2,)], (2,), fused_activation_function="TANH"),
     "it has 3 inputs": joined("MUL", [(2,), (2,), (2,)], (2,)),
-    "it takes int8 tensors, not int16": unary("TANH", (2,), ("int16", 0.1, 0), ("int16", 1 / 32768, 0)),
+    "it takes int8 tensors, not int16": unary("HARD_SWISH", (2,), ("int16", 0.1, 0), ("int16", 0.1, 0)),
     "scale or zero point differs": joined("CONCATENATION", [(2,), (2,)], (4,), output_scale=0.2),
     "do not add up": joined("CONCATENATION", [(2,), (2,)], (5,)),
     "more than TFLite Micro's 10": joined("CONCATENATION", [(1,)] * 11, (11,)),

@@ -14,7 +14,7 @@ from model_builder import ModelBuilder
 
 from tinydeploy import tflite_model
 from tinydeploy.engines.aot import AotEngine
-from tinydeploy.engines.aot.lower_lstm import sigmoid_table
+from tinydeploy.engines.aot.tables import sigmoid_entries
 from tinydeploy.reference import Reference
 
 
@@ -132,7 +132,7 @@ def test_the_state_lives_on_until_a_reset() -> None:
 
 
 def test_the_tables_ends() -> None:
-    table = sigmoid_table()
+    table = sigmoid_entries()
     assert (table.dtype, table.size) == (np.uint16, 256)
     assert (table[0], table[24], table[100], table[255]) == (32768, 47911, 64536, 65535)
     assert (np.diff(table.astype(int)) >= 0).all()

@@ -7,6 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 import random_graphs
+import small_nets
 from model_builder import ModelBuilder
 
 from tinydeploy import build as builder
@@ -108,6 +109,28 @@ def test_motion(tmp_path: Path, model: str) -> None:
     result, _ = verbs.run(folder / model, data=folder / "test.npz", out=tmp_path)
     is_identical(result)
     assert result.accuracy is not None
+    assert result.accuracy.value == result.accuracy.reference
+
+
+@pytest.mark.parametrize("board", ["mps2-an386", "qemu-virt-rv32"])
+@pytest.mark.parametrize("net", small_nets.NETS)
+def test_int16_and_states(tmp_path: Path, net: str, board: str) -> None:
+    model = tmp_path / f"{net}.tflite"
+    model.write_bytes(small_nets.NETS[net]())
+    result, _ = verbs.run(model, board=board, samples=12, out=tmp_path / "out")
+    is_identical(result)
+    assert sum(op.macs for op in result.per_op) == result.model.macs > 0
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+
+
+def test_floats_for_an_input_of_int16(tmp_path: Path) -> None:
+    model, data = tmp_path / "16x8.tflite", tmp_path / "x.npz"
+    model.write_bytes(small_nets.conv_16x8())
+    random = np.random.default_rng(0)
+    np.savez(data, x=random.uniform(-1, 1, (10, 12, 10, 2)).astype(np.float32), y=random.integers(0, 5, 10))
+    result, _ = verbs.run(model, data=data, out=tmp_path / "out")
+    is_identical(result)
+    assert result.accuracy is not None and result.accuracy.metric == "top1"
     assert result.accuracy.value == result.accuracy.reference
 
 

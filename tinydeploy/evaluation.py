@@ -15,7 +15,7 @@ import numpy as np
 from tinydeploy import __version__, elf, measure, sizing
 from tinydeploy.build import Firmware
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import Op, class_count, op_macs
+from tinydeploy.graph import Op, class_count, op_macs, op_shape
 from tinydeploy.job import Job
 from tinydeploy.link.device import Stats
 from tinydeploy.measure import Measurement
@@ -145,9 +145,7 @@ def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
 
 def _model_info(job: Job) -> ModelInfo:
     graph = job.graph
-    ops = tuple(
-        OpInfo(op.index, op.kind, graph.tensors[op.outputs[0]].shape, op_macs(graph, op)) for op in graph.ops
-    )
+    ops = tuple(OpInfo(op.index, op.kind, op_shape(graph, op), op_macs(graph, op)) for op in graph.ops)
     return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops)
 
 

@@ -66,7 +66,10 @@ class Quantization:
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """One tensor. `data` is set (and read-only) for constants, None for activations and variables."""
+    """One tensor. `data` is set (and read-only) for constants, None for activations and variables.
+
+    `initial` is what a variable holds before the first inference; None is its zero point.
+    """
 
     index: int
     name: str
@@ -75,6 +78,7 @@ class Tensor:
     quantization: Quantization | None = None
     data: npt.NDArray[np.generic] | None = None
     is_variable: bool = False
+    initial: npt.NDArray[np.generic] | None = None
 
     @property
     def elements(self) -> int:
@@ -137,6 +141,12 @@ class Graph:
         return sum(self.tensors[i].bytes for i in used if self.tensors[i].data is not None)
 
 
+def op_shape(graph: Graph, op: Op) -> tuple[int, ...]:
+    """The shape of what the op makes; of what it takes last, if it only assigns; () if it does neither."""
+    tensors = op.outputs[:1] or op.inputs[-1:]
+    return graph.tensors[tensors[0]].shape if tensors else ()
+
+
 def op_macs(graph: Graph, op: Op) -> int:
     """Multiply-accumulates of one op, as MLPerf Tiny counts them: those of layers and matrix products."""
     if op.kind == "CONV_2D":
@@ -158,6 +168,9 @@ def op_macs(graph: Graph, op: Op) -> int:
         shape = graph.tensors[op.inputs[0]].shape  # [batch, time, features] in either order
         matrices = [graph.tensors[i] for i in op.inputs[1:9] if i >= 0]
         return shape[0] * shape[1] * sum(tensor.elements for tensor in matrices)
+    if op.kind == "SVDF":
+        batches, _ = graph.tensors[op.inputs[0]].shape
+        return batches * sum(graph.tensors[i].elements for i in op.inputs[1:3])
     return 0
 
 

@@ -8,7 +8,7 @@ from tinydeploy import checks
 from tinydeploy.boards import Board, all_boards
 from tinydeploy.engines import ArenaPlan, Layer
 from tinydeploy.engines.registry import ENGINES, engine_named
-from tinydeploy.graph import Graph, Tensor, op_macs
+from tinydeploy.graph import Graph, Tensor, op_macs, op_shape
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
         OpRow(
             op.index,
             op.kind,
-            graph.tensors[op.outputs[0]].shape,
+            op_shape(graph, op),
             op_macs(graph, op),
             sum(
                 graph.tensors[i].bytes for i in set(op.inputs) if i >= 0 and graph.tensors[i].data is not None

@@ -8,6 +8,7 @@ archives, each after its length, so nothing is ever unpickled.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import io
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -201,10 +202,15 @@ def _receive(stream: IO[bytes]) -> dict[str, Array] | None:
         return dict(archive)
 
 
-def _infer(interpreter: Any, inputs: Sequence[Array], outputs: int) -> list[Array]:
+def _infer(
+    interpreter: Any, inputs: Sequence[Array], outputs: int, restart: Callable[[], Any] | None
+) -> list[Array]:
+    """`restart` makes a new interpreter, for a model whose initial state reset() does not bring back."""
     samples = []
-    for sample in zip(*inputs, strict=True):
+    for number, sample in enumerate(zip(*inputs, strict=True)):
         interpreter.reset()
+        if restart is not None and number > 0:
+            interpreter = restart()
         for i, array in enumerate(sample):
             interpreter.set_input(array, i)
         interpreter.invoke()
@@ -223,15 +229,25 @@ def _serve() -> None:
     if first is None:
         return
     model = first["model"].tobytes()
-    outputs = runtime.schema_fb.Model.GetRootAs(model, 0).Subgraphs(0).OutputsLength()
+    graph = runtime.schema_fb.Model.GetRootAs(model, 0)
+    outputs = graph.Subgraphs(0).OutputsLength()
+    # CALL_ONCE initialises variables once in an interpreter's life; reset() sets them to their zero points.
+    codes = {graph.OperatorCodes(i).BuiltinCode() for i in range(graph.OperatorCodesLength())}
+    initialises = runtime.schema_fb.BuiltinOperator.CALL_ONCE in codes
     built: tuple[int, Any] | None = None
+
+    def start(arena: int) -> Any:
+        return runtime.Interpreter.from_bytes(model, arena_size=arena)
+
     while (request := _receive(sys.stdin.buffer)) is not None:
         arena = int(request.pop("arena"))
         try:
             if built is None or built[0] != arena:
                 built = None  # frees the arena before the next one is taken
-                built = (arena, runtime.Interpreter.from_bytes(model, arena_size=arena))
-            answer = _infer(built[1], _list(request), outputs)
+                built = (arena, start(arena))
+            again = functools.partial(start, arena) if initialises else None
+            answer = _infer(built[1], _list(request), outputs, again)
+            built = None if initialises else built
         except (RuntimeError, ValueError, MemoryError) as error:
             print(error, file=sys.stderr, flush=True)
             built, answer = None, []

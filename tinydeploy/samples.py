@@ -245,8 +245,10 @@ def _random_input(generator: np.random.Generator, graph: Graph, tensor: Tensor, 
     if tensor.dtype is DType.FLOAT32:
         low, high = -1.0, 1.0
         for op in graph.ops:
+            if op.kind != "QUANTIZE" or tensor.index not in op.inputs:
+                continue
             output = graph.tensors[op.outputs[0]]
-            if op.kind == "QUANTIZE" and tensor.index in op.inputs and output.quantization is not None:
+            if output.quantization is not None:
                 limits = np.iinfo(output.dtype.value)
                 low, high = dequantize(np.array([limits.min, limits.max]), output)
         return generator.uniform(low, high, shape).astype(np.float32)

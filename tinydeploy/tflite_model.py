@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import tflite
 
+from tinydeploy import resource_variables
 from tinydeploy.errors import ModelError
 from tinydeploy.graph import DType, Graph, Op, OptionValue, Quantization, Tensor
 
@@ -36,12 +37,14 @@ QUANTISE_HINT = (
     "converter.inference_input_type = converter.inference_output_type = tf.int8"
 )
 DAMAGED_HINT = "the file is damaged or was cut short; convert or download it again"
+VARIABLES_HINT = "state is a tf.Variable that one function reads and assigns, initialised with a constant"
 FIXED_SHAPE_HINT = "convert with fixed shapes: tf.keras.Input(shape, batch_size=1)"
 
 # The options that an op's meaning hangs on: without the table the schema's defaults hold.
 _OPTIONS = {
     "ADD": "AddOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
+    "CALL_ONCE": "CallOnceOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
     "CONCATENATION": "ConcatenationOptions",
     "CONV_2D": "Conv2DOptions",
@@ -67,10 +70,12 @@ _OPTIONS = {
     "SQUEEZE": "SqueezeOptions",
     "STRIDED_SLICE": "StridedSliceOptions",
     "SUB": "SubOptions",
+    "SVDF": "SVDFOptions",
     "SUM": "ReducerOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
     "UNPACK": "UnpackOptions",
+    "VAR_HANDLE": "VarHandleOptions",
 }
 
 # Which enum a field of the options holds. A field not named here is a plain number.
@@ -85,6 +90,8 @@ _ENUM_FIELDS = {
     "mode": "MirrorPadMode",
 }
 
+_WITHOUT_OUTPUT = ("ASSIGN_VARIABLE", "CALL_ONCE")
+
 # Ranks of the leading inputs, which everything downstream relies on.
 _RANKS = {
     "CONV_2D": (4, 4),
@@ -93,6 +100,7 @@ _RANKS = {
     "MAX_POOL_2D": (4,),
     "FULLY_CONNECTED": (None, 2),
     "RESIZE_NEAREST_NEIGHBOR": (4,),
+    "SVDF": (2, 2, 2),
     "RESIZE_BILINEAR": (4,),
     "TRANSPOSE_CONV": (1, 4, 4),
     "BATCH_MATMUL": (None, None),
@@ -220,21 +228,24 @@ class _Reader:
         model = self.table(tflite.Model.GetRootAs(self.data, 0))
         if model.Version() != 3:
             raise self.error(f"schema version {model.Version()} is unknown", "version 3 is wanted")
-        if model.SubgraphsLength() != 1:
-            raise self.error(
-                f"{model.SubgraphsLength()} subgraphs: only one can be run",
-                "control flow (IF, WHILE) cannot be compiled; export one function without it",
-            )
         codes = [self.op_kind(code) for code in self.tables(model.OperatorCodesLength(), model.OperatorCodes)]
         buffers = [self.buffer(buffer) for buffer in self.tables(model.BuffersLength(), model.Buffers)]
-        subgraph = self.table(model.Subgraphs(0))
-        tables = self.tables(subgraph.TensorsLength(), subgraph.Tensors)
-        tensors = tuple(self.tensor(i, table, buffers) for i, table in enumerate(tables))
-        tables = self.tables(subgraph.OperatorsLength(), subgraph.Operators)
-        ops = tuple(self.op(i, table, codes, tensors) for i, table in enumerate(tables))
-        inputs = self.indices("the model's inputs", subgraph.InputsAsNumpy(), tensors)
+        count = model.SubgraphsLength()
+        subgraphs = list(self.tables(count, model.Subgraphs))
+        main = self.subgraph(subgraphs[0], codes, buffers) if subgraphs else ((), ())
+        called = {op.options["init_subgraph_index"] for op in main[1] if op.kind == "CALL_ONCE"}
+        if count == 0 or not called >= {*range(1, count)}:
+            raise self.error(
+                f"{count} subgraphs: only one can be run",
+                "control flow (IF, WHILE) cannot be compiled; export one function without it",
+            )
+        initialisers = {i: self.subgraph(subgraphs[i], codes, buffers) for i in range(1, count)}
+        tensors, ops = resource_variables.resolve(
+            main, initialisers, lambda text: self.error(text, VARIABLES_HINT)
+        )
+        inputs = self.indices("the model's inputs", subgraphs[0].InputsAsNumpy(), tensors)
         for index in inputs:
-            self.check_input(tensors[index], subgraph.Tensors(index))
+            self.check_input(tensors[index], subgraphs[0].Tensors(index))
         return Graph(
             path=self.path,
             content=self.data,
@@ -242,8 +253,16 @@ class _Reader:
             tensors=tensors,
             ops=ops,
             inputs=inputs,
-            outputs=self.indices("the model's outputs", subgraph.OutputsAsNumpy(), tensors),
+            outputs=self.indices("the model's outputs", subgraphs[0].OutputsAsNumpy(), tensors),
         )
+
+    def subgraph(
+        self, table: Any, codes: list[tuple[str, int]], buffers: list[npt.NDArray[np.uint8]]
+    ) -> resource_variables.Subgraph:
+        tables = self.tables(table.TensorsLength(), table.Tensors)
+        tensors = tuple(self.tensor(i, tensor, buffers) for i, tensor in enumerate(tables))
+        tables = self.tables(table.OperatorsLength(), table.Operators)
+        return tensors, tuple(self.op(i, op, codes, tensors) for i, op in enumerate(tables))
 
     def op_kind(self, code: Any) -> tuple[str, int]:
         # Codes above 126 do not fit the older, one-byte field.
@@ -265,6 +284,8 @@ class _Reader:
         name = self.text(table.Name())
         where = f"tensor {index} ({name})"
         type_name = _enum("TensorType").get(table.Type(), str(table.Type()))
+        if type_name == "RESOURCE":
+            type_name = "INT32"  # a handle: resource_variables.py makes it the variable
         if type_name not in DType.__members__:
             hint = QUANTISE_HINT if "FLOAT" in type_name else "int8 models are wanted"
             raise self.error(f"{where} holds {type_name.lower()}, which is not supported", hint)
@@ -358,7 +379,7 @@ class _Reader:
         for tensor in (*(i for i in inputs if i != -1), *outputs):
             if not 0 <= tensor < len(tensors):
                 raise self.error(f"{where} names tensor {tensor} of {len(tensors)}")
-        if not outputs:
+        if not outputs and kind not in _WITHOUT_OUTPUT:
             raise self.error(f"{where} has no output")
         ranks = _RANKS.get(kind, ())
         if len(inputs) < len(ranks):
@@ -398,6 +419,9 @@ class _Reader:
                 if value not in choices:
                     raise self.error(f"{where} has the unknown {field} {value}")
                 values[field] = choices[value]
+            elif isinstance(value, bytes):
+                self.spend(len(value))
+                values[field] = value.decode("utf-8", "replace")
             elif isinstance(value, bool | int | float):
                 if isinstance(value, float) and not math.isfinite(value):
                     raise self.error(f"{where} has the {field} {value}")
@@ -430,6 +454,8 @@ def _check_dataflow(graph: Graph) -> None:
             # Accelerators' custom ops have inputs that are their working memory; no engine runs such ops.
             if index >= 0 and index not in written and not op.kind.startswith("CUSTOM:"):
                 raise error(f"op {op.index} ({op.kind}) reads tensor {index} before anything writes it")
+        if op.kind == "VAR_HANDLE":
+            continue
         for index in op.outputs:
             if index in written:
                 raise error(f"op {op.index} ({op.kind}) writes tensor {index}, which has a value already")

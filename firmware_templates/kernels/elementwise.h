@@ -15,25 +15,27 @@ inline int32_t scaled_operand(int32_t x, int32_t multiplier, int32_t shift) {
       saturating_rounding_doubling_high_mul(x * (int32_t{1} << P::kHeadroom), multiplier), -shift);
 }
 
-// ADD and SUB of int8: both inputs are brought to twice the larger of their scales, with kHeadroom more bits,
-// added there, and brought to the output's scale. P says kZeroPoint, kMultiplier and kShift of A, B and Output,
+// ADD and SUB of int8 or int16: both inputs are brought to twice the larger of their scales, with kHeadroom more
+// bits, added there, and brought to the output's scale. P says kZeroPoint, kMultiplier and kShift of A, B and Output,
 // kActivationMin and kActivationMax.
 template <typename P>
 struct Add {
-  int8_t operator()(int8_t a, int8_t b) const {
+  template <typename T>
+  T operator()(T a, T b) const {
     const int32_t x = scaled_operand<P>(a - P::kAZeroPoint, P::kAMultiplier, P::kAShift);
     const int32_t y = scaled_operand<P>(b - P::kBZeroPoint, P::kBMultiplier, P::kBShift);
     const int32_t sum = P::kSubtract ? x - y : x + y;
-    return requantize<P>(static_cast<uint32_t>(sum), P::kOutputMultiplier, P::kOutputShift);
+    return requantize<P, T>(static_cast<uint32_t>(sum), P::kOutputMultiplier, P::kOutputShift);
   }
 };
 
-// MUL of int8: P says kAZeroPoint, kBZeroPoint, and the output's as for Add.
+// MUL of int8 or int16: P says kAZeroPoint, kBZeroPoint, and the output's as for Add.
 template <typename P>
 struct Multiply {
-  int8_t operator()(int8_t a, int8_t b) const {
-    const int32_t product = (a - P::kAZeroPoint) * (b - P::kBZeroPoint);
-    return requantize<P>(static_cast<uint32_t>(product), P::kOutputMultiplier, P::kOutputShift);
+  template <typename T>
+  T operator()(T a, T b) const {
+    const int32_t product = (int32_t{a} - P::kAZeroPoint) * (int32_t{b} - P::kBZeroPoint);
+    return requantize<P, T>(static_cast<uint32_t>(product), P::kOutputMultiplier, P::kOutputShift);
   }
 };
 
@@ -106,21 +108,21 @@ void broadcast(const T* a0, const T* b0, Output* output, Op op) {
   }
 }
 
-template <typename P>
-void add(const int8_t* a, const int8_t* b, int8_t* output) {
+template <typename P, typename T>
+void add(const T* a, const T* b, T* output) {
   elementwise<P>(a, b, output, Add<P>());
 }
-template <typename P>
-void add_broadcast(const int8_t* a, const int8_t* b, int8_t* output) {
+template <typename P, typename T>
+void add_broadcast(const T* a, const T* b, T* output) {
   broadcast<P>(a, b, output, Add<P>());
 }
 
-template <typename P>
-void multiply(const int8_t* a, const int8_t* b, int8_t* output) {
+template <typename P, typename T>
+void multiply(const T* a, const T* b, T* output) {
   elementwise<P>(a, b, output, Multiply<P>());
 }
-template <typename P>
-void multiply_broadcast(const int8_t* a, const int8_t* b, int8_t* output) {
+template <typename P, typename T>
+void multiply_broadcast(const T* a, const T* b, T* output) {
   broadcast<P>(a, b, output, Multiply<P>());
 }
 

@@ -1,5 +1,5 @@
-// QUANTIZE and DEQUANTIZE, where the input is not an 8-bit integer that a table could serve, and CAST. Element i is
-// read, then written, in order: the output may lie over the input.
+// QUANTIZE, DEQUANTIZE and the RELU family, where the input is not an 8-bit integer that a table could serve, and CAST.
+// Element i is read, then written, in order: the output may lie over the input.
 #pragma once
 
 #include <stdint.h>
@@ -37,6 +37,26 @@ void rescale(const Input* input, Output* output) {
     const int32_t scaled = multiply_by_quantized_multiplier(centred, P::kMultiplier, P::kShift);
     output[i] = static_cast<Output>(
         clamp(wrapping_add(scaled, P::kOutputZeroPoint), P::kOutputMin, P::kOutputMax));
+  }
+}
+
+// LEAKY_RELU: another factor below the zero point, kNegativeMultiplier and kNegativeShift.
+template <typename P, typename T>
+void leaky_rescale(const T* input, T* output) {
+  for (int32_t i = 0; i < P::kElements; ++i) {
+    const int32_t x = input[i] - P::kInputZeroPoint;
+    const int32_t scaled =
+        x >= 0 ? multiply_by_quantized_multiplier(x, P::kMultiplier, P::kShift)
+               : multiply_by_quantized_multiplier(x, P::kNegativeMultiplier, P::kNegativeShift);
+    output[i] = static_cast<T>(clamp(wrapping_add(scaled, P::kOutputZeroPoint), P::kOutputMin, P::kOutputMax));
+  }
+}
+
+// The integers as they are, between kOutputMin and kOutputMax.
+template <typename P, typename T>
+void clip(const T* input, T* output) {
+  for (int32_t i = 0; i < P::kElements; ++i) {
+    output[i] = static_cast<T>(clamp(input[i], P::kOutputMin, P::kOutputMax));
   }
 }
 

@@ -1,4 +1,4 @@
-// The fixed-point arithmetic of TFLite's int8 kernels, rounding for rounding.
+// The fixed-point arithmetic of TFLite's integer kernels, rounding for rounding.
 //
 // A real factor is a multiplier of 31 fractional bits in [2^30, 2^31) and a power of two, its shift
 // (positive: to the left). The product is rounded twice, as gemmlowp defines it: to the high word, then by
@@ -52,14 +52,14 @@ inline int32_t multiply_by_quantized_multiplier(int32_t x, int32_t multiplier, i
 // An accumulator as the kernel's output: scaled, moved by the output's zero point, clamped by the activation.
 // P says kOutputZeroPoint, kActivationMin, kActivationMax, and kLeftShift: whether any shift is positive. The
 // multiplier is positive.
-template <typename P>
-inline int8_t requantize(uint32_t accumulator, int32_t multiplier, int32_t shift) {
+template <typename P, typename T = int8_t>
+inline T requantize(uint32_t accumulator, int32_t multiplier, int32_t shift) {
   const int32_t x = static_cast<int32_t>(accumulator);
   const int32_t scaled =
       P::kLeftShift
           ? multiply_by_quantized_multiplier(x, multiplier, shift)
           : rounding_divide_by_pot(rounding_doubling_high_mul(x, multiplier), -shift);
-  return static_cast<int8_t>(
+  return static_cast<T>(
       clamp(wrapping_add(scaled, P::kOutputZeroPoint), P::kActivationMin, P::kActivationMax));
 }
 

@@ -1,4 +1,5 @@
-// SOFTMAX of int8 to int8 or int16, in gemmlowp's fixed point. Qm.n: m integer and n fractional bits.
+// SOFTMAX of int8 to int8 or int16, in gemmlowp's fixed point, and of int16 by tables. Qm.n: m integer and n
+// fractional bits.
 #pragma once
 
 #include <stdint.h>
@@ -57,6 +58,42 @@ void softmax(const int8_t* input, T* output, const int32_t* exponentials) {
             saturating_rounding_doubling_high_mul(reciprocal, exponentials[difference]), shift);
       }
       output[i] = static_cast<T>(clamp(scaled + kOutputMin, kOutputMin, kOutputMax));
+    }
+  }
+}
+
+// A function of int16 by a table of its values at every 128th, and at the end, with straight lines between.
+inline int32_t interpolate(int32_t x, const int16_t* table) {
+  const int16_t* entry = table + 256 + (x >> 7);
+  const int32_t slope = static_cast<int16_t>(entry[1] - entry[0]);
+  return static_cast<int16_t>(entry[0] + ((slope * (x & 0x7F) + 64) >> 7));
+}
+
+// Each of P::kRows of P::kDepth elements of int16. `exponentials` is 2^15 * exp(x) over x from -10 to 0,
+// `reciprocals` 2^15 / (1 + x) over x from 0 to 1. A row's exponentials lie in the output until their sum is known.
+// Element i is last read just before element i of the output is written: the output may lie over the input.
+template <typename P>
+void softmax(const int16_t* input, int16_t* output, const int16_t* exponentials, const int16_t* reciprocals) {
+  for (int32_t row = 0; row < P::kRows; ++row, input += P::kDepth, output += P::kDepth) {
+    int32_t largest = INT16_MIN;
+    for (int32_t i = 0; i < P::kDepth; ++i) {
+      largest = maximum(largest, input[i]);
+    }
+    int32_t sum = 0;  // Q16.15
+    for (int32_t i = 0; i < P::kDepth; ++i) {
+      const int32_t scaled = multiply_by_quantized_multiplier(input[i] - largest, P::kMultiplier, P::kShift);
+      output[i] = static_cast<int16_t>(interpolate(clamp(scaled + INT16_MAX, INT16_MIN, INT16_MAX), exponentials));
+      sum += output[i];
+    }
+    // The sum is m * 2^k with m in [1, 2). m - 1 is brought to all of int16.
+    const int32_t headroom = leading_zeros(static_cast<uint32_t>(sum)) - 1;
+    const uint32_t mantissa = ((static_cast<uint32_t>(sum) << headroom) + (uint32_t{1} << 13)) >> 14;
+    const int32_t fraction = static_cast<int32_t>(mantissa) - (int32_t{3} << 15);
+    const int32_t reciprocal = interpolate(clamp(fraction, INT16_MIN, INT16_MAX), reciprocals);
+    const int32_t shift = 30 - headroom;
+    for (int32_t i = 0; i < P::kDepth; ++i) {
+      const int32_t scaled = (output[i] * reciprocal + (int32_t{1} << (shift - 1))) >> shift;
+      output[i] = static_cast<int16_t>(clamp(scaled, 0, INT16_MAX));
     }
   }
 }

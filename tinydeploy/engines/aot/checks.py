@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from tinydeploy.engines.aot.program import UnsupportedError
-from tinydeploy.engines.aot.quantize import MAX_LEFT_SHIFT, activation_range, quantize_multiplier
+from tinydeploy.engines.aot.quantize import (
+    MAX_LEFT_SHIFT,
+    activation_range,
+    quantize_multiplier,
+    reduce_multiplier,
+)
 from tinydeploy.graph import DType, Graph, Op, Quantization, Tensor
 
 
@@ -48,6 +56,13 @@ def per_tensor(tensor: Tensor) -> Quantization:
     return found
 
 
+def require_symmetric(tensor: Tensor) -> Quantization:
+    """The quantisation of an int16 tensor, which TFLite wants around zero."""
+    found = per_tensor(tensor)
+    require(found.zero_point == 0, f"an int16 tensor has the zero point {found.zero_point}, not 0")
+    return found
+
+
 def require_same_quantization(source: Tensor, output: Tensor) -> None:
     """Both tensors have the same scale and zero point."""
     a, b = per_tensor(source), per_tensor(output)
@@ -60,6 +75,21 @@ def rescaling(factor: float) -> tuple[int, int]:
     multiplier, shift = quantize_multiplier(factor)
     require(shift <= MAX_LEFT_SHIFT, f"its scales are too far apart (factor {factor:.3g})")
     return multiplier, shift
+
+
+def wide_rescaling(multiplier: int, shift: int) -> tuple[int, int]:
+    """The multiplier and the right shift for sums of 64 bits, from those for sums of 32."""
+    require(shift < 8, f"its scales are too far apart for sums of 64 bits (factor 2**{shift})")
+    return reduce_multiplier(multiplier, shift)
+
+
+def require_wide_sums(
+    bias: npt.NDArray[np.int64], weights: npt.NDArray[np.int8], axes: int | tuple[int, ...]
+) -> None:
+    """No sum over `axes` of the weights times int16, and its bias, has more bits than TFLite scales: 48."""
+    products = np.abs(weights.astype(np.float64)).sum(axis=axes) * 2**15
+    largest = float((np.abs(bias.astype(np.float64)) + products).max())
+    require(largest < 2**47, "its bias is too large for the fixed-point arithmetic")
 
 
 def fused_range(op: Op, output: Tensor) -> tuple[int, int]:

@@ -206,11 +206,16 @@ class _Emitter:
     def _reset(self, index: int) -> str:
         tensor = self._graph.tensors[index]
         place = self._tensor(index)
-        if tensor.data is not None:
-            source = self._constant(Constant(f"output{index}", tensor.data.reshape(-1)))
-            return f"__builtin_memcpy(arena + {place.name}, {source}, {place.bytes});"
-        zero = tensor.quantization.zero_point if tensor.quantization and tensor.dtype is DType.INT8 else 0
-        return f"__builtin_memset(arena + {place.name}, {zero}, {place.bytes});"
+        start = tensor.initial if tensor.data is None else tensor.data
+        if start is None:
+            fill = tensor.quantization.zero_point if tensor.quantization and tensor.dtype is DType.INT8 else 0
+        else:
+            content = start.tobytes()
+            fill = int(start.reshape(-1).view(np.int8)[0])
+            if len({*content}) > 1:
+                source = self._constant(Constant(f"initial{index}", start.reshape(-1)))
+                return f"__builtin_memcpy(arena + {place.name}, {source}, {place.bytes});"
+        return f"__builtin_memset(arena + {place.name}, {fill}, {place.bytes});"
 
 
 def _render(template: str, **values: object) -> str:

@@ -18,6 +18,7 @@ from tinydeploy.engines.aot import (  # noqa: F401, each registers its lowerings
     lower_resize,
     lower_shape,
     lower_space,
+    lower_state,
     passes,
 )
 from tinydeploy.engines.aot.program import LOWERINGS, Alias, Slice, Step, Stripes, UnsupportedError
@@ -60,7 +61,8 @@ def lower(graph: Graph) -> tuple[Program, tuple[Refusal, ...]]:
             refusals.append(Refusal(op.index, str(error)))
             continue
         if not isinstance(lowered, Alias):
-            ops.append((op, lowered))
+            if lowered:
+                ops.append((op, lowered))
         elif graph.tensors[lowered.input].data is None:
             memory[lowered.output] = memory[lowered.input]
         else:

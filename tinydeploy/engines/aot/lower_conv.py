@@ -1,8 +1,10 @@
-"""Lowering of the ops with weights or windows: convolutions, FULLY_CONNECTED, pooling. All int8."""
+"""Lowering of the ops with weights or windows: convolutions, FULLY_CONNECTED, pooling.
+
+Activations are int8, or int16 (16x8); weights are int8.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,11 +18,14 @@ from tinydeploy.engines.aot.checks import (
     output_tensor,
     per_tensor,
     require,
+    require_symmetric,
     require_types,
+    require_wide_sums,
     rescaling,
+    wide_rescaling,
 )
 from tinydeploy.engines.aot.program import Constant, Read, Step, UnsupportedError, Write, lowers
-from tinydeploy.engines.aot.quantize import conv_scale
+from tinydeploy.engines.aot.quantize import layer_scale
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
 Params = dict[str, int | float | bool]
@@ -37,7 +42,7 @@ def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     require(layer.channels % groups == 0, "its output's channels are not a multiple of its groups")
     windows = _windows(op, layer.input, layer.output, kernel_height, kernel_width)
     if kernel_height == kernel_width == groups == 1 and layer.output.shape[1:3] == (height, width):
-        return pointwise(layer, batches * height * width, depth, layer.conv_scales())
+        return pointwise(layer, batches * height * width, depth)
     params: Params = {
         "kBatches": batches,
         **windows,
@@ -47,9 +52,9 @@ def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kInputZeroPoint": per_tensor(layer.input).zero_point,
     }
     channels = layer.channels // groups
-    block = next(rows for rows in (4, 2, 1) if channels % rows == 0)
+    block = 1 if layer.is_16x8 else next(rows for rows in (4, 2, 1) if channels % rows == 0)
     least = overlap.by_channels(overlap.windows(params, input_depth), layer.channels, block)
-    return _call(layer, "conv_2d", "conv.h", params, layer.conv_scales(), least)
+    return _call(layer, "conv_2d", "conv.h", params, least)
 
 
 @lowers("DEPTHWISE_CONV_2D")
@@ -72,7 +77,7 @@ def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kInputZeroPoint": per_tensor(layer.input).zero_point,
     }
     least = overlap.channel_by_channel(overlap.windows(params, depth), layer.channels, multiplier)
-    return _call(layer, "depthwise_conv_2d", "depthwise_conv.h", params, layer.conv_scales(), least)
+    return _call(layer, "depthwise_conv_2d", "depthwise_conv.h", params, least)
 
 
 @lowers("TRANSPOSE_CONV")
@@ -80,6 +85,7 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any stride and padding. The inputs are: the output's shape, weights, input and perhaps a bias."""
     output = output_tensor(graph, op)
     require(len(op.inputs) in (3, 4) and min(op.inputs[:3]) >= 0, f"it has {len(op.inputs)} inputs")
+    require_types((output,), DType.INT8)
     shape = constant_ints(graph, op, 0, "output's shape")
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     inputs = (op.inputs[2], op.inputs[1], *op.inputs[3:])
@@ -124,8 +130,7 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
     first = ((images + firsts[0][:, np.newaxis]) * width + firsts[1]) * depth
     block = next(rows for rows in (4, 2, 1) if layer.channels % rows == 0)
     least = overlap.by_channels(first.reshape(-1), layer.channels, block)
-    scales = layer.conv_scales()
-    return _call(folded, "transpose_conv", "transpose_conv.h", params, scales, least)
+    return _call(folded, "transpose_conv", "transpose_conv.h", params, least)
 
 
 @lowers("FULLY_CONNECTED")
@@ -136,15 +141,14 @@ def fully_connected(graph: Graph, op: Op) -> tuple[Step, ...]:
     depth = layer.weights.shape[1]
     batches = layer.output.elements // layer.channels
     require(batches * depth == layer.input.elements, "its weights do not fit its input")
-    scales = layer.conv_scales()
-    return pointwise(layer, batches, depth, scales)
+    return pointwise(layer, batches, depth)
 
 
 @lowers("AVERAGE_POOL_2D", "MAX_POOL_2D")
 def pool_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any window, stride and padding."""
     source, output = graph.tensors[op.inputs[0]], output_tensor(graph, op)
-    require_types((source, output), DType.INT8)
+    require_types((source, output), DType.INT8, DType.INT16)
     require(source.data is None, "its input is a constant")
     before, after = per_tensor(source), per_tensor(output)
     require(
@@ -163,29 +167,38 @@ def pool_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     }
     args = (Read(source.index), Write(output.index))
     least = overlap.channel_by_channel(overlap.windows(params, source.shape[3]), source.shape[3])
+    least *= output.dtype.bytes
     return (Step(op.kind.lower(), "pool.h", params, args, overlap.over(args[0], output, least)),)
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A layer whose weights are constant. `bias` has the input's zero point folded in."""
+    """A layer whose weights are constant. `bias` has the input's zero point folded in.
+
+    It is of int64 where the sums are scaled in 64 bits: int16 activations without a bias of 32 bits.
+    """
 
     op: Op
     input: Tensor
     output: Tensor
     weights: npt.NDArray[np.generic]
     weight_scales: tuple[float, ...]  # one, or one per output channel
-    bias: npt.NDArray[np.int32]
+    bias: npt.NDArray[np.int32] | npt.NDArray[np.int64]
+
+    @property
+    def is_16x8(self) -> bool:
+        """Whether its activations are int16."""
+        return self.output.dtype is DType.INT16
 
     @property
     def channels(self) -> int:
         """The number of output channels."""
         return self.bias.size
 
-    def conv_scales(self) -> list[float]:
+    def scales(self) -> list[float]:
         """The factors from accumulator to output, one or one per output channel."""
         source, output = per_tensor(self.input), per_tensor(self.output)
-        return [conv_scale(source.scale, scale, output.scale) for scale in self.weight_scales]
+        return [layer_scale(source.scale, scale, output.scale) for scale in self.weight_scales]
 
 
 def _layer(graph: Graph, op: Op, channel_axis: int) -> Layer:
@@ -194,7 +207,8 @@ def _layer(graph: Graph, op: Op, channel_axis: int) -> Layer:
         graph.tensors[op.inputs[1]],
         output_tensor(graph, op),
     )
-    require_types((source, kernel, output), DType.INT8)
+    require_types((source, output), DType.INT8, DType.INT16)
+    require_types((kernel,), DType.INT8)
     require(source.data is None, "its input is a constant")
     if kernel.data is None:
         raise UnsupportedError("its weights are computed at run time")
@@ -208,42 +222,66 @@ def _layer(graph: Graph, op: Op, channel_axis: int) -> Layer:
     )
     require(output.shape[-1:] == (channels,), "its output does not fit its weights")
     axes = tuple(axis for axis in range(kernel.data.ndim) if axis != channel_axis)
-    bias = -per_tensor(source).zero_point * kernel.data.sum(axis=axes, dtype=np.int64)
-    if len(op.inputs) > 2 and op.inputs[2] >= 0:
-        given = graph.tensors[op.inputs[2]]
-        require_types((given,), DType.INT32)
-        if given.data is None:
-            raise UnsupportedError("its bias is computed at run time")
-        require(given.elements == channels, "its bias does not fit its weights")
-        bias = bias + given.data.reshape(-1)
-    wrapped = bias.astype(np.int32)  # modulo 2**32, as the accumulators are
-    return Layer(op, source, output, kernel.data, kernel.quantization.scales, wrapped)
+    bias = _bias(graph, op, channels)
+    if output.dtype is DType.INT8:
+        bias = bias - per_tensor(source).zero_point * kernel.data.sum(axis=axes, dtype=np.int64)
+        bias = bias.astype(np.int32)  # modulo 2**32, as the accumulators are
+    else:
+        require_symmetric(source)
+        require_symmetric(output)
+    if bias.dtype == np.int64:
+        require_wide_sums(bias.astype(np.int64), kernel.data.astype(np.int8), axes)
+    return Layer(op, source, output, kernel.data, kernel.quantization.scales, bias)
 
 
-def pointwise(layer: Layer, batches: int, depth: int, scales: Sequence[float]) -> tuple[Step, ...]:
+def _bias(graph: Graph, op: Op, channels: int) -> npt.NDArray[np.int32] | npt.NDArray[np.int64]:
+    """The bias, or zeros, in the type of the accumulators."""
+    if graph.tensors[op.inputs[0]].dtype is DType.INT8:
+        allowed: tuple[DType, ...] = (DType.INT32,)
+    else:
+        allowed = (DType.INT64,) if op.kind == "DEPTHWISE_CONV_2D" else (DType.INT64, DType.INT32)
+    if len(op.inputs) < 3 or op.inputs[2] < 0:
+        narrow = op.options.get("quantized_bias_type") == "INT32" and DType.INT32 in allowed
+        return np.zeros(channels, np.int32 if narrow else allowed[0].numpy)
+    given = graph.tensors[op.inputs[2]]
+    require_types((given,), *allowed)
+    if given.data is None:
+        raise UnsupportedError("its bias is computed at run time")
+    require(given.elements == channels, "its bias does not fit its weights")
+    values = given.data.reshape(-1)
+    return values.astype(np.int64) if given.dtype is DType.INT64 else values.astype(np.int32)
+
+
+def pointwise(layer: Layer, batches: int, depth: int) -> tuple[Step, ...]:
     """`batches` rows of `depth` values, each times all weights."""
     params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
-    least = overlap.by_channels(np.arange(batches) * depth, layer.channels, channels=4)
-    return _call(layer, "fully_connected", "fully_connected.h", params, scales, least)
+    block = 1 if layer.is_16x8 else 4
+    least = overlap.by_channels(np.arange(batches) * depth, layer.channels, block)
+    return _call(layer, "fully_connected", "fully_connected.h", params, least)
 
 
-def _call(
-    layer: Layer, kernel: str, header: str, params: Params, scales: Sequence[float], least: int
-) -> tuple[Step, ...]:
+def _call(layer: Layer, kernel: str, header: str, params: Params, least: int) -> tuple[Step, ...]:
     """The step, with the parameters and constants that all kernels with weights share.
 
-    `least` is how far below its input the kernel's output may start.
+    `least` is how far below its input the kernel's output may start, in elements.
     """
-    factors = [rescaling(scale) for scale in scales]
+    wide = layer.bias.dtype == np.int64
+    factors = [rescaling(scale) for scale in layer.scales()]
     low, high = fused_range(layer.op, layer.output)
     every: Params = {
         **params,
-        "kPerChannel": len(scales) > 1,
+        "kPerChannel": len(factors) > 1,
         "kLeftShift": any(shift > 0 for _, shift in factors),
         "kOutputZeroPoint": per_tensor(layer.output).zero_point,
         "kActivationMin": low,
         "kActivationMax": high,
     }
+    if layer.is_16x8:
+        kernel, header = f"{kernel}_16x8", "conv_16x8.h"
+        every["kWide"] = wide
+        del every["kLeftShift"], every["kOutputZeroPoint"]
+    if wide:
+        factors = [wide_rescaling(*factor) for factor in factors]
     name = f"op{layer.op.index}"
     args = (
         Read(layer.input.index),
@@ -253,7 +291,8 @@ def _call(
         Constant(f"{name}_shift", np.array([shift for _, shift in factors], np.int8)),
         Write(layer.output.index),
     )
-    return (Step(kernel, header, every, args, overlap.over(args[0], layer.output, least)),)
+    overlaps = overlap.over(args[0], layer.output, least * layer.output.dtype.bytes)
+    return (Step(kernel, header, every, args, overlaps),)
 
 
 def _windows(op: Op, source: Tensor, output: Tensor, kernel_height: int, kernel_width: int) -> Params:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tinydeploy.engines.aot import overlap, strides
 from tinydeploy.engines.aot.checks import (
     fused_range,
@@ -12,37 +10,36 @@ from tinydeploy.engines.aot.checks import (
     per_tensor,
     require,
     require_same_size,
+    require_symmetric,
     require_types,
     rescaling,
 )
 from tinydeploy.engines.aot.program import Step, Write, lowers, operand
-from tinydeploy.graph import DType, Graph, Op, Quantization
+from tinydeploy.graph import DType, Graph, Op, Quantization, Tensor
 
 Params = dict[str, int | float | bool]
 
 # ADD's inputs get this many more bits before they are scaled; 255 << 20 leaves room for the sum.
-_HEADROOM = 20
+_HEADROOM = {DType.INT8: 20, DType.INT16: 15}
 _LOOPS = 5
 
 
 @lowers("ADD", "SUB")
 def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """ADD and SUB of int8."""
+    """ADD and SUB of int8 or int16."""
     sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    require_types((*sources, output), DType.INT8)
-    a, b, target = (per_tensor(tensor) for tensor in (*sources, output))
-    # TFLite computes SUB's factors in float and ADD's in double.
-    real = np.float64 if op.kind == "ADD" else np.float32
-    twice_larger = real(2) * real(max(a.scale, b.scale))
-    a_multiplier, a_shift = rescaling(float(real(a.scale) / twice_larger))
-    b_multiplier, b_shift = rescaling(float(real(b.scale) / twice_larger))
-    factor = float(twice_larger / (real(1 << _HEADROOM) * real(target.scale)))
+    a, b, target = _quantizations(*sources, output)
+    headroom = _HEADROOM[output.dtype]
+    twice_larger = 2 * max(a.scale, b.scale)
+    a_multiplier, a_shift = rescaling(a.scale / twice_larger)
+    b_multiplier, b_shift = rescaling(b.scale / twice_larger)
+    factor = twice_larger / ((1 << headroom) * target.scale)
     require(0.0 < factor < 1.0, f"its output's scale is too far below its inputs' (factor {factor:.3g})")
     multiplier, shift = rescaling(factor)
     low, high = fused_range(op, output)
     params: Params = {
         "kSubtract": op.kind == "SUB",
-        "kHeadroom": _HEADROOM,
+        "kHeadroom": headroom,
         "kAZeroPoint": a.zero_point,
         "kAMultiplier": a_multiplier,
         "kAShift": a_shift,
@@ -61,10 +58,9 @@ def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
 
 @lowers("MUL")
 def lower_mul(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """MUL of int8."""
+    """MUL of int8 or int16."""
     sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    require_types((*sources, output), DType.INT8)
-    a, b, target = (per_tensor(tensor) for tensor in (*sources, output))
+    a, b, target = _quantizations(*sources, output)
     multiplier, shift = rescaling(a.scale * b.scale / target.scale)
     low, high = fused_range(op, output)
     params: Params = {
@@ -86,6 +82,13 @@ def lower_minimum_maximum(graph: Graph, op: Op) -> tuple[Step, ...]:
     tensors = (*input_tensors(graph, op, 2), output_tensor(graph, op))
     require_types(tensors, DType.INT8, DType.INT16, DType.INT32)
     return (_step(graph, op, op.kind.lower(), {}),)
+
+
+def _quantizations(*tensors: Tensor) -> tuple[Quantization, ...]:
+    """The quantisations of tensors that are all int8, or all int16 around zero."""
+    require_types(tensors, DType.INT8, DType.INT16)
+    wide = tensors[0].dtype is DType.INT16
+    return tuple(require_symmetric(tensor) if wide else per_tensor(tensor) for tensor in tensors)
 
 
 @lowers("SQUARED_DIFFERENCE")

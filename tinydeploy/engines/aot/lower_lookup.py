@@ -1,4 +1,4 @@
-"""Ops that are a function of one int8: each becomes a table of 256 values."""
+"""Ops that are a function of one element: of int8 a table of 256 values; of int16 see lower_int16.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot import overlap, tables
+from tinydeploy.engines.aot import lower_int16, overlap, tables
 from tinydeploy.engines.aot.checks import (
     float_option,
     input_tensors,
@@ -68,16 +68,14 @@ def _scaled(source: Quantization, target: Quantization, factor: float) -> tables
     return multiply_by_quantized_multiplier(centred, *rescaling(factor)).astype(np.int64) + target.zero_point
 
 
-def _float_ratio(numerator: float, denominator: float) -> float:
-    return float(np.float32(numerator) / np.float32(denominator))
-
-
 @lowers("RELU", "RELU_N1_TO_1")
 def lower_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
     """RELU and RELU_N1_TO_1 rescale and clamp; the latter as in TFLite, for TFLite Micro does not have it."""
+    if op.kind == "RELU" and lower_int16.is_int16(graph, op):
+        return lower_int16.relu(graph, op)
 
     def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
-        scaled = _scaled(source, target, _float_ratio(source.scale, target.scale))
+        scaled = _scaled(source, target, source.scale / target.scale)
         return np.clip(scaled, *activation_range(op.kind, output_tensor(graph, op)))
 
     return _int8_function(graph, op, function)
@@ -86,9 +84,11 @@ def lower_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
 @lowers("RELU6")
 def lower_relu6(graph: Graph, op: Op) -> tuple[Step, ...]:
     """RELU6 clamps in the input's quantisation; TFLite Micro takes the output's to be the same."""
+    if lower_int16.is_int16(graph, op):
+        return lower_int16.relu6(graph, op)
 
     def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
-        six = min(source.zero_point + round_half_away(_float_ratio(6.0, source.scale)), 127)
+        six = min(source.zero_point + round_half_away(6.0 / source.scale), 127)
         return np.where(six < tables.INT8, six, np.maximum(tables.INT8, source.zero_point))
 
     return _int8_function(graph, op, function)
@@ -99,11 +99,12 @@ def lower_leaky_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
     """LEAKY_RELU: two factors, one for each side of zero."""
     alpha = float_option(op, "alpha")
     require(alpha >= 0, f"its slope {alpha:.6g} is negative, which TFLite Micro's versions round differently")
+    if lower_int16.is_int16(graph, op):
+        return lower_int16.leaky_relu(graph, op)
 
     def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
-        slope = np.float32(source.scale) * np.float32(alpha)
-        positive = _scaled(source, target, _float_ratio(source.scale, target.scale))
-        negative = _scaled(source, target, float(slope / np.float32(target.scale)))
+        positive = _scaled(source, target, source.scale / target.scale)
+        negative = _scaled(source, target, source.scale * alpha / target.scale)
         return np.clip(np.where(tables.INT8 - source.zero_point < 0, negative, positive), -128, 127)
 
     return _int8_function(graph, op, function)
@@ -112,6 +113,8 @@ def lower_leaky_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
 @lowers("LOGISTIC")
 def lower_logistic(graph: Graph, op: Op) -> tuple[Step, ...]:
     """LOGISTIC, whose output has to have the zero point -128."""
+    if lower_int16.is_int16(graph, op):
+        return lower_int16.logistic(graph, op)
 
     def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
         require(target.zero_point == -128, f"its output's zero point is {target.zero_point}, not -128")
@@ -123,6 +126,8 @@ def lower_logistic(graph: Graph, op: Op) -> tuple[Step, ...]:
 @lowers("TANH")
 def lower_tanh(graph: Graph, op: Op) -> tuple[Step, ...]:
     """TANH."""
+    if lower_int16.is_int16(graph, op):
+        return lower_int16.tanh(graph, op)
     return _int8_function(graph, op, lambda source, target: tables.tanh(source))
 
 
@@ -145,7 +150,7 @@ def lower_abs(graph: Graph, op: Op) -> tuple[Step, ...]:
     def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
         magnitude: tables.Integers = np.abs(tables.INT8 - source.zero_point)
         if source.scale != target.scale:
-            factor = rescaling(_float_ratio(source.scale, target.scale))
+            factor = rescaling(source.scale / target.scale)
             magnitude = multiply_by_quantized_multiplier(magnitude, *factor).astype(np.int64)
         table: tables.Integers = np.clip(magnitude + target.zero_point, -128, 127)
         return table

@@ -1,4 +1,4 @@
-"""Lowering of UNIDIRECTIONAL_SEQUENCE_LSTM: int8 activations and weights, int16 cell state.
+"""Lowering of UNIDIRECTIONAL_SEQUENCE_LSTM: int8 or int16 activations, int8 weights, int16 cell state.
 
 The arithmetic is TFLite Micro's. The op has 24 inputs: the sequence, 4 weights, 4 recurrent weights,
 3 peepholes, 4 biases, the projection and its bias, the hidden and the cell state, 4 layer normalisations.
@@ -13,17 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot import overlap
+from tinydeploy.engines.aot import overlap, tables
 from tinydeploy.engines.aot.checks import (
     float_option,
     output_tensor,
     per_tensor,
     require,
     require_types,
+    require_wide_sums,
     rescaling,
+    wide_rescaling,
 )
 from tinydeploy.engines.aot.program import Constant, Read, State, Step, UnsupportedError, Write, lowers
-from tinydeploy.engines.aot.quantize import conv_scale
+from tinydeploy.engines.aot.quantize import layer_scale
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
 _WEIGHTS, _RECURRENT_WEIGHTS, _BIASES = range(1, 5), range(5, 9), range(12, 16)
@@ -31,19 +33,6 @@ _HIDDEN_STATE, _CELL_STATE = 18, 19
 _VARIANTS = {"peepholes": range(9, 12), "a projection": range(16, 18), "layer normalisation": range(20, 24)}
 _GATE_SCALE = 2.0**-12  # of what goes into a gate's sigmoid or tanh
 _UNIT_SCALE = 2.0**-15  # of what comes out
-
-# Where TFLite's table of the sigmoid is one above the rounded value.
-_ONE_MORE = (
-    *(4, 8, 12, 14, 15, 16, 17, 19, 20, 21, 22, 25, 27, 28, 29, 30, 31, 33, 34, 35, 37, 39, 40, 41, 43, 44),
-    *(45, 46, 49, 50, 54, 62, 63, 64, 66, 82, 86, 93, 100, 103, 112, 116, 135, 255),
-)
-
-
-def sigmoid_table() -> npt.NDArray[np.uint16]:
-    """2**16 * sigmoid(i / 24) for i in 0..255, as TFLite has it."""
-    table = np.round(2**16 / (1 + np.exp(-np.arange(256) / 24)))
-    table[list(_ONE_MORE)] += 1
-    return table.astype(np.uint16)
 
 
 @lowers("UNIDIRECTIONAL_SEQUENCE_LSTM")
@@ -56,7 +45,8 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
     require(not op.options["diagonal_recurrent_tensors"], "its recurrent weights are diagonal")
     source, output = _tensor(graph, op, 0), output_tensor(graph, op)
     hidden, cell = _tensor(graph, op, _HIDDEN_STATE), _tensor(graph, op, _CELL_STATE)
-    require_types((source, hidden, output), DType.INT8)
+    require_types((source, hidden, output), DType.INT8, DType.INT16)
+    wide = source.dtype is DType.INT16
     require_types((cell,), DType.INT16)
     require(hidden.is_variable and cell.is_variable, "its states are not variables")
     require(source.data is None and not source.is_variable, "its input is not computed")
@@ -70,13 +60,15 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
 
     from_input = _gates(graph, op, _WEIGHTS, source, (units, depth))
     from_hidden = _gates(graph, op, _RECURRENT_WEIGHTS, hidden, (units, units))
-    bias = from_input.bias + np.stack([_bias(graph, op, i, units) for i in _BIASES], axis=1)
+    bias_type = DType.INT64 if wide else DType.INT32
+    bias = from_input.bias + np.stack([_bias(graph, op, i, units, bias_type) for i in _BIASES], axis=1)
     hidden_quantization, cell_scale = per_tensor(hidden), per_tensor(cell).scale
     forget = rescaling(_UNIT_SCALE * cell_scale / cell_scale)
     added = rescaling(_UNIT_SCALE * _UNIT_SCALE / cell_scale)
     out = rescaling(_UNIT_SCALE * _UNIT_SCALE / hidden_quantization.scale)
     tanh_shift = _tanh_shift(cell_scale)
     clip = _cell_clip(op, cell_scale)
+    limits = np.iinfo(output.dtype.value)
     params: dict[str, int | float | bool] = {
         "kBatches": batches,
         "kTimeSteps": steps,
@@ -94,8 +86,14 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kOutputMultiplier": out[0],
         "kOutputShift": out[1],
         "kOutputZeroPoint": hidden_quantization.zero_point,
+        "kOutputMin": int(limits.min),
+        "kOutputMax": int(limits.max),
     }
-    rescalings = np.array([*from_input.rescalings, *from_hidden.rescalings])
+    rescalings = [*from_input.rescalings, *from_hidden.rescalings]
+    if wide:
+        rescalings = [wide_rescaling(*factor) for factor in rescalings]
+        require_wide_sums(bias, from_input.weights, 2)
+    factors = np.array(rescalings)
 
     def constant(name: str, values: npt.NDArray[np.generic], comment: str) -> Constant:
         return Constant(f"op{op.index}_{name}", values.reshape(-1), comment)
@@ -103,12 +101,16 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
     args = (
         Read(source.index),
         constant("weights", from_input.weights, f"[{units}][4][{depth}]"),
-        constant("bias", _wrapped(bias), f"[{units}][4], with the input's zero point"),
+        constant("bias", bias.astype(bias_type.numpy), f"[{units}][4], with the input's zero point"),
         constant("recurrent_weights", from_hidden.weights, f"[{units}][4][{units}]"),
-        constant("recurrent_bias", _wrapped(from_hidden.bias), f"[{units}][4], of the state's zero point"),
-        constant("multiplier", rescalings[:, 0].astype(np.int32), "[2][4]"),
-        constant("shift", rescalings[:, 1].astype(np.int8), "[2][4]"),
-        constant("sigmoid", sigmoid_table(), "65536 * sigmoid(i / 24)"),
+        constant(
+            "recurrent_bias",
+            from_hidden.bias.astype(bias_type.numpy),
+            f"[{units}][4], of the state's zero point",
+        ),
+        constant("multiplier", factors[:, 0].astype(np.int32), "[2][4]"),
+        constant("shift", factors[:, 1].astype(np.int8), "[2][4]"),
+        constant("sigmoid", tables.sigmoid_entries(), "65536 * sigmoid(i / 24)"),
         State(hidden.index),
         State(cell.index),
         Write(output.index),
@@ -119,7 +121,7 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
         rows = rows.reshape(steps, batches).T.reshape(-1)
     units_end = rows[:, np.newaxis] * units + np.arange(1, units + 1)
     least = overlap.distance(np.repeat(rows * depth, units), units_end)
-    overlaps = overlap.over(args[0], output, least)
+    overlaps = overlap.over(args[0], output, least * output.dtype.bytes)
     return (Step("unidirectional_sequence_lstm", "lstm.h", params, args, overlaps),)
 
 
@@ -145,7 +147,7 @@ def _gates(graph: Graph, op: Op, positions: range, values: Tensor, shape: tuple[
         if found is None or found.per_channel or found.zero_point != 0:
             raise UnsupportedError("its weights are not quantised with one scale around zero")
         weights.append(tensor.data.astype(np.int8))
-        rescalings.append(rescaling(conv_scale(quantization.scale, found.scale, _GATE_SCALE)))
+        rescalings.append(rescaling(layer_scale(quantization.scale, found.scale, _GATE_SCALE)))
     stacked = np.stack(weights, axis=1)
     bias = -quantization.zero_point * stacked.sum(axis=2, dtype=np.int64)
     return _Gates(stacked, bias, tuple(rescalings))
@@ -157,18 +159,13 @@ def _tensor(graph: Graph, op: Op, position: int) -> Tensor:
     return graph.tensors[index]
 
 
-def _bias(graph: Graph, op: Op, position: int, units: int) -> npt.NDArray[np.int64]:
+def _bias(graph: Graph, op: Op, position: int, units: int, dtype: DType) -> npt.NDArray[np.int64]:
     tensor = _tensor(graph, op, position)
-    require_types((tensor,), DType.INT32)
+    require_types((tensor,), dtype)
     if tensor.data is None:
         raise UnsupportedError("its biases are computed at run time")
     require(tensor.shape == (units,), f"a bias has the shape {list(tensor.shape)}")
     return tensor.data.astype(np.int64)
-
-
-def _wrapped(sums: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    """As int32 accumulators hold it."""
-    return sums.astype(np.int32)
 
 
 def _tanh_shift(cell_scale: float) -> int:

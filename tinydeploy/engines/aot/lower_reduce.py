@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from tinydeploy.engines.aot import overlap, strides, tables
+from tinydeploy.engines.aot import lower_int16, overlap, strides, tables
 from tinydeploy.engines.aot.checks import (
     constant_ints,
     float_option,
@@ -116,7 +116,9 @@ def lower_arg_max(graph: Graph, op: Op) -> tuple[Step, ...]:
 
 @lowers("SOFTMAX")
 def lower_softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """SOFTMAX of int8 to int8 or int16 along the last axis."""
+    """SOFTMAX of int8 to int8 or int16, or of int16, along the last axis."""
+    if lower_int16.is_int16(graph, op):
+        return lower_int16.softmax(graph, op)
     (source,) = input_tensors(graph, op, 1)
     output = output_tensor(graph, op)
     require_types((source,), DType.INT8)

@@ -2,6 +2,9 @@
 
 Scheme: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference" (CVPR 2018), with gemmlowp's two roundings. The C++ of the same is kernels/requantize.h.
+
+Factors are ratios and products of scales in double. TFLite's sources have some in float, but the reference
+computes those in double, too, as int16 shows.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ def quantize_multiplier(factor: float) -> tuple[int, int]:
     return multiplier, shift
 
 
-def conv_scale(input_scale: float, weight_scale: float, output_scale: float) -> float:
+def layer_scale(input_scale: float, weight_scale: float, output_scale: float) -> float:
     """The factor from accumulator to output of everything with weights: a product of doubles."""
     return input_scale * weight_scale / output_scale
 
@@ -69,6 +72,11 @@ def activation_range(activation: str, output: Tensor) -> tuple[int, int]:
         int(limits.min) if low is None else max(int(limits.min), quantize(low)),
         int(limits.max) if high is None else min(int(limits.max), quantize(high)),
     )
+
+
+def reduce_multiplier(multiplier: int, shift: int) -> tuple[int, int]:
+    """What scales accumulators of 64 bits: the multiplier in 15 bits, and the whole shift to the right."""
+    return min((multiplier + (1 << 15)) >> 16, (1 << 15) - 1), 15 - shift
 
 
 def saturating_rounding_doubling_high_mul(x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Functions of one int8, as tables of 256 values: every rounding is TFLite Micro's.
+"""Functions of one integer, as tables: of int8 whole, of int16 in steps. Every rounding is TFLite Micro's.
 
 The transcendental functions are gemmlowp's fixed point (fixedpoint.h): a value in Qm.n has m integer bits,
 n = 31 - m fractional bits and a sign. All functions take and give numpy arrays of the raw integers.
@@ -7,6 +7,7 @@ n = 31 - m fractional bits and a sign. All functions take and give numpy arrays 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from tinydeploy.engines.aot.quantize import (
     multiply_by_quantized_multiplier,
     quantize_multiplier,
+    round_half_away,
     rounding_divide_by_pot,
     saturating_rounding_doubling_high_mul,
 )
@@ -171,9 +173,8 @@ def _as_int16(multiplier: int) -> int:
 
 def hard_swish(source: Quantization, target: Quantization) -> Integers:
     """HARD_SWISH of every int8: x * relu6(x + 3) / 6. Raises ValueError if the scales are too far apart."""
-    fine_scale = np.float32(1 / 128) * np.float32(source.scale)
-    to_output, output_exponent = quantize_multiplier(float(fine_scale / np.float32(target.scale)))
-    to_gate, gate_exponent = quantize_multiplier(float(fine_scale / (np.float32(3) / np.float32(32768))))
+    to_output, output_exponent = quantize_multiplier(source.scale / 128 / target.scale)
+    to_gate, gate_exponent = quantize_multiplier(source.scale / 128 / (3 / 32768))
     if output_exponent > 0 or gate_exponent > 31:
         raise ValueError(f"the scales are {source.scale:.3g} and {target.scale:.3g}")
 
@@ -204,3 +205,87 @@ def elu(source: Quantization, target: Quantization) -> Integers:
     moved = rounded + np.float32(target.zero_point)
     table: Integers = np.clip(np.trunc(moved), -128, 127).astype(np.int64)
     return table
+
+
+# Functions of int16: entries between which the kernels draw straight lines
+
+
+# Where TFLite's table of the sigmoid is one above the rounded value.
+_ONE_MORE = (
+    *(4, 8, 12, 14, 15, 16, 17, 19, 20, 21, 22, 25, 27, 28, 29, 30, 31, 33, 34, 35, 37, 39, 40, 41, 43, 44),
+    *(45, 46, 49, 50, 54, 62, 63, 64, 66, 82, 86, 93, 100, 103, 112, 116, 135, 255),
+)
+
+
+def sigmoid_entries() -> npt.NDArray[np.uint16]:
+    """2**16 * sigmoid(i / 24) for i in 0..255, as TFLite has it."""
+    table = np.round(2**16 / (1 + np.exp(-np.arange(256) / 24)))
+    table[list(_ONE_MORE)] += 1
+    return table.astype(np.uint16)
+
+
+Floats = npt.NDArray[np.float32]
+
+
+def _steps(
+    function: Callable[[Floats], Floats], x_range: tuple[np.float32, np.float32]
+) -> npt.NDArray[np.int16]:
+    """2**15 * function(x) at the ends of 512 equal steps over `x_range`, as TFLite has it.
+
+    All in float32. An entry is moved by half of what the straight line misses in the middle of its step.
+    """
+    single, (low, high) = np.float32, x_range
+    step = (high - low) / single(512)
+    numbers = np.arange(512).astype(np.float32)
+    unit = single(2.0) / single(65535.0)
+    scale = single(65536.0) / (unit * single(32767.0) - unit * single(-32768.0))
+
+    def round_(x: Floats) -> Floats:
+        return (np.sign(x) * np.floor(np.abs(x).astype(np.float64) + 0.5)).astype(np.float32)
+
+    starts = function(low + numbers * step) * scale
+    middles = function(low + numbers * step + step / single(2)) * scale
+    ends = function(low + (numbers + single(1)) * step) * scale
+    missed = round_((ends + round_(starts)) / single(2)) - round_(middles)
+    last = round_(function(np.array([high], np.float32)) * scale)
+    entries = np.concatenate([round_(starts) - round_(missed / single(2)), last])
+    clipped: npt.NDArray[np.int16] = np.clip(entries, -(2**15), 2**15 - 1).astype(np.int16)
+    return clipped
+
+
+def softmax_steps() -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
+    """2**15 * exp(x) over x from -10 to 0, and 2**15 / (1 + x) over x from 0 to 1: 513 entries each."""
+
+    def exponential(x: Floats) -> Floats:
+        return np.exp(x.astype(np.float64)).astype(np.float32)  # float32's own is not rounded correctly
+
+    def reciprocal(x: Floats) -> Floats:
+        return np.float32(1.0) / (np.float32(1.0) + x)
+
+    zero, steps = np.float32(0.0), np.float32(65535.0)  # the differences between two int16
+    ten, one = np.float32(10.0) / steps * steps, np.float32(1.0) / steps * steps
+    return _steps(exponential, (-ten, zero)), _steps(reciprocal, (zero, one))
+
+
+def log2_if_whole(x: float) -> int | None:
+    """The binary logarithm of `x`, where TFLite takes it to be a whole number: within a thousandth."""
+    log2 = np.log(np.float32(x)) * (np.float32(1.0) / np.log(np.float32(2.0)))
+    nearest = round_half_away(float(log2))
+    return nearest if abs(float(log2) - nearest) < 1e-3 else None
+
+
+def sigmoid_steps(scale: float, highest_shift: int) -> tuple[int, int]:
+    """Multiplier and right shift that bring int16 of this scale to steps of 1 / (3 * 2**12).
+
+    Powers of two from 2**-12 to 2**(highest_shift - 12) are exact. Raises ValueError if the scale is too
+    large.
+    """
+    power = log2_if_whole(scale)
+    if power is not None and 0 <= power + 12 <= highest_shift:
+        return 3 << (power + 12), 0
+    multiplier, shift = scale * 4096.0 * 3.0, 0
+    while multiplier <= 32767.0 / 2.0 and shift <= 30:
+        multiplier, shift = multiplier * 2.0, shift + 1
+    if multiplier >= 32768:
+        raise ValueError(f"the scale is {scale:.3g}")
+    return int(multiplier), shift

@@ -1,0 +1,105 @@
+"""Small nets of the kinds that the example models leave out: int16 activations, and states of every sort."""
+
+from __future__ import annotations
+
+import numpy as np
+from model_builder import ModelBuilder
+
+
+def conv_16x8() -> bytes:
+    """A classifier of int16 from input to output: convolutions, pooling, FULLY_CONNECTED, SOFTMAX."""
+    random = np.random.default_rng(1)
+    model = ModelBuilder("16x8")
+
+    def weights(shape: tuple[int, ...], axis: int, depth: int) -> list[int]:
+        channels = shape[axis]
+        scales = random.uniform(0.002, 0.01, channels)
+        kernel = model.tensor(shape, scale=scales, axis=axis, data=random.integers(-127, 128, shape))
+        bias = random.integers(-(10**6), 10**6, channels) * depth
+        return [kernel, model.tensor((channels,), "int64", scale=scales, data=bias)]
+
+    x = model.tensor((1, 12, 10, 2), "int16", scale=1 / 32768, name="image")
+    a = model.tensor((1, 6, 5, 8), "int16", scale=1e-4)
+    b = model.tensor((1, 6, 5, 8), "int16", scale=2e-4)
+    c = model.tensor((1, 6, 5, 8), "int16", scale=3e-4)
+    d = model.tensor((1, 3, 2, 8), "int16", scale=3e-4)
+    scores = model.tensor((1, 5), "int16", scale=4e-4)
+    y = model.tensor((1, 5), "int16", scale=1 / 32768, name="probabilities")
+    strides = {"stride_h": 2, "stride_w": 2}
+    window = {"padding": "SAME", "fused_activation_function": "RELU"}
+    ones = {"stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+    model.op("CONV_2D", [x, *weights((8, 3, 3, 2), 0, 18)], [a], **{**ones, **strides}, **window)
+    model.op(
+        "DEPTHWISE_CONV_2D", [a, *weights((1, 3, 3, 8), 3, 9)], [b], depth_multiplier=1, **ones, **window
+    )
+    model.op("ADD", [a, b], [c])
+    model.op("AVERAGE_POOL_2D", [c], [d], padding="VALID", filter_height=2, filter_width=2, **strides)
+    model.op("FULLY_CONNECTED", [d, *weights((5, 48), 0, 48)], [scores])
+    model.op("SOFTMAX", [scores], [y], beta=1.0)
+    return model.build([x], [y])
+
+
+def svdf() -> bytes:
+    """Two SVDF layers, with states of int16 and of int8, and a classifier behind them."""
+    random = np.random.default_rng(2)
+    model = ModelBuilder("SVDF")
+
+    def layer(x: int, depth: int, units: int, memory: int, state_type: str) -> int:
+        rank, state_scale = 2, 2e-3 if state_type == "int16" else 0.1
+        filters = rank * units
+        features = random.integers(-127, 128, (filters, depth))
+        times = random.integers(-127, 128, (filters, memory))
+        bias = random.integers(-2000, 2000, units)
+        zero_point = 0 if state_type == "int16" else 4
+        inputs = [
+            x,
+            model.tensor((filters, depth), scale=0.01, data=features),
+            model.tensor((filters, memory), state_type, scale=0.02, data=times),
+            model.tensor((units,), "int32", scale=state_scale * 0.02, data=bias),
+            model.tensor(
+                (1, filters * memory), state_type, scale=state_scale, zero_point=zero_point, variable=True
+            ),
+        ]
+        y = model.tensor((1, units), scale=0.3, zero_point=-5)
+        model.op("SVDF", inputs, [y], rank=rank, fused_activation_function="RELU")
+        return y
+
+    x = model.tensor((1, 20), scale=0.05, zero_point=3, name="features")
+    hidden = layer(layer(x, 20, 8, 6, "int16"), 8, 4, 5, "int8")
+    y = model.tensor((1, 4), scale=1 / 256, zero_point=-128, name="probabilities")
+    model.op("SOFTMAX", [hidden], [y], beta=1.0)
+    return model.build([x], [y])
+
+
+def streaming(initial: bool = True) -> bytes:
+    """A window of the last frames in a variable, which slides by one frame with each inference."""
+    random = np.random.default_rng(3)
+    model = ModelBuilder("streaming")
+    quantization = {"scale": 0.1, "zero_point": -7}
+    x = model.tensor((1, 1, 6), name="frame", **quantization)
+
+    def handle() -> int:
+        index = model.tensor((), "resource")
+        model.op("VAR_HANDLE", [], [index], shared_name="window")
+        return index
+
+    if initial:
+        with model.subgraph() as initialiser:
+            start = random.integers(-128, 128, (1, 3, 6))
+            model.op("ASSIGN_VARIABLE", [handle(), model.tensor((1, 3, 6), data=start, **quantization)], [])
+        model.op("CALL_ONCE", [], [], init_subgraph_index=initialiser)
+    window = handle()
+    before, after = (model.tensor((1, 3, 6), **quantization) for _ in range(2))
+    four = model.tensor((1, 4, 6), **quantization)
+    y = model.tensor((1, 2), scale=0.2)
+    model.op("READ_VARIABLE", [window], [before])
+    model.op("CONCATENATION", [before, x], [four], axis=1)
+    bounds = [model.tensor((3,), "int32", data=values) for values in ((0, 1, 0), (1, 4, 6), (1, 1, 1))]
+    model.op("STRIDED_SLICE", [four, *bounds], [after])
+    model.op("ASSIGN_VARIABLE", [window, after], [])
+    weights = model.tensor((2, 24), scale=0.02, data=random.integers(-127, 128, (2, 24)))
+    model.op("FULLY_CONNECTED", [four, weights, -1], [y])
+    return model.build([x], [y])
+
+
+NETS = {"16x8": conv_16x8, "svdf": svdf, "streaming": streaming}
