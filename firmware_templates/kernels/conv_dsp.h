@@ -57,118 +57,184 @@ inline void expand(const int8_t* from, uint32_t* to) {
   }
 }
 
+// What convolve_columns needs to know of its loops at compile time: kFirst pairs, then kBlock pairs at a time until
+// the column ends, if kMore. Layers with equal numbers and flags share the code.
+template <int32_t kPairs, int32_t kBlock>
+struct Blocks {
+  static constexpr int32_t kFirst = (kPairs - 1) % kBlock + 1;
+  static constexpr bool kMore = kPairs > kBlock;
+};
+
 #if defined(__ARM_FEATURE_DSP)
 
-// One pair of two channels and four pixels: 13 instructions for 16 products. All 14 registers are in use.
-#define TINYDEPLOY_STEP               \
-  "ldr    %[w], [%[weights]], #4\n"   \
+// One pair of two channels and four pixels, 16 products: 13 instructions, or 11 if kWide. All 14 registers are in use.
+#define TINYDEPLOY_NARROW              \
+  "ldr    %[w], [%[weights]], #4\n"    \
+  "sxtb16 %[v], %[w]\n"                \
+  "sxtb16 %[w], %[w], ror #8\n"
+#define TINYDEPLOY_WIDE "ldrd   %[v], %[w], [%[weights]], #8\n"
+#define TINYDEPLOY_PAIR                \
   "ldrd   %[x], %[y], [%[column]], #8\n" \
-  "sxtb16 %[v], %[w]\n"               \
-  "sxtb16 %[w], %[w], ror #8\n"       \
-  "smlad  %[a0], %[v], %[x], %[a0]\n" \
-  "smlad  %[a1], %[v], %[y], %[a1]\n" \
-  "smlad  %[b0], %[w], %[x], %[b0]\n" \
-  "smlad  %[b1], %[w], %[y], %[b1]\n" \
+  "smlad  %[a0], %[v], %[x], %[a0]\n"  \
+  "smlad  %[a1], %[v], %[y], %[a1]\n"  \
+  "smlad  %[b0], %[w], %[x], %[b0]\n"  \
+  "smlad  %[b1], %[w], %[y], %[b1]\n"  \
   "ldrd   %[x], %[y], [%[column]], #8\n" \
-  "smlad  %[a2], %[v], %[x], %[a2]\n" \
-  "smlad  %[a3], %[v], %[y], %[a3]\n" \
-  "smlad  %[b2], %[w], %[x], %[b2]\n" \
+  "smlad  %[a2], %[v], %[x], %[a2]\n"  \
+  "smlad  %[a3], %[v], %[y], %[a3]\n"  \
+  "smlad  %[b2], %[w], %[x], %[b2]\n"  \
   "smlad  %[b3], %[w], %[y], %[b3]\n"
-#define TINYDEPLOY_STEPS(steps)                                                                              \
-  asm volatile(steps                                                                                         \
-               : [weights] "+r"(weights), [column] "+r"(column), [a0] "+r"(a[0]), [a1] "+r"(a[1]),           \
-                 [a2] "+r"(a[2]), [a3] "+r"(a[3]), [b0] "+r"(b[0]), [b1] "+r"(b[1]), [b2] "+r"(b[2]),        \
-                 [b3] "+r"(b[3]), [v] "=&r"(v), [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)                     \
-               :                                                                                             \
-               : "memory")
-
-template <int32_t kPairs>
-[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[4], int32_t (&b)[4]) {
-  uint32_t v, w, x, y;
-  if (kPairs >= 8) {
-    const uint32_t* end = column + kPairs / 8 * 8 * 4;
-    do {
-      TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP
-                           TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP);
-    } while (column != end);
+// The first pair: all pixels' sums start from those of the first.
+#define TINYDEPLOY_FIRST_PAIR          \
+  "ldrd   %[x], %[y], [%[column], #8]\n" \
+  "smlad  %[a2], %[v], %[x], %[a0]\n"  \
+  "smlad  %[a3], %[v], %[y], %[a0]\n"  \
+  "smlad  %[b2], %[w], %[x], %[b0]\n"  \
+  "smlad  %[b3], %[w], %[y], %[b0]\n"  \
+  "ldrd   %[x], %[y], [%[column]], #16\n" \
+  "smlad  %[a1], %[v], %[y], %[a0]\n"  \
+  "smlad  %[a0], %[v], %[x], %[a0]\n"  \
+  "smlad  %[b1], %[w], %[y], %[b0]\n"  \
+  "smlad  %[b0], %[w], %[x], %[b0]\n"
+#define TINYDEPLOY_ASM(steps)                                                                              \
+  asm volatile(steps                                                                                       \
+               : [weights] "+r"(weights), [column] "+r"(column), [a0] "+r"(a[0]), [a1] "+r"(a[1]),         \
+                 [a2] "+r"(a[2]), [a3] "+r"(a[3]), [b0] "+r"(b[0]), [b1] "+r"(b[1]), [b2] "+r"(b[2]),      \
+                 [b3] "+r"(b[3]), [v] "=&r"(v), [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)                   \
+               : [end] "m"(end)                                                                            \
+               : "memory", "cc")
+#define TINYDEPLOY_2(step) step step
+#define TINYDEPLOY_4(step) step step step step
+#define TINYDEPLOY_UNTIL_END(steps) "1:\n" steps "ldr %[x], %[end]\ncmp %[column], %[x]\nbne 1b\n"
+#define TINYDEPLOY_MULTIPLY(load)                                                                          \
+  asm volatile(load TINYDEPLOY_FIRST_PAIR                                                                  \
+               : [weights] "+r"(weights), [column] "+r"(column), [a0] "+r"(a[0]), [a1] "=&r"(a[1]),        \
+                 [a2] "=&r"(a[2]), [a3] "=&r"(a[3]), [b0] "+r"(b[0]), [b1] "=&r"(b[1]), [b2] "=&r"(b[2]),  \
+                 [b3] "=&r"(b[3]), [v] "=&r"(v), [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)                  \
+               :                                                                                           \
+               : "memory");                                                                                \
+  if ((kFirst - 1) & 4) TINYDEPLOY_ASM(TINYDEPLOY_4(load TINYDEPLOY_PAIR));                                \
+  if ((kFirst - 1) & 2) TINYDEPLOY_ASM(TINYDEPLOY_2(load TINYDEPLOY_PAIR));                                \
+  if ((kFirst - 1) & 1) TINYDEPLOY_ASM(load TINYDEPLOY_PAIR);                                              \
+  if (kMore && kBlock == 4) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(load TINYDEPLOY_PAIR)));      \
+  if (kMore && kBlock == 8) {                                                                              \
+    TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(load TINYDEPLOY_PAIR) TINYDEPLOY_4(load TINYDEPLOY_PAIR))); \
   }
-  if (kPairs & 4) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP);
-  if (kPairs & 2) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP);
-  if (kPairs & 1) TINYDEPLOY_STEPS(TINYDEPLOY_STEP);
+
+// Adds the products to the biases a[0] and b[0], and moves the weights on.
+template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
+[[gnu::always_inline]] inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* const& end,
+                                            int32_t (&a)[4], int32_t (&b)[4]) {
+  static_assert(kBlock == 4 || kBlock == 8);
+  uint32_t v, w, x, y;
+  if (kWide) {
+    TINYDEPLOY_MULTIPLY(TINYDEPLOY_WIDE)
+  } else {
+    TINYDEPLOY_MULTIPLY(TINYDEPLOY_NARROW)
+  }
 }
 
-#undef TINYDEPLOY_STEPS
-#undef TINYDEPLOY_STEP
+#undef TINYDEPLOY_MULTIPLY
+#undef TINYDEPLOY_UNTIL_END
+#undef TINYDEPLOY_4
+#undef TINYDEPLOY_2
+#undef TINYDEPLOY_ASM
+#undef TINYDEPLOY_FIRST_PAIR
+#undef TINYDEPLOY_PAIR
+#undef TINYDEPLOY_WIDE
+#undef TINYDEPLOY_NARROW
 
 #else
 
-template <int32_t kPairs>
-[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[4], int32_t (&b)[4]) {
-  for (int32_t k = 0; k < kPairs; ++k) {
-    const uint32_t word = load_word(weights + 4 * k);
+template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
+inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* end, int32_t (&a)[4],
+                     int32_t (&b)[4]) {
+  for (int32_t p = 1; p < 4; ++p) {
+    a[p] = a[0];
+    b[p] = b[0];
+  }
+  for (; column != end; column += 4) {
+    const Couple<kWide> couple(weights);
     for (int32_t p = 0; p < 4; ++p) {
-      a[p] = smlad(sxtb16(word), column[4 * k + p], a[p]);
-      b[p] = smlad(sxtb16_odd(word), column[4 * k + p], b[p]);
+      a[p] = smlad(couple.v, column[p], a[p]);
+      b[p] = smlad(couple.w, column[p], b[p]);
     }
   }
 }
 
 #endif
 
-// One pixel: six instructions for four products.
-template <int32_t kPairs>
-[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[1], int32_t (&b)[1]) {
-#pragma GCC unroll 4
-  for (int32_t k = 0; k < kPairs; ++k) {
-    const uint32_t word = load_word(weights + 4 * k);
-    a[0] = smlad(sxtb16(word), column[k], a[0]);
-    b[0] = smlad(sxtb16_odd(word), column[k], b[0]);
+// One pixel: six instructions for four products, or five if kWide.
+template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
+inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* end, int32_t (&a)[1],
+                     int32_t (&b)[1]) {
+  const auto step = [&]() {
+    const Couple<kWide> couple(weights);
+    a[0] = smlad(couple.v, *column, a[0]);
+    b[0] = smlad(couple.w, *column++, b[0]);
+  };
+#pragma GCC unroll 8
+  for (int32_t k = 0; k < kFirst; ++k) step();
+  while (kMore && column != end) {
+#pragma GCC unroll 8
+    for (int32_t k = 0; k < kBlock; ++k) step();
   }
 }
 
-// All channels of kPixels pixels, whose columns of kPairs pairs are given. A function of its own, because the
-// multiplication leaves no register to the code around it.
-template <typename P, int32_t kPairs, int32_t kPixels>
-[[gnu::noinline]] void convolve_columns(const uint32_t* column, const int8_t* weights, const int32_t* channel,
-                             int8_t* output) {
-  for (int32_t c = 0; c < P::kOutputDepth; c += 2, weights += 4 * kPairs, output += 2) {
-    const int32_t* next = channel + kChannelWords<P>;
+// All channels of kPixels pixels, whose columns end at `end`. A function of its own, because the multiplication leaves
+// no register to the code around it.
+template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kPixels>
+[[gnu::noinline]] void convolve_columns(const uint32_t* column, const uint32_t* end, const int8_t* weights,
+                                        const int32_t* channel, int8_t* output, const Outputs& outputs) {
+  constexpr int32_t kWords = channel_words(kFlags);
+  const Outputs layer = outputs;  // a store to the output could be one to the original
+  const int32_t depth = layer.depth;
+  const int8_t* const output_end = output + depth;
+  do {
     int32_t a[kPixels];
     int32_t b[kPixels];
-    // Unrolled before the optimiser decides what lives in registers.
+    a[0] = channel_bias<kFlags>(channel);
+    b[0] = channel_bias<kFlags>(channel + kWords);
+    multiply<(kFlags & kWide) != 0, kFirst, kBlock, kMore>(weights, column, end, a, b);
+    const auto store = [&](const int32_t(&sums)[kPixels]) {
+      const Requantization<kFlags> requantized(channel, layer);
+      channel += kWords;
+      int8_t* to = output++;
+      // Unrolled before the optimiser decides what lives in registers.
 #pragma GCC unroll 4
-    for (int32_t p = 0; p < kPixels; ++p) {
-      a[p] = channel_bias<P>(channel);
-      b[p] = channel_bias<P>(next);
-    }
-    multiply<kPairs>(weights, column, a, b);
-    const Requantization<P> first(channel);
-#pragma GCC unroll 4
-    for (int32_t p = 0; p < kPixels; ++p) output[p * P::kOutputDepth] = first(a[p]);
-    if (P::kOutputDepth % 2 == 1 && c + 1 == P::kOutputDepth) break;
-    const Requantization<P> second(next);
-#pragma GCC unroll 4
-    for (int32_t p = 0; p < kPixels; ++p) output[p * P::kOutputDepth + 1] = second(b[p]);
-    channel = next + kChannelWords<P>;
-  }
+      for (int32_t p = 0; p < kPixels; ++p, to += depth) *to = requantized(sums[p]);
+    };
+    store(a);
+    if ((kFlags & kOddDepth) != 0 && output == output_end) break;
+    store(b);
+  } while (output != output_end);
+}
+
+// The same for columns of kPairs pairs, and on to the next pixels.
+template <typename P, int32_t kPairs, int32_t kPixels, typename Weight>
+inline void convolve_columns(const uint32_t* columns, const Weight* weights, const int32_t* channels,
+                             int8_t*& output) {
+  using B = Blocks<kPairs, P::kBlock>;
+  convolve_columns<kFlags<P>, B::kFirst, P::kBlock, B::kMore, kPixels>(columns, columns + kPairs * kPixels,
+                                                                      reinterpret_cast<const int8_t*>(weights),
+                                                                      channels, output, kOutputs<P>);
+  output += kPixels * P::kOutputDepth;
 }
 
 // 1×1 windows on each of P::kBatches pixels.
-template <typename P>
-inline void pointwise_dsp(const int8_t* input, const int8_t* weights, const int32_t* channels, uint32_t* columns,
+template <typename P, typename Weight>
+inline void pointwise_dsp(const int8_t* input, const Weight* weights, const int32_t* channels, uint32_t* columns,
                           int8_t* output) {
   constexpr int32_t kPairs = pairs(P::kInputDepth);
   for (int32_t pixel = 0; pixel < P::kBatches / 4; ++pixel) {
 #pragma GCC unroll 1
     for (int32_t p = 0; p < 4; ++p, input += P::kInputDepth) expand<P::kInputDepth, 4>(input, columns + p);
     convolve_columns<P, kPairs, 4>(columns, weights, channels, output);
-    output += 4 * P::kOutputDepth;
   }
   for (int32_t pixel = 0; pixel < P::kBatches % 4; ++pixel) {
     expand<P::kInputDepth, 1>(input, columns);
     convolve_columns<P, kPairs, 1>(columns, weights, channels, output);
     input += P::kInputDepth;
-    output += P::kOutputDepth;
   }
 }
 
@@ -201,8 +267,8 @@ inline void gather(const int8_t* image, Window at, uint32_t* column) {
 }
 
 // Any window, stride, dilation and padding, without groups.
-template <typename P>
-inline void conv_2d_dsp(const int8_t* input, const int8_t* weights, const int32_t* channels, uint32_t* columns,
+template <typename P, typename Weight>
+inline void conv_2d_dsp(const int8_t* input, const Weight* weights, const int32_t* channels, uint32_t* columns,
                         int8_t* output) {
   constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
   constexpr int32_t kPairs =
@@ -232,13 +298,11 @@ inline void conv_2d_dsp(const int8_t* input, const int8_t* weights, const int32_
       gather<P, 4>(from, window(), columns + p);
     }
     convolve_columns<P, kPairs, 4>(columns, weights, channels, output);
-    output += 4 * P::kOutputDepth;
   }
   for (int32_t pixel = 0; pixel < kPixels % 4; ++pixel) {
     const int8_t* from = image();
     gather<P, 1>(from, window(), columns);
     convolve_columns<P, kPairs, 1>(columns, weights, channels, output);
-    output += P::kOutputDepth;
   }
 }
 

@@ -12,13 +12,10 @@ from typing import ClassVar
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
 from tinydeploy.engines.aot.emit import emit
-from tinydeploy.engines.aot.kernels import for_core
+from tinydeploy.engines.aot.kernels import GOALS, for_core
 from tinydeploy.engines.aot.lower import lower
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.graph import Graph
-
-GOALS = ("balanced", "speed", "size", "ram")
-"""What to strive for where instructions, flash and RAM are at odds; the first is the default."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        return emit(for_core(program, board.core))
+        return emit(for_core(program, board, self.optimize))
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""

@@ -54,7 +54,7 @@ def fully_connected(step: Step) -> tuple[Step, ...] | None:
     blocks = [couples[i : i + _BLOCK // 2] for i in range(0, whole, _BLOCK // 2)]
     blocks += [couples[i : i + 1] for i in range(whole, len(couples))]
     values = np.concatenate([block.transpose(1, 0, 2).reshape(-1) for block in blocks])
-    return (_step(step, "fully_connected_dsp", "fully_connected_dsp.h", values, table, None, None),)
+    return (_step(step, "fully_connected_dsp", "fully_connected_dsp.h", values, table, None, None, 4),)
 
 
 @chooses("conv_2d")
@@ -118,6 +118,34 @@ def add(step: Step) -> tuple[Step, ...] | None:
     )
 
 
+def widened(step: Step) -> Step | None:
+    """`step` with weights of 16 bits, None if its kernel has no such form or a doubled bias does not fit.
+
+    The weights are doubled, as the requantisation wants the sums, and so are the biases.
+    """
+    if step.params.get("kWide") is not False:
+        return None
+    source, weights, channels, *rest = step.args
+    assert isinstance(weights, Constant) and isinstance(channels, Constant)
+    table = channels.values.astype(np.int64)
+    if step.params["kPerChannel"]:
+        shifts = table[1::2] & (1 << _SHIFT_BITS) - 1
+        table[1::2] = (table[1::2] >> _SHIFT_BITS) * 2 << _SHIFT_BITS | shifts
+    else:
+        table *= 2
+    if np.abs(table).max() >= 1 << 31:
+        return None
+    # The bytes c, c + 1, c, c + 1 become the pairs of c and of c + 1.
+    wide = weights.values.reshape(-1, 2, 2).transpose(0, 2, 1).reshape(-1).astype(np.int16) * np.int16(2)
+    args = (
+        source,
+        replace(weights, values=wide, comment=f"doubled, {weights.comment}"),
+        replace(channels, values=table.astype(np.int32)),
+        *rest,
+    )
+    return replace(step, params={**step.params, "kWide": True}, args=args)
+
+
 def _convolution(
     step: Step, kernel: str, weights: npt.NDArray[np.int8], order: Order, first: overlap.Steps
 ) -> tuple[Step, ...] | None:
@@ -130,7 +158,7 @@ def _convolution(
     columns = Scratch("columns", "uint32_t", _PIXELS * len(order))
     depth = len(weights)
     least = overlap.by_channels(first, depth, channels=depth, pixels=_PIXELS)
-    return (_step(step, kernel, "conv_dsp.h", values, table, columns, least),)
+    return (_step(step, kernel, "conv_dsp.h", values, table, columns, least, 8),)
 
 
 def _weights(step: Step) -> npt.NDArray[np.int8]:
@@ -147,6 +175,7 @@ def _step(
     table: npt.NDArray[np.int32],
     scratch: Scratch | None,
     least: int | None,
+    block: int = 0,
 ) -> Step:
     """`step` by another kernel: input, weights, channels, scratch, output.
 
@@ -158,13 +187,15 @@ def _step(
     bias_column, multiplier, shift = table.T
     params = {name: value for name, value in step.params.items() if name != "kLeftShift"}
     params["kClampsNegative"] = step.params["kActivationMin"] >= step.params["kOutputZeroPoint"]
-    params |= {"kMultiplier": 0, "kShift": 0}
+    params |= {"kMultiplier": 0, "kShift": 0, "kWide": False}
     if step.params["kPerChannel"]:
         channels = np.stack([multiplier, bias_column << _SHIFT_BITS | shift], axis=1)
         comment = "multiplier, then bias and right shift, of each channel"
     else:
         channels, comment = bias_column, "biases"
         params |= {"kMultiplier": int(multiplier[0]), "kShift": int(shift[0])}
+    if block:
+        params["kBlock"] = block
     args = (
         source,
         replace(old, values=weights, comment="in the order of reading"),
