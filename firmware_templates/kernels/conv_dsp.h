@@ -10,11 +10,10 @@
 #include <stdint.h>
 
 #include "dsp.h"
-#include "window.h"
 
 namespace tinydeploy {
 
-// How many pairs kLength values make.
+// How many pairs `length` values make.
 constexpr int32_t pairs(int32_t length) { return (length + 1) / 2; }
 
 // Moves on by four values and two pairs. GCC would not use the addressing modes that count.
@@ -40,19 +39,23 @@ inline void expand_word(const int8_t*& from, uint32_t*& to) {
 #endif
 }
 
-// kLength values as pairs, kStride words apart: of four values (0, 2) and (1, 3), of a rest of three (0, 2) and
-// (1, zero), of two (0, 1), of one (0, zero).
-template <int32_t kLength, int32_t kStride>
-inline void expand(const int8_t* from, uint32_t* to) {
+// `length` values as pairs, kStride words apart: of four values (0, 2) and (1, 3), of a rest of three (0, 2) and
+// (1, zero), of two (0, 1), of one (0, zero). The loop is unrolled where the length is known.
+template <int32_t kStride, bool kShared>
+[[gnu::always_inline]] inline void expand(const int8_t* from, int32_t length, uint32_t* to) {
+  if (kShared) {
+    for (int32_t i = 0; i + 4 <= length; i += 4) expand_word<kStride>(from, to);
+  } else {
 #pragma GCC unroll 8
-  for (int32_t i = 0; i + 4 <= kLength; i += 4) expand_word<kStride>(from, to);
-  constexpr int32_t kRest = kLength % 4;
-  if (kRest == 3) {
+    for (int32_t i = 0; i + 4 <= length; i += 4) expand_word<kStride>(from, to);
+  }
+  const int32_t rest = length % 4;
+  if (rest == 3) {
     to[0] = (static_cast<uint32_t>(from[2]) << 16) | static_cast<uint16_t>(from[0]);
     to[kStride] = static_cast<uint16_t>(from[1]);
-  } else if (kRest == 2) {
+  } else if (rest == 2) {
     to[0] = (static_cast<uint32_t>(from[1]) << 16) | static_cast<uint16_t>(from[0]);
-  } else if (kRest == 1) {
+  } else if (rest == 1) {
     to[0] = static_cast<uint16_t>(from[0]);
   }
 }
@@ -210,99 +213,139 @@ template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kP
   } while (output != output_end);
 }
 
-// The same for columns of kPairs pairs, and on to the next pixels.
-template <typename P, int32_t kPairs, int32_t kPixels, typename Weight>
-inline void convolve_columns(const uint32_t* columns, const Weight* weights, const int32_t* channels,
-                             int8_t*& output) {
-  using B = Blocks<kPairs, P::kBlock>;
-  convolve_columns<kFlags<P>, B::kFirst, P::kBlock, B::kMore, kPixels>(columns, columns + kPairs * kPixels,
-                                                                      reinterpret_cast<const int8_t*>(weights),
-                                                                      channels, output, kOutputs<P>);
-  output += kPixels * P::kOutputDepth;
-}
-
 // 1×1 windows on each of P::kBatches pixels.
 template <typename P, typename Weight>
 inline void pointwise_dsp(const int8_t* input, const Weight* weights, const int32_t* channels, uint32_t* columns,
                           int8_t* output) {
   constexpr int32_t kPairs = pairs(P::kInputDepth);
+  using B = Blocks<kPairs, P::kBlock>;
+  const int8_t* const packed = reinterpret_cast<const int8_t*>(weights);
   for (int32_t pixel = 0; pixel < P::kBatches / 4; ++pixel) {
 #pragma GCC unroll 1
-    for (int32_t p = 0; p < 4; ++p, input += P::kInputDepth) expand<P::kInputDepth, 4>(input, columns + p);
-    convolve_columns<P, kPairs, 4>(columns, weights, channels, output);
+    for (int32_t p = 0; p < 4; ++p, input += P::kInputDepth) expand<4, false>(input, P::kInputDepth, columns + p);
+    convolve_columns<kFlags<P>, B::kFirst, P::kBlock, B::kMore, 4>(columns, columns + 4 * kPairs, packed, channels,
+                                                                  output, kOutputs<P>);
+    output += 4 * P::kOutputDepth;
   }
   for (int32_t pixel = 0; pixel < P::kBatches % 4; ++pixel) {
-    expand<P::kInputDepth, 1>(input, columns);
-    convolve_columns<P, kPairs, 1>(columns, weights, channels, output);
+    expand<1, false>(input, P::kInputDepth, columns);
+    convolve_columns<kFlags<P>, B::kFirst, P::kBlock, B::kMore, 1>(columns, columns + kPairs, packed, channels, output,
+                                                                  kOutputs<P>);
     input += P::kInputDepth;
+    output += P::kOutputDepth;
   }
 }
 
-// A window as a column, run by run: a run is what lies together in the input, a row of the window or, if it is
-// dilated, a pixel.
-template <typename P, int32_t kStride>
-inline void gather(const int8_t* image, Window at, uint32_t* column) {
-  constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
-  constexpr int32_t kRun = kTaps * P::kInputDepth;
+// The shape of a convolution at run time, with the names that it has as a layer's constants.
+struct ConvolutionShape {
+  static constexpr bool kShared = true;
+  int16_t kBatches, kInputHeight, kInputWidth, kInputDepth, kOutputHeight, kOutputWidth, kOutputDepth;
+  int16_t kKernelHeight, kKernelWidth, kStrideHeight, kStrideWidth, kDilationHeight, kDilationWidth;
+  int16_t kPadTop, kPadLeft, kPadded, kInputZeroPoint;
+};
+
+template <typename P>
+constexpr ConvolutionShape kConvolutionShape = {
+    P::kBatches,      P::kInputHeight, P::kInputWidth,   P::kInputDepth,  P::kOutputHeight,   P::kOutputWidth,
+    P::kOutputDepth,  P::kKernelHeight, P::kKernelWidth, P::kStrideHeight, P::kStrideWidth,   P::kDilationHeight,
+    P::kDilationWidth, P::kPadTop,     P::kPadLeft,      P::kPadded,      P::kInputZeroPoint};
+
+// A window at (y, x) as a column, run by run: a run is what lies together in the input, a row of the window or, if it
+// is dilated, a pixel. `padded` has room for one.
+template <int32_t kStride, typename Shape>
+[[gnu::always_inline]] inline void gather(Shape s, const int8_t* image, int32_t top, int32_t left, uint32_t* column,
+                                          int8_t* padded) {
+  const int32_t taps = s.kDilationWidth == 1 ? s.kKernelWidth : 1;
+  const int32_t length = taps * s.kInputDepth;
+  const int32_t last_y = top + (s.kKernelHeight - 1) * s.kDilationHeight;
+  const int32_t last_x = left + (s.kKernelWidth - 1) * s.kDilationWidth;
+  const bool inside = top >= 0 && left >= 0 && last_y < s.kInputHeight && last_x < s.kInputWidth;
 #pragma GCC unroll 1
-  for (int32_t ky = 0; ky < P::kKernelHeight; ++ky) {
-    const int32_t y = at.y + ky * P::kDilationHeight;
-    for (int32_t kx = 0; kx < P::kKernelWidth; kx += kTaps, column += pairs(kRun) * kStride) {
-      const int32_t x = at.x + kx * P::kDilationWidth;
-      const int8_t* run = image + (y * P::kInputWidth + x) * P::kInputDepth;
-      int8_t padded[kRun];
-      if (P::kPadded && !at.inside) {
-        __builtin_memset(padded, P::kInputZeroPoint, kRun);
+  for (int32_t ky = 0; ky < s.kKernelHeight; ++ky) {
+    const int32_t y = top + ky * s.kDilationHeight;
+    for (int32_t kx = 0; kx < s.kKernelWidth; kx += taps, column += pairs(length) * kStride) {
+      const int32_t x = left + kx * s.kDilationWidth;
+      const int8_t* run = image + (y * s.kInputWidth + x) * s.kInputDepth;
+      if (s.kPadded && !inside) {
+        __builtin_memset(padded, s.kInputZeroPoint, static_cast<uint32_t>(length));
         const int32_t first = x < 0 ? -x : 0;
-        const int32_t end = x + kTaps > P::kInputWidth ? P::kInputWidth - x : kTaps;
-        if (y >= 0 && y < P::kInputHeight && first < end) {
-          __builtin_memcpy(padded + first * P::kInputDepth, run + first * P::kInputDepth,
-                           static_cast<uint32_t>(end - first) * P::kInputDepth);
+        const int32_t end = x + taps > s.kInputWidth ? s.kInputWidth - x : taps;
+        if (y >= 0 && y < s.kInputHeight && first < end) {
+          __builtin_memcpy(padded + first * s.kInputDepth, run + first * s.kInputDepth,
+                           static_cast<uint32_t>((end - first) * s.kInputDepth));
         }
         run = padded;
       }
-      expand<kRun, kStride>(run, column);
+      expand<kStride, Shape::kShared>(run, length, column);
     }
   }
 }
 
+// How many words two pairs of a column lie apart.
+template <int32_t kCount>
+struct Apart {
+  static constexpr int32_t kWords = kCount;
+};
+
 // Any window, stride, dilation and padding, without groups.
+template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, typename Shape>
+[[gnu::always_inline]] inline void convolve_windows(Shape s, const int8_t* input, const int8_t* weights,
+                                                    const int32_t* channels, uint32_t* columns, int8_t* padded,
+                                                    int8_t* output, const Outputs& outputs) {
+  const int32_t taps = s.kDilationWidth == 1 ? s.kKernelWidth : 1;
+  const int32_t column_pairs = s.kKernelHeight * (s.kKernelWidth / taps) * pairs(taps * s.kInputDepth);
+  const int32_t pixels = s.kBatches * s.kOutputHeight * s.kOutputWidth;
+  int32_t y = 0;
+  int32_t x = 0;
+  const auto next = [&](auto apart, uint32_t* column) {
+    if (s.kBatches > 1 && y == s.kOutputHeight) {
+      y = 0;
+      input += s.kInputHeight * s.kInputWidth * s.kInputDepth;
+    }
+    gather<apart.kWords>(s, input, y * s.kStrideHeight - s.kPadTop, x * s.kStrideWidth - s.kPadLeft, column, padded);
+    if (++x == s.kOutputWidth) {
+      x = 0;
+      ++y;
+    }
+  };
+  for (int32_t pixel = 0; pixel < pixels / 4; ++pixel) {
+#pragma GCC unroll 1
+    for (int32_t p = 0; p < 4; ++p) next(Apart<4>(), columns + p);
+    convolve_columns<kFlags, kFirst, kBlock, kMore, 4>(columns, columns + 4 * column_pairs, weights, channels, output,
+                                                      outputs);
+    output += 4 * s.kOutputDepth;
+  }
+  for (int32_t pixel = 0; pixel < pixels % 4; ++pixel) {
+    next(Apart<1>(), columns);
+    convolve_columns<kFlags, kFirst, kBlock, kMore, 1>(columns, columns + column_pairs, weights, channels, output,
+                                                      outputs);
+    output += s.kOutputDepth;
+  }
+}
+
+// One instance for all layers with these flags and numbers. After the columns there is room for a run.
+template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore>
+[[gnu::noinline]] void convolve_shared(const ConvolutionShape& shape, const int8_t* input, const int8_t* weights,
+                                       const int32_t* channels, uint32_t* columns, int8_t* padded, int8_t* output,
+                                       const Outputs& outputs) {
+  convolve_windows<kFlags, kFirst, kBlock, kMore>(shape, input, weights, channels, columns, padded, output, outputs);
+}
+
 template <typename P, typename Weight>
 inline void conv_2d_dsp(const int8_t* input, const Weight* weights, const int32_t* channels, uint32_t* columns,
                         int8_t* output) {
   constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
-  constexpr int32_t kPairs =
-      P::kKernelHeight * (P::kKernelWidth / kTaps) * pairs(kTaps * P::kInputDepth);
-  constexpr int32_t kPixels = P::kBatches * P::kOutputHeight * P::kOutputWidth;
-  int32_t y = 0;
-  int32_t x = 0;
-  const auto window = [&]() {
-    const Window at = window_at<P>(y, x);
-    if (++x == P::kOutputWidth) {
-      x = 0;
-      ++y;
-    }
-    return at;
-  };
-  const auto image = [&]() {
-    if (P::kBatches > 1 && y == P::kOutputHeight) {
-      y = 0;
-      input += P::kInputHeight * P::kInputWidth * P::kInputDepth;
-    }
-    return input;
-  };
-  for (int32_t pixel = 0; pixel < kPixels / 4; ++pixel) {
-#pragma GCC unroll 1
-    for (int32_t p = 0; p < 4; ++p) {
-      const int8_t* from = image();
-      gather<P, 4>(from, window(), columns + p);
-    }
-    convolve_columns<P, kPairs, 4>(columns, weights, channels, output);
-  }
-  for (int32_t pixel = 0; pixel < kPixels % 4; ++pixel) {
-    const int8_t* from = image();
-    gather<P, 1>(from, window(), columns);
-    convolve_columns<P, kPairs, 1>(columns, weights, channels, output);
+  constexpr int32_t kPairs = P::kKernelHeight * (P::kKernelWidth / kTaps) * pairs(kTaps * P::kInputDepth);
+  using B = Blocks<kPairs, P::kBlock>;
+  const int8_t* const packed = reinterpret_cast<const int8_t*>(weights);
+  if constexpr (P::kShared) {
+    convolve_shared<kFlags<P>, B::kFirst, P::kBlock, B::kMore>(
+        kConvolutionShape<P>, input, packed, channels, columns, reinterpret_cast<int8_t*>(columns + 4 * kPairs), output,
+        kOutputs<P>);
+  } else {
+    int8_t padded[kTaps * P::kInputDepth];
+    convolve_windows<kFlags<P>, B::kFirst, P::kBlock, B::kMore>(P{}, input, packed, channels, columns, padded, output,
+                                                               kOutputs<P>);
   }
 }
 

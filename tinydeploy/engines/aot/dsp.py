@@ -187,7 +187,7 @@ def _step(
     bias_column, multiplier, shift = table.T
     params = {name: value for name, value in step.params.items() if name != "kLeftShift"}
     params["kClampsNegative"] = step.params["kActivationMin"] >= step.params["kOutputZeroPoint"]
-    params |= {"kMultiplier": 0, "kShift": 0, "kWide": False}
+    params |= {"kMultiplier": 0, "kShift": 0, "kWide": False, "kShared": False}
     if step.params["kPerChannel"]:
         channels = np.stack([multiplier, bias_column << _SHIFT_BITS | shift], axis=1)
         comment = "multiplier, then bias and right shift, of each channel"
