@@ -119,6 +119,7 @@ struct Blocks {
   if ((kFirst - 1) & 4) TINYDEPLOY_ASM(TINYDEPLOY_4(load TINYDEPLOY_PAIR));                                \
   if ((kFirst - 1) & 2) TINYDEPLOY_ASM(TINYDEPLOY_2(load TINYDEPLOY_PAIR));                                \
   if ((kFirst - 1) & 1) TINYDEPLOY_ASM(load TINYDEPLOY_PAIR);                                              \
+  if (kMore && kBlock == 1) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(load TINYDEPLOY_PAIR));                    \
   if (kMore && kBlock == 4) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(load TINYDEPLOY_PAIR)));      \
   if (kMore && kBlock == 8) {                                                                              \
     TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(load TINYDEPLOY_PAIR) TINYDEPLOY_4(load TINYDEPLOY_PAIR))); \
@@ -128,7 +129,7 @@ struct Blocks {
 template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
 [[gnu::always_inline]] inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* const& end,
                                             int32_t (&a)[4], int32_t (&b)[4]) {
-  static_assert(kBlock == 4 || kBlock == 8);
+  static_assert(kBlock == 1 || kBlock == 4 || kBlock == 8);
   uint32_t v, w, x, y;
   if (kWide) {
     TINYDEPLOY_MULTIPLY(TINYDEPLOY_WIDE)
@@ -178,9 +179,13 @@ inline void multiply(const int8_t*& weights, const uint32_t* column, const uint3
   };
 #pragma GCC unroll 8
   for (int32_t k = 0; k < kFirst; ++k) step();
-  while (kMore && column != end) {
+  if (kBlock == 1) {
+    while (kMore && column != end) step();
+  } else {
+    while (kMore && column != end) {
 #pragma GCC unroll 8
-    for (int32_t k = 0; k < kBlock; ++k) step();
+      for (int32_t k = 0; k < kBlock; ++k) step();
+    }
   }
 }
 

@@ -272,6 +272,7 @@ template <typename Shape>
     const auto at = [&](int32_t x) { return x >= 0 && x < s.kInputWidth ? load_word(row + x * s.kDepth) : padding; };
     const auto edge = [&]() { split_channels(at(2 * i - s.kPadLeft), at(2 * i - s.kPadLeft + 1), to++, s.kWords); };
     if (Shape::kShared) {
+#pragma GCC unroll 1
       for (; i < s.kWords; ++i) edge();
     } else {
       for (; i < first; ++i) edge();

@@ -37,9 +37,13 @@ inline void multiply_words(const int8_t* input, const int8_t* end, const int8_t*
   };
 #pragma GCC unroll 4
   for (int32_t i = 0; i < kFirst; ++i) step();
-  while (kMore && input != end) {
+  if (kBlock == 1) {
+    while (kMore && input != end) step();
+  } else {
+    while (kMore && input != end) {
 #pragma GCC unroll 4
-    for (int32_t i = 0; i < kBlock; ++i) step();
+      for (int32_t i = 0; i < kBlock; ++i) step();
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 """The ahead-of-time engine: a graph becomes straight C++ calls of kernels specialised to each layer.
 
-The way through it: lower (graph to steps) → kernels (the steps that suit the core) → memory and planner (the
-arena) → emit (C++).
+The way through it: lower (graph to steps) → kernels (the steps that suit the core) → goals (the steps that
+suit what is striven for) → memory and planner (the arena) → emit (C++).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import ClassVar
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
 from tinydeploy.engines.aot.emit import emit
-from tinydeploy.engines.aot.kernels import GOALS, for_core
+from tinydeploy.engines.aot.goals import GOALS, towards
+from tinydeploy.engines.aot.kernels import for_core
 from tinydeploy.engines.aot.lower import lower
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.graph import Graph
@@ -43,7 +44,7 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        return emit(for_core(program, board, self.optimize))
+        return emit(towards(self.optimize, for_core(program, board.core), program, board), self.optimize)
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""

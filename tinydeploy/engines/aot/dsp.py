@@ -14,6 +14,7 @@ from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier
 
 CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
 
+_SHARED_BLOCK = 1  # pairs that a loop of shared code multiplies at once
 _PIXELS = 4  # columns that are multiplied at once
 _BLOCK = 6  # channels of a fully connected layer that are multiplied at once
 _MAX_WORDS = 125  # of a depthwise row: the third of them is within LDRD's reach
@@ -144,6 +145,37 @@ def widened(step: Step) -> Step | None:
         *rest,
     )
     return replace(step, params={**step.params, "kWide": True}, args=args)
+
+
+def shared(step: Step, clamped: bool) -> Step | None:
+    """`step` by code that all layers share, with short loops; None if its kernel has no such form.
+
+    `clamped` says that all layers of the program clamp what is negative, and may use that.
+    """
+    params = {**step.params}
+    params["kClampsNegative"] = clamped and bool(params.get("kClampsNegative"))
+    if step.kernel == "fully_connected_dsp":
+        return replace(step, params={**params, "kBlock": 1})
+    if params.get("kShared") is not False:
+        return None
+    if step.kernel == "pointwise_dsp":
+        pixels = params.pop("kBatches")
+        for name in ("Height", "Width"):
+            ones = ("Input", "Output", "Kernel", "Stride", "Dilation")
+            params |= {f"k{what}{name}": 1 for what in ones}
+        params |= {"kBatches": 1, "kInputWidth": pixels, "kOutputWidth": pixels}
+        params |= {"kPadTop": 0, "kPadLeft": 0, "kPadded": False, "kInputZeroPoint": 0}
+    if any(params[name] >= 1 << 15 for name in params if name not in ("kMultiplier",)):
+        return None  # shapes are kept as int16
+    if "kBlock" not in params:
+        return replace(step, params={**params, "kShared": True})
+    taps = params["kKernelWidth"] if params["kDilationWidth"] == 1 else 1
+    run = Scratch("columns", "uint32_t", -(-int(taps * params["kInputDepth"]) // 4))
+    args = tuple(
+        replace(a, elements=a.elements + run.elements) if isinstance(a, Scratch) else a for a in step.args
+    )
+    params |= {"kShared": True, "kBlock": _SHARED_BLOCK}
+    return replace(step, kernel="conv_2d_dsp", params=params, args=args)
 
 
 def _convolution(

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinydeploy import paths
 from tinydeploy.engines import EngineSources, Layer
+from tinydeploy.engines.aot import cost
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.memory import Arena, plan_arena
 from tinydeploy.engines.aot.planner import ALIGNMENT
@@ -30,8 +31,8 @@ _TEMPLATES = jinja2.Environment(
 )
 
 
-def emit(program: Program) -> EngineSources:
-    """The project's files for `program`."""
+def emit(program: Program, optimize: str) -> EngineSources:
+    """The project's files for `program`, which is as the goal `optimize` wants it."""
     arena = plan_arena(program)
     emitter = _Emitter(program, arena)
     return EngineSources(
@@ -40,13 +41,22 @@ def emit(program: Program) -> EngineSources:
         profiled_ops=tuple(op.index for op, _ in program.ops),
         arena=arena.plan,
         layers=tuple(_layer(op, steps) for op, steps in program.ops),
+        optimize=optimize,
     )
 
 
 def _layer(op: Op, steps: tuple[Step, ...]) -> Layer:
-    constants = [argument for step in steps for argument in step.args if isinstance(argument, Constant)]
-    kernels = " + ".join(dict.fromkeys(step.kernel for step in steps))
-    return Layer(op.index, kernels, sum(constant.values.nbytes for constant in constants))
+    kernels = " + ".join(dict.fromkeys(step.kernel + cost.variant(step) for step in steps))
+    scratch = {a.name: a.bytes for step in steps for a in step.args if isinstance(a, Scratch)}
+    costs = [cost.instructions(step) for step in steps]
+    known = [count for count in costs if count is not None]
+    return Layer(
+        op.index,
+        kernels,
+        sum(step.constant_bytes for step in steps),
+        sum(scratch.values()),
+        sum(known) if len(known) == len(costs) else None,
+    )
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Overlap:
     distance: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One kernel call: `kernel<Params>(args…)`.
 
@@ -93,6 +93,16 @@ class Step:
     params: Mapping[str, int | float | bool]
     args: tuple[Argument, ...]
     overlaps: tuple[Overlap, ...] = ()
+
+    @property
+    def constant_bytes(self) -> int:
+        """Size of its arrays in flash."""
+        return sum(argument.values.nbytes for argument in self.args if isinstance(argument, Constant))
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Size of its working memory."""
+        return sum(argument.bytes for argument in self.args if isinstance(argument, Scratch))
 
 
 @dataclass(frozen=True)

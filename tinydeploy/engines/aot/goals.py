@@ -1,0 +1,97 @@
+"""What to strive for where instructions, flash and RAM are at odds: a goal turns a program into another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from tinydeploy.boards import Board
+from tinydeploy.engines.aot import cost, dsp
+from tinydeploy.engines.aot.lower import Program
+from tinydeploy.engines.aot.memory import plan_arena
+from tinydeploy.engines.aot.program import Scratch, Step
+
+GOALS = ("balanced", "speed", "size", "ram")
+"""The first is the default."""
+
+# What a firmware needs in flash beside constants: the measuring shell and, per step, code. Both are generous.
+_SHELL_BYTES = 24 << 10
+_ARDUINO_BYTES = 96 << 10
+_STEP_BYTES = 1 << 10
+
+
+def towards(goal: str, program: Program, portable: Program, board: Board) -> Program:
+    """`program`, which has the kernels that suit the board's core best, changed for the sake of `goal`.
+
+    `portable` is the same program with the kernels that run anywhere.
+    """
+    match goal:
+        case "speed":
+            return _fast(program, _flash_left(program, board))
+        case "size":
+            return _small(program)
+        case "ram":
+            return _frugal(program, portable)
+        case _:
+            return program
+
+
+def _fast(program: Program, room: int) -> Program:
+    """Weights of 16 bits where `room` bytes of flash allow, first where they save most per byte."""
+    wider = {step: wide for step in _steps(program) if (wide := dsp.widened(step)) is not None}
+
+    def bytes_more(step: Step) -> int:
+        return wider[step].constant_bytes - step.constant_bytes
+
+    def gain(step: Step) -> float:
+        before, after = cost.instructions(step), cost.instructions(wider[step])
+        return (before - after) / bytes_more(step) if before is not None and after is not None else 0.0
+
+    chosen = set()
+    for step in sorted(wider, key=gain, reverse=True):
+        if gain(step) > 0 and bytes_more(step) <= room:
+            chosen.add(step)
+            room -= bytes_more(step)
+    return _changed(program, lambda step: wider[step] if step in chosen else step)
+
+
+def _flash_left(program: Program, board: Board) -> int:
+    steps = list(_steps(program))
+    shell = _ARDUINO_BYTES if board.arduino else _SHELL_BYTES
+    return board.flash.bytes - shell - len(steps) * _STEP_BYTES - sum(step.constant_bytes for step in steps)
+
+
+def _small(program: Program) -> Program:
+    """Kernels that know shapes at run time, so that all layers share one instance of each."""
+    clamped = all(step.params.get("kClampsNegative", True) for step in _steps(program))
+    return _changed(program, lambda step: dsp.shared(step, clamped) or step)
+
+
+def _frugal(program: Program, portable: Program) -> Program:
+    """Kernels without working memory in those ops where it is what the arena's size hangs on."""
+    best, size = program, plan_arena(program).plan
+    while True:
+        peak = {
+            place.first
+            for place in size.placements
+            if not place.tensors and place.offset + place.bytes > 0
+        }
+        steps = {op.index: steps for op, steps in portable.ops}
+        tried = [
+            replace(best, ops=tuple((op, steps[op.index] if op.index == index else own) for op, own in best.ops))
+            for index in sorted(peak)
+        ]
+        plans = [(plan_arena(one).plan, one) for one in tried]
+        smallest = min(plans, key=lambda plan: plan[0].bytes, default=None)
+        if smallest is None or smallest[0].bytes >= size.bytes:
+            return best
+        size, best = smallest
+
+
+def _steps(program: Program) -> Iterable[Step]:
+    return (step for _, steps in program.ops for step in steps)
+
+
+def _changed(program: Program, change: Callable[[Step], Step]) -> Program:
+    ops = tuple((op, tuple(change(step) for step in steps)) for op, steps in program.ops)
+    return replace(program, ops=ops)
