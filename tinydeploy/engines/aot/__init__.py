@@ -44,7 +44,8 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        return emit(towards(self.optimize, for_core(program, board.core), program, board), self.optimize)
+        chosen = towards(self.optimize, for_core(program, board.core), program, board)
+        return emit(chosen, board.core, self.optimize)
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""

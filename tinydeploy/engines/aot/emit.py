@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 
 from tinydeploy import paths
+from tinydeploy.boards import Core
 from tinydeploy.engines import EngineSources, Layer
 from tinydeploy.engines.aot import cost
 from tinydeploy.engines.aot.lower import Program
@@ -31,8 +32,8 @@ _TEMPLATES = jinja2.Environment(
 )
 
 
-def emit(program: Program, optimize: str) -> EngineSources:
-    """The project's files for `program`, which is as the goal `optimize` wants it."""
+def emit(program: Program, core: Core, optimize: str) -> EngineSources:
+    """The project's files for `program`, which is as `core` and the goal `optimize` want it."""
     arena = plan_arena(program)
     emitter = _Emitter(program, arena)
     return EngineSources(
@@ -40,15 +41,15 @@ def emit(program: Program, optimize: str) -> EngineSources:
         files=emitter.files(),
         profiled_ops=tuple(op.index for op, _ in program.ops),
         arena=arena.plan,
-        layers=tuple(_layer(op, steps) for op, steps in program.ops),
+        layers=tuple(_layer(op, steps, core) for op, steps in program.ops),
         optimize=optimize,
     )
 
 
-def _layer(op: Op, steps: tuple[Step, ...]) -> Layer:
-    kernels = " + ".join(dict.fromkeys(step.kernel + cost.variant(step) for step in steps))
+def _layer(op: Op, steps: tuple[Step, ...], core: Core) -> Layer:
+    kernels = " + ".join(dict.fromkeys(step.kernel + _variant(step) for step in steps))
     scratch = {a.name: a.bytes for step in steps for a in step.args if isinstance(a, Scratch)}
-    costs = [cost.instructions(step) for step in steps]
+    costs = [cost.instructions(step, core) for step in steps]
     known = [count for count in costs if count is not None]
     return Layer(
         op.index,
@@ -57,6 +58,11 @@ def _layer(op: Op, steps: tuple[Step, ...]) -> Layer:
         sum(scratch.values()),
         sum(known) if len(known) == len(costs) else None,
     )
+
+
+def _variant(step: Step) -> str:
+    """What a kernel's parameters make of it, in a word or two."""
+    return " wide" * bool(step.params.get("kWide")) + " shared" * bool(step.params.get("kShared"))
 
 
 @dataclass(frozen=True)

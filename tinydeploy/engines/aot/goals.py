@@ -9,7 +9,8 @@ from tinydeploy.boards import Board
 from tinydeploy.engines.aot import cost, dsp
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.memory import plan_arena
-from tinydeploy.engines.aot.program import Scratch, Step
+from tinydeploy.engines.aot.planner import align
+from tinydeploy.engines.aot.program import Step
 
 GOALS = ("balanced", "speed", "size", "ram")
 """The first is the default."""
@@ -27,7 +28,7 @@ def towards(goal: str, program: Program, portable: Program, board: Board) -> Pro
     """
     match goal:
         case "speed":
-            return _fast(program, _flash_left(program, board))
+            return _fast(program, board)
         case "size":
             return _small(program)
         case "ram":
@@ -36,15 +37,16 @@ def towards(goal: str, program: Program, portable: Program, board: Board) -> Pro
             return program
 
 
-def _fast(program: Program, room: int) -> Program:
-    """Weights of 16 bits where `room` bytes of flash allow, first where they save most per byte."""
+def _fast(program: Program, board: Board) -> Program:
+    """Weights of 16 bits where the board's flash has room, first where they save most per byte."""
+    room = _flash_left(program, board)
     wider = {step: wide for step in _steps(program) if (wide := dsp.widened(step)) is not None}
 
     def bytes_more(step: Step) -> int:
         return wider[step].constant_bytes - step.constant_bytes
 
     def gain(step: Step) -> float:
-        before, after = cost.instructions(step), cost.instructions(wider[step])
+        before, after = cost.instructions(step, board.core), cost.instructions(wider[step], board.core)
         return (before - after) / bytes_more(step) if before is not None and after is not None else 0.0
 
     chosen = set()
@@ -68,24 +70,22 @@ def _small(program: Program) -> Program:
 
 
 def _frugal(program: Program, portable: Program) -> Program:
-    """Kernels without working memory in those ops where it is what the arena's size hangs on."""
-    best, size = program, plan_arena(program).plan
+    """Kernels without working memory, in those ops where the arena's size hangs on it."""
+    plain = {op.index: steps for op, steps in portable.ops}
+    best, plan = program, plan_arena(program).plan
     while True:
         peak = {
-            place.first
-            for place in size.placements
-            if not place.tensors and place.offset + place.bytes > 0
+            time
+            for place in plan.placements
+            if align(place.offset + place.bytes) == plan.bytes
+            for time in range(place.first, place.last + 1)
         }
-        steps = {op.index: steps for op, steps in portable.ops}
-        tried = [
-            replace(best, ops=tuple((op, steps[op.index] if op.index == index else own) for op, own in best.ops))
-            for index in sorted(peak)
-        ]
-        plans = [(plan_arena(one).plan, one) for one in tried]
-        smallest = min(plans, key=lambda plan: plan[0].bytes, default=None)
-        if smallest is None or smallest[0].bytes >= size.bytes:
+        ops = tuple((op, plain[op.index] if op.index in peak else steps) for op, steps in best.ops)
+        tried = replace(best, ops=ops)
+        smaller = plan_arena(tried).plan
+        if smaller.bytes >= plan.bytes:
             return best
-        size, best = smallest
+        best, plan = tried, smaller
 
 
 def _steps(program: Program) -> Iterable[Step]:
