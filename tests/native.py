@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from tinydeploy import boards, paths, tflite_model
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources
 from tinydeploy.engines.aot import AotEngine
+from tinydeploy.engines.aot.goals import GOALS
 from tinydeploy.graph import DType, Graph, Tensor
 
 Array = npt.NDArray[np.generic]
@@ -176,13 +178,15 @@ def _main(flags: tuple[str, ...]) -> Path:
     return folder / "main.o"
 
 
-def compile_all(graphs: Sequence[Graph], sanitize: bool = False, board: Board = PORTABLE) -> list[Native]:
-    """Each graph through the aot engine and g++, with the kernels that `board` would get."""
+def compile_all(
+    graphs: Sequence[Graph], sanitize: bool = False, board: Board = PORTABLE, goal: str = GOALS[0]
+) -> list[Native]:
+    """Each graph through the aot engine and g++, with the kernels that `board` and `goal` would get."""
     flags = (*FLAGS, *(SANITIZE if sanitize else ()))
     main = _main(flags)
 
     def compile_one(graph: Graph) -> Native:
-        sources = AotEngine().generate(graph, board)
+        sources = AotEngine(goal).generate(graph, board)
         folder = Path(tempfile.mkdtemp(dir=_folder().name))
         for path, text in sources.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -242,21 +246,21 @@ def random_samples(graph: Graph, count: int, seed: int = 0) -> list[list[Array]]
 
 
 def assert_parity(models: Sequence[bytes], samples: int = 4, seed: int = 0, sanitize: bool = False) -> None:
-    """Every output of every model equals TFLite Micro's, for `samples` inputs each and all KERNELS."""
+    """Every output of every model equals TFLite Micro's, for `samples` inputs each, all KERNELS and GOALS."""
     graphs = [tflite_model.parse(model, f"model {i}") for i, model in enumerate(models)]
     expected = [
         tflm(model, random_samples(graph, samples, seed)) for model, graph in zip(models, graphs, strict=True)
     ]
     seen: set[str] = set()
-    for board in KERNELS:
+    for board, goal in product(KERNELS, GOALS):
         fresh = []
         for graph, reference in zip(graphs, expected, strict=True):
-            files = AotEngine().generate(graph, board).files
+            files = AotEngine(goal).generate(graph, board).files
             content = "".join(text for path, text in files.items() if path != "src/model_data.h")
             if content not in seen:
                 fresh.append((graph, reference))
             seen.add(content)
-        compiled = compile_all([graph for graph, _ in fresh], sanitize, board)
+        compiled = compile_all([graph for graph, _ in fresh], sanitize, board, goal)
         for native, (_, reference) in zip(compiled, fresh, strict=True):
             _assert_equal(native, random_samples(native.graph, samples, seed), reference, board)
 

@@ -85,6 +85,7 @@ def evaluate(
         model=_model_info(job),
         board=BoardInfo(job.board.id, job.board.name, job.board.core.name, clock_hz, job.board.notes),
         engine=job.sources.engine,
+        optimize=job.sources.optimize,
         target=target,
         build=_build_info(job, firmware),
         arena=sized.arena,
@@ -163,6 +164,7 @@ def _build_info(job: Job, firmware: Firmware) -> BuildInfo:
         model_flash_bytes=sizes.model_flash_bytes,
         runtime_flash_bytes=sizes.runtime_flash_bytes,
         largest_symbols=sizes.largest_symbols,
+        engine_flash_bytes=None if job.library else sizes.model_flash_bytes + elf.unit_bytes(firmware.elf),
     )
 
 
@@ -199,12 +201,14 @@ def _slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:
 
 def _per_op(job: Job, op_counts: Sequence[int], clock_hz: int | None) -> tuple[OpCost, ...]:
     """Each op's instructions, or with a clock its cycles and their time."""
+    layers = {layer.op: layer for layer in job.sources.layers}
 
     def cost(op: Op, count: int) -> OpCost:
-        macs = op_macs(job.graph, op)
+        macs, layer = op_macs(job.graph, op), layers.get(op.index)
+        made = (layer.kernel, layer.constant_bytes, layer.scratch_bytes) if layer else ()
         if clock_hz is None:
-            return OpCost(op.index, op.kind, count, macs)
-        return OpCost(op.index, op.kind, None, macs, count, _micros(count, clock_hz))
+            return OpCost(op.index, op.kind, count, macs, None, None, *made)
+        return OpCost(op.index, op.kind, None, macs, count, _micros(count, clock_hz), *made)
 
     ops = [job.graph.ops[index] for index in job.sources.profiled_ops]
     return tuple(cost(op, count) for op, count in zip(ops, op_counts, strict=True))

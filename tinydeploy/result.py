@@ -69,7 +69,11 @@ class Symbol:
 
 @dataclass(frozen=True)
 class BuildInfo:
-    """The firmware build. flash = model_flash + runtime_flash; ram includes arena and stack."""
+    """The firmware build. flash = model_flash + runtime_flash; ram includes arena and stack.
+
+    `engine_flash_bytes` is the model's constants and code, kernels included, without the measuring shell;
+    None for an engine whose code is in a library.
+    """
 
     compiler: str
     flags: tuple[str, ...]
@@ -81,6 +85,7 @@ class BuildInfo:
     model_flash_bytes: int
     runtime_flash_bytes: int
     largest_symbols: tuple[Symbol, ...]
+    engine_flash_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class OpCost:
-    """Median instructions of one op, or its cycles and their time."""
+    """Median instructions of one op, or its cycles and their time.
+
+    Of an engine that chooses kernels also which, its constants in flash and its working memory in the arena.
+    """
 
     index: int
     op: str
@@ -142,6 +150,9 @@ class OpCost:
     macs: int
     cycles: int | None = None
     time_us: float | None = None
+    kernel: str | None = None
+    constant_bytes: int | None = None
+    scratch_bytes: int | None = None
 
     @property
     def count(self) -> int:
@@ -202,7 +213,10 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Result:
-    """One run of one model on one board with one engine. `time_us` is `cycles` at the board's clock."""
+    """One run of one model on one board with one engine. `time_us` is `cycles` at the board's clock.
+
+    `optimize` is what the engine strove for, if it knows goals.
+    """
 
     model: ModelInfo
     board: BoardInfo
@@ -222,6 +236,7 @@ class Result:
     time_us: Spread | None = None
     schema: str = SCHEMA
     library: LibraryInfo | None = None  # for an engine that stands on one
+    optimize: str | None = None
 
     @property
     def unit(self) -> str:

@@ -51,7 +51,7 @@ class Refusal:
 class Layer:
     """How an op is done: by which kernels, with how many bytes of constants in flash and of working memory.
 
-    `instructions` is what the engine's cost model expects of an inference; None if it has no model of a kernel.
+    `instructions` is what the engine's cost model expects; None if it has no model of a kernel.
     """
 
     op: int
@@ -76,7 +76,7 @@ class EngineSources:
     profiled_ops: tuple[int, ...]
     arena: ArenaPlan | None
     layers: tuple[Layer, ...] = ()
-    optimize: str = ""
+    optimize: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What to strive for where instructions, flash and RAM are at odds: a goal turns a program into another one."""
+"""What to strive for where instructions, flash and RAM are at odds: a goal changes a program."""
 
 from __future__ import annotations
 
