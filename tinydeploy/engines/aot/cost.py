@@ -85,13 +85,14 @@ def _depthwise(p: Params) -> float:
     else:
         requantising = 2 * (_requantisation(p) - 5)  # beyond those five that are in a pair's instructions
         pair = (31 if stride == 1 else 34) + requantising
-        channel = (47 - 3 * p["kWide"]) + width // 2 * pair + width % 2 * (16 - p["kWide"])
+        channel = 47 - 3 * int(p["kWide"]) + width // 2 * pair + width % 2 * (16 - int(p["kWide"]))
         expanded = 17 * words - 12
     return batches * (height * depth * channel + read * depth / 4 * expanded)
 
 
 def _fully_connected(p: Params) -> float:
-    words, sixes, rest = int(p["kInputDepth"]) // 4, *divmod(int(p["kOutputDepth"]), 6)
+    words = int(p["kInputDepth"]) // 4
+    sixes, rest = divmod(int(p["kOutputDepth"]), 6)
     loops = (words - 1) // int(p["kBlock"])
     six = words * (21 if p["kWide"] else 30) + 3 * loops + (75 if p["kBlock"] == 1 else 50)
     two = words * (11 if p["kWide"] else 13) + (3 if p["kBlock"] == 1 else 15) * loops + 80
