@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from tinydeploy import checks
 from tinydeploy.boards import Board, all_boards
 from tinydeploy.engines import ArenaPlan, Layer
-from tinydeploy.engines.aot import AotEngine
-from tinydeploy.engines.aot.goals import GOALS
+from tinydeploy.engines.aot import GOALS, AotEngine
 from tinydeploy.engines.registry import ENGINES, engine_named
 from tinydeploy.graph import Graph, Tensor, op_macs
 

@@ -4,7 +4,8 @@
 // Weights come in words of two channels' pairs, in the order of the columns: SXTB16 of a word is channel c's pair,
 // after a rotation channel c + 1's. Four columns lie interleaved: pair k of pixels 0 to 3, then pair k + 1.
 //
-// Four consecutive pixels' windows are read, then their outputs are written; at the end single pixels.
+// Four consecutive pixels' windows are read, then their outputs are written; at the end single pixels. If kPixels is 1,
+// all are single: the columns take a quarter of the memory.
 #pragma once
 
 #include <stdint.h>
@@ -173,9 +174,36 @@ template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
 inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* end, int32_t (&a)[1],
                      int32_t (&b)[1]) {
   const auto step = [&]() {
+#if defined(__ARM_FEATURE_DSP)
+    uint32_t v, w, x;
+    if (kWide) {
+      asm volatile(
+          "ldrd   %[v], %[w], [%[weights]], #8\n"
+          "ldr    %[x], [%[column]], #4\n"
+          "smlad  %[a], %[v], %[x], %[a]\n"
+          "smlad  %[b], %[w], %[x], %[b]\n"
+          : [weights] "+r"(weights), [column] "+r"(column), [a] "+r"(a[0]), [b] "+r"(b[0]), [v] "=&r"(v), [w] "=&r"(w),
+            [x] "=&r"(x)
+          :
+          : "memory");
+    } else {
+      asm volatile(
+          "ldr    %[w], [%[weights]], #4\n"
+          "ldr    %[x], [%[column]], #4\n"
+          "sxtb16 %[v], %[w]\n"
+          "sxtb16 %[w], %[w], ror #8\n"
+          "smlad  %[a], %[v], %[x], %[a]\n"
+          "smlad  %[b], %[w], %[x], %[b]\n"
+          : [weights] "+r"(weights), [column] "+r"(column), [a] "+r"(a[0]), [b] "+r"(b[0]), [v] "=&r"(v), [w] "=&r"(w),
+            [x] "=&r"(x)
+          :
+          : "memory");
+    }
+#else
     const Couple<kWide> couple(weights);
     a[0] = smlad(couple.v, *column, a[0]);
     b[0] = smlad(couple.w, *column++, b[0]);
+#endif
   };
 #pragma GCC unroll 8
   for (int32_t k = 0; k < kFirst; ++k) step();
@@ -218,21 +246,22 @@ template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kP
   } while (output != output_end);
 }
 
-// 1×1 windows on each of P::kBatches pixels.
+// 1×1 windows on each of P::kBatches pixels, P::kPixels at a time.
 template <typename P, typename Weight>
 inline void pointwise_dsp(const int8_t* input, const Weight* weights, const int32_t* channels, uint32_t* columns,
                           int8_t* output) {
   constexpr int32_t kPairs = pairs(P::kInputDepth);
   using B = Blocks<kPairs, P::kBlock>;
   const int8_t* const packed = reinterpret_cast<const int8_t*>(weights);
-  for (int32_t pixel = 0; pixel < P::kBatches / 4; ++pixel) {
+  constexpr int32_t kFours = P::kPixels == 4 ? P::kBatches / 4 : 0;
+  for (int32_t pixel = 0; pixel < kFours; ++pixel) {
 #pragma GCC unroll 1
     for (int32_t p = 0; p < 4; ++p, input += P::kInputDepth) expand<4, false>(input, P::kInputDepth, columns + p);
     convolve_columns<kFlags<P>, B::kFirst, P::kBlock, B::kMore, 4>(columns, columns + 4 * kPairs, packed, channels,
                                                                   output, kOutputs<P>);
     output += 4 * P::kOutputDepth;
   }
-  for (int32_t pixel = 0; pixel < P::kBatches % 4; ++pixel) {
+  for (int32_t pixel = 0; pixel < P::kBatches - 4 * kFours; ++pixel) {
     expand<1, false>(input, P::kInputDepth, columns);
     convolve_columns<kFlags<P>, B::kFirst, P::kBlock, B::kMore, 1>(columns, columns + kPairs, packed, channels, output,
                                                                   kOutputs<P>);
@@ -244,6 +273,7 @@ inline void pointwise_dsp(const int8_t* input, const Weight* weights, const int3
 // The shape of a convolution at run time, with the names that it has as a layer's constants.
 struct ConvolutionShape {
   static constexpr bool kShared = true;
+  static constexpr int32_t kPixels = 4;
   int16_t kBatches, kInputHeight, kInputWidth, kInputDepth, kOutputHeight, kOutputWidth, kOutputDepth;
   int16_t kKernelHeight, kKernelWidth, kStrideHeight, kStrideWidth, kDilationHeight, kDilationWidth;
   int16_t kPadTop, kPadLeft, kPadded, kInputZeroPoint;
@@ -313,14 +343,15 @@ template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, typename S
       ++y;
     }
   };
-  for (int32_t pixel = 0; pixel < pixels / 4; ++pixel) {
+  const int32_t fours = Shape::kPixels == 4 ? pixels / 4 : 0;
+  for (int32_t pixel = 0; pixel < fours; ++pixel) {
 #pragma GCC unroll 1
     for (int32_t p = 0; p < 4; ++p) next(Apart<4>(), columns + p);
     convolve_columns<kFlags, kFirst, kBlock, kMore, 4>(columns, columns + 4 * column_pairs, weights, channels, output,
                                                       outputs);
     output += 4 * s.kOutputDepth;
   }
-  for (int32_t pixel = 0; pixel < pixels % 4; ++pixel) {
+  for (int32_t pixel = 0; pixel < pixels - 4 * fours; ++pixel) {
     next(Apart<1>(), columns);
     convolve_columns<kFlags, kFirst, kBlock, kMore, 1>(columns, columns + column_pairs, weights, channels, output,
                                                       outputs);

@@ -12,7 +12,7 @@ import click
 from tinydeploy import config
 from tinydeploy.boards import DEFAULT_BOARD
 from tinydeploy.config import Config
-from tinydeploy.engines.aot.goals import GOALS
+from tinydeploy.engines.aot import GOALS
 from tinydeploy.job import DEFAULT_ENGINE, DEFAULT_LINK, model_path
 from tinydeploy.targets import TARGETS
 from tinydeploy.targets.qemu import LINKS

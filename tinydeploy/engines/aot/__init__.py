@@ -18,6 +18,8 @@ from tinydeploy.engines.aot.lower import lower
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.graph import Graph
 
+__all__ = ["GOALS", "AotEngine"]
+
 
 @dataclass(frozen=True)
 class AotEngine:

@@ -54,12 +54,12 @@ def _conv_2d(p: Params) -> float:
 def _columns(p: Params, pixels: int, pairs: int) -> float:
     """What kernels/conv_dsp.h does with the columns of `pixels`, four at a time, two channels at a time."""
     couples = (int(p["kOutputDepth"]) + 1) // 2
-    fours, ones = divmod(pixels, 4)
+    fours, ones = divmod(pixels, 4) if p["kPixels"] == 4 else (0, pixels)
     block = int(p["kBlock"])
     requantising = 8 * _requantisation(p)
     around = 57 if p["kShared"] else 51 if "kKernelHeight" in p else 38  # more of it where flags differ
     four = pairs * (11 if p["kWide"] else 13) + 3 * ((pairs - 1) // block) + requantising + around
-    one = pairs * 9 + requantising / 4 + 15
+    one = pairs * (5 if p["kWide"] else 6) + 3 * ((pairs - 1) // block) + requantising / 4 + 15
     return couples * (fours * four + ones * one)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from tinydeploy.engines.aot.program import Constant, Overlap, Read, Scratch, Ste
 from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier
 
 CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
+_Choice = TypeVar("_Choice", bound=Callable[..., tuple[Step, ...] | None])
 
 _SHARED_BLOCK = 1  # pairs that a loop of shared code multiplies at once
 _PIXELS = 4  # columns that are multiplied at once
@@ -25,12 +27,10 @@ _MAX_SHIFT = 22  # of a zero point of 8 bits, rounding and an accumulator of 30 
 Order = list[tuple[int, int]]  # pairs of positions; -1 stands for a zero
 
 
-def chooses(kernel: str) -> Callable[..., Callable[[Step], tuple[Step, ...] | None]]:
+def chooses(kernel: str) -> Callable[[_Choice], _Choice]:
     """Registers the choice for steps that call `kernel`."""
 
-    def register(
-        choice: Callable[[Step], tuple[Step, ...] | None],
-    ) -> Callable[[Step], tuple[Step, ...] | None]:
+    def register(choice: _Choice) -> _Choice:
         CHOICES[kernel] = choice
         return choice
 
@@ -38,13 +38,13 @@ def chooses(kernel: str) -> Callable[..., Callable[[Step], tuple[Step, ...] | No
 
 
 @chooses("fully_connected")
-def fully_connected(step: Step) -> tuple[Step, ...] | None:
+def fully_connected(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
     """One row as it comes; more rows, or a 1×1 convolution, as columns of pixels."""
     depth, channels = int(step.params["kInputDepth"]), int(step.params["kOutputDepth"])
     weights = _weights(step).reshape(channels, depth)
     if step.params["kBatches"] != 1:
-        pixels = np.arange(int(step.params["kBatches"]), dtype=np.int64) * depth
-        return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1), pixels)
+        first = np.arange(int(step.params["kBatches"]), dtype=np.int64) * depth
+        return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1), first, pixels)
     found = _channels(step, weights)
     if found is None:
         return None
@@ -59,8 +59,8 @@ def fully_connected(step: Step) -> tuple[Step, ...] | None:
 
 
 @chooses("conv_2d")
-def conv_2d(step: Step) -> tuple[Step, ...] | None:
-    """All but grouped convolutions."""
+def conv_2d(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
+    """All but grouped convolutions, `pixels` at a time: 1 or 4."""
     if step.params["kGroups"] != 1:
         return None
     params = {name: int(value) for name, value in step.params.items()}
@@ -69,7 +69,7 @@ def conv_2d(step: Step) -> tuple[Step, ...] | None:
     runs = params["kKernelHeight"] * params["kKernelWidth"] // taps
     order = _pair_up(taps * params["kInputDepth"], runs)
     windows = overlap.windows(step.params, params["kInputDepth"])
-    return _convolution(step, "conv_2d_dsp", weights, order, windows)
+    return _convolution(step, "conv_2d_dsp", weights, order, windows, pixels)
 
 
 @chooses("depthwise_conv_2d")
@@ -147,6 +147,17 @@ def widened(step: Step) -> Step | None:
     return replace(step, params={**step.params, "kWide": True}, args=args)
 
 
+def by_single_pixels(step: Step) -> tuple[Step, ...] | None:
+    """A portable `step` by a kernel whose working memory is a quarter of the usual; None if there is none."""
+    match step.kernel:
+        case "conv_2d":
+            return conv_2d(step, pixels=1)
+        case "fully_connected" if step.params["kBatches"] != 1:
+            return fully_connected(step, pixels=1)
+        case _:
+            return None
+
+
 def shared(step: Step, clamped: bool) -> Step | None:
     """`step` by code that all layers share, with short loops; None if its kernel has no such form.
 
@@ -179,7 +190,7 @@ def shared(step: Step, clamped: bool) -> Step | None:
 
 
 def _convolution(
-    step: Step, kernel: str, weights: npt.NDArray[np.int8], order: Order, first: overlap.Steps
+    step: Step, kernel: str, weights: npt.NDArray[np.int8], order: Order, first: overlap.Steps, pixels: int
 ) -> tuple[Step, ...] | None:
     """`first` says where in the input each output pixel's window starts."""
     found = _channels(step, weights)
@@ -187,10 +198,11 @@ def _convolution(
         return None
     table, weights = found
     values = _interleave(weights, order).reshape(-1)
-    columns = Scratch("columns", "uint32_t", _PIXELS * len(order))
+    columns = Scratch("columns", "uint32_t", pixels * len(order))
     depth = len(weights)
-    least = overlap.by_channels(first, depth, channels=depth, pixels=_PIXELS)
-    return (_step(step, kernel, "conv_dsp.h", values, table, columns, least, 8),)
+    least = overlap.by_channels(first, depth, channels=depth, pixels=pixels)
+    made = _step(step, kernel, "conv_dsp.h", values, table, columns, least, 8)
+    return (replace(made, params={**made.params, "kPixels": pixels}),)
 
 
 def _weights(step: Step) -> npt.NDArray[np.int8]:

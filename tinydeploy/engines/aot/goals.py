@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain
 
 from tinydeploy.boards import Board
 from tinydeploy.engines.aot import cost, dsp
@@ -20,6 +21,8 @@ _SHELL_BYTES = 24 << 10
 _ARDUINO_BYTES = 96 << 10
 _STEP_BYTES = 1 << 10
 
+_WORTHWHILE = 64  # the part of the arena that slower kernels have to save
+
 
 def towards(goal: str, program: Program, portable: Program, board: Board) -> Program:
     """`program`, which has the kernels that suit the board's core best, changed for the sake of `goal`.
@@ -32,7 +35,7 @@ def towards(goal: str, program: Program, portable: Program, board: Board) -> Pro
         case "size":
             return _small(program)
         case "ram":
-            return _frugal(program, portable)
+            return _frugal(program, portable, board)
         case _:
             return program
 
@@ -69,23 +72,32 @@ def _small(program: Program) -> Program:
     return _changed(program, lambda step: dsp.shared(step, clamped) or step)
 
 
-def _frugal(program: Program, portable: Program) -> Program:
-    """Kernels without working memory, in those ops where the arena's size hangs on it."""
+def _frugal(program: Program, portable: Program, board: Board) -> Program:
+    """Kernels with less working memory, at last with none, where the arena's size hangs on it."""
     plain = {op.index: steps for op, steps in portable.ops}
+    single = {op: tuple(chain(*map(_by_single_pixels, steps))) for op, steps in plain.items()}
     best, plan = program, plan_arena(program).plan
-    while True:
-        peak = {
-            time
-            for place in plan.placements
-            if align(place.offset + place.bytes) == plan.bytes
-            for time in range(place.first, place.last + 1)
-        }
-        ops = tuple((op, plain[op.index] if op.index in peak else steps) for op, steps in best.ops)
-        tried = replace(best, ops=ops)
-        smaller = plan_arena(tried).plan
-        if smaller.bytes >= plan.bytes:
-            return best
-        best, plan = tried, smaller
+    for frugal in (single, plain) if board.core.dsp and not board.core.mve else (plain,):
+        while True:
+            peak = {
+                time
+                for place in plan.placements
+                if align(place.offset + place.bytes) == plan.bytes
+                for time in range(place.first, place.last + 1)
+            }
+            ops = tuple((op, frugal[op.index] if op.index in peak else steps) for op, steps in best.ops)
+            tried = replace(best, ops=ops)
+            smaller = plan_arena(tried).plan
+            if smaller.bytes > plan.bytes - plan.bytes // _WORTHWHILE:
+                break
+            best, plan = tried, smaller
+    return best
+
+
+def _by_single_pixels(step: Step) -> tuple[Step, ...]:
+    """`step` by columns of one pixel, or else by the usual kernel."""
+    choice = dsp.CHOICES.get(step.kernel)
+    return dsp.by_single_pixels(step) or (choice(step) if choice else None) or (step,)
 
 
 def _steps(program: Program) -> Iterable[Step]:
