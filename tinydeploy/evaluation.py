@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,7 +15,7 @@ import numpy as np
 from tinydeploy import __version__, elf, measure, sizing
 from tinydeploy.build import Firmware
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import Op, op_macs
+from tinydeploy.graph import Op, class_count, op_macs
 from tinydeploy.job import Job
 from tinydeploy.link.device import Stats
 from tinydeploy.measure import Measurement
@@ -94,7 +95,7 @@ def evaluate(
         instructions=None if in_cycles else counts,
         cycles=counts if in_cycles else None,
         time_us=_times(counts, clock_hz) if in_cycles else None,
-        per_op=_per_op(job, op_counts, clock_hz if in_cycles else None),
+        per_op=_per_op(job, firmware, op_counts, clock_hz if in_cycles else None),
         accuracy=_accuracy(job, measured, samples, labels, expected),
         parity=_parity(job, measured, samples, expected),
         warnings=(
@@ -199,16 +200,24 @@ def _slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:
     )
 
 
-def _per_op(job: Job, op_counts: Sequence[int], clock_hz: int | None) -> tuple[OpCost, ...]:
-    """Each op's instructions, or with a clock its cycles and their time."""
+def _per_op(
+    job: Job, firmware: Firmware, op_counts: Sequence[int], clock_hz: int | None
+) -> tuple[OpCost, ...]:
+    """Each op's instructions, or with a clock its cycles and their time; and its stack, if known."""
+    stack = {
+        int(function[1]): bytes_
+        for name, bytes_ in elf.stack_use(firmware.elf).items()
+        if (function := re.match(r"tinydeploy::op(\d+)_", name))
+    }
+
     layers = {layer.op: layer for layer in job.sources.layers}
 
     def cost(op: Op, count: int) -> OpCost:
+        cycles, micros = (None, None) if clock_hz is None else (count, _micros(count, clock_hz))
+        instructions = count if clock_hz is None else None
         macs, layer = op_macs(job.graph, op), layers.get(op.index)
         made = (layer.kernel, layer.constant_bytes, layer.scratch_bytes) if layer else ()
-        if clock_hz is None:
-            return OpCost(op.index, op.kind, count, macs, None, None, *made)
-        return OpCost(op.index, op.kind, None, macs, count, _micros(count, clock_hz), *made)
+        return OpCost(op.index, op.kind, instructions, macs, cycles, micros, stack.get(op.index), *made)
 
     ops = [job.graph.ops[index] for index in job.sources.profiled_ops]
     return tuple(cost(op, count) for op, count in zip(ops, op_counts, strict=True))
@@ -234,7 +243,8 @@ def _accuracy(
         return None
     output = job.graph.tensors[job.graph.outputs[0]]
     reference = expected.outputs[0] if expected.outputs else None
-    return measure.accuracy(measured.outputs[0], samples.labels, output, labels, reference)
+    classes = class_count(job.graph)
+    return measure.accuracy(measured.outputs[0], samples.labels, output, labels, reference, classes=classes)
 
 
 def _parity(job: Job, measured: Measurement, samples: Samples, expected: _Expected) -> Parity | None:
@@ -244,7 +254,7 @@ def _parity(job: Job, measured: Measurement, samples: Samples, expected: _Expect
         classifier = samples.is_classification
     else:
         makers = {op.kind for op in job.graph.ops if job.graph.outputs[0] in op.outputs}
-        classifier = makers == {"SOFTMAX"}
+        classifier = makers == {"SOFTMAX"} or ("ARG_MAX" in makers and class_count(job.graph) > 1)
     return measure.parity(expected.name, measured.outputs, expected.outputs, classifier=classifier)
 
 

@@ -141,6 +141,7 @@ class Spread:
 class OpCost:
     """Median instructions of one op, or its cycles and their time.
 
+    `stack_bytes` is what its code takes of the stack, as the firmware's frames and calls say.
     Of an engine that chooses kernels also which, its constants in flash and its working memory in the arena.
     """
 
@@ -150,6 +151,7 @@ class OpCost:
     macs: int
     cycles: int | None = None
     time_us: float | None = None
+    stack_bytes: int | None = None
     kernel: str | None = None
     constant_bytes: int | None = None
     scratch_bytes: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,13 @@ def _header(inspection: Inspection) -> RenderableType:
         table.add_row(
             "Arena", f"{plan.bytes:,} bytes planned by {engine}; no plan can be below {plan.lower_bound:,}"
         )
+    chosen = [(op, op.layers[inspection.optimize]) for op in inspection.ops if op.layers]
+    for stripes, group in groupby(chosen, lambda pair: pair[1].stripes):
+        some = list(group)
+        if stripes > 1:
+            saved = f"{sum(layer.saved_bytes for _, layer in some):,} bytes of their outputs are never held"
+            users = ", ".join(str(op.index) for op, _ in some)
+            table.add_row("Stripes", f"{stripes} turns of a few rows: op {users}; {saved}")
     return table
 
 

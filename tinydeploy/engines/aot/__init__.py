@@ -11,14 +11,18 @@ from typing import ClassVar
 
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
+from tinydeploy.engines.aot import joins, stripes
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.goals import GOALS, towards
 from tinydeploy.engines.aot.kernels import for_core
-from tinydeploy.engines.aot.lower import lower
+from tinydeploy.engines.aot.lower import Program, lower
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.graph import Graph
 
 __all__ = ["GOALS", "AotEngine"]
+
+# How many bytes of the arena each kernel has to save that stripes add, which takes some 400 bytes of flash.
+_KERNEL_BYTES = {"balanced": (2000,), "ram": (0, 400)}
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,14 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        chosen = towards(self.optimize, for_core(program, board.core), program, board)
-        return emit(chosen, board.core, self.optimize)
+
+        def suit(program: Program) -> Program:
+            return for_core(program, board.core)
+
+        chosen = joins.in_place(suit(program))
+        if self.optimize in _KERNEL_BYTES:
+            chosen = stripes.least_arena(chosen, suit, _KERNEL_BYTES[self.optimize])
+        return emit(towards(self.optimize, chosen, program, board), board.core, self.optimize)
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""

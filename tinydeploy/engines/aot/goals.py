@@ -85,13 +85,21 @@ def _frugal(program: Program, portable: Program, board: Board) -> Program:
                 if align(place.offset + place.bytes) == plan.bytes
                 for time in range(place.first, place.last + 1)
             }
-            ops = tuple((op, frugal[op.index] if op.index in peak else steps) for op, steps in best.ops)
+            ops = tuple(
+                (op, frugal[op.index] if op.index in peak and _has_scratch(steps) else steps)
+                for op, steps in best.ops
+            )
             tried = replace(best, ops=ops)
             smaller = plan_arena(tried).plan
             if smaller.bytes > plan.bytes - plan.bytes // _WORTHWHILE:
                 break
             best, plan = tried, smaller
     return best
+
+
+def _has_scratch(steps: Iterable[Step]) -> bool:
+    """Whether the op's steps have working memory; those of an op in stripes are left as they are."""
+    return any(step.scratch_bytes for step in steps) and all(step.stripes is None for step in steps)
 
 
 def _by_single_pixels(step: Step) -> tuple[Step, ...]:
