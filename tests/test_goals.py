@@ -120,11 +120,14 @@ def test_random_networks_on_the_emulator(seed: int, goal: str, tmp_path: Path) -
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from(["NONE", "RELU", "RELU6"]))
 @native.property_settings(2)
 def test_random_networks(seed: int, fours: int, activation: str) -> None:
-    native.assert_parity([network(seed, 4 * fours, activation)])
+    for goal in GOALS:
+        generate = AotEngine(goal).generate
+        native.assert_parity([network(seed, 4 * fours, activation)], generate=generate)
 
 
-def test_sanitizers_find_nothing() -> None:
-    native.assert_parity([network(7, 12, "NONE")], sanitize=True)
+@pytest.mark.parametrize("goal", GOALS)
+def test_sanitizers_find_nothing(goal: str) -> None:
+    native.assert_parity([network(7, 12, "NONE")], sanitize=True, generate=AotEngine(goal).generate)
 
 
 def test_speed_widens_only_what_the_flash_has_room_for() -> None:
