@@ -16,6 +16,7 @@ from model_builder import ModelBuilder
 
 from tinydeploy import boards, paths, tflite_model
 from tinydeploy.engines.aot import AotEngine
+from tinydeploy.engines.aot.goals import GOALS
 
 ACTIVATIONS = st.sampled_from(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
 ZERO_POINTS = st.integers(-128, 127)
@@ -276,8 +277,9 @@ def test_channels_whose_output_never_changes() -> None:
     assert layer.kernel == "pointwise_dsp"
 
 
+@pytest.mark.parametrize("goal", GOALS)
 @pytest.mark.parametrize("board", ["mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547"])
-def test_kernels_that_take_every_register_compile(board: str, tmp_path: Path) -> None:
+def test_kernels_that_take_every_register_compile(board: str, goal: str, tmp_path: Path) -> None:
     # Inline assembly that leaves no register free is refused by GCC if the code around it needs one.
     target = boards.board(board)
     flags = ["-std=c++17", "-O2", "-ffreestanding", "-fno-exceptions", "-Wall", "-Wextra", "-Werror"]
@@ -294,7 +296,7 @@ def test_kernels_that_take_every_register_compile(board: str, tmp_path: Path) ->
         w = model.tensor(shape, scale=[0.01] * channels, axis=0, data=np.ones(shape))
         y = model.tensor((2, size, size, channels), scale=0.3)
         model.op("CONV_2D", [x, w], [y], stride_h=1, stride_w=1, padding="SAME")
-        sources = AotEngine().generate(tflite_model.parse(model.build([x], [y]), "model"), target)
+        sources = AotEngine(goal).generate(tflite_model.parse(model.build([x], [y]), "model"), target)
         folder = tmp_path / f"{depth}-{channels}"
         for path, text in sources.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from elftools.dwarf.callframe import FDE
+from elftools.dwarf.ranges import RangeEntry
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import Section, SymbolTableSection
@@ -70,6 +72,36 @@ def sizes(path: Path) -> Sizes:
         )
     used = _extent(flash)
     return Sizes(used, _extent(ram), model, used - model, largest)
+
+
+def unit_bytes(path: Path, source: str = "src/model.cpp") -> int:
+    """The flash that one source file takes: its functions, inline ones included, and its own constants.
+
+    Functions are known by the debug information, constants by the symbol table, where local symbols follow
+    their file's name.
+    """
+    with _opened(path) as elf:
+        code = 0
+        if elf.has_dwarf_info():
+            lists: Any = elf.get_dwarf_info().range_lists()
+            for unit in elf.get_dwarf_info().iter_CUs():
+                top = unit.get_top_DIE()
+                name = top.attributes.get("DW_AT_name")
+                ranges = top.attributes.get("DW_AT_ranges")
+                if name is None or ranges is None or not name.value.decode().endswith(source):
+                    continue
+                for entry in lists.get_range_list_at_offset(ranges.value, cu=unit):
+                    if isinstance(entry, RangeEntry) and entry.begin_offset > 0:
+                        code += entry.end_offset - entry.begin_offset
+        here, data = False, 0
+        for symbol in _symbols(elf):
+            kind, place = symbol["st_info"]["type"], symbol["st_shndx"]
+            if kind == "STT_FILE":
+                here = symbol.name == Path(source).name
+            elif here and symbol["st_info"]["bind"] == "STB_LOCAL" and kind == "STT_OBJECT":
+                writable = elf.get_section(place)["sh_flags"] & SH_FLAGS.SHF_WRITE
+                data += 0 if writable else symbol["st_size"]
+    return code + data
 
 
 def functions(path: Path) -> frozenset[str]:

@@ -86,6 +86,7 @@ def evaluate(
         model=_model_info(job),
         board=BoardInfo(job.board.id, job.board.name, job.board.core.name, clock_hz, job.board.notes),
         engine=job.sources.engine,
+        optimize=job.sources.optimize,
         target=target,
         build=_build_info(job, firmware),
         arena=sized.arena,
@@ -162,6 +163,7 @@ def _build_info(job: Job, firmware: Firmware) -> BuildInfo:
         model_flash_bytes=sizes.model_flash_bytes,
         runtime_flash_bytes=sizes.runtime_flash_bytes,
         largest_symbols=sizes.largest_symbols,
+        engine_flash_bytes=None if job.library else sizes.model_flash_bytes + elf.unit_bytes(firmware.elf),
     )
 
 
@@ -206,11 +208,14 @@ def _per_op(
         if (function := re.match(r"tinydeploy::op(\d+)_", name))
     }
 
+    layers = {layer.op: layer for layer in job.sources.layers}
+
     def cost(op: Op, count: int) -> OpCost:
         cycles, micros = (None, None) if clock_hz is None else (count, _micros(count, clock_hz))
         instructions = count if clock_hz is None else None
-        macs = op_macs(job.graph, op)
-        return OpCost(op.index, op.kind, instructions, macs, cycles, micros, stack.get(op.index))
+        macs, layer = op_macs(job.graph, op), layers.get(op.index)
+        made = (layer.kernel, layer.constant_bytes, layer.scratch_bytes) if layer else ()
+        return OpCost(op.index, op.kind, instructions, macs, cycles, micros, stack.get(op.index), *made)
 
     ops = [job.graph.ops[index] for index in job.sources.profiled_ops]
     return tuple(cost(op, count) for op, count in zip(ops, op_counts, strict=True))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tinydeploy import checks
 from tinydeploy.boards import Board, all_boards
 from tinydeploy.engines import ArenaPlan, Layer
+from tinydeploy.engines.aot import GOALS, AotEngine
 from tinydeploy.engines.registry import ENGINES, engine_named
 from tinydeploy.graph import Graph, Tensor, op_macs, op_shape
 
@@ -26,8 +27,7 @@ class TensorInfo:
 class OpRow:
     """One op: what it makes, from how many constant bytes, and the activations live while it runs.
 
-    `kernel` is the aot engine's, empty if the op costs nothing or cannot be compiled; `stripes` and
-    `saved_bytes` are as in engines.Layer.
+    `layers` is how the aot engine does it, by goal; empty if the op costs nothing or cannot be compiled.
     """
 
     index: int
@@ -36,14 +36,16 @@ class OpRow:
     macs: int
     constant_bytes: int
     live_bytes: int
-    kernel: str
-    stripes: int
-    saved_bytes: int
+    layers: dict[str, Layer]
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A model's contents; `arenas` has the plan of each engine that makes one, `verdicts` who can run it."""
+    """A model's contents, and what the aot engine makes of them for the goal `optimize`.
+
+    `arenas` has the plan of each engine that makes one, `goal_arenas` the aot engine's bytes by goal, and
+    `verdicts` who can run the model.
+    """
 
     path: str
     sha256: str
@@ -53,23 +55,31 @@ class Inspection:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     ops: tuple[OpRow, ...]
+    optimize: str
     arenas: dict[str, ArenaPlan]
+    goal_arenas: dict[str, int]
     verdicts: tuple[checks.Verdict, ...]
 
 
 def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> Inspection:
     """Everything that `tinydeploy inspect` shows; arenas and kernels are as for `board` and `optimize`."""
+    chosen = optimize or GOALS[0]
     arenas = {}
-    layers: dict[int, Layer] = {}
+    goal_arenas = {}
+    layers: dict[int, dict[str, Layer]] = {op.index: {} for op in graph.ops}
     for name in ENGINES:
-        engine = engine_named(name, optimize)
-        if not engine.refusals(graph):
+        for goal in GOALS if name == AotEngine.name else (chosen,):
+            engine = engine_named(name, goal)
+            if engine.refusals(graph):
+                continue
             sources = engine.generate(graph, board)
-            layers |= {layer.op: layer for layer in sources.layers}
+            for layer in sources.layers:
+                layers[layer.op][goal] = layer
             if sources.arena is not None:
-                arenas[name] = sources.arena
+                goal_arenas[goal] = sources.arena.bytes
+                if goal == chosen:
+                    arenas[name] = sources.arena
     live = _live_bytes(graph)
-    uncompiled = Layer(-1, "", 0)
     ops = tuple(
         OpRow(
             op.index,
@@ -80,12 +90,9 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
                 graph.tensors[i].bytes for i in set(op.inputs) if i >= 0 and graph.tensors[i].data is not None
             ),
             live[op.index],
-            layer.kernel,
-            layer.stripes,
-            layer.saved_bytes,
+            layers[op.index],
         )
         for op in graph.ops
-        for layer in [layers.get(op.index, uncompiled)]
     )
     return Inspection(
         path=graph.path,
@@ -96,7 +103,9 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
         inputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.inputs),
         outputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.outputs),
         ops=ops,
+        optimize=chosen,
         arenas=arenas,
+        goal_arenas=goal_arenas,
         verdicts=checks.runnable(graph, ENGINES.values(), all_boards()),
     )
 

@@ -69,7 +69,11 @@ class Symbol:
 
 @dataclass(frozen=True)
 class BuildInfo:
-    """The firmware build. flash = model_flash + runtime_flash; ram includes arena and stack."""
+    """The firmware build. flash = model_flash + runtime_flash; ram includes arena and stack.
+
+    `engine_flash_bytes` is the model's constants and code, kernels included, without the measuring shell;
+    None for an engine whose code is in a library.
+    """
 
     compiler: str
     flags: tuple[str, ...]
@@ -81,6 +85,7 @@ class BuildInfo:
     model_flash_bytes: int
     runtime_flash_bytes: int
     largest_symbols: tuple[Symbol, ...]
+    engine_flash_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,7 @@ class OpCost:
     """Median instructions of one op, or its cycles and their time.
 
     `stack_bytes` is what its code takes of the stack, as the firmware's frames and calls say.
+    Of an engine that chooses kernels also which, its constants in flash and its working memory in the arena.
     """
 
     index: int
@@ -146,6 +152,9 @@ class OpCost:
     cycles: int | None = None
     time_us: float | None = None
     stack_bytes: int | None = None
+    kernel: str | None = None
+    constant_bytes: int | None = None
+    scratch_bytes: int | None = None
 
     @property
     def count(self) -> int:
@@ -206,7 +215,10 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Result:
-    """One run of one model on one board with one engine. `time_us` is `cycles` at the board's clock."""
+    """One run of one model on one board with one engine. `time_us` is `cycles` at the board's clock.
+
+    `optimize` is what the engine strove for, if it knows goals.
+    """
 
     model: ModelInfo
     board: BoardInfo
@@ -226,6 +238,7 @@ class Result:
     time_us: Spread | None = None
     schema: str = SCHEMA
     library: LibraryInfo | None = None  # for an engine that stands on one
+    optimize: str | None = None
 
     @property
     def unit(self) -> str:

@@ -33,9 +33,9 @@ inline void add_dsp(const int8_t* a, const int8_t* b, int8_t* output) {
   for (int32_t i = 0; i < P::kElements; ++i) {
     const int32_t x = scaled_operand<P::kHeadroom, P::kAZeroPoint, P::kAMultiplier, P::kAShift>(a[i]);
     const int32_t y = scaled_operand<P::kHeadroom, P::kBZeroPoint, P::kBMultiplier, P::kBShift>(b[i]);
-    int32_t z = smmulr((P::kSubtract ? x - y : x + y) * 2, P::kOutputMultiplier);
-    if (!P::kClampsNegative) z += z >> 31;
-    z = ssat8((z + kRounding) >> -P::kOutputShift);
+    const int32_t sum = (P::kSubtract ? x - y : x + y) * 2;
+    const int32_t addend = P::kClampsNegative ? kRounding : kRounding + (sum >> 31);
+    int32_t z = ssat8(smmlar(sum, P::kOutputMultiplier, addend) >> -P::kOutputShift);
     if (P::kActivationMin > INT8_MIN) z = z < P::kActivationMin ? P::kActivationMin : z;
     if (P::kActivationMax < INT8_MAX) z = z > P::kActivationMax ? P::kActivationMax : z;
     output[i] = static_cast<int8_t>(z);

@@ -4,17 +4,17 @@
 // Weights come in words of two channels' pairs, in the order of the columns: SXTB16 of a word is channel c's pair,
 // after a rotation channel c + 1's. Four columns lie interleaved: pair k of pixels 0 to 3, then pair k + 1.
 //
-// Four consecutive pixels' windows are read, then their outputs are written; at the end single pixels.
+// Four consecutive pixels' windows are read, then their outputs are written; at the end single pixels. If kPixels is 1,
+// all are single: the columns take a quarter of the memory.
 #pragma once
 
 #include <stdint.h>
 
 #include "dsp.h"
-#include "window.h"
 
 namespace tinydeploy {
 
-// How many pairs kLength values make.
+// How many pairs `length` values make.
 constexpr int32_t pairs(int32_t length) { return (length + 1) / 2; }
 
 // Moves on by four values and two pairs. GCC would not use the addressing modes that count.
@@ -40,205 +40,348 @@ inline void expand_word(const int8_t*& from, uint32_t*& to) {
 #endif
 }
 
-// kLength values as pairs, kStride words apart: of four values (0, 2) and (1, 3), of a rest of three (0, 2) and
-// (1, zero), of two (0, 1), of one (0, zero).
-template <int32_t kLength, int32_t kStride>
-inline void expand(const int8_t* from, uint32_t* to) {
+// `length` values as pairs, kStride words apart: of four values (0, 2) and (1, 3), of a rest of three (0, 2) and
+// (1, zero), of two (0, 1), of one (0, zero). The loop is unrolled where the length is known.
+template <int32_t kStride, bool kShared>
+[[gnu::always_inline]] inline void expand(const int8_t* from, int32_t length, uint32_t* to) {
+  if (kShared) {
+    for (int32_t i = 0; i + 4 <= length; i += 4) expand_word<kStride>(from, to);
+  } else {
 #pragma GCC unroll 8
-  for (int32_t i = 0; i + 4 <= kLength; i += 4) expand_word<kStride>(from, to);
-  constexpr int32_t kRest = kLength % 4;
-  if (kRest == 3) {
+    for (int32_t i = 0; i + 4 <= length; i += 4) expand_word<kStride>(from, to);
+  }
+  const int32_t rest = length % 4;
+  if (rest == 3) {
     to[0] = (static_cast<uint32_t>(from[2]) << 16) | static_cast<uint16_t>(from[0]);
     to[kStride] = static_cast<uint16_t>(from[1]);
-  } else if (kRest == 2) {
+  } else if (rest == 2) {
     to[0] = (static_cast<uint32_t>(from[1]) << 16) | static_cast<uint16_t>(from[0]);
-  } else if (kRest == 1) {
+  } else if (rest == 1) {
     to[0] = static_cast<uint16_t>(from[0]);
   }
 }
 
+// What convolve_columns needs to know of its loops at compile time: kFirst pairs, then kBlock pairs at a time until
+// the column ends, if kMore. Layers with equal numbers and flags share the code.
+template <int32_t kPairs, int32_t kBlock>
+struct Blocks {
+  static constexpr int32_t kFirst = (kPairs - 1) % kBlock + 1;
+  static constexpr bool kMore = kPairs > kBlock;
+};
+
 #if defined(__ARM_FEATURE_DSP)
 
-// One pair of two channels and four pixels: 13 instructions for 16 products. All 14 registers are in use.
-#define TINYDEPLOY_STEP               \
-  "ldr    %[w], [%[weights]], #4\n"   \
+// One pair of two channels and four pixels, 16 products: 13 instructions, or 11 if kWide. All 14 registers are in use.
+#define TINYDEPLOY_NARROW              \
+  "ldr    %[w], [%[weights]], #4\n"    \
+  "sxtb16 %[v], %[w]\n"                \
+  "sxtb16 %[w], %[w], ror #8\n"
+#define TINYDEPLOY_WIDE "ldrd   %[v], %[w], [%[weights]], #8\n"
+#define TINYDEPLOY_PAIR                \
   "ldrd   %[x], %[y], [%[column]], #8\n" \
-  "sxtb16 %[v], %[w]\n"               \
-  "sxtb16 %[w], %[w], ror #8\n"       \
-  "smlad  %[a0], %[v], %[x], %[a0]\n" \
-  "smlad  %[a1], %[v], %[y], %[a1]\n" \
-  "smlad  %[b0], %[w], %[x], %[b0]\n" \
-  "smlad  %[b1], %[w], %[y], %[b1]\n" \
+  "smlad  %[a0], %[v], %[x], %[a0]\n"  \
+  "smlad  %[a1], %[v], %[y], %[a1]\n"  \
+  "smlad  %[b0], %[w], %[x], %[b0]\n"  \
+  "smlad  %[b1], %[w], %[y], %[b1]\n"  \
   "ldrd   %[x], %[y], [%[column]], #8\n" \
-  "smlad  %[a2], %[v], %[x], %[a2]\n" \
-  "smlad  %[a3], %[v], %[y], %[a3]\n" \
-  "smlad  %[b2], %[w], %[x], %[b2]\n" \
+  "smlad  %[a2], %[v], %[x], %[a2]\n"  \
+  "smlad  %[a3], %[v], %[y], %[a3]\n"  \
+  "smlad  %[b2], %[w], %[x], %[b2]\n"  \
   "smlad  %[b3], %[w], %[y], %[b3]\n"
-#define TINYDEPLOY_STEPS(steps)                                                                              \
-  asm volatile(steps                                                                                         \
-               : [weights] "+r"(weights), [column] "+r"(column), [a0] "+r"(a[0]), [a1] "+r"(a[1]),           \
-                 [a2] "+r"(a[2]), [a3] "+r"(a[3]), [b0] "+r"(b[0]), [b1] "+r"(b[1]), [b2] "+r"(b[2]),        \
-                 [b3] "+r"(b[3]), [v] "=&r"(v), [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)                     \
-               :                                                                                             \
-               : "memory")
-
-template <int32_t kPairs>
-[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[4], int32_t (&b)[4]) {
-  uint32_t v, w, x, y;
-  if (kPairs >= 8) {
-    const uint32_t* end = column + kPairs / 8 * 8 * 4;
-    do {
-      TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP
-                           TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP);
-    } while (column != end);
+// The first pair: all pixels' sums start from those of the first.
+#define TINYDEPLOY_FIRST_PAIR          \
+  "ldrd   %[x], %[y], [%[column], #8]\n" \
+  "smlad  %[a2], %[v], %[x], %[a0]\n"  \
+  "smlad  %[a3], %[v], %[y], %[a0]\n"  \
+  "smlad  %[b2], %[w], %[x], %[b0]\n"  \
+  "smlad  %[b3], %[w], %[y], %[b0]\n"  \
+  "ldrd   %[x], %[y], [%[column]], #16\n" \
+  "smlad  %[a1], %[v], %[y], %[a0]\n"  \
+  "smlad  %[a0], %[v], %[x], %[a0]\n"  \
+  "smlad  %[b1], %[w], %[y], %[b0]\n"  \
+  "smlad  %[b0], %[w], %[x], %[b0]\n"
+#define TINYDEPLOY_ASM(steps)                                                                              \
+  asm volatile(steps                                                                                       \
+               : [weights] "+r"(weights), [column] "+r"(column), [a0] "+r"(a[0]), [a1] "+r"(a[1]),         \
+                 [a2] "+r"(a[2]), [a3] "+r"(a[3]), [b0] "+r"(b[0]), [b1] "+r"(b[1]), [b2] "+r"(b[2]),      \
+                 [b3] "+r"(b[3]), [v] "=&r"(v), [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)                   \
+               : [end] "m"(end)                                                                            \
+               : "memory", "cc")
+#define TINYDEPLOY_2(step) step step
+#define TINYDEPLOY_4(step) step step step step
+#define TINYDEPLOY_UNTIL_END(steps) "1:\n" steps "ldr %[x], %[end]\ncmp %[column], %[x]\nbne 1b\n"
+#define TINYDEPLOY_MULTIPLY(load)                                                                          \
+  asm volatile(load TINYDEPLOY_FIRST_PAIR                                                                  \
+               : [weights] "+r"(weights), [column] "+r"(column), [a0] "+r"(a[0]), [a1] "=&r"(a[1]),        \
+                 [a2] "=&r"(a[2]), [a3] "=&r"(a[3]), [b0] "+r"(b[0]), [b1] "=&r"(b[1]), [b2] "=&r"(b[2]),  \
+                 [b3] "=&r"(b[3]), [v] "=&r"(v), [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)                  \
+               :                                                                                           \
+               : "memory");                                                                                \
+  if ((kFirst - 1) & 4) TINYDEPLOY_ASM(TINYDEPLOY_4(load TINYDEPLOY_PAIR));                                \
+  if ((kFirst - 1) & 2) TINYDEPLOY_ASM(TINYDEPLOY_2(load TINYDEPLOY_PAIR));                                \
+  if ((kFirst - 1) & 1) TINYDEPLOY_ASM(load TINYDEPLOY_PAIR);                                              \
+  if (kMore && kBlock == 1) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(load TINYDEPLOY_PAIR));                    \
+  if (kMore && kBlock == 4) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(load TINYDEPLOY_PAIR)));      \
+  if (kMore && kBlock == 8) {                                                                              \
+    TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(load TINYDEPLOY_PAIR) TINYDEPLOY_4(load TINYDEPLOY_PAIR))); \
   }
-  if (kPairs & 4) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP);
-  if (kPairs & 2) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP);
-  if (kPairs & 1) TINYDEPLOY_STEPS(TINYDEPLOY_STEP);
+
+// Adds the products to the biases a[0] and b[0], and moves the weights on.
+template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
+[[gnu::always_inline]] inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* const& end,
+                                            int32_t (&a)[4], int32_t (&b)[4]) {
+  static_assert(kBlock == 1 || kBlock == 4 || kBlock == 8);
+  uint32_t v, w, x, y;
+  if (kWide) {
+    TINYDEPLOY_MULTIPLY(TINYDEPLOY_WIDE)
+  } else {
+    TINYDEPLOY_MULTIPLY(TINYDEPLOY_NARROW)
+  }
 }
 
-#undef TINYDEPLOY_STEPS
-#undef TINYDEPLOY_STEP
+#undef TINYDEPLOY_MULTIPLY
+#undef TINYDEPLOY_UNTIL_END
+#undef TINYDEPLOY_4
+#undef TINYDEPLOY_2
+#undef TINYDEPLOY_ASM
+#undef TINYDEPLOY_FIRST_PAIR
+#undef TINYDEPLOY_PAIR
+#undef TINYDEPLOY_WIDE
+#undef TINYDEPLOY_NARROW
 
 #else
 
-template <int32_t kPairs>
-[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[4], int32_t (&b)[4]) {
-  for (int32_t k = 0; k < kPairs; ++k) {
-    const uint32_t word = load_word(weights + 4 * k);
+template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
+inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* end, int32_t (&a)[4],
+                     int32_t (&b)[4]) {
+  for (int32_t p = 1; p < 4; ++p) {
+    a[p] = a[0];
+    b[p] = b[0];
+  }
+  for (; column != end; column += 4) {
+    const Couple<kWide> couple(weights);
     for (int32_t p = 0; p < 4; ++p) {
-      a[p] = smlad(sxtb16(word), column[4 * k + p], a[p]);
-      b[p] = smlad(sxtb16_odd(word), column[4 * k + p], b[p]);
+      a[p] = smlad(couple.v, column[p], a[p]);
+      b[p] = smlad(couple.w, column[p], b[p]);
     }
   }
 }
 
 #endif
 
-// One pixel: six instructions for four products.
-template <int32_t kPairs>
-[[gnu::always_inline]] inline void multiply(const int8_t* weights, const uint32_t* column, int32_t (&a)[1], int32_t (&b)[1]) {
-#pragma GCC unroll 4
-  for (int32_t k = 0; k < kPairs; ++k) {
-    const uint32_t word = load_word(weights + 4 * k);
-    a[0] = smlad(sxtb16(word), column[k], a[0]);
-    b[0] = smlad(sxtb16_odd(word), column[k], b[0]);
+// One pixel: six instructions for four products, or five if kWide.
+template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
+inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* end, int32_t (&a)[1],
+                     int32_t (&b)[1]) {
+  const auto step = [&]() {
+#if defined(__ARM_FEATURE_DSP)
+    uint32_t v, w, x;
+    if (kWide) {
+      asm volatile(
+          "ldrd   %[v], %[w], [%[weights]], #8\n"
+          "ldr    %[x], [%[column]], #4\n"
+          "smlad  %[a], %[v], %[x], %[a]\n"
+          "smlad  %[b], %[w], %[x], %[b]\n"
+          : [weights] "+r"(weights), [column] "+r"(column), [a] "+r"(a[0]), [b] "+r"(b[0]), [v] "=&r"(v), [w] "=&r"(w),
+            [x] "=&r"(x)
+          :
+          : "memory");
+    } else {
+      asm volatile(
+          "ldr    %[w], [%[weights]], #4\n"
+          "ldr    %[x], [%[column]], #4\n"
+          "sxtb16 %[v], %[w]\n"
+          "sxtb16 %[w], %[w], ror #8\n"
+          "smlad  %[a], %[v], %[x], %[a]\n"
+          "smlad  %[b], %[w], %[x], %[b]\n"
+          : [weights] "+r"(weights), [column] "+r"(column), [a] "+r"(a[0]), [b] "+r"(b[0]), [v] "=&r"(v), [w] "=&r"(w),
+            [x] "=&r"(x)
+          :
+          : "memory");
+    }
+#else
+    const Couple<kWide> couple(weights);
+    a[0] = smlad(couple.v, *column, a[0]);
+    b[0] = smlad(couple.w, *column++, b[0]);
+#endif
+  };
+#pragma GCC unroll 8
+  for (int32_t k = 0; k < kFirst; ++k) step();
+  if (kBlock == 1) {
+    while (kMore && column != end) step();
+  } else {
+    while (kMore && column != end) {
+#pragma GCC unroll 8
+      for (int32_t k = 0; k < kBlock; ++k) step();
+    }
   }
 }
 
-// All channels of kPixels pixels, whose columns of kPairs pairs are given. A function of its own, because the
-// multiplication leaves no register to the code around it.
-template <typename P, int32_t kPairs, int32_t kPixels>
-[[gnu::noinline]] void convolve_columns(const uint32_t* column, const int8_t* weights, const int32_t* channel,
-                             int8_t* output) {
-  for (int32_t c = 0; c < P::kOutputDepth; c += 2, weights += 4 * kPairs, output += 2) {
-    const int32_t* next = channel + kChannelWords<P>;
+// All channels of kPixels pixels, whose columns end at `end`. A function of its own, because the multiplication leaves
+// no register to the code around it.
+template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kPixels>
+[[gnu::noinline]] void convolve_columns(const uint32_t* column, const uint32_t* end, const int8_t* weights,
+                                        const int32_t* channel, int8_t* output, const Outputs& outputs) {
+  constexpr int32_t kWords = channel_words(kFlags);
+  const Outputs layer = outputs;  // a store to the output could be one to the original
+  const int32_t depth = layer.depth;
+  const int8_t* const output_end = output + depth;
+  do {
     int32_t a[kPixels];
     int32_t b[kPixels];
-    // Unrolled before the optimiser decides what lives in registers.
+    a[0] = channel_bias<kFlags>(channel);
+    b[0] = channel_bias<kFlags>(channel + kWords);
+    multiply<(kFlags & kWide) != 0, kFirst, kBlock, kMore>(weights, column, end, a, b);
+    const auto store = [&](const int32_t(&sums)[kPixels]) {
+      const Requantization<kFlags> requantized(channel, layer);
+      channel += kWords;
+      int8_t* to = output++;
+      // Unrolled before the optimiser decides what lives in registers.
 #pragma GCC unroll 4
-    for (int32_t p = 0; p < kPixels; ++p) {
-      a[p] = channel_bias<P>(channel);
-      b[p] = channel_bias<P>(next);
-    }
-    multiply<kPairs>(weights, column, a, b);
-    const Requantization<P> first(channel);
-#pragma GCC unroll 4
-    for (int32_t p = 0; p < kPixels; ++p) output[p * P::kOutputDepth] = first(a[p]);
-    if (P::kOutputDepth % 2 == 1 && c + 1 == P::kOutputDepth) break;
-    const Requantization<P> second(next);
-#pragma GCC unroll 4
-    for (int32_t p = 0; p < kPixels; ++p) output[p * P::kOutputDepth + 1] = second(b[p]);
-    channel = next + kChannelWords<P>;
-  }
+      for (int32_t p = 0; p < kPixels; ++p, to += depth) *to = requantized(sums[p]);
+    };
+    store(a);
+    if ((kFlags & kOddDepth) != 0 && output == output_end) break;
+    store(b);
+  } while (output != output_end);
 }
 
-// 1×1 windows on each of P::kBatches pixels.
-template <typename P>
-inline void pointwise_dsp(const int8_t* input, const int8_t* weights, const int32_t* channels, uint32_t* columns,
+// 1×1 windows on each of P::kBatches pixels, P::kPixels at a time.
+template <typename P, typename Weight>
+inline void pointwise_dsp(const int8_t* input, const Weight* weights, const int32_t* channels, uint32_t* columns,
                           int8_t* output) {
   constexpr int32_t kPairs = pairs(P::kInputDepth);
-  for (int32_t pixel = 0; pixel < P::kBatches / 4; ++pixel) {
+  using B = Blocks<kPairs, P::kBlock>;
+  const int8_t* const packed = reinterpret_cast<const int8_t*>(weights);
+  constexpr int32_t kFours = P::kPixels == 4 ? P::kBatches / 4 : 0;
+  for (int32_t pixel = 0; pixel < kFours; ++pixel) {
 #pragma GCC unroll 1
-    for (int32_t p = 0; p < 4; ++p, input += P::kInputDepth) expand<P::kInputDepth, 4>(input, columns + p);
-    convolve_columns<P, kPairs, 4>(columns, weights, channels, output);
+    for (int32_t p = 0; p < 4; ++p, input += P::kInputDepth) expand<4, false>(input, P::kInputDepth, columns + p);
+    convolve_columns<kFlags<P>, B::kFirst, P::kBlock, B::kMore, 4>(columns, columns + 4 * kPairs, packed, channels,
+                                                                  output, kOutputs<P>);
     output += 4 * P::kOutputDepth;
   }
-  for (int32_t pixel = 0; pixel < P::kBatches % 4; ++pixel) {
-    expand<P::kInputDepth, 1>(input, columns);
-    convolve_columns<P, kPairs, 1>(columns, weights, channels, output);
+  for (int32_t pixel = 0; pixel < P::kBatches - 4 * kFours; ++pixel) {
+    expand<1, false>(input, P::kInputDepth, columns);
+    convolve_columns<kFlags<P>, B::kFirst, P::kBlock, B::kMore, 1>(columns, columns + kPairs, packed, channels, output,
+                                                                  kOutputs<P>);
     input += P::kInputDepth;
     output += P::kOutputDepth;
   }
 }
 
-// A window as a column, run by run: a run is what lies together in the input, a row of the window or, if it is
-// dilated, a pixel.
-template <typename P, int32_t kStride>
-inline void gather(const int8_t* image, Window at, uint32_t* column) {
-  constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
-  constexpr int32_t kRun = kTaps * P::kInputDepth;
+// The shape of a convolution at run time, with the names that it has as a layer's constants.
+struct ConvolutionShape {
+  static constexpr bool kShared = true;
+  static constexpr int32_t kPixels = 4;
+  int16_t kBatches, kInputHeight, kInputWidth, kInputDepth, kOutputHeight, kOutputWidth, kOutputDepth;
+  int16_t kKernelHeight, kKernelWidth, kStrideHeight, kStrideWidth, kDilationHeight, kDilationWidth;
+  int16_t kPadTop, kPadLeft, kPadded, kInputZeroPoint;
+};
+
+template <typename P>
+constexpr ConvolutionShape kConvolutionShape = {
+    P::kBatches,      P::kInputHeight, P::kInputWidth,   P::kInputDepth,  P::kOutputHeight,   P::kOutputWidth,
+    P::kOutputDepth,  P::kKernelHeight, P::kKernelWidth, P::kStrideHeight, P::kStrideWidth,   P::kDilationHeight,
+    P::kDilationWidth, P::kPadTop,     P::kPadLeft,      P::kPadded,      P::kInputZeroPoint};
+
+// A window at (y, x) as a column, run by run: a run is what lies together in the input, a row of the window or, if it
+// is dilated, a pixel. `padded` has room for one.
+template <int32_t kStride, typename Shape>
+[[gnu::always_inline]] inline void gather(Shape s, const int8_t* image, int32_t top, int32_t left, uint32_t* column,
+                                          int8_t* padded) {
+  const int32_t taps = s.kDilationWidth == 1 ? s.kKernelWidth : 1;
+  const int32_t length = taps * s.kInputDepth;
+  const int32_t last_y = top + (s.kKernelHeight - 1) * s.kDilationHeight;
+  const int32_t last_x = left + (s.kKernelWidth - 1) * s.kDilationWidth;
+  const bool inside = top >= 0 && left >= 0 && last_y < s.kInputHeight && last_x < s.kInputWidth;
 #pragma GCC unroll 1
-  for (int32_t ky = 0; ky < P::kKernelHeight; ++ky) {
-    const int32_t y = at.y + ky * P::kDilationHeight;
-    for (int32_t kx = 0; kx < P::kKernelWidth; kx += kTaps, column += pairs(kRun) * kStride) {
-      const int32_t x = at.x + kx * P::kDilationWidth;
-      const int8_t* run = image + (y * P::kInputWidth + x) * P::kInputDepth;
-      int8_t padded[kRun];
-      if (P::kPadded && !at.inside) {
-        __builtin_memset(padded, P::kInputZeroPoint, kRun);
+  for (int32_t ky = 0; ky < s.kKernelHeight; ++ky) {
+    const int32_t y = top + ky * s.kDilationHeight;
+    for (int32_t kx = 0; kx < s.kKernelWidth; kx += taps, column += pairs(length) * kStride) {
+      const int32_t x = left + kx * s.kDilationWidth;
+      const int8_t* run = image + (y * s.kInputWidth + x) * s.kInputDepth;
+      if (s.kPadded && !inside) {
+        __builtin_memset(padded, s.kInputZeroPoint, static_cast<uint32_t>(length));
         const int32_t first = x < 0 ? -x : 0;
-        const int32_t end = x + kTaps > P::kInputWidth ? P::kInputWidth - x : kTaps;
-        if (y >= 0 && y < P::kInputHeight && first < end) {
-          __builtin_memcpy(padded + first * P::kInputDepth, run + first * P::kInputDepth,
-                           static_cast<uint32_t>(end - first) * P::kInputDepth);
+        const int32_t end = x + taps > s.kInputWidth ? s.kInputWidth - x : taps;
+        if (y >= 0 && y < s.kInputHeight && first < end) {
+          __builtin_memcpy(padded + first * s.kInputDepth, run + first * s.kInputDepth,
+                           static_cast<uint32_t>((end - first) * s.kInputDepth));
         }
         run = padded;
       }
-      expand<kRun, kStride>(run, column);
+      expand<kStride, Shape::kShared>(run, length, column);
     }
   }
 }
 
+// How many words two pairs of a column lie apart.
+template <int32_t kCount>
+struct Apart {
+  static constexpr int32_t kWords = kCount;
+};
+
 // Any window, stride, dilation and padding, without groups.
-template <typename P>
-inline void conv_2d_dsp(const int8_t* input, const int8_t* weights, const int32_t* channels, uint32_t* columns,
-                        int8_t* output) {
-  constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
-  constexpr int32_t kPairs =
-      P::kKernelHeight * (P::kKernelWidth / kTaps) * pairs(kTaps * P::kInputDepth);
-  constexpr int32_t kPixels = P::kBatches * P::kOutputHeight * P::kOutputWidth;
+template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, typename Shape>
+[[gnu::always_inline]] inline void convolve_windows(Shape s, const int8_t* input, const int8_t* weights,
+                                                    const int32_t* channels, uint32_t* columns, int8_t* padded,
+                                                    int8_t* output, const Outputs& outputs) {
+  const int32_t taps = s.kDilationWidth == 1 ? s.kKernelWidth : 1;
+  const int32_t column_pairs = s.kKernelHeight * (s.kKernelWidth / taps) * pairs(taps * s.kInputDepth);
+  const int32_t pixels = s.kBatches * s.kOutputHeight * s.kOutputWidth;
   int32_t y = 0;
   int32_t x = 0;
-  const auto window = [&]() {
-    const Window at = window_at<P>(y, x);
-    if (++x == P::kOutputWidth) {
+  const auto next = [&](auto apart, uint32_t* column) {
+    if (s.kBatches > 1 && y == s.kOutputHeight) {
+      y = 0;
+      input += s.kInputHeight * s.kInputWidth * s.kInputDepth;
+    }
+    gather<apart.kWords>(s, input, y * s.kStrideHeight - s.kPadTop, x * s.kStrideWidth - s.kPadLeft, column, padded);
+    if (++x == s.kOutputWidth) {
       x = 0;
       ++y;
     }
-    return at;
   };
-  const auto image = [&]() {
-    if (P::kBatches > 1 && y == P::kOutputHeight) {
-      y = 0;
-      input += P::kInputHeight * P::kInputWidth * P::kInputDepth;
-    }
-    return input;
-  };
-  for (int32_t pixel = 0; pixel < kPixels / 4; ++pixel) {
+  const int32_t fours = Shape::kPixels == 4 ? pixels / 4 : 0;
+  for (int32_t pixel = 0; pixel < fours; ++pixel) {
 #pragma GCC unroll 1
-    for (int32_t p = 0; p < 4; ++p) {
-      const int8_t* from = image();
-      gather<P, 4>(from, window(), columns + p);
-    }
-    convolve_columns<P, kPairs, 4>(columns, weights, channels, output);
-    output += 4 * P::kOutputDepth;
+    for (int32_t p = 0; p < 4; ++p) next(Apart<4>(), columns + p);
+    convolve_columns<kFlags, kFirst, kBlock, kMore, 4>(columns, columns + 4 * column_pairs, weights, channels, output,
+                                                      outputs);
+    output += 4 * s.kOutputDepth;
   }
-  for (int32_t pixel = 0; pixel < kPixels % 4; ++pixel) {
-    const int8_t* from = image();
-    gather<P, 1>(from, window(), columns);
-    convolve_columns<P, kPairs, 1>(columns, weights, channels, output);
-    output += P::kOutputDepth;
+  for (int32_t pixel = 0; pixel < pixels - 4 * fours; ++pixel) {
+    next(Apart<1>(), columns);
+    convolve_columns<kFlags, kFirst, kBlock, kMore, 1>(columns, columns + column_pairs, weights, channels, output,
+                                                      outputs);
+    output += s.kOutputDepth;
+  }
+}
+
+// One instance for all layers with these flags and numbers. After the columns there is room for a run.
+template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore>
+[[gnu::noinline]] void convolve_shared(const ConvolutionShape& shape, const int8_t* input, const int8_t* weights,
+                                       const int32_t* channels, uint32_t* columns, int8_t* padded, int8_t* output,
+                                       const Outputs& outputs) {
+  convolve_windows<kFlags, kFirst, kBlock, kMore>(shape, input, weights, channels, columns, padded, output, outputs);
+}
+
+template <typename P, typename Weight>
+inline void conv_2d_dsp(const int8_t* input, const Weight* weights, const int32_t* channels, uint32_t* columns,
+                        int8_t* output) {
+  constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
+  constexpr int32_t kPairs = P::kKernelHeight * (P::kKernelWidth / kTaps) * pairs(kTaps * P::kInputDepth);
+  using B = Blocks<kPairs, P::kBlock>;
+  const int8_t* const packed = reinterpret_cast<const int8_t*>(weights);
+  if constexpr (P::kShared) {
+    convolve_shared<kFlags<P>, B::kFirst, P::kBlock, B::kMore>(
+        kConvolutionShape<P>, input, packed, channels, columns, reinterpret_cast<int8_t*>(columns + 4 * kPairs), output,
+        kOutputs<P>);
+  } else {
+    int8_t padded[kTaps * P::kInputDepth];
+    convolve_windows<kFlags<P>, B::kFirst, P::kBlock, B::kMore>(P{}, input, packed, channels, columns, padded, output,
+                                                               kOutputs<P>);
   }
 }
 

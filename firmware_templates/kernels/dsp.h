@@ -44,6 +44,13 @@ inline int32_t smmulr(int32_t x, int32_t y) {
   return high;
 }
 
+// The same, added to sum.
+inline int32_t smmlar(int32_t x, int32_t y, int32_t sum) {
+  int32_t high;
+  asm("smmlar %0, %1, %2, %3" : "=r"(high) : "r"(x), "r"(y), "r"(sum));
+  return high;
+}
+
 // x saturated to int8.
 inline int32_t ssat8(int32_t x) {
   int32_t y;
@@ -71,44 +78,92 @@ inline int32_t smlad(uint32_t x, uint32_t y, int32_t sum) {
 inline int32_t smmulr(int32_t x, int32_t y) {
   return static_cast<int32_t>((static_cast<int64_t>(x) * y + (int64_t{1} << 31)) >> 32);
 }
+inline int32_t smmlar(int32_t x, int32_t y, int32_t sum) { return sum + smmulr(x, y); }
 inline int32_t ssat8(int32_t x) { return x < INT8_MIN ? INT8_MIN : x > INT8_MAX ? INT8_MAX : x; }
 
 #endif
 
-// What an output channel needs lies in a table: the bias with the input's zero point folded in, and if P::kPerChannel
-// the multiplier before it and the right shift below it, in five bits. Otherwise P says kMultiplier and kShift.
-template <typename P>
-constexpr int32_t kChannelWords = P::kPerChannel ? 2 : 1;
+// The weights of two channels and a pair of inputs, and on to the next pair.
+template <bool kWide>
+struct Couple {
+  explicit Couple(const int8_t*& weights) {
+    const uint32_t word = load_word(weights);
+    v = kWide ? word : sxtb16(word);
+    w = kWide ? load_word(weights + 4) : sxtb16_odd(word);
+    weights += kWide ? 8 : 4;
+  }
+
+  uint32_t v;
+  uint32_t w;
+};
+
+// What an output channel needs lies in a table: the bias with the input's zero point folded in, and if kPerChannel
+// the multiplier before it and the right shift below it, in five bits. Otherwise the layer has multiplier and shift.
+//
+// A kernel's flags are all that its code depends on besides loops, so that layers share it. With kWide, weights lie in
+// flash as int16, they and the bias doubled, as the requantisation wants the sum.
+constexpr int32_t kPerChannel = 1;
+constexpr int32_t kClampsNegative = 2;
+constexpr int32_t kBounded = 4;
+constexpr int32_t kOddDepth = 8;
+constexpr int32_t kWide = 16;
 
 template <typename P>
+constexpr int32_t kFlags = (P::kPerChannel ? kPerChannel : 0) | (P::kClampsNegative ? kClampsNegative : 0) |
+                           (P::kActivationMin > INT8_MIN || P::kActivationMax < INT8_MAX ? kBounded : 0) |
+                           (P::kOutputDepth % 2 == 1 ? kOddDepth : 0) | (P::kWide ? kWide : 0);
+
+// What all channels of a layer share.
+struct Outputs {
+  int32_t depth;       // channels
+  int32_t rounding;    // 2 * zero point + 1
+  int32_t multiplier;  // unless kPerChannel
+  int32_t shift;
+  int32_t min;  // if kBounded
+  int32_t max;
+};
+
+template <typename P>
+constexpr Outputs kOutputs = {P::kOutputDepth, 2 * P::kOutputZeroPoint + 1, P::kMultiplier,
+                              P::kShift,       P::kActivationMin,           P::kActivationMax};
+
+constexpr int32_t channel_words(int32_t flags) { return (flags & kPerChannel) != 0 ? 2 : 1; }
+
+template <int32_t kFlags>
 inline int32_t channel_bias(const int32_t* channel) {
-  return P::kPerChannel ? channel[1] >> 5 : channel[0];
+  return (kFlags & kPerChannel) != 0 ? channel[1] >> 5 : channel[0];
 }
 
-// TFLite's requantisation in six or seven instructions. The host has made sure that |sum| < 2^30, that no shift is
-// to the left, and that adding the rounding does not overflow. SMMULR of the doubled sum is the rounding doubling
-// high product. To round the shift half away from zero, a negative value is made one less first; not if
-// P::kClampsNegative says that the activation clamps all of them to the zero point in any case.
-template <typename P>
+// TFLite's requantisation in four to six instructions. The host has made sure that |sum| < 2^30, that no shift is
+// to the left, and that adding the rounding does not overflow. SMMLAR with the doubled sum is the rounding doubling
+// high product, and adds. To round the shift half away from zero, the addend of a negative sum is one less; not with
+// kClampsNegative, where the activation clamps all of them to the zero point in any case. Elsewhere the shift is not
+// zero, so that a product that rounds to zero stays there.
+template <int32_t kFlags>
 struct Requantization {
-  explicit Requantization(const int32_t* channel)
-      : multiplier(P::kPerChannel ? channel[0] : P::kMultiplier),
-        shift(P::kPerChannel ? channel[1] & 31 : P::kShift),
+  Requantization(const int32_t* channel, const Outputs& outputs)
+      : multiplier((kFlags & kPerChannel) != 0 ? channel[0] : outputs.multiplier),
+        shift((kFlags & kPerChannel) != 0 ? channel[1] & 31 : outputs.shift),
         // 2^(shift - 1), and the zero point * 2^shift.
-        rounding(static_cast<int32_t>(static_cast<uint32_t>(2 * P::kOutputZeroPoint + 1) << shift) >> 1) {}
+        rounding(static_cast<int32_t>(static_cast<uint32_t>(outputs.rounding) << shift) >> 1),
+        min(outputs.min),
+        max(outputs.max) {}
 
   int8_t operator()(int32_t sum) const {
-    int32_t x = smmulr(sum * 2, multiplier);
-    if (!P::kClampsNegative) x += x >> 31;
-    x = ssat8((x + rounding) >> shift);
-    if (P::kActivationMin > INT8_MIN) x = x < P::kActivationMin ? P::kActivationMin : x;
-    if (P::kActivationMax < INT8_MAX) x = x > P::kActivationMax ? P::kActivationMax : x;
+    const int32_t addend = (kFlags & kClampsNegative) != 0 ? rounding : rounding + (sum >> 31);
+    int32_t x = ssat8(smmlar((kFlags & kWide) != 0 ? sum : sum * 2, multiplier, addend) >> shift);
+    if ((kFlags & kBounded) != 0) {
+      x = x < min ? min : x;
+      x = x > max ? max : x;
+    }
     return static_cast<int8_t>(x);
   }
 
   int32_t multiplier;
   int32_t shift;
   int32_t rounding;
+  int32_t min;
+  int32_t max;
 };
 
 }  // namespace tinydeploy

@@ -14,6 +14,7 @@ from rich.text import Text
 from tinydeploy import verbs
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import show, show_json
+from tinydeploy.engines import Layer
 from tinydeploy.inspection import Inspection, TensorInfo
 from tinydeploy.report import text
 
@@ -32,7 +33,7 @@ def command(model: Path, as_json: bool, **flags: Any) -> None:
     if as_json:
         show_json(inspection)
     else:
-        show(Group(_header(inspection), _ops(inspection), _runs(inspection)))
+        show(Group(_header(inspection), _ops(inspection), *_trades(inspection), _runs(inspection)))
 
 
 def _header(inspection: Inspection) -> RenderableType:
@@ -50,14 +51,12 @@ def _header(inspection: Inspection) -> RenderableType:
         table.add_row(
             "Arena", f"{plan.bytes:,} bytes planned by {engine}; no plan can be below {plan.lower_bound:,}"
         )
-    for kernel in dict.fromkeys(op.kernel for op in inspection.ops if op.kernel):
-        users = ", ".join(str(op.index) for op in inspection.ops if op.kernel == kernel)
-        table.add_row("Kernel", f"{kernel}: op {users}")
-    for stripes, group in groupby((op for op in inspection.ops if op.kernel), lambda op: op.stripes):
-        ops = list(group)
+    chosen = [(op, op.layers[inspection.optimize]) for op in inspection.ops if op.layers]
+    for stripes, group in groupby(chosen, lambda pair: pair[1].stripes):
+        some = list(group)
         if stripes > 1:
-            saved = f"{sum(op.saved_bytes for op in ops):,} bytes of their outputs are never held"
-            users = ", ".join(str(op.index) for op in ops)
+            saved = f"{sum(layer.saved_bytes for _, layer in some):,} bytes of their outputs are never held"
+            users = ", ".join(str(op.index) for op, _ in some)
             table.add_row("Stripes", f"{stripes} turns of a few rows: op {users}; {saved}")
     return table
 
@@ -89,6 +88,58 @@ def _ops(inspection: Inspection) -> RenderableType:
             Text(bar, style),
         )
     return table
+
+
+def _trades(inspection: Inspection) -> list[RenderableType]:
+    """Per layer what the goal makes of it, and how the other goals would change its instructions."""
+    rows = [op for op in inspection.ops if op.layers]
+    if not rows:
+        return []
+    chosen = inspection.optimize
+    others = [goal for goal in inspection.goal_arenas if goal != chosen]
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    table.add_column("#", justify="right")
+    table.add_column(f"Kernel for {chosen}")
+    for heading in ("Flash", "Scratch", "Estimate", *others):
+        table.add_column(heading, justify="right", no_wrap=True)
+
+    def add(number: str, name: str, layers: dict[str, Layer]) -> None:
+        own = layers[chosen]
+        estimate = "–" if own.instructions is None else f"{own.instructions:,}"
+        changes = (_change(own, layers[goal]) for goal in others)
+        table.add_row(number, name, f"{own.constant_bytes:,}", f"{own.scratch_bytes:,}", estimate, *changes)
+
+    for op in rows:
+        add(str(op.index), op.layers[chosen].kernel, op.layers)
+    totals = {goal: _sum([op.layers[goal] for op in rows]) for goal in inspection.goal_arenas}
+    add("", "all layers", totals)
+    for name, sizes in (
+        ("flash", {goal: layer.constant_bytes for goal, layer in totals.items()}),
+        ("arena", inspection.goal_arenas),
+    ):
+        table.add_row("", name, f"{sizes[chosen]:,}", "", "", *(f"{sizes[goal]:,}" for goal in others))
+    return [table]
+
+
+def _sum(layers: list[Layer]) -> Layer:
+    """All layers together; their working memory is used one after the other."""
+    costs = [layer.instructions for layer in layers]
+    known = [count for count in costs if count is not None]
+    return Layer(
+        -1,
+        "",
+        sum(layer.constant_bytes for layer in layers),
+        max(layer.scratch_bytes for layer in layers),
+        sum(known) if len(known) == len(costs) else None,
+    )
+
+
+def _change(own: Layer, other: Layer) -> str:
+    """How many instructions `other` takes, in per cent of `own`; "?" where a kernel's cost is not known."""
+    if own.instructions and other.instructions:
+        change = other.instructions / own.instructions - 1
+        return f"{change:+.0%}" if abs(change) >= 0.005 else "="
+    return "=" if own == other else "?"
 
 
 def _runs(inspection: Inspection) -> RenderableType:

@@ -50,15 +50,18 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Layer:
-    """How an op is done: by which kernels, and with how many bytes of constants in flash.
+    """How an op is done: by which kernels, with how many bytes of constants in flash and of working memory.
 
     In `stripes` turns it makes some rows each, together with its neighbours; no row is computed twice.
     `saved_bytes` of its output are then never held, as only the rows are that are needed next.
+    `instructions` is what the engine's cost model expects; None if it has no model of a kernel.
     """
 
     op: int
     kernel: str
     constant_bytes: int
+    scratch_bytes: int = 0
+    instructions: int | None = None
     stripes: int = 1
     saved_bytes: int = 0
 
@@ -69,7 +72,8 @@ class EngineSources:
 
     `files` maps a path in the project to its text. `profiled_ops[i]` is the graph's op that the
     firmware's i-th hook call closes (ops that cost nothing have none). `arena` is None if the size
-    has to be searched on the target. `layers` has the choices of an engine that makes some.
+    has to be searched on the target. `layers` has the choices of an engine that makes some, `optimize`
+    what it strove for.
     """
 
     engine: str
@@ -77,6 +81,7 @@ class EngineSources:
     profiled_ops: tuple[int, ...]
     arena: ArenaPlan | None
     layers: tuple[Layer, ...] = ()
+    optimize: str | None = None
 
 
 @dataclass(frozen=True)

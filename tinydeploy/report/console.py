@@ -48,7 +48,8 @@ def _setting(result: Result) -> Table:
     table.add_row("Model", _plain(f"{model.path}, {len(model.ops)} ops, {text.millions(model.macs)} MACs"))
     table.add_row("Board", _plain(f"{board.id}, {board.core}, {text.clock(board.clock_hz)}"))
     table.add_row("Target", _plain(f"{target_name(target)}, link {target.link}"))
-    table.add_row("Engine", _plain(result.engine))
+    goal = f", optimised for {result.optimize}" if result.optimize else ""
+    table.add_row("Engine", _plain(result.engine + goal))
     if result.library:
         table.add_row("Library", _plain(f"{result.library.name} {result.library.version}"))
         table.add_row("Kernels", _plain(kernels(result.library)))

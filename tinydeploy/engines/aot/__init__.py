@@ -1,7 +1,7 @@
 """The ahead-of-time engine: a graph becomes straight C++ calls of kernels specialised to each layer.
 
-The way through it: lower (graph to steps) → kernels (the steps that suit the core) → memory and planner (the
-arena) → emit (C++).
+The way through it: lower (graph to steps) → kernels (the steps that suit the core) → goals (the steps that
+suit what is striven for) → memory and planner (the arena) → emit (C++).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
 from tinydeploy.engines.aot import joins, stripes
 from tinydeploy.engines.aot.emit import emit
+from tinydeploy.engines.aot.goals import GOALS, towards
 from tinydeploy.engines.aot.kernels import for_core
 from tinydeploy.engines.aot.lower import Program, lower
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.graph import Graph
 
-GOALS = ("balanced", "speed", "size", "ram")
-"""What to strive for where instructions, flash and RAM are at odds; the first is the default."""
+__all__ = ["GOALS", "AotEngine"]
 
 # How many bytes of the arena each kernel has to save that stripes add, which takes some 400 bytes of flash.
 _KERNEL_BYTES = {"balanced": (2000,), "ram": (0, 400)}
@@ -54,10 +54,10 @@ class AotEngine:
         def suit(program: Program) -> Program:
             return for_core(program, board.core)
 
-        program = joins.in_place(suit(program))
+        chosen = joins.in_place(suit(program))
         if self.optimize in _KERNEL_BYTES:
-            return emit(stripes.least_arena(program, suit, _KERNEL_BYTES[self.optimize]))
-        return emit(program)
+            chosen = stripes.least_arena(chosen, suit, _KERNEL_BYTES[self.optimize])
+        return emit(towards(self.optimize, chosen, program, board), board.core, self.optimize)
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""

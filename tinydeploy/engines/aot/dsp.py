@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,9 @@ from tinydeploy.engines.aot.program import Constant, Overlap, Read, Scratch, Ste
 from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier
 
 CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
+_Choice = TypeVar("_Choice", bound=Callable[..., tuple[Step, ...] | None])
 
+_SHARED_BLOCK = 1  # pairs that a loop of shared code multiplies at once
 _PIXELS = 4  # columns that are multiplied at once
 _BLOCK = 6  # channels of a fully connected layer that are multiplied at once
 _MAX_WORDS = 125  # of a depthwise row: the third of them is within LDRD's reach
@@ -24,12 +27,10 @@ _MAX_SHIFT = 22  # of a zero point of 8 bits, rounding and an accumulator of 30 
 Order = list[tuple[int, int]]  # pairs of positions; -1 stands for a zero
 
 
-def chooses(kernel: str) -> Callable[..., Callable[[Step], tuple[Step, ...] | None]]:
+def chooses(kernel: str) -> Callable[[_Choice], _Choice]:
     """Registers the choice for steps that call `kernel`."""
 
-    def register(
-        choice: Callable[[Step], tuple[Step, ...] | None],
-    ) -> Callable[[Step], tuple[Step, ...] | None]:
+    def register(choice: _Choice) -> _Choice:
         CHOICES[kernel] = choice
         return choice
 
@@ -37,13 +38,13 @@ def chooses(kernel: str) -> Callable[..., Callable[[Step], tuple[Step, ...] | No
 
 
 @chooses("fully_connected")
-def fully_connected(step: Step) -> tuple[Step, ...] | None:
+def fully_connected(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
     """One row as it comes; more rows, or a 1×1 convolution, as columns of pixels."""
     depth, channels = int(step.params["kInputDepth"]), int(step.params["kOutputDepth"])
     weights = _weights(step).reshape(channels, depth)
     if step.params["kBatches"] != 1:
-        pixels = np.arange(int(step.params["kBatches"]), dtype=np.int64) * depth
-        return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1), pixels)
+        first = np.arange(int(step.params["kBatches"]), dtype=np.int64) * depth
+        return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1), first, pixels)
     found = _channels(step, weights)
     if found is None:
         return None
@@ -54,12 +55,12 @@ def fully_connected(step: Step) -> tuple[Step, ...] | None:
     blocks = [couples[i : i + _BLOCK // 2] for i in range(0, whole, _BLOCK // 2)]
     blocks += [couples[i : i + 1] for i in range(whole, len(couples))]
     values = np.concatenate([block.transpose(1, 0, 2).reshape(-1) for block in blocks])
-    return (_step(step, "fully_connected_dsp", "fully_connected_dsp.h", values, table, None, None),)
+    return (_step(step, "fully_connected_dsp", "fully_connected_dsp.h", values, table, None, None, 4),)
 
 
 @chooses("conv_2d")
-def conv_2d(step: Step) -> tuple[Step, ...] | None:
-    """All but grouped convolutions."""
+def conv_2d(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
+    """All but grouped convolutions, `pixels` at a time: 1 or 4."""
     if step.params["kGroups"] != 1:
         return None
     params = {name: int(value) for name, value in step.params.items()}
@@ -68,7 +69,7 @@ def conv_2d(step: Step) -> tuple[Step, ...] | None:
     runs = params["kKernelHeight"] * params["kKernelWidth"] // taps
     order = _pair_up(taps * params["kInputDepth"], runs)
     windows = overlap.windows(step.params, params["kInputDepth"])
-    return _convolution(step, "conv_2d_dsp", weights, order, windows)
+    return _convolution(step, "conv_2d_dsp", weights, order, windows, pixels)
 
 
 @chooses("depthwise_conv_2d")
@@ -118,8 +119,78 @@ def add(step: Step) -> tuple[Step, ...] | None:
     )
 
 
+def widened(step: Step) -> Step | None:
+    """`step` with weights of 16 bits, None if its kernel has no such form or a doubled bias does not fit.
+
+    The weights are doubled, as the requantisation wants the sums, and so are the biases.
+    """
+    if step.params.get("kWide") is not False:
+        return None
+    source, weights, channels, *rest = step.args
+    assert isinstance(weights, Constant) and isinstance(channels, Constant)
+    table = channels.values.astype(np.int64)
+    if step.params["kPerChannel"]:
+        shifts = table[1::2] & (1 << _SHIFT_BITS) - 1
+        table[1::2] = (table[1::2] >> _SHIFT_BITS) * 2 << _SHIFT_BITS | shifts
+    else:
+        table *= 2
+    if np.abs(table).max() >= 1 << 31:
+        return None
+    # The bytes c, c + 1, c, c + 1 become the pairs of c and of c + 1.
+    wide = weights.values.reshape(-1, 2, 2).transpose(0, 2, 1).reshape(-1).astype(np.int16) * np.int16(2)
+    args = (
+        source,
+        replace(weights, values=wide, comment=f"doubled, {weights.comment}"),
+        replace(channels, values=table.astype(np.int32)),
+        *rest,
+    )
+    return replace(step, params={**step.params, "kWide": True}, args=args)
+
+
+def by_single_pixels(step: Step) -> tuple[Step, ...] | None:
+    """A portable `step` by a kernel whose working memory is a quarter of the usual; None if there is none."""
+    match step.kernel:
+        case "conv_2d":
+            return conv_2d(step, pixels=1)
+        case "fully_connected" if step.params["kBatches"] != 1:
+            return fully_connected(step, pixels=1)
+        case _:
+            return None
+
+
+def shared(step: Step, clamped: bool) -> Step | None:
+    """`step` by code that all layers share, with short loops; None if its kernel has no such form.
+
+    `clamped` says that all layers of the program clamp what is negative, and may use that.
+    """
+    params = {**step.params}
+    params["kClampsNegative"] = clamped and bool(params.get("kClampsNegative"))
+    if step.kernel == "fully_connected_dsp":
+        return replace(step, params={**params, "kBlock": 1})
+    if params.get("kShared") is not False:
+        return None
+    if step.kernel == "pointwise_dsp":
+        pixels = params.pop("kBatches")
+        for name in ("Height", "Width"):
+            ones = ("Input", "Output", "Kernel", "Stride", "Dilation")
+            params |= {f"k{what}{name}": 1 for what in ones}
+        params |= {"kBatches": 1, "kInputWidth": pixels, "kOutputWidth": pixels}
+        params |= {"kPadTop": 0, "kPadLeft": 0, "kPadded": False, "kInputZeroPoint": 0}
+    if any(params[name] >= 1 << 15 for name in params if name not in ("kMultiplier",)):
+        return None  # shapes are kept as int16
+    if "kBlock" not in params:
+        return replace(step, params={**params, "kShared": True})
+    taps = params["kKernelWidth"] if params["kDilationWidth"] == 1 else 1
+    run = Scratch("columns", "uint32_t", -(-int(taps * params["kInputDepth"]) // 4))
+    args = tuple(
+        replace(a, elements=a.elements + run.elements) if isinstance(a, Scratch) else a for a in step.args
+    )
+    params |= {"kShared": True, "kBlock": _SHARED_BLOCK}
+    return replace(step, kernel="conv_2d_dsp", params=params, args=args)
+
+
 def _convolution(
-    step: Step, kernel: str, weights: npt.NDArray[np.int8], order: Order, first: overlap.Steps
+    step: Step, kernel: str, weights: npt.NDArray[np.int8], order: Order, first: overlap.Steps, pixels: int
 ) -> tuple[Step, ...] | None:
     """`first` says where in the input each output pixel's window starts."""
     found = _channels(step, weights)
@@ -127,10 +198,11 @@ def _convolution(
         return None
     table, weights = found
     values = _interleave(weights, order).reshape(-1)
-    columns = Scratch("columns", "uint32_t", _PIXELS * len(order))
+    columns = Scratch("columns", "uint32_t", pixels * len(order))
     depth = len(weights)
-    least = overlap.by_channels(first, depth, channels=depth, pixels=_PIXELS)
-    return (_step(step, kernel, "conv_dsp.h", values, table, columns, least),)
+    least = overlap.by_channels(first, depth, channels=depth, pixels=pixels)
+    made = _step(step, kernel, "conv_dsp.h", values, table, columns, least, 8)
+    return (replace(made, params={**made.params, "kPixels": pixels}),)
 
 
 def _weights(step: Step) -> npt.NDArray[np.int8]:
@@ -147,6 +219,7 @@ def _step(
     table: npt.NDArray[np.int32],
     scratch: Scratch | None,
     least: int | None,
+    block: int = 0,
 ) -> Step:
     """`step` by another kernel: input, weights, channels, scratch, output.
 
@@ -158,13 +231,15 @@ def _step(
     bias_column, multiplier, shift = table.T
     params = {name: value for name, value in step.params.items() if name != "kLeftShift"}
     params["kClampsNegative"] = step.params["kActivationMin"] >= step.params["kOutputZeroPoint"]
-    params |= {"kMultiplier": 0, "kShift": 0}
+    params |= {"kMultiplier": 0, "kShift": 0, "kWide": False, "kShared": False}
     if step.params["kPerChannel"]:
         channels = np.stack([multiplier, bias_column << _SHIFT_BITS | shift], axis=1)
         comment = "multiplier, then bias and right shift, of each channel"
     else:
         channels, comment = bias_column, "biases"
         params |= {"kMultiplier": int(multiplier[0]), "kShift": int(shift[0])}
+    if block:
+        params["kBlock"] = block
     args = (
         source,
         replace(old, values=weights, comment="in the order of reading"),

@@ -10,7 +10,9 @@ import jinja2
 import numpy as np
 
 from tinydeploy import paths
+from tinydeploy.boards import Core
 from tinydeploy.engines import EngineSources, Layer
+from tinydeploy.engines.aot import cost
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.memory import Arena, plan_arena
 from tinydeploy.engines.aot.planner import ALIGNMENT
@@ -30,8 +32,8 @@ _TEMPLATES = jinja2.Environment(
 )
 
 
-def emit(program: Program) -> EngineSources:
-    """The project's files for `program`."""
+def emit(program: Program, core: Core, optimize: str) -> EngineSources:
+    """The project's files for `program`, which is as `core` and the goal `optimize` want it."""
     arena = plan_arena(program)
     emitter = _Emitter(program, arena)
     return EngineSources(
@@ -39,22 +41,25 @@ def emit(program: Program) -> EngineSources:
         files=emitter.files(),
         profiled_ops=tuple(op.index for op, _ in program.ops),
         arena=arena.plan,
-        layers=tuple(_layer(program, op, steps) for op, steps in program.ops),
+        layers=tuple(_layer(program, op, steps, core) for op, steps in program.ops),
+        optimize=optimize,
     )
 
 
-def _layer(program: Program, op: Op, steps: tuple[Step, ...]) -> Layer:
-    constants = {
-        argument.values.tobytes(): argument
-        for step in steps
-        for argument in step.args
-        if isinstance(argument, Constant)
-    }
+def _layer(program: Program, op: Op, steps: tuple[Step, ...], core: Core) -> Layer:
+    arguments = [argument for step in steps for argument in step.args]
+    constants = {a.values.tobytes(): a.values.nbytes for a in arguments if isinstance(a, Constant)}
+    scratch = {a.name: a.bytes for a in arguments if isinstance(a, Scratch)}
+    costs = [cost.instructions(step, core) for step in steps]
+    times = [len(step.stripes) if step.stripes else 1 for step in steps]
+    known = [count * n for count, n in zip(costs, times, strict=True) if count is not None]
     turns = _turns(program, op)
     return Layer(
         op.index,
-        " + ".join(dict.fromkeys(step.kernel for step in steps)),
-        sum(constant.values.nbytes for constant in constants.values()),
+        " + ".join(dict.fromkeys(step.kernel + _variant(step) for step in steps)),
+        sum(constants.values()),
+        sum(scratch.values()),
+        sum(known) if len(known) == len(costs) else None,
         *((turns.count, turns.saved[op.index]) if turns else ()),
     )
 
@@ -62,6 +67,11 @@ def _layer(program: Program, op: Op, steps: tuple[Step, ...]) -> Layer:
 def _turns(program: Program, op: Op) -> Stripes | None:
     """The stripes in which `op` is done, if it is."""
     return next((turns for turns in program.stripes if turns.first <= op.index <= turns.last), None)
+
+
+def _variant(step: Step) -> str:
+    """What a kernel's parameters make of it, in a word or two."""
+    return " wide" * bool(step.params.get("kWide")) + " shared" * bool(step.params.get("kShared"))
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class Stripes:
     saved: Mapping[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One kernel call: `kernel<Params>(args…)`.
 
@@ -122,6 +122,16 @@ class Step:
     args: tuple[Argument, ...]
     overlaps: tuple[Overlap, ...] = ()
     stripes: range | None = None
+
+    @property
+    def constant_bytes(self) -> int:
+        """Size of its arrays in flash."""
+        return sum(argument.values.nbytes for argument in self.args if isinstance(argument, Constant))
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Size of its working memory."""
+        return sum(argument.bytes for argument in self.args if isinstance(argument, Scratch))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""What a step costs on a core with the DSP extension: instructions by shape, kernel and blocking.
+
+What the inner loops take is counted in their disassembly; the rest, per channel, per pixel and per row, is
+fitted to what QEMU counts for the layers of the MLPerf Tiny models. A test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tinydeploy.boards import Core
+from tinydeploy.engines.aot.program import Step
+
+Params = Mapping[str, int | float | bool]
+
+
+def instructions(step: Step, core: Core) -> int | None:
+    """The instructions of one call, within a few per cent; None for a kernel or a core without a model."""
+    model = {
+        "conv_2d_dsp": _conv_2d,
+        "pointwise_dsp": _pointwise,
+        "depthwise_conv_2d_dsp": _depthwise,
+        "fully_connected_dsp": _fully_connected,
+        "add_dsp": _add,
+        "average_pool_2d": _average_pool,
+        "softmax": _softmax,
+    }.get(step.kernel)
+    return None if model is None or core.mve or not core.dsp else round(model(step.params))
+
+
+def _pointwise(p: Params) -> float:
+    pixels, depth = int(p["kBatches"]), int(p["kInputDepth"])
+    expanding = 5 * (depth // 4)
+    return _columns(p, pixels, (depth + 1) // 2) + pixels * (expanding + 16)
+
+
+def _conv_2d(p: Params) -> float:
+    taps = int(p["kKernelWidth"] if p["kDilationWidth"] == 1 else 1)
+    runs = int(p["kKernelHeight"] * p["kKernelWidth"]) // taps
+    length = taps * int(p["kInputDepth"])
+    rows, columns = (_windows_inside(p, side, edge) for side, edge in (("Height", "Top"), ("Width", "Left")))
+    pixels = int(p["kBatches"] * p["kOutputHeight"] * p["kOutputWidth"])
+    padded = pixels - int(p["kBatches"]) * rows * columns
+    per_word, per_run, per_pixel, per_padded_run, per_padded_byte = (
+        (8, 66, 88, 50, 2.2) if p["kShared"] else (5, 23, 6, 4, 1.7)
+    )
+    gathering = pixels * (runs * (length // 4 * per_word + per_run) + per_pixel)
+    padding = padded * runs * (per_padded_run + length * per_padded_byte)
+    return _columns(p, pixels, runs * ((length + 1) // 2)) + gathering + padding
+
+
+def _columns(p: Params, pixels: int, pairs: int) -> float:
+    """What kernels/conv_dsp.h does with the columns of `pixels`, four at a time, two channels at a time."""
+    couples = (int(p["kOutputDepth"]) + 1) // 2
+    fours, ones = divmod(pixels, 4) if p["kPixels"] == 4 else (0, pixels)
+    block = int(p["kBlock"])
+    requantising = 8 * _requantisation(p)
+    around = 57 if p["kShared"] else 51 if "kKernelHeight" in p else 38  # more of it where flags differ
+    four = pairs * (11 if p["kWide"] else 13) + 3 * ((pairs - 1) // block) + requantising + around
+    one = pairs * (5 if p["kWide"] else 6) + 3 * ((pairs - 1) // block) + requantising / 4 + 15
+    return couples * (fours * four + ones * one)
+
+
+def _requantisation(p: Params) -> int:
+    """The instructions of an output, from its sum to its byte in memory."""
+    bounded = p["kActivationMin"] > -128 or p["kActivationMax"] < 127
+    return 4 + (not p["kWide"]) + (not p["kClampsNegative"]) + 4 * bounded
+
+
+def _windows_inside(p: Params, side: str, edge: str) -> int:
+    starts = np.arange(int(p[f"kOutput{side}"])) * p[f"kStride{side}"] - p[f"kPad{edge}"]
+    reach = (p[f"kKernel{side}"] - 1) * p[f"kDilation{side}"]
+    return int(((starts >= 0) & (starts + reach < p[f"kInput{side}"])).sum())
+
+
+def _depthwise(p: Params) -> float:
+    width, stride, depth = (int(p[name]) for name in ("kOutputWidth", "kStrideWidth", "kInputDepth"))
+    batches, height, top = (int(p[name]) for name in ("kBatches", "kOutputHeight", "kPadTop"))
+    words = (width + 1) // 2 * stride + 1
+    read = min(int(p["kInputHeight"]), (height - 1) * int(p["kStrideHeight"]) - top + 3)
+    if p["kShared"]:
+        channel, expanded = 49 + 57 * ((width + 1) // 2), 2 + 40 * words
+    else:
+        requantising = 2 * (_requantisation(p) - 5)  # beyond those five that are in a pair's instructions
+        pair = (31 if stride == 1 else 34) + requantising
+        channel = 47 - 3 * int(p["kWide"]) + width // 2 * pair + width % 2 * (16 - int(p["kWide"]))
+        expanded = 17 * words - 12
+    return batches * (height * depth * channel + read * depth / 4 * expanded)
+
+
+def _fully_connected(p: Params) -> float:
+    words = int(p["kInputDepth"]) // 4
+    sixes, rest = divmod(int(p["kOutputDepth"]), 6)
+    loops = (words - 1) // int(p["kBlock"])
+    six = words * (21 if p["kWide"] else 30) + 3 * loops + (75 if p["kBlock"] == 1 else 50)
+    two = words * (11 if p["kWide"] else 13) + (3 if p["kBlock"] == 1 else 15) * loops + 80
+    return sixes * six + (rest + 1) // 2 * two + 90
+
+
+def _add(p: Params) -> float:
+    return 16.5 * p["kElements"]
+
+
+def _average_pool(p: Params) -> float:
+    outputs = p["kBatches"] * p["kOutputHeight"] * p["kOutputWidth"] * p["kDepth"]
+    return outputs * (49 + 4.4 * p["kKernelHeight"] * p["kKernelWidth"])
+
+
+def _softmax(p: Params) -> float:
+    return p["kRows"] * (110 + 32 * p["kDepth"])
