@@ -16,7 +16,7 @@ test:  ## Lint, check types, and run every test
 	.venv/bin/mypy
 	.venv/bin/pytest
 
-nightly:  ## The tests with ten times as many random models
+nightly:  ## The tests with ten times as many random models, and 50,000 random layers
 	@scripts/setup test
 	TINYDEPLOY_NIGHTLY=1 .venv/bin/pytest
 

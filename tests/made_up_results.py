@@ -105,7 +105,13 @@ def made_up(
     """A run that never happened."""
     macs = sum(op.macs for op in ops)
     costs = tuple(
-        OpCost(op.index, op.op, round(op.macs * _PER_MAC.get(op.op, 0) + prod(op.output_shape) * 11), op.macs)
+        OpCost(
+            op.index,
+            op.op,
+            round(op.macs * _PER_MAC.get(op.op, 0) + prod(op.output_shape) * 11),
+            op.macs,
+            stack_bytes=96 + op.index,
+        )
         for op in ops
         if op.op != "RESHAPE"
     )

@@ -1,25 +1,31 @@
 """Runs the aot engine's generated C++ on this machine, so that it can be compared with TFLite Micro.
 
 outputs = native.run(graph, [x])                 one inference, in a process of its own
-models = native.compile_all(graphs)              many graphs, compiled in parallel (0.1 to 0.3 s each)
+models = native.compile_all(graphs)              many graphs, a program of them for each processor
 outputs = models[0].run([[x0], [x1], [x2]])      inferences in a row: variables keep their values
+outputs = native.run_all(models, samples)        the same for many, in one process for each program
 native.assert_parity(blobs)                      .tflite files against TFLite Micro, bit for bit
 
 Each run paints the arena with junk before every inference (but for what must live on), keeps guard bytes
-around it, and checks the hooks. `sanitize=True` compiles with the address and undefined-behaviour sanitizers.
+around it, and checks the hooks. `sanitize=True` compiles with the address and undefined-behaviour sanitizers,
+and with every tensor at a distance from the others: no byte may be touched that belongs to none.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
+import bundle
 import numpy as np
 import numpy.typing as npt
 from hypothesis import HealthCheck, Phase, settings
@@ -28,8 +34,9 @@ from tflite_micro import runtime
 from tinydeploy import boards, paths, tflite_model
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources
-from tinydeploy.engines.aot import AotEngine
-from tinydeploy.graph import DType, Graph, Tensor, positions_below
+from tinydeploy.engines.aot import AotEngine, planner
+from tinydeploy.engines.aot.planner import Buffer, Overlaps
+from tinydeploy.graph import Graph
 
 Array = npt.NDArray[np.generic]
 Sample = Sequence[Array]
@@ -41,6 +48,10 @@ FACTOR = 10 if os.environ.get("TINYDEPLOY_NIGHTLY") else 1
 FLAGS = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti", "-g0"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"]
 TIMEOUT = 120
+COMPILE_TIMEOUT = 600
+RUNTIME = paths.FIRMWARE / "runtime"
+GAP = 64  # bytes between tensors that must not touch each other's neighbourhood
+MOST_IN_A_PROGRAM = 100
 
 # A core without any extension, and those whose kernels also compile to portable C++.
 PORTABLE = boards.board("nucleo_g071rb")
@@ -49,117 +60,86 @@ MVE = boards.board("mps3-an547")
 KERNELS = (PORTABLE, DSP, MVE)
 BALANCED = AotEngine().generate
 
-MAIN = r"""
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include "engine.h"
-
-using namespace tinydeploy;
-
-static uint32_t hooks = 0;
-static uint32_t seed = 1;
-
-static void fail(const char* why) {
-  fprintf(stderr, "%s\n", why);
-  exit(3);
-}
-
-static uint32_t number() {
-  uint32_t value = 0;
-  if (fread(&value, 4, 1, stdin) != 1) fail("stdin is too short");
-  return value;
-}
-
-static void paint(uint8_t* bytes, size_t count) {
-  for (size_t i = 0; i < count; ++i) {
-    seed = seed * 1664525 + 1013904223;
-    bytes[i] = static_cast<uint8_t>(seed >> 24);
-  }
-}
-
-static void hook(uint32_t op) {
-  if (op > hooks) fail("hooks are out of order");  // an op in stripes has several turns
-  if (op == hooks) ++hooks;
-}
-
-int main() {
-  const uint32_t bytes = number();
-  const uint32_t kept = number();
-  uint32_t* keep = static_cast<uint32_t*>(malloc(8 * kept + 8));
-  for (uint32_t i = 0; i < 2 * kept; ++i) keep[i] = number();
-  const uint32_t guard = 256;
-  uint8_t* memory = static_cast<uint8_t*>(aligned_alloc(16, bytes + 2 * guard));
-  uint8_t* old = static_cast<uint8_t*>(malloc(bytes + 1));
-  uint8_t* arena = memory + guard;
-  memset(memory, 0xA5, bytes + 2 * guard);
-  paint(arena, bytes);
-  if (bytes > 0 && engine::setup(arena, bytes - 1) != Status::kArenaTooSmall) fail("a smaller arena passed");
-  if (engine::setup(arena, bytes) != Status::kOk) fail("setup failed");
-  const uint32_t samples = number();
-  for (uint32_t sample = 0; sample < samples; ++sample) {
-    memcpy(old, arena, bytes);
-    paint(arena, bytes);
-    for (uint32_t i = 0; i < kept; ++i) memcpy(arena + keep[2 * i], old + keep[2 * i], keep[2 * i + 1]);
-    for (uint32_t i = 0; i < engine::kDescription.inputs; ++i) {
-      const Span span = engine::input(i);
-      if (fread(span.data, 1, span.bytes, stdin) != span.bytes) fail("stdin is too short");
-    }
-    hooks = 0;
-    if (engine::invoke(sample % 2 == 0 ? hook : nullptr) != Status::kOk) fail("invoke failed");
-    if (sample % 2 == 0 && hooks != engine::kDescription.ops) fail("hooks are missing");
-    for (uint32_t i = 0; i < engine::kDescription.outputs; ++i) {
-      const Span span = engine::output(i);
-      fwrite(span.data, 1, span.bytes, stdout);
-    }
-    for (uint32_t i = 0; i < guard; ++i) {
-      if (memory[i] != 0xA5 || arena[bytes + i] != 0xA5) fail("wrote beyond the arena");
-    }
-  }
-  free(memory);
-  free(old);
-  free(keep);
-  return 0;
-}
-"""
-
 
 @dataclass(frozen=True, eq=False)
 class Native:
-    """A graph compiled for this machine."""
+    """A graph compiled for this machine: layer `index` of `program`."""
 
     graph: Graph
     sources: EngineSources
     program: Path
+    index: int
 
     def run(self, samples: Sequence[Sample]) -> list[list[Array]]:
         """The outputs of each sample, in order, after one setup. AssertionError on a crash or an overrun."""
+        code, output, error = _execute(self.program, self._job(samples))
+        assert code == 0, f"exit code {code}: {error}"
+        return self._outputs(memoryview(output), len(samples))
+
+    def _job(self, samples: Sequence[Sample]) -> bytes:
+        """What firmware_engines/bundle/native.cpp reads."""
         graph, plan = self.graph, self.sources.arena
         assert plan is not None
         lasting = [p for p in plan.placements if p.first == -1 and p.last == len(graph.ops)]
         kept = [p for p in lasting if not {*p.tensors} & {*graph.inputs}]
-        header = [plan.bytes, len(kept), *(n for p in kept for n in (p.offset, p.bytes)), len(samples)]
-        data = np.array(header, np.uint32).tobytes()
+        header = [self.index, plan.bytes]
+        for parts in (kept, plan.placements):
+            header += [len(parts), *(number for part in parts for number in (part.offset, part.bytes))]
+        data = [np.array([*header, len(samples)], np.uint32).tobytes()]
         for sample in samples:
             assert len(sample) == len(graph.inputs)
             for index, values in zip(graph.inputs, sample, strict=True):
                 tensor = graph.tensors[index]
                 assert values.dtype == tensor.dtype.numpy and values.size == tensor.elements
-                data += values.tobytes()
-        done = subprocess.run([self.program], input=data, capture_output=True, timeout=TIMEOUT)
-        assert done.returncode == 0, f"exit code {done.returncode}: {done.stderr.decode(errors='replace')}"
-        outputs = [graph.tensors[index] for index in graph.outputs]
-        assert len(done.stdout) == len(samples) * sum(tensor.bytes for tensor in outputs)
-        stream = memoryview(done.stdout)
+                data.append(values.tobytes())
+        return b"".join(data)
+
+    def _output_bytes(self, samples: int) -> int:
+        return samples * sum(self.graph.tensors[index].bytes for index in self.graph.outputs)
+
+    def _outputs(self, stream: memoryview, samples: int) -> list[list[Array]]:
+        assert len(stream) == self._output_bytes(samples)
         results = []
-        for _ in samples:
+        for _ in range(samples):
             result = []
-            for tensor in outputs:
+            for tensor in (self.graph.tensors[index] for index in self.graph.outputs):
                 values = np.frombuffer(stream[: tensor.bytes], tensor.dtype.numpy)
                 result.append(values.reshape(tensor.shape))
                 stream = stream[tensor.bytes :]
             results.append(result)
         return results
+
+
+def _execute(program: Path, data: bytes) -> tuple[int, bytes, str]:
+    done = subprocess.run([program], input=data, capture_output=True, timeout=TIMEOUT)
+    return done.returncode, done.stdout, done.stderr.decode(errors="replace")
+
+
+def run_all(
+    models: Sequence[Native], samples: Sequence[Sequence[Sample]]
+) -> list[list[list[Array]] | AssertionError]:
+    """`run` of each model on its samples; an error instead of the outputs of one that fails."""
+    results: list[list[list[Array]] | AssertionError] = []
+    for _, group in itertools.groupby(zip(models, samples, strict=True), lambda pair: pair[0].program):
+        pairs = list(group)
+        data = b"".join(model._job(some) for model, some in pairs)
+        code, output, _ = _execute(pairs[0][0].program, data)
+        stream = memoryview(output)
+        for model, some in pairs:
+            if code == 0:
+                size = model._output_bytes(len(some))
+                results.append(model._outputs(stream[:size], len(some)))
+                stream = stream[size:]
+            else:
+                results.append(_run_alone(model, some))
+    return results
+
+
+def _run_alone(model: Native, samples: Sequence[Sample]) -> list[list[Array]] | AssertionError:
+    try:
+        return model.run(samples)
+    except AssertionError as error:
+        return error
 
 
 @cache
@@ -168,16 +148,21 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _compile(*arguments: str | Path) -> None:
-    done = subprocess.run(["g++", *arguments], capture_output=True, text=True, timeout=TIMEOUT)
+    done = subprocess.run(["g++", *arguments], capture_output=True, text=True, timeout=COMPILE_TIMEOUT)
     assert done.returncode == 0, done.stderr
 
 
 @cache
 def _main(flags: tuple[str, ...]) -> Path:
     folder = Path(tempfile.mkdtemp(dir=_folder().name))
-    (folder / "main.cpp").write_text(MAIN)
-    _compile(*flags, f"-I{paths.FIRMWARE / 'runtime'}", "-c", folder / "main.cpp", "-o", folder / "main.o")
+    _compile(*flags, f"-I{RUNTIME}", "-c", bundle.FOLDER / "native.cpp", "-o", folder / "main.o")
     return folder / "main.o"
+
+
+def _apart(buffers: Sequence[Buffer], overlaps: Overlaps) -> list[int]:
+    """Offsets with a gap after each buffer, in place of planner.plan()."""
+    sizes = [planner.align(buffer.bytes) + GAP for buffer in buffers]
+    return [GAP + sum(sizes[:i]) for i in range(len(sizes))]
 
 
 def compile_all(
@@ -187,21 +172,38 @@ def compile_all(
     generate: Generate = BALANCED,
 ) -> list[Native]:
     """Each graph through the aot engine and g++, with the kernels that `board` would get."""
+    with _planned(sanitize):
+        return compile_sources(graphs, [generate(graph, board) for graph in graphs], sanitize)
+
+
+def _planned(apart: bool) -> AbstractContextManager[object]:
+    """While it lasts, `apart` has engines put every tensor at a distance from the others."""
+    return mock.patch.object(planner, "plan", _apart) if apart else nullcontext()
+
+
+def compile_sources(
+    graphs: Sequence[Graph], sources: Sequence[EngineSources], sanitize: bool = False
+) -> list[Native]:
+    """The graphs compiled from what was generated for them."""
     flags = (*FLAGS, *(SANITIZE if sanitize else ()))
     main = _main(flags)
+    models = [bundle.Model(graph, some) for graph, some in zip(graphs, sources, strict=True)]
+    programs = os.cpu_count() or 1
+    programs = max(min(programs, len(models)), -(-len(models) // MOST_IN_A_PROGRAM))
+    size = -(-len(models) // programs) if models else 1
 
-    def compile_one(graph: Graph) -> Native:
-        sources = generate(graph, board)
+    def compile_some(some: Sequence[bundle.Model]) -> list[Native]:
         folder = Path(tempfile.mkdtemp(dir=_folder().name))
-        for path, text in sources.files.items():
+        for path, text in bundle.files(some).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
-        (folder / "all.cpp").write_text('#include "src/model.cpp"\n#include "src/model_data.cpp"\n')
-        _compile(*flags, f"-I{paths.FIRMWARE / 'runtime'}", folder / "all.cpp", main, "-o", folder / "model")
-        return Native(graph, sources, folder / "model")
+        (folder / "all.cpp").write_text('#include "src/models0.cpp"\n#include "src/layers.cpp"\n')
+        _compile(*flags, f"-I{RUNTIME}", folder / "all.cpp", main, "-o", folder / "program")
+        return [Native(model.graph, model.sources, folder / "program", i) for i, model in enumerate(some)]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(compile_one, graphs))
+        groups = pool.map(compile_some, (models[i : i + size] for i in range(0, len(models), size)))
+        return [native for group in groups for native in group]
 
 
 def property_settings(examples: int) -> settings:
@@ -232,24 +234,26 @@ def tflm(model: bytes, samples: Sequence[Sample]) -> list[list[Array]]:
 
 
 def random_samples(graph: Graph, count: int, seed: int = 0) -> list[list[Array]]:
-    """Inputs for `graph`: the smallest values, the largest ones, and random ones of the whole range."""
-    random = np.random.default_rng(seed)
+    """Inputs for `graph`: the smallest values, the largest ones, and random ones of the whole range.
 
-    def values(tensor: Tensor, kind: int) -> Array:
-        dtype = tensor.dtype
-        if dtype is DType.FLOAT32:
-            low, high = -8, 8
-            drawn: Array = random.uniform(low, high, tensor.shape)
-        else:
-            limits = np.iinfo(dtype.value) if dtype is not DType.BOOL else None
-            low, high = (limits.min, limits.max) if limits else (0, 1)
-            if (bound := positions_below(graph, tensor)) is not None:
-                low, high = 0, bound - 1
-            drawn = random.integers(low, high, tensor.shape, dtype=np.int64, endpoint=True)
-        extremes = {0: low, 1: high}
-        return (np.full(tensor.shape, extremes[kind]) if kind in extremes else drawn).astype(dtype.numpy)
+    On a board, firmware_engines/bundle/engine.cpp makes the same.
+    """
 
-    return [[values(graph.tensors[index], kind) for index in graph.inputs] for kind in range(count)]
+    def values(position: int, sample: int) -> Array:
+        tensor = graph.tensors[graph.inputs[position]]
+        fill = bundle.fill_of(graph, tensor)
+        start = ((seed * 64 + position) * 256 + sample) << 20
+        drawn = np.arange(start + 1, start + 1 + tensor.elements, dtype=np.uint64)
+        drawn = (drawn ^ (drawn >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+        drawn ^= drawn >> np.uint64(33)
+        steps = {0: np.zeros_like(drawn), 1: np.full_like(drawn, (fill.span - 1) % 2**64)}.get(
+            sample, drawn % np.uint64(fill.span) if fill.span else drawn
+        )
+        numbers = (np.uint64(fill.low % 2**64) + steps).view(np.int64)
+        made = numbers / 16 if fill.is_float else numbers
+        return made.astype(tensor.dtype.numpy).reshape(tensor.shape)
+
+    return [[values(i, sample) for i in range(len(graph.inputs))] for sample in range(count)]
 
 
 def assert_parity(
@@ -268,23 +272,33 @@ def assert_parity(
     for board in KERNELS:
         fresh = []
         for graph, reference in zip(graphs, expected, strict=True):
-            files = generate(graph, board).files
-            content = "".join(text for path, text in files.items() if path != "src/model_data.h")
-            if content not in seen:
-                fresh.append((graph, reference))
-            seen.add(content)
-        compiled = compile_all([graph for graph, _ in fresh], sanitize, board, generate)
-        for native, (_, reference) in zip(compiled, fresh, strict=True):
-            _assert_equal(native, random_samples(native.graph, samples, seed), reference, board)
+            with _planned(sanitize):
+                sources = generate(graph, board)
+            if code(sources) not in seen:
+                fresh.append((graph, sources, reference))
+            seen.add(code(sources))
+        compiled = compile_sources([each[0] for each in fresh], [each[1] for each in fresh], sanitize)
+        given = [random_samples(graph, samples, seed) for graph, _, _ in fresh]
+        for native, inputs, ours, (_, _, reference) in zip(
+            compiled, given, run_all(compiled, given), fresh, strict=True
+        ):
+            if isinstance(ours, AssertionError):
+                raise ours
+            _assert_equal(native.graph, inputs, ours, reference, board)
+
+
+def code(sources: EngineSources) -> str:
+    """What tells two models' programs apart."""
+    return "".join(text for path, text in sources.files.items() if path != "src/model_data.h")
 
 
 def _assert_equal(
-    native: Native, inputs: list[list[Array]], reference: list[list[Array]], board: Board
+    graph: Graph, inputs: list[list[Array]], ours: list[list[Array]], theirs: list[list[Array]], board: Board
 ) -> None:
-    for sample, ours, theirs in zip(inputs, native.run(inputs), reference, strict=True):
-        for output, (mine, expected) in enumerate(zip(ours, theirs, strict=True)):
-            kinds = [op.kind for op in native.graph.ops]
+    for sample, our, their in zip(inputs, ours, theirs, strict=True):
+        for output, (mine, expected) in enumerate(zip(our, their, strict=True)):
+            kinds = [op.kind for op in graph.ops]
             assert np.array_equal(mine, expected.reshape(mine.shape)), (
-                f"{native.graph.path}, {kinds} for {board.id}: output {output} is {mine.ravel()[:20]} "
+                f"{graph.path}, {kinds} for {board.id}: output {output} is {mine.ravel()[:20]} "
                 f"instead of {expected.ravel()[:20]} for {[x.ravel()[:20] for x in sample]}"
             )

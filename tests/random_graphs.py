@@ -2,6 +2,7 @@
 
     make(seed)              a graph of 1 or of 3 to 8 ops; over consecutive seeds every kind comes first
     make(seed, "CONV_2D")   a graph of this op alone
+    layer(seed)             one op, mostly one with weights, of the sizes at which kernels differ
     together(seed, kinds)   one graph with an op of each of these kinds
 
 A scale mostly fits the values that arrive, so that outputs are not all saturated; one in six is arbitrary.
@@ -35,6 +36,8 @@ class Value:
 
 class Maker:
     """A model under construction: `values` are what ops may read, `outputs` what none may read."""
+
+    most_channels = 9  # of a convolution's output
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -122,7 +125,10 @@ class Maker:
             value = self.random.choice(found[-3:])
         else:
             shape = self.shape(rank)
-            value = self.input(Value(-1, shape, "int8", self.scale(0.1), self.zero_point()))
+            dtype = "int16" if wide and self.random.random() < 0.4 else "int8"
+            scale = self.scale(0.1 if dtype == "int8" else 4e-4)
+            zero_point = self.zero_point() if dtype == "int8" else 0
+            value = self.input(Value(-1, shape, dtype, scale, zero_point))
             if fits is not None and not fits(value):
                 raise NotPossible
         self.used.add(value.index)
@@ -616,11 +622,18 @@ def _weights(m: Maker, x: Value, shape: tuple[int, ...], axis: int, depth: int) 
     channels = shape[axis]
     per_channel = m.random.random() < 0.7
     scales = [10 ** m.random.uniform(-3, -1) for _ in range(channels if per_channel else 1)]
-    values = np.array([m.random.randint(-127, 127) for _ in range(math.prod(shape))]).reshape(shape)
+    low, high = m.random.choice(((-127, 127), (-127, 127), (-128, 127), (-3, 3)))
+    extremes = m.random.random() < 1 / 8
+    drawn = [
+        m.random.choice((-128, 127)) if extremes else m.random.randint(low, high)
+        for _ in range(math.prod(shape))
+    ]
+    values = np.array(drawn).reshape(shape)
     weights = m.model.tensor(shape, scale=scales, data=values, axis=axis)
     inputs = [x.index, weights]
     if m.random.random() < 0.7:
-        drawn = [m.random.randint(-2000 * depth, 2000 * depth) for _ in range(channels)]
+        limit = m.random.choice((100, 2000 * depth, 2000 * depth, 2000 * depth, 2**31 - 1))
+        drawn = [m.random.randint(-limit, limit) for _ in range(channels)]
         bias_scales = [x.scale * scale for scale in scales]
         inputs.append(m.model.tensor((channels,), "int32", scale=bias_scales, data=drawn))
     elif axis == 0 and m.random.random() < 0.5:  # TFLite Micro crashes on this in DEPTHWISE_CONV_2D
@@ -630,11 +643,12 @@ def _weights(m: Maker, x: Value, shape: tuple[int, ...], axis: int, depth: int) 
 
 def conv(m: Maker, kind: str) -> None:
     x = m.pick(4)
-    kernel = (m.random.randint(1, 4), m.random.randint(1, 4))
+    either = (m.random.randint(1, 4), m.random.randint(1, 4))
+    kernel = m.random.choice((either, either, either, (1, 1), (3, 3), (3, 3)))
     size, options = _windows(m, x, kernel, dilated=True)
     if kind == "CONV_2D":
         groups = m.random.choice((1, 1, 1, 1, x.shape[3]))
-        channels = groups * m.random.randint(1, max(1, 9 // groups))
+        channels = groups * m.random.randint(1, max(1, m.most_channels // groups))
         shape, axis, depth = (channels, *kernel, x.shape[3] // groups), 0, x.shape[3] // groups
     else:
         options["depth_multiplier"] = m.random.choice((1, 1, 2, 3))
@@ -698,7 +712,7 @@ def batch_matmul(m: Maker, kind: str) -> None:
 
 def fully_connected(m: Maker, kind: str) -> None:
     x = m.pick()
-    units = m.random.randint(1, 12)
+    units = m.random.randint(1, 4 * m.most_channels // 3)
     inputs, scale = _weights(m, x, (units, x.shape[-1]), 0, x.shape[-1])
     keep = len(x.shape) == 2 or m.random.random() < 0.5
     shape = (*x.shape[:-1], units) if keep else (math.prod(x.shape[:-1]), units)
@@ -779,13 +793,36 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
 }
 
 
-def make(seed: int, kind: str | None = None) -> bytes:
+LAYERS = [*KINDS, *(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD") * 6)]
+
+
+class LayerMaker(Maker):
+    """Makes what kernels for particular cores take: images of one batch, channels by fours and eights."""
+
+    most_channels = 20
+
+    def shape(self, rank: int | None = None) -> tuple[int, ...]:
+        if rank != 4 or self.random.random() < 0.3:
+            return super().shape(rank)
+        while True:
+            height, width = self.random.randint(1, 12), self.random.randint(1, 12)
+            shape = (1, height, width, self.random.choice((1, 3, 4, 8, 8, 12, 16, 16, 24, 32, 40)))
+            if math.prod(shape) <= MAX_ELEMENTS:
+                return shape
+
+
+def layer(seed: int) -> bytes:
+    """The random layer of this seed: a .tflite file of one op."""
+    return make(seed, LAYERS[seed % len(LAYERS)], LayerMaker)
+
+
+def make(seed: int, kind: str | None = None, maker_class: type[Maker] = Maker) -> bytes:
     """The random model of this seed: .tflite bytes."""
     random = Random(seed)
     kinds = list(KINDS)
     ops = 1 if kind is not None or random.random() < 0.4 else random.randint(3, 8)
     for attempt in range(1000):
-        maker = Maker(seed * 1000 + attempt)
+        maker = maker_class(seed * 1000 + attempt)
         try:
             for position in range(ops):
                 chosen = kind or (kinds[seed % len(kinds)] if position == 0 else random.choice(kinds))

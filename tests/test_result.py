@@ -60,7 +60,7 @@ def test_every_named_key_is_there() -> None:
     }
     for section, keys in named.items():
         assert set(keys.split()) <= set(plain[section])
-    assert set(plain["per_op"][0]) == {"index", "op", "instructions", "macs"}
+    assert set(plain["per_op"][0]) == {"index", "op", "instructions", "macs", "stack_bytes"}
     assert {"engine", "stack_bytes"} <= set(plain)
     assert made_up.made_up(searched=True).to_json()["arena"]["fails_at"] > 0
 
@@ -94,7 +94,7 @@ def test_no_object_takes_an_unknown_key(
 
 OPTIONAL = {
     *("accuracy", "parity", "passes_at", "fails_at", "touched_bytes", "lower_bound"),
-    *("reference@accuracy", "top1_agreement"),
+    *("reference@accuracy", "top1_agreement", "stack_bytes@0"),
 }
 
 

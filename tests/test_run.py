@@ -168,6 +168,19 @@ def test_without_a_reference_there_is_no_parity_and_the_result_says_why(tmp_path
     assert any(warning.startswith("there is no reference to compare with") for warning in found.warnings)
 
 
+@pytest.mark.parametrize("board", ["mps2-an386", "qemu-virt-rv32", "nucleo_g071rb"])
+def test_the_stack_of_each_op_is_what_the_painted_stack_shows(board: str, tmp_path: Path) -> None:
+    # What an inference takes beside its deepest op is the shell, the same whatever the model is.
+    shells = []
+    for model in ("mnist", "motion"):
+        result, _ = verbs.run(MODELS / model, board=board, samples=2, out=tmp_path / model)
+        stacks = [cost.stack_bytes for cost in result.per_op if cost.stack_bytes is not None]
+        assert len(stacks) == len(result.per_op)
+        assert max(stacks) > 0
+        shells.append(result.stack_bytes - max(stacks))
+    assert 64 < min(shells) <= max(shells) < min(shells) + 32
+
+
 def test_a_class_number_is_a_prediction_and_a_bool_an_output(tmp_path: Path) -> None:
     builder = ModelBuilder()
     source = builder.tensor((1, 4), "int8", scale=0.5)

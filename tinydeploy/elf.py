@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from elftools.dwarf.callframe import FDE
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import Section, SymbolTableSection
 from elftools.elf.sections import Symbol as ElfSymbol
 
-from tinydeploy.boards import CORES
 from tinydeploy.result import Symbol
 
 _LARGEST = 10
 _TOOL_TIMEOUT = 20.0  # seconds
+_TOOLS = {"EM_ARM": "arm-none-eabi-", "EM_RISCV": "riscv64-unknown-elf-", "EM_AVR": "avr-"}
+_FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
+_JUMP = re.compile(r"^\s*[0-9a-f]+:\t([a-z][a-z.]*)\s.*<([^>+]+)>$")
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,54 @@ def functions(path: Path) -> frozenset[str]:
         )
 
 
+def stack_use(path: Path) -> Mapping[str, int]:
+    """How many bytes of stack each C++ function takes at most, with all that it calls, by its readable name.
+
+    From the frame sizes in the debug information and the calls in the disassembly; empty if the firmware's
+    own tools cannot give them. Calls through pointers, and the compiler's assembly functions, count nothing.
+    """
+    with _opened(path) as elf:
+        if not elf.has_dwarf_info() or not elf.get_dwarf_info().has_CFI():
+            return {}
+        places: dict[int, list[str]] = {}
+        for symbol in _symbols(elf):
+            if symbol["st_info"]["type"] == "STT_FUNC":
+                places.setdefault(symbol["st_value"] & ~1, []).append(symbol.name)
+        frames: dict[str, int] = {}
+        for entry in elf.get_dwarf_info().CFI_entries():
+            if isinstance(entry, FDE):
+                bytes_ = max((row["cfa"].offset or 0 for row in entry.get_decoded().table), default=0)
+                frames |= dict.fromkeys(places.get(entry["initial_location"], ()), bytes_)
+        calls = _calls(_binutil(elf, "objdump", "-d", "--no-show-raw-insn", str(path)))
+        if not calls:
+            return {}
+        found: dict[str, int] = {}
+
+        def deepest(name: str) -> int:
+            if name not in found:
+                found[name] = frames.get(name, 0)  # what a recursion comes back to
+                for callee, returns in calls.get(name, ()):
+                    below = found[name] if callee == name else deepest(callee)
+                    found[name] = max(found[name], below + (frames.get(name, 0) if returns else 0))
+            return found[name]
+
+        functions = [name for name in calls if name in frames]
+        return dict(zip(_demangled(elf, functions), map(deepest, functions), strict=True))
+
+
+def _calls(disassembly: str) -> dict[str, set[tuple[str, bool]]]:
+    """Per function of the disassembly, the others that it calls, or (False) jumps to as its last act."""
+    calls: dict[str, set[tuple[str, bool]]] = {}
+    name = ""
+    for line in disassembly.splitlines():
+        if label := _FUNCTION.match(line):
+            name = label[1]
+            calls[name] = set()
+        elif (jump := _JUMP.match(line)) and jump[2] != name:
+            calls[name].add((jump[2], jump[1] in ("bl", "blx", "jal", "call", "rcall")))
+    return calls
+
+
 def compile_flags(path: Path) -> tuple[str, ...]:
     """The options that GCC says it compiled the firmware's C++ with, from the debug information."""
     with _opened(path) as elf:
@@ -127,8 +179,7 @@ def _demangled(elf: ELFFile, names: Sequence[str]) -> list[str]:
 
 def _binutil(elf: ELFFile, tool: str, *arguments: str) -> str:
     """Output of a binutils program of the firmware's own toolchain; empty if it is missing or fails."""
-    arm = elf["e_machine"] == "EM_ARM"
-    prefix = next(core.toolchain for core in CORES.values() if core.is_arm == arm)
+    prefix = _TOOLS.get(elf["e_machine"], "")
     try:
         done = subprocess.run(
             [prefix + tool, *arguments], capture_output=True, text=True, timeout=_TOOL_TIMEOUT, check=False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -93,7 +94,7 @@ def evaluate(
         instructions=None if in_cycles else counts,
         cycles=counts if in_cycles else None,
         time_us=_times(counts, clock_hz) if in_cycles else None,
-        per_op=_per_op(job, op_counts, clock_hz if in_cycles else None),
+        per_op=_per_op(job, firmware, op_counts, clock_hz if in_cycles else None),
         accuracy=_accuracy(job, measured, samples, labels, expected),
         parity=_parity(job, measured, samples, expected),
         warnings=(
@@ -197,14 +198,21 @@ def _slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:
     )
 
 
-def _per_op(job: Job, op_counts: Sequence[int], clock_hz: int | None) -> tuple[OpCost, ...]:
-    """Each op's instructions, or with a clock its cycles and their time."""
+def _per_op(
+    job: Job, firmware: Firmware, op_counts: Sequence[int], clock_hz: int | None
+) -> tuple[OpCost, ...]:
+    """Each op's instructions, or with a clock its cycles and their time; and its stack, if known."""
+    stack = {
+        int(function[1]): bytes_
+        for name, bytes_ in elf.stack_use(firmware.elf).items()
+        if (function := re.match(r"tinydeploy::op(\d+)_", name))
+    }
 
     def cost(op: Op, count: int) -> OpCost:
+        cycles, micros = (None, None) if clock_hz is None else (count, _micros(count, clock_hz))
+        instructions = count if clock_hz is None else None
         macs = op_macs(job.graph, op)
-        if clock_hz is None:
-            return OpCost(op.index, op.kind, count, macs)
-        return OpCost(op.index, op.kind, None, macs, count, _micros(count, clock_hz))
+        return OpCost(op.index, op.kind, instructions, macs, cycles, micros, stack.get(op.index))
 
     ops = [job.graph.ops[index] for index in job.sources.profiled_ops]
     return tuple(cost(op, count) for op, count in zip(ops, op_counts, strict=True))

@@ -134,7 +134,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class OpCost:
-    """Median instructions of one op, or its cycles and their time."""
+    """Median instructions of one op, or its cycles and their time.
+
+    `stack_bytes` is what its code takes of the stack, as the firmware's frames and calls say.
+    """
 
     index: int
     op: str
@@ -142,6 +145,7 @@ class OpCost:
     macs: int
     cycles: int | None = None
     time_us: float | None = None
+    stack_bytes: int | None = None
 
     @property
     def count(self) -> int:

@@ -20,7 +20,7 @@ from tinydeploy.engines.aot.checks import (
     rescaling,
 )
 from tinydeploy.engines.aot.program import Constant, Read, Step, UnsupportedError, Write, lowers
-from tinydeploy.engines.aot.quantize import conv_scale, fully_connected_scale
+from tinydeploy.engines.aot.quantize import conv_scale
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
 Params = dict[str, int | float | bool]
@@ -137,9 +137,6 @@ def fully_connected(graph: Graph, op: Op) -> tuple[Step, ...]:
     batches = layer.output.elements // layer.channels
     require(batches * depth == layer.input.elements, "its weights do not fit its input")
     scales = layer.conv_scales()
-    if len(scales) == 1:
-        source, output = per_tensor(layer.input), per_tensor(layer.output)
-        scales = [fully_connected_scale(source.scale, layer.weight_scales[0], output.scale)]
     return pointwise(layer, batches, depth, scales)
 
 

@@ -23,7 +23,7 @@ from tinydeploy.engines.aot.checks import (
     rescaling,
 )
 from tinydeploy.engines.aot.program import Constant, Read, State, Step, UnsupportedError, Write, lowers
-from tinydeploy.engines.aot.quantize import fully_connected_scale
+from tinydeploy.engines.aot.quantize import conv_scale
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
 _WEIGHTS, _RECURRENT_WEIGHTS, _BIASES = range(1, 5), range(5, 9), range(12, 16)
@@ -145,7 +145,7 @@ def _gates(graph: Graph, op: Op, positions: range, values: Tensor, shape: tuple[
         if found is None or found.per_channel or found.zero_point != 0:
             raise UnsupportedError("its weights are not quantised with one scale around zero")
         weights.append(tensor.data.astype(np.int8))
-        rescalings.append(rescaling(fully_connected_scale(quantization.scale, found.scale, _GATE_SCALE)))
+        rescalings.append(rescaling(conv_scale(quantization.scale, found.scale, _GATE_SCALE)))
     stacked = np.stack(weights, axis=1)
     bias = -quantization.zero_point * stacked.sum(axis=2, dtype=np.int64)
     return _Gates(stacked, bias, tuple(rescalings))

@@ -18,7 +18,7 @@ from tinydeploy.engines.aot.checks import (
 )
 from tinydeploy.engines.aot.lower_conv import Layer, pointwise
 from tinydeploy.engines.aot.program import Step, Write, lowers, operand
-from tinydeploy.engines.aot.quantize import fully_connected_scale
+from tinydeploy.engines.aot.quantize import conv_scale
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
 _LOOPS = 3
@@ -36,7 +36,7 @@ def lower_batch_matmul(graph: Graph, op: Op) -> tuple[Step, ...]:
     b_depth, columns = b.shape[:-3:-1] if adj_y else b.shape[-2:]
     require(depth == b_depth, f"shapes {a.shape} and {b.shape} do not go together")
     require(depth * 255**2 < 2**31, f"it adds up {depth} products, which may overflow")
-    scale = fully_connected_scale(per_tensor(a).scale, per_tensor(b).scale, per_tensor(output).scale)
+    scale = conv_scale(per_tensor(a).scale, per_tensor(b).scale, per_tensor(output).scale)
 
     batches = output.shape[:-2]
     try:

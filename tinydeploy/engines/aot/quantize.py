@@ -40,13 +40,8 @@ def quantize_multiplier(factor: float) -> tuple[int, int]:
 
 
 def conv_scale(input_scale: float, weight_scale: float, output_scale: float) -> float:
-    """The factor from accumulator to output of convolutions and of FULLY_CONNECTED per channel."""
+    """The factor from accumulator to output of everything with weights: a product of doubles."""
     return input_scale * weight_scale / output_scale
-
-
-def fully_connected_scale(input_scale: float, weight_scale: float, output_scale: float) -> float:
-    """The factor of a per-tensor FULLY_CONNECTED, whose first product TFLite rounds to float."""
-    return float(np.float32(input_scale) * np.float32(weight_scale)) / output_scale
 
 
 _RANGES = {

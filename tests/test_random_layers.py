@@ -1,0 +1,285 @@
+"""Random layers of every kernel: bit for bit TFLite Micro's, on this machine and on every emulated core.
+
+2,000 layers natively, or 50,000 with TINYDEPLOY_NIGHTLY=1, in each of the forms that cores get; 500 of them
+on each core. They are the same ones in every run; TINYDEPLOY_SEED=n takes the n-th alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+
+import bundle
+import interpreter
+import native
+import numpy as np
+import pytest
+import random_graphs
+from model_builder import ModelBuilder
+
+from tinydeploy import boards, build, paths, project, tflite_model
+from tinydeploy.boards import Board
+from tinydeploy.build import Firmware
+from tinydeploy.engines import EngineSources
+from tinydeploy.engines.aot import GOALS, AotEngine
+from tinydeploy.graph import Graph
+from tinydeploy.link.device import Device
+from tinydeploy.targets import choose_target, open_target
+
+ALONE = os.environ.get("TINYDEPLOY_SEED")
+FIRST = int(ALONE or 0)
+CASES = 1 if ALONE else 50_000 if os.environ.get("TINYDEPLOY_NIGHTLY") == "1" else 2000
+ON_EACH_CORE = 1 if ALONE else 500
+CHUNK = 200  # layers compiled together
+SANITIZED = 100
+SAMPLES = 4
+MOST_REFUSED = 0.01  # of all, by TFLite Micro or by us: arbitrary scales are now and then too far apart
+CORES = [
+    *("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "mps2-an385", "nucleo_g071rb"),
+    "qemu-virt-rv32",
+]
+AVR = "megaatmega2560"
+GUARDS = 64  # bytes around a layer's arena
+AGAIN = "see it again: TINYDEPLOY_SEED={} pytest tests/test_random_layers.py -k '{}'"
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A layer, its inputs, and TFLite Micro's outputs (or why there are none)."""
+
+    seed: int
+    graph: Graph
+    samples: list[list[native.Array]]
+    expected: interpreter.Outputs | str
+
+    @property
+    def optimize(self) -> str:
+        return GOALS[self.seed % len(GOALS)]
+
+    def sources(self, board: Board) -> EngineSources:
+        return AotEngine(self.optimize).generate(self.graph, board)
+
+
+@cache
+def cases(first: int, count: int) -> tuple[Case, ...]:
+    """The layers with these seeds that the engine does not refuse."""
+    made = []
+    with interpreter.Interpreter() as tflm:
+        for seed in range(first, first + count):
+            model = random_graphs.layer(seed)
+            graph = tflite_model.parse(model, f"seed {seed}")
+            if AotEngine().refusals(graph):
+                continue
+            samples = native.random_samples(graph, SAMPLES, seed)
+            made.append((seed, graph, samples, tflm.submit(model, samples), model))
+        return tuple(
+            Case(seed, graph, samples, tflm.result(future, model, samples))
+            for seed, graph, samples, future, model in made
+        )
+
+
+def chunks(count: int) -> list[range]:
+    return [range(at, min(at + CHUNK, FIRST + count)) for at in range(FIRST, FIRST + count, CHUNK)]
+
+
+def runnable(count: int) -> list[Case]:
+    """The first `count` layers, without those that were refused."""
+    found = [case for chunk in chunks(count) for case in cases(chunk.start, len(chunk))]
+    return [case for case in found if not isinstance(case.expected, str)]
+
+
+def assert_few_refusals(found: Sequence[Case], count: int) -> None:
+    said = [f"seed {case.seed}: {case.expected}" for case in found if isinstance(case.expected, str)]
+    refused = count - len(found) + len(said)
+    assert refused <= max(2, MOST_REFUSED * count), "\n".join([f"{refused} of {count} are refused", *said])
+
+
+@pytest.mark.parametrize("chunk", chunks(CASES), ids=lambda chunk: f"{chunk.start}")
+def test_natively(chunk: range) -> None:
+    found = cases(chunk.start, len(chunk))
+    assert_few_refusals(found, len(chunk))
+    todo: dict[tuple[int, str], tuple[Case, EngineSources]] = {}
+    for case in found:
+        for board in native.KERNELS:
+            sources = case.sources(board)
+            todo.setdefault((case.seed, native.code(sources)), (case, sources))
+    each = [case for case, _ in todo.values()]
+    compiled = native.compile_sources(
+        [case.graph for case in each], [sources for _, sources in todo.values()]
+    )
+    failures = []
+    for case, ours in zip(each, native.run_all(compiled, [case.samples for case in each]), strict=True):
+        if isinstance(case.expected, str):
+            continue
+        different = interpreter.difference(case.graph, ours, case.expected)
+        if different:
+            failures.append(
+                f"seed {case.seed}, {case.optimize}: {different}; {AGAIN.format(case.seed, 'natively')}"
+            )
+    assert not failures, "\n".join(failures)
+
+
+def checksum(outputs: Sequence[native.Array]) -> int:
+    crc = 0
+    for values in outputs:
+        crc = (crc * 31 + zlib.crc32(values.tobytes())) % 2**32
+    return crc
+
+
+@dataclass(frozen=True, eq=False)
+class OnBoard:
+    """A firmware of many layers."""
+
+    cases: list[Case]
+    arena_bytes: int
+    firmware: Firmware
+
+    def checksums(self, board: Board) -> list[list[int]]:
+        """Per layer, of each sample's outputs."""
+        link = "uart" if board.arduino else "pipe"
+        with open_target(board, self.firmware.elf, link) as target:
+            device = Device(target.start(), timeout=300)
+            device.hello()
+            device.setup(self.arena_bytes)
+            device.invoke()
+            words = np.frombuffer(device.read_output(0), np.uint32)
+        return words.reshape(len(self.cases), SAMPLES).tolist()
+
+
+def firmware(board: Board) -> OnBoard:
+    """As many of the first layers as there are to be on a core, and as fit."""
+    made = [(case, case.sources(board)) for case in runnable(ON_EACH_CORE)]
+    if board.id == AVR:
+        made = small_ones(made)
+    arena = max(sources.arena.bytes for _, sources in made if sources.arena) + GUARDS
+    models = [bundle.Model(case.graph, sources, case.seed) for case, sources in made]
+    files = bundle.files(models, parts=4)
+    files["src/engine.cpp"] = "".join(
+        [
+            f"#define LAYER_COUNT {len(models)}\n#define LAYER_SAMPLES {SAMPLES}\n",
+            (bundle.FOLDER / "engine.cpp").read_text(),
+        ]
+    )
+    sources = EngineSources("aot", files, (0,), None)
+    graph = Graph("layers.tflite", b"TFL3", "", (), (), (), ())
+    link = "uart" if board.arduino else "pipe"
+    made_project = project.generate(graph, board, sources, link, arena, target=choose_target(board, None))
+    return OnBoard([case for case, _ in made], arena, build.build(made_project, board))
+
+
+def small_ones(made: Sequence[tuple[Case, EngineSources]]) -> list[tuple[Case, EngineSources]]:
+    """Those that fit beside each other into a few KB of RAM, where constants are too."""
+    found, room = [], 1900
+    for case, sources in made:
+        assert sources.arena is not None
+        bytes_each = sum(layer.constant_bytes for layer in sources.layers) + 60
+        if sources.arena.bytes < 800 and bytes_each < 200 and bytes_each < room:
+            found.append((case, sources))
+            room -= bytes_each
+    return found
+
+
+def emulated(board_id: str) -> Board:
+    """The board, with as much memory as its emulator has."""
+    board = boards.board(board_id)
+    if board.id != "nucleo_g071rb":
+        return board
+    machine = boards.board("mps2-an385")
+    return replace(board, flash=machine.flash, ram=machine.ram)
+
+
+@pytest.fixture(scope="module")
+def firmwares(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[OnBoard]]]:
+    """Those of the tests that are to run, two built at a time."""
+    wanted = [
+        item.callspec.params["board_id"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.function is test_on_a_core
+    ]
+    runnable(ON_EACH_CORE)
+    with ThreadPoolExecutor(2) as pool:
+        yield {board_id: pool.submit(firmware, emulated(board_id)) for board_id in wanted}
+
+
+@pytest.mark.parametrize("board_id", [*CORES, AVR])
+def test_on_a_core(board_id: str, firmwares: dict[str, Future[OnBoard]]) -> None:
+    built = firmwares[board_id].result()
+    assert len(built.cases) > (10 if board_id == AVR else 0.98 * ON_EACH_CORE - 1)
+    failures = []
+    for case, found in zip(built.cases, built.checksums(emulated(board_id)), strict=True):
+        assert not isinstance(case.expected, str)
+        expected = [checksum(outputs) for outputs in case.expected]
+        wrong = [sample for sample in range(SAMPLES) if found[sample] != expected[sample]]
+        if wrong:
+            kinds = [op.kind for op in case.graph.ops]
+            what = "fails or writes beyond its arena" if not all(found) else "has other outputs"
+            failures.append(
+                f"seed {case.seed}, {kinds}, {case.optimize}, samples {wrong}: {what}; "
+                f"{AGAIN.format(case.seed, board_id)}"
+            )
+    assert not failures, "\n".join(failures)
+
+
+def entries(headers: str) -> set[str]:
+    """The kernels of these headers: function templates of a layer's parameters that no other one calls."""
+    found = set(re.findall(r"^template <typename P\b[^>]*>\n[^;{]*?\bvoid (\w+)\(", headers, re.MULTILINE))
+    return {name for name in found if not re.search(rf"\b{name}<P\b", headers)}
+
+
+@pytest.mark.skipif(ALONE is not None, reason="a single layer takes few kernels")
+def test_every_kernel_of_every_core_is_taken() -> None:
+    headers = {path.name: path.read_text() for path in (paths.FIRMWARE / "kernels").glob("*.h")}
+    kernels = entries("\n".join(headers.values()))
+    assert len(kernels) > len(headers) / 2
+    missing = kernels | {*headers}
+    for case in (case for chunk in chunks(2000) for case in cases(chunk.start, len(chunk))):
+        for board in native.KERNELS:
+            files = case.sources(board).files
+            missing -= {path.removeprefix("src/kernels/") for path in files}
+            missing -= set(re.findall(r"^  (\w+)<Op0", files["src/model.cpp"], re.MULTILINE))
+        if not missing:
+            return
+    raise AssertionError(f"no random layer takes {', '.join(sorted(missing))}: see random_graphs.LAYERS")
+
+
+@pytest.mark.parametrize("chunk", chunks(1 if ALONE else SANITIZED), ids=lambda chunk: f"{chunk.start}")
+def test_sanitizers_find_nothing(chunk: range) -> None:
+    found = [case for case in cases(chunk.start, len(chunk)) if not isinstance(case.expected, str)]
+    for board in native.KERNELS:
+        compiled = native.compile_all(
+            [case.graph for case in found], sanitize=True, board=board, generate=AotEngine().generate
+        )
+        outputs = native.run_all(compiled, [case.samples for case in found])
+        failures = [
+            f"seed {case.seed} for {board.id}: {different}; {AGAIN.format(case.seed, 'sanitizers')}"
+            for case, ours in zip(found, outputs, strict=True)
+            if (different := interpreter.difference(case.graph, ours, case.expected))
+        ]
+        assert not failures, "\n".join(failures)
+
+
+@pytest.mark.parametrize("tensor", ["input", "weights"])
+def test_sanitizers_see_a_read_past_the_end(tensor: str) -> None:
+    model = ModelBuilder()
+    x, y = model.tensor((1, 21), scale=0.1), model.tensor((1, 3), scale=0.1)
+    weights = np.arange(63).reshape(3, 21)
+    model.op("FULLY_CONNECTED", [x, model.tensor((3, 21), scale=0.1, data=weights)], [y])
+    graph = tflite_model.parse(model.build([x], [y]), "model")
+
+    def generate(graph: Graph, board: Board) -> EngineSources:
+        sources = AotEngine().generate(graph, board)
+        text = sources.files["src/model.cpp"]
+        place = {"input": "at<const int8_t>(kTensor0)", "weights": "model::op0_weights"}[tensor]
+        assert text.count(place) == 1
+        changed = {"src/model.cpp": text.replace(place, f"{place} + 1")}
+        return replace(sources, files={**sources.files, **changed})
+
+    samples = native.random_samples(graph, 1)
+    native.compile_all([graph], sanitize=True)[0].run(samples)
+    with pytest.raises(AssertionError, match="AddressSanitizer"):
+        native.compile_all([graph], sanitize=True, generate=generate)[0].run(samples)
