@@ -13,9 +13,11 @@ namespace tinydeploy {
 
 #define TINYDEPLOY_UNROLLED(i) [&](auto i) __attribute__((always_inline))
 
-// Adds the products of `rows` rows of the windows of kOutputs neighbouring outputs. On a Cortex-M3, of a row of
-// three: 21 instructions for the 12 products of four outputs, and 4 for the loop; on RISC-V 33 and 3.
-template <typename P, int32_t kOutputs>
+// Adds the products of `rows` rows of the windows of kOutputs neighbouring outputs. Their first column is kColumn, and
+// `input` points to it; columns beyond the image's sides, kColumn < 0 or from kInputWidth on, read as the zero point.
+// On a Cortex-M3, of a row of three: 21 instructions for the 12 products of four outputs, and 4 for the loop; on
+// RISC-V 33 and 3.
+template <typename P, int32_t kOutputs, int32_t kColumn>
 [[gnu::always_inline]] inline void convolve_outputs(const int8_t* input, const int8_t* weights, int32_t rows,
                                                     uint32_t (&sums)[kOutputs]) {
   constexpr int32_t kWidth = P::kKernelWidth;
@@ -23,7 +25,9 @@ template <typename P, int32_t kOutputs>
     int32_t w[kWidth];
     repeat<kWidth>(TINYDEPLOY_UNROLLED(i) { w[i] = load(weights + i); });
     repeat<(kOutputs - 1) * P::kStrideWidth + kWidth>(TINYDEPLOY_UNROLLED(x) {
-      const int32_t value = load(input + x * P::kInputDepth);
+      constexpr bool kInside = kColumn + decltype(x)::value >= 0 && kColumn + decltype(x)::value < P::kInputWidth;
+      int32_t value = P::kInputZeroPoint;
+      if constexpr (kInside) value = load(input + x * P::kInputDepth);
       repeat<kOutputs>(TINYDEPLOY_UNROLLED(o) {
         constexpr int32_t kTap = decltype(x)::value - decltype(o)::value * P::kStrideWidth;
         if constexpr (kTap >= 0 && kTap < kWidth) add_product(sums[o], value, w[kTap]);
@@ -34,15 +38,41 @@ template <typename P, int32_t kOutputs>
   }
 }
 
+// One channel of one output row. Of the window's rows, `inside` lie in the image; the first of them starts at
+// `input`, and its weights at `weights`.
+template <typename P>
+[[gnu::always_inline]] inline void convolve_row(const int8_t* input, const int8_t* weights, int32_t inside, uint32_t start,
+                         const Requantization<P>& requantized, int8_t* output) {
+  constexpr int32_t kBlock = P::kBlockPixels;
+  constexpr int32_t kStep = kBlock * P::kStrideWidth;
+  constexpr int32_t kBlocks = (P::kOutputWidth + kBlock - 1) / kBlock;
+  // The windows of the blocks [kFirst, kEnd) lie between the sides of the image.
+  constexpr int32_t kFirst = minimum((P::kPadLeft + kStep - 1) / kStep, kBlocks);
+  constexpr int32_t kRoom = P::kInputWidth + P::kPadLeft - P::kKernelWidth;
+  constexpr int32_t kFit = kRoom < 0 ? 0 : minimum(kRoom / P::kStrideWidth + 1, P::kOutputWidth) / kBlock;
+  constexpr int32_t kEnd = maximum(kFirst, kFit);
+  const auto block = [&](auto outputs, auto column) __attribute__((always_inline)) {
+    uint32_t sums[decltype(outputs)::value];
+    repeat<decltype(outputs)::value>(TINYDEPLOY_UNROLLED(o) { sums[o] = start; });
+    convolve_outputs<P, decltype(outputs)::value, decltype(column)::value>(input, weights, inside, sums);
+    repeat<decltype(outputs)::value>(TINYDEPLOY_UNROLLED(o) { output[o * P::kOutputDepth] = requantized(sums[o]); });
+    output += kBlock * P::kOutputDepth;
+    input += kStep * P::kInputDepth;
+  };
+  const auto at_side = [&](auto number) __attribute__((always_inline)) {
+    constexpr int32_t kOutputs = minimum(kBlock, P::kOutputWidth - decltype(number)::value * kBlock);
+    block(Index<kOutputs>(), Index<decltype(number)::value * kStep - P::kPadLeft>());
+  };
+  input -= P::kPadLeft * P::kInputDepth;
+  repeat<kFirst>(at_side);
+  for (int32_t i = kFirst; i < kEnd; ++i) block(Index<kBlock>(), Index<0>());
+  repeat<kBlocks, kEnd>(at_side);
+}
+
 template <typename P>
 inline void depthwise_conv_2d_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias,
                                      const int32_t* multiplier, const int8_t* shift, int8_t* output) {
   constexpr int32_t kTaps = P::kKernelHeight * P::kKernelWidth;
-  constexpr int32_t kStride = P::kStrideWidth;
-  // The outputs [kFirst, kEnd) of a row have windows that lie between the sides of the image.
-  constexpr int32_t kFirst = minimum((P::kPadLeft + kStride - 1) / kStride, P::kOutputWidth);
-  constexpr int32_t kRoom = P::kInputWidth + P::kPadLeft - P::kKernelWidth;
-  constexpr int32_t kEnd = maximum(kFirst, minimum(kRoom < 0 ? 0 : kRoom / kStride + 1, P::kOutputWidth));
   for (int32_t batch = 0; batch < P::kBatches; ++batch) {
     for (int32_t y = 0; y < P::kOutputHeight; ++y) {
       const int32_t top = y * P::kStrideHeight - P::kPadTop;
@@ -52,9 +82,7 @@ inline void depthwise_conv_2d_scalar(const int8_t* input, const int8_t* weights,
       const int8_t* row = input + (top + above) * P::kInputWidth * P::kInputDepth;
       const int8_t* w = weights;
       for (int32_t channel = 0; channel < P::kOutputDepth; ++channel, w += kTaps) {
-        const Requantization<P> requantized(multiplier, shift, channel);
-        const int8_t* from = row + channel / P::kDepthMultiplier;
-        const int8_t* taps = w + above * P::kKernelWidth;
+        const int8_t* const taps = w + above * P::kKernelWidth;
         uint32_t start = static_cast<uint32_t>(bias[channel]);
         if (P::kPadded && inside < P::kKernelHeight) {
           int32_t missing = 0;
@@ -62,43 +90,8 @@ inline void depthwise_conv_2d_scalar(const int8_t* input, const int8_t* weights,
           for (const int8_t* i = taps + inside * P::kKernelWidth; i != w + kTaps; ++i) missing += *i;
           start += static_cast<uint32_t>(missing * P::kInputZeroPoint);
         }
-        int8_t* to = output + channel;
-        const auto edge = [&](int32_t x) {
-          const int32_t left = x * kStride - P::kPadLeft;
-          uint32_t sum = start;
-          for (int32_t kx = 0; kx < P::kKernelWidth; ++kx) {
-            const int8_t* tap = taps + kx;
-            const int8_t* value = from + (left + kx) * P::kInputDepth;
-            const bool is_in = left + kx >= 0 && left + kx < P::kInputWidth;
-            for (int32_t ky = 0; ky < inside; ++ky, tap += P::kKernelWidth) {
-              add_product(sum, is_in ? *value : P::kInputZeroPoint, *tap);
-              value += P::kInputWidth * P::kInputDepth;
-            }
-          }
-          *to = requantized(sum);
-          to += P::kOutputDepth;
-        };
-        const auto block = [&](auto count) __attribute__((always_inline)) {
-          constexpr int32_t kOutputs = decltype(count)::value;
-          uint32_t sums[kOutputs];
-          repeat<kOutputs>(TINYDEPLOY_UNROLLED(o) { sums[o] = start; });
-          convolve_outputs<P>(from, taps, inside, sums);
-          repeat<kOutputs>(TINYDEPLOY_UNROLLED(o) { to[o * P::kOutputDepth] = requantized(sums[o]); });
-          to += kOutputs * P::kOutputDepth;
-          from += kOutputs * kStride * P::kInputDepth;
-        };
-        int32_t x = 0;
-        for (; x < kFirst; ++x) edge(x);
-        if constexpr (kFirst < kEnd) {
-          const int8_t* const column = from;
-          from += (kFirst * kStride - P::kPadLeft) * P::kInputDepth;
-          for (; x + P::kBlockPixels <= kEnd; x += P::kBlockPixels) block(Index<P::kBlockPixels>());
-          if constexpr ((kEnd - kFirst) % P::kBlockPixels != 0) {
-            for (; x < kEnd; ++x) block(Index<1>());
-          }
-          from = column;
-        }
-        for (; x < P::kOutputWidth; ++x) edge(x);
+        convolve_row<P>(row + channel / P::kDepthMultiplier, taps, inside, start,
+                        Requantization<P>(multiplier, shift, channel), output + channel);
       }
       output += P::kOutputWidth * P::kOutputDepth;
     }
