@@ -57,10 +57,11 @@ inline void convolve_block(const int8_t* input, const int8_t* weights, const int
   });
 }
 
-// All channels of kPixels pixels, each a row of kLength inputs.
+// All channels of kPixels pixels, each a row of kLength inputs. A function of its own, because the multiplication
+// leaves few registers to the code around it.
 template <typename P, int32_t kLength, int32_t kPixels>
-inline void convolve_rows(const int8_t* rows, const int8_t* weights, const int32_t* bias,
-                          const int32_t* multiplier, const int8_t* shift, int8_t* output) {
+[[gnu::noinline]] void convolve_rows(const int8_t* rows, const int8_t* weights, const int32_t* bias,
+                                     const int32_t* multiplier, const int8_t* shift, int8_t* output) {
   constexpr int32_t kBlock = P::kBlockChannels;
   constexpr int32_t kRest = P::kOutputDepth % kBlock;
   int32_t channel = 0;
