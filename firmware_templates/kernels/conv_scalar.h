@@ -73,6 +73,58 @@ template <typename P, int32_t kLength, int32_t kPixels>
   }
 }
 
+// One channel of four pixels, whose inputs lie in columns of words: those of one position side by side. A Cortex-M0+
+// has few registers that it can load to and multiply in, but LDM brings four words at once, and sums may stay in the
+// other registers: 11 instructions for four products.
+template <int32_t kLength>
+inline void multiply_columns(const int32_t* columns, const int8_t* weights, uint32_t (&sums)[4]) {
+#if defined(__ARM_ARCH_6M__)
+#define TINYDEPLOY_STEPS(count)             \
+  ".rept " #count "\n"                      \
+  "ldrsb r4, [%[weights], %[i]]\n"          \
+  "ldm   %[columns]!, {r0, r1, r2, r3}\n"   \
+  "muls  r0, r4, r0\n"                      \
+  "muls  r1, r4, r1\n"                      \
+  "muls  r2, r4, r2\n"                      \
+  "muls  r3, r4, r3\n"                      \
+  "adds  %[i], #1\n"                        \
+  "add   %[a], r0\n"                        \
+  "add   %[b], r1\n"                        \
+  "add   %[c], r2\n"                        \
+  "add   %[d], r3\n"                        \
+  ".endr\n"
+  int32_t i = -kLength;
+  asm volatile(".syntax unified\n" TINYDEPLOY_STEPS(%c[rest])
+               ".if %c[many]\n"
+               "1:\n" TINYDEPLOY_STEPS(8)
+               "bne   1b\n"
+               ".endif\n"
+               : [columns] "+l"(columns), [i] "+l"(i), [a] "+h"(sums[0]), [b] "+h"(sums[1]), [c] "+h"(sums[2]),
+                 [d] "+h"(sums[3])
+               : [weights] "l"(weights + kLength), [rest] "i"(kLength % 8), [many] "i"(kLength / 8)
+               : "r0", "r1", "r2", "r3", "r4", "cc", "memory");
+#undef TINYDEPLOY_STEPS
+#else
+  for (int32_t i = 0; i < kLength; ++i) {
+    for (int32_t p = 0; p < 4; ++p) sums[p] += static_cast<uint32_t>(columns[4 * i + p] * weights[i]);
+  }
+#endif
+}
+
+// All channels of the first kPixels pixels of four in columns.
+template <typename P, int32_t kLength, int32_t kPixels>
+[[gnu::noinline]] void convolve_rows(const int32_t* columns, const int8_t* weights, const int32_t* bias,
+                                     const int32_t* multiplier, const int8_t* shift, int8_t* output) {
+  static_assert(P::kBlockPixels == 4 && P::kBlockChannels == 1);
+  for (int32_t channel = 0; channel < P::kOutputDepth; ++channel, weights += kLength, ++output) {
+    uint32_t sums[4];
+    repeat<4>(TINYDEPLOY_UNROLLED(p) { sums[p] = static_cast<uint32_t>(bias[channel]); });
+    multiply_columns<kLength>(columns, weights, sums);
+    const Requantization<P> requantized(multiplier, shift, channel);
+    repeat<kPixels>(TINYDEPLOY_UNROLLED(p) { output[p * P::kOutputDepth] = requantized(sums[p]); });
+  }
+}
+
 // Rows of kInputDepth values times the matrix of weights: also a 1×1 window on each of P::kBatches pixels. A block's
 // outputs are written when all of its rows have been read.
 template <typename P>
@@ -93,78 +145,104 @@ inline void fully_connected_scalar(const int8_t* input, const int8_t* weights, c
   }
 }
 
-// kLength values. Pixels of whole words start at whole words, because tensors do.
-template <int32_t kLength, int32_t kDepth>
-inline void copy_values(const int8_t* from, int8_t* to) {
-  if (kLength % 4 == 0 && kDepth % 4 == 0) {
+// kLength values to every kSpacing-th place. Pixels of whole words start at whole words, because tensors do.
+template <int32_t kLength, int32_t kDepth, int32_t kSpacing, typename T>
+inline void copy_values(const int8_t* from, T* to) {
+  if (sizeof(T) == 1 && kSpacing == 1 && kLength % 4 == 0 && kDepth % 4 == 0) {
     for (int32_t i = 0; i < kLength; i += 4) {
       __builtin_memcpy(__builtin_assume_aligned(to + i, 4), __builtin_assume_aligned(from + i, 4), 4);
     }
   } else {
-    for (int32_t i = 0; i < kLength; ++i) to[i] = from[i];
+#pragma GCC unroll 4
+    for (int32_t i = 0; i < kLength; ++i) to[i * kSpacing] = from[i];
   }
 }
 
-// A window as a row of values, padding and all.
-template <typename P>
-inline void gather_window(const int8_t* image, Window at, int8_t* row) {
+// A window as a row of values kSpacing apart, padding and all.
+template <typename P, int32_t kSpacing, typename T>
+inline void gather_window(const int8_t* image, Window at, T* row) {
   constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;  // that lie together in the input
   constexpr int32_t kRun = kTaps * P::kInputDepth;
   for (int32_t ky = 0; ky < P::kKernelHeight; ++ky) {
     const int32_t y = at.y + ky * P::kDilationHeight;
-    for (int32_t kx = 0; kx < P::kKernelWidth; kx += kTaps, row += kRun) {
+    for (int32_t kx = 0; kx < P::kKernelWidth; kx += kTaps, row += kRun * kSpacing) {
       const int32_t x = at.x + kx * P::kDilationWidth;
       if (!P::kPadded || at.inside) {
-        copy_values<kRun, P::kInputDepth>(image + (y * P::kInputWidth + x) * P::kInputDepth, row);
+        copy_values<kRun, P::kInputDepth, kSpacing>(image + (y * P::kInputWidth + x) * P::kInputDepth, row);
         continue;
       }
       for (int32_t tap = 0; tap < kTaps; ++tap) {
         const int8_t* pixel = image + (y * P::kInputWidth + x + tap) * P::kInputDepth;
-        int8_t* to = row + tap * P::kInputDepth;
+        T* to = row + tap * P::kInputDepth * kSpacing;
         if (is_inside<P>(y, x + tap)) {
-          copy_values<P::kInputDepth, P::kInputDepth>(pixel, to);
+          copy_values<P::kInputDepth, P::kInputDepth, kSpacing>(pixel, to);
         } else {
-          for (int32_t c = 0; c < P::kInputDepth; ++c) to[c] = P::kInputZeroPoint;
+          for (int32_t c = 0; c < P::kInputDepth; ++c) to[c * kSpacing] = P::kInputZeroPoint;
         }
       }
     }
   }
 }
 
-// Any window, stride, dilation and padding, without groups. `rows` holds the windows of a block of pixels: they are
-// read before the block's outputs are written.
-template <typename P>
+// Any window, stride, dilation and padding, without groups. `rows` holds the windows of a block of pixels, which are
+// read before the block's outputs are written: bytes row by row, or words in columns (see multiply_columns).
+template <typename P, typename T>
 inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias,
-                           const int32_t* multiplier, const int8_t* shift, int8_t* rows, int8_t* output) {
+                           const int32_t* multiplier, const int8_t* shift, T* rows, int8_t* output) {
   constexpr int32_t kLength = P::kKernelHeight * P::kKernelWidth * P::kInputDepth;
   constexpr int32_t kPixels = P::kOutputHeight * P::kOutputWidth;
+  constexpr int32_t kRest = kPixels % P::kBlockPixels;
+  constexpr bool kColumns = sizeof(T) > 1;
   for (int32_t batch = 0; batch < P::kBatches; ++batch) {
     int32_t y = 0;
     int32_t x = 0;
     const auto gather = [&](int32_t count) {
 #pragma GCC unroll 1
       for (int32_t p = 0; p < count; ++p) {
-        gather_window<P>(input, window_at<P>(y, x), rows + p * kLength);
+        gather_window<P, kColumns ? P::kBlockPixels : 1>(input, window_at<P>(y, x), rows + p * (kColumns ? 1 : kLength));
         if (++x == P::kOutputWidth) {
           x = 0;
           ++y;
         }
       }
     };
-    int32_t pixel = 0;
-    for (; pixel + P::kBlockPixels <= kPixels; pixel += P::kBlockPixels) {
+    for (int32_t pixel = 0; pixel + P::kBlockPixels <= kPixels; pixel += P::kBlockPixels) {
       gather(P::kBlockPixels);
       convolve_rows<P, kLength, P::kBlockPixels>(rows, weights, bias, multiplier, shift, output);
       output += P::kBlockPixels * P::kOutputDepth;
     }
-    if (kPixels % P::kBlockPixels != 0) {
-      for (; pixel < kPixels; ++pixel) {
-        gather(1);
-        convolve_rows<P, kLength, 1>(rows, weights, bias, multiplier, shift, output);
-        output += P::kOutputDepth;
+    if constexpr (kRest > 0) {
+      constexpr int32_t kTogether = kColumns ? kRest : 1;
+      for (int32_t pixel = 0; pixel < kRest; pixel += kTogether) {
+        gather(kTogether);
+        convolve_rows<P, kLength, kTogether>(rows, weights, bias, multiplier, shift, output);
+        output += kTogether * P::kOutputDepth;
       }
     }
     input += P::kInputHeight * P::kInputWidth * P::kInputDepth;
+  }
+}
+
+// A 1×1 window on each of P::kBatches pixels by way of columns.
+template <typename P>
+inline void fully_connected_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias,
+                                   const int32_t* multiplier, const int8_t* shift, int32_t* columns, int8_t* output) {
+  constexpr int32_t kDepth = P::kInputDepth;
+  constexpr int32_t kRest = P::kBatches % P::kBlockPixels;
+  const auto gather = [&](int32_t count) {
+#pragma GCC unroll 1
+    for (int32_t p = 0; p < count; ++p, input += kDepth) {
+      copy_values<kDepth, kDepth, P::kBlockPixels>(input, columns + p);
+    }
+  };
+  for (int32_t pixel = 0; pixel + P::kBlockPixels <= P::kBatches; pixel += P::kBlockPixels) {
+    gather(P::kBlockPixels);
+    convolve_rows<P, kDepth, P::kBlockPixels>(columns, weights, bias, multiplier, shift, output);
+    output += P::kBlockPixels * P::kOutputDepth;
+  }
+  if constexpr (kRest > 0) {
+    gather(kRest);
+    convolve_rows<P, kDepth, kRest>(columns, weights, bias, multiplier, shift, output);
   }
 }
 

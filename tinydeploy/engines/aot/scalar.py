@@ -1,4 +1,4 @@
-"""Kernels for cores that multiply one pair of numbers at a time, and their weights in the order of reading."""
+"""Kernels for cores that multiply one pair of numbers at a time, and weights in the order of reading."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ _MAX_SHIFT = 21
 class Blocks:
     """How many sums a core's registers hold: (channels, pixels) of a convolution, and so on.
 
-    `reach` is how far apart the pixels of a block may start for an immediate offset to tell them apart.
+    `reach` is how far apart the pixels of a block may start for an immediate offset to tell them apart. With
+    `columns`, a block's inputs are copied to columns of words instead.
     """
 
     convolution: tuple[int, int]
     one_pixel: int  # channels
     depthwise: int  # outputs of one channel
-    reach: int
+    reach: int = 0
+    columns: bool = False
 
 
 _BLOCKS = {
+    "cortex-m0plus": Blocks((1, 4), 4, 2, columns=True),
     "cortex-m3": Blocks((4, 2), 8, 4, 4000),
     "rv32imc": Blocks((4, 4), 16, 4, 2000),
     "rv32imac": Blocks((4, 4), 16, 4, 2000),
@@ -53,11 +56,13 @@ def choices(core: Core) -> Mapping[str, Callable[[Step], tuple[Step, ...] | None
 def _fully_connected(step: Step, blocks: Blocks) -> Step:
     depth, channels, batches = _numbers(step, "kInputDepth", "kOutputDepth", "kBatches")
     size = _block(blocks, depth) if batches > 1 else (blocks.one_pixel, 1)
-    least = overlap.by_channels(np.arange(batches) * depth, channels, *size)
     layer = _layer(step, channel_axis=0)
-    return _step(
-        step, "fully_connected_scalar", _interleave(layer.weights, size[0]), layer, size, None, least
+    columns = Scratch("columns", "int32_t", size[1] * depth) if blocks.columns and batches > 1 else None
+    least = overlap.by_channels(
+        np.arange(batches) * depth, channels, channels if columns else size[0], size[1]
     )
+    weights = _interleave(layer.weights, size[0])
+    return _step(step, "fully_connected_scalar", weights, layer, size, columns, least)
 
 
 def _conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
@@ -68,7 +73,7 @@ def _conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
     layer = _layer(step, channel_axis=0)
     length = layer.weights.shape[1]
     size = _block(blocks, length)
-    rows = Scratch("rows", "int8_t", size[1] * length)
+    rows = Scratch("rows", "int32_t" if blocks.columns else "int8_t", size[1] * length)
     windows = overlap.windows(step.params, depth)
     least = overlap.by_channels(windows, channels, channels, size[1])
     return (_step(step, "conv_2d_scalar", _interleave(layer.weights, size[0]), layer, size, rows, least),)
@@ -88,6 +93,8 @@ def _depthwise_conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
 def _block(blocks: Blocks, length: int) -> tuple[int, int]:
     """(channels, pixels) for rows of `length` inputs."""
     channels, pixels = blocks.convolution
+    if blocks.columns:
+        return channels, pixels
     return channels, max(1, min(pixels, blocks.reach // length + 1))
 
 
@@ -126,8 +133,12 @@ def _layer(step: Step, channel_axis: int) -> _Layer:
         bias = np.where(same, 4 * (outputs[0] - zero_point), bias)
         multipliers, shifts = np.where(same, 1 << 30, multipliers), np.where(same, -1, shifts)
         weights, reach = np.where(same[:, np.newaxis], np.int8(0), weights), np.where(same, 0, reach)
-    values = (bias.astype(np.int32), multipliers.astype(np.int32), shifts.astype(np.int8))
-    small = reach.max() < _MAX_SUM and -_MAX_SHIFT <= shifts.min() and shifts.max() <= -1
+    values: tuple[npt.NDArray[np.generic], ...] = (
+        bias.astype(np.int32),
+        multipliers.astype(np.int32),
+        shifts.astype(np.int8),
+    )
+    small = reach.max() < _MAX_SUM and shifts.min() >= -_MAX_SHIFT and shifts.max() <= -1
     return _Layer(
         weights,
         tuple(replace(constant, values=new) for constant, new in zip(constants, values, strict=True)),
