@@ -41,10 +41,10 @@ FLAGS = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", 
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"]
 TIMEOUT = 120
 
-# A core without any extension, and those whose kernels also compile to portable C++.
-PORTABLE = boards.board("nucleo_g071rb")
+# A core with the kernels that run anywhere, and those whose own kernels also compile to portable C++.
+PORTABLE = boards.board("megaatmega2560")
 DSP = boards.board("mps2-an386")
-KERNELS = (PORTABLE, DSP)
+KERNELS = (PORTABLE, DSP, *map(boards.board, ("mps2-an385", "nucleo_g071rb", "qemu-virt-rv32")))
 
 MAIN = r"""
 #include <stdio.h>

@@ -22,10 +22,12 @@ template <int32_t kLength, int32_t kStride, int32_t kChannels, int32_t kPixels>
                                                   uint32_t (&sums)[kChannels][kPixels]) {
   constexpr int32_t kTogether = kChannels * kPixels > 8 ? 4 : 8;
   const auto multiply = TINYDEPLOY_UNROLLED(k) {
+    const int32_t at = kPostIncrement ? 0 : k;
     int32_t values[kPixels];
-    repeat<kPixels>(TINYDEPLOY_UNROLLED(p) { values[p] = load(input + p * kStride + k); });
+    repeat<kPixels, 1>(TINYDEPLOY_UNROLLED(p) { values[p] = load(input + p * kStride + at); });
+    values[0] = kPostIncrement ? load_next(input) : load(input + at);
     repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
-      const int32_t weight = load(weights + k * kChannels + c);
+      const int32_t weight = kPostIncrement ? load_next(weights) : load(weights + at * kChannels + c);
       repeat<kPixels>(TINYDEPLOY_UNROLLED(p) { add_product(sums[c][p], weight, values[p]); });
     });
   };
@@ -33,8 +35,10 @@ template <int32_t kLength, int32_t kStride, int32_t kChannels, int32_t kPixels>
     const int8_t* const end = input + kLength / kTogether * kTogether;
     do {
       repeat<kTogether>(multiply);
-      input += kTogether;
-      weights += kTogether * kChannels;
+      if (!kPostIncrement) {
+        input += kTogether;
+        weights += kTogether * kChannels;
+      }
     } while (input != end);
   }
   repeat<kLength % kTogether>(multiply);

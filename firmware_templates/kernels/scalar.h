@@ -35,6 +35,21 @@ template <int32_t kCount, int32_t kFirst = 0, typename Function>
 #endif
   return value;
 }
+// The same, and a step forward: free where kPostIncrement.
+#if defined(__thumb2__)
+constexpr bool kPostIncrement = true;
+#else
+constexpr bool kPostIncrement = false;
+#endif
+[[gnu::always_inline]] inline int32_t load_next(const int8_t*& from) {
+#if defined(__thumb2__)
+  int32_t value;
+  asm volatile("ldrsb %0, [%1], #1" : "=r"(value), "+r"(from) : : "memory");
+  return value;
+#else
+  return load(from++);
+#endif
+}
 [[gnu::always_inline]] inline void add_product(uint32_t& sum, int32_t x, int32_t y) {
 #if defined(__riscv)
   asm volatile("add %0, %0, %1" : "+r"(sum) : "r"(x * y));
@@ -79,18 +94,29 @@ inline int32_t clamp_to(int32_t x) {
 #endif
 }
 
+// x * multiplier * 2^(-31 - kRight), rounded as TFLite does, plus the zero point; see Requantization.
+template <int32_t kRight, bool kClampsNegative>
+inline int32_t rounded_product(int32_t x, int32_t multiplier, int32_t zero_point) {
+  int32_t y = high_product(x, multiplier);
+  if (kRight == 0) return ((y + 1) >> 1) + zero_point;
+  if (!kClampsNegative) y += 2 * (y >> 31);
+  return (y + ((2 * zero_point + 1) * (int32_t{1} << kRight) + 1)) >> (kRight + 1);
+}
+
 // The requantisation of one channel's sums; see requantize<P>.
 //
 // P::kSmallSums says what the host has made sure of: |sum| < 2^29, and all shifts to the right by 1 to 21. One
 // fractional bit of the product is then enough for both of TFLite's roundings: with y = floor(2 * scaled sum) the
 // output is (y + 1 + 2^right) >> (right + 1), and for a negative y two are taken from it first. Where the
 // activation clamps whatever is negative (P::kClampsNegative), that makes no difference.
+//
+// Without P::kPerChannel, all channels have P::kMultiplier and P::kShift.
 template <typename P>
 class Requantization {
  public:
   Requantization(const int32_t* multiplier, const int8_t* shift, int32_t channel)
-      : multiplier_(multiplier[P::kPerChannel ? channel : 0]),
-        shift_(shift[P::kPerChannel ? channel : 0]),
+      : multiplier_(P::kPerChannel ? multiplier[channel] : P::kMultiplier),
+        shift_(P::kPerChannel ? shift[channel] : P::kShift),
         // The zero point and a half, and the 1.
         rounding_(static_cast<int32_t>((static_cast<uint32_t>(2 * P::kOutputZeroPoint + 1) << (-shift_ & 31)) + 1)) {}
 

@@ -31,11 +31,18 @@ class Blocks:
     depthwise: int  # outputs of one channel
     reach: int = 0
     columns: bool = False
+    words: bool = False  # one row's weights are multiplied as words
 
 
+_HEADERS = {
+    "conv_2d_scalar": "conv_scalar.h",
+    "depthwise_conv_2d_scalar": "depthwise_conv_scalar.h",
+    "fully_connected_scalar": "conv_scalar.h",
+    "fully_connected_words": "fully_connected_words.h",
+}
 _BLOCKS = {
-    "cortex-m0plus": Blocks((1, 4), 4, 2, columns=True),
-    "cortex-m3": Blocks((4, 2), 8, 4, 4000),
+    "cortex-m0plus": Blocks((1, 4), 8, 2, columns=True, words=True),
+    "cortex-m3": Blocks((4, 2), 8, 4, 4000, words=True),
     "rv32imc": Blocks((4, 4), 16, 4, 2000),
     "rv32imac": Blocks((4, 4), 16, 4, 2000),
 }
@@ -47,10 +54,21 @@ def choices(core: Core) -> Mapping[str, Callable[[Step], tuple[Step, ...] | None
     if blocks is None:
         return {}
     return {
+        "add": _add,
         "fully_connected": lambda step: (_fully_connected(step, blocks),),
         "conv_2d": lambda step: _conv_2d(step, blocks),
         "depthwise_conv_2d": lambda step: _depthwise_conv_2d(step, blocks),
     }
+
+
+def _add(step: Step) -> tuple[Step, ...] | None:
+    """Tensors of one shape; a broadcast is another kernel."""
+    shifts = np.array(_numbers(step, "kAShift", "kBShift", "kOutputShift"))
+    if shifts.max() > 0 or shifts.min() < -_MAX_SHIFT:
+        return None
+    clamps_negative = step.params["kActivationMin"] >= step.params["kOutputZeroPoint"]
+    params = {**step.params, "kClampsNegative": clamps_negative}
+    return (replace(step, kernel="add_scalar", header="add_scalar.h", params=params),)
 
 
 def _fully_connected(step: Step, blocks: Blocks) -> Step:
@@ -62,6 +80,11 @@ def _fully_connected(step: Step, blocks: Blocks) -> Step:
         np.arange(batches) * depth, channels, channels if columns else size[0], size[1]
     )
     weights = _interleave(layer.weights, size[0])
+    if blocks.words and batches == 1:
+        whole = channels // 8 * 8 * depth
+        words = weights[:whole].view(np.uint8).reshape(-1, 4) + np.array([128, 128, 128, 0], np.uint8)
+        packed = np.concatenate([words.reshape(-1).view(np.int8), weights[whole:]])
+        return _step(step, "fully_connected_words", packed, layer, size, None, least)
     return _step(step, "fully_connected_scalar", weights, layer, size, columns, least)
 
 
@@ -176,7 +199,8 @@ def _step(
         "kBlockChannels": size[0],
         "kBlockPixels": size[1],
         "kSmallSums": layer.small_sums,
+        "kMultiplier": 0 if step.params["kPerChannel"] else int(layer.constants[1].values[0]),
+        "kShift": 0 if step.params["kPerChannel"] else int(layer.constants[2].values[0]),
         "kClampsNegative": step.params["kActivationMin"] >= step.params["kOutputZeroPoint"],
     }
-    header = "depthwise_conv_scalar.h" if kernel.startswith("depthwise") else "conv_scalar.h"
-    return Step(kernel, header, params, args, (Overlap(source.tensor, output.tensor, least),))
+    return Step(kernel, _HEADERS[kernel], params, args, (Overlap(source.tensor, output.tensor, least),))
