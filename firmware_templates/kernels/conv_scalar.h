@@ -83,8 +83,7 @@ template <typename P, int32_t kLength, int32_t kPixels>
 template <int32_t kLength>
 inline void multiply_columns(const int32_t* columns, const int8_t* weights, uint32_t (&sums)[4]) {
 #if defined(__ARM_ARCH_6M__)
-#define TINYDEPLOY_STEPS(count)             \
-  ".rept " #count "\n"                      \
+#define TINYDEPLOY_STEP                      \
   "ldrsb r4, [%[weights], %[i]]\n"          \
   "ldm   %[columns]!, {r0, r1, r2, r3}\n"   \
   "muls  r0, r4, r0\n"                      \
@@ -95,19 +94,25 @@ inline void multiply_columns(const int32_t* columns, const int8_t* weights, uint
   "add   %[a], r0\n"                        \
   "add   %[b], r1\n"                        \
   "add   %[c], r2\n"                        \
-  "add   %[d], r3\n"                        \
-  ".endr\n"
+  "add   %[d], r3\n"
+#define TINYDEPLOY_STEPS(steps)                                                                                   \
+  asm volatile(".syntax unified\n" steps                                                                          \
+               : [columns] "+l"(columns), [i] "+l"(i), [a] "+h"(sums[0]), [b] "+h"(sums[1]), [c] "+h"(sums[2]),   \
+                 [d] "+h"(sums[3])                                                                                \
+               : [weights] "l"(weights)                                                                           \
+               : "r0", "r1", "r2", "r3", "r4", "cc", "memory")
+  // Written out, because GCC counts lines to know how far its branches reach. The index runs up to zero.
   int32_t i = -kLength;
-  asm volatile(".syntax unified\n" TINYDEPLOY_STEPS(%c[rest])
-               ".if %c[many]\n"
-               "1:\n" TINYDEPLOY_STEPS(8)
-               "bne   1b\n"
-               ".endif\n"
-               : [columns] "+l"(columns), [i] "+l"(i), [a] "+h"(sums[0]), [b] "+h"(sums[1]), [c] "+h"(sums[2]),
-                 [d] "+h"(sums[3])
-               : [weights] "l"(weights + kLength), [rest] "i"(kLength % 8), [many] "i"(kLength / 8)
-               : "r0", "r1", "r2", "r3", "r4", "cc", "memory");
+  weights += kLength;
+  if (kLength & 4) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP);
+  if (kLength & 2) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP);
+  if (kLength & 1) TINYDEPLOY_STEPS(TINYDEPLOY_STEP);
+  if (kLength >= 8) {
+    TINYDEPLOY_STEPS("1:\n" TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP
+                         TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP "bne   1b\n");
+  }
 #undef TINYDEPLOY_STEPS
+#undef TINYDEPLOY_STEP
 #else
   for (int32_t i = 0; i < kLength; ++i) {
     for (int32_t p = 0; p < 4; ++p) sums[p] += static_cast<uint32_t>(columns[4 * i + p] * weights[i]);

@@ -45,32 +45,33 @@ template <int32_t kLength>
   "add  %[" c "], %[" c "], r0\n"   \
   "muls r1, r2, r1\n"               \
   "add  %[" d "], %[" d "], r1\n"
-#define TINYDEPLOY_STEPS(count)                         \
-  ".rept " #count "\n"                                  \
-  "ldrsb r2, [%[input], r3]\n"                          \
-  "adds  %[input], #1\n"                                \
-  TINYDEPLOY_WORD("s0", "s1", "s2", "s3")               \
-  TINYDEPLOY_WORD("s4", "s5", "s6", "s7")               \
-  ".endr\n"
+#define TINYDEPLOY_STEP                   \
+  "ldrsb r2, [%[input], r3]\n"            \
+  "adds  %[input], #1\n"                  \
+  TINYDEPLOY_WORD("s0", "s1", "s2", "s3") \
+  TINYDEPLOY_WORD("s4", "s5", "s6", "s7")
+#define TINYDEPLOY_STEPS(steps)                                                                                   \
+  asm volatile(".syntax unified\n"                                                                                \
+               "movs  r3, #0\n" steps                                                                             \
+               : [input] "+l"(input), [weights] "+l"(weights), [s0] "+h"(sums[0]), [s1] "+h"(sums[1]),            \
+                 [s2] "+h"(sums[2]), [s3] "+h"(sums[3]), [s4] "+h"(sums[4]), [s5] "+r"(s5), [s6] "+l"(sums[6]),   \
+                 [s7] "+l"(sums[7])                                                                               \
+               : [end] "m"(end)                                                                                   \
+               : "r0", "r1", "r2", "r3", "cc", "memory")
+  // Written out, because GCC counts lines to know how far its branches reach.
   const int8_t* const end = input + kLength;
   register uint32_t s5 asm("lr") = sums[5];  // GCC gives out only r8 to r12 by itself
-  asm volatile(
-      ".syntax unified\n"
-      "movs  r3, #0\n"
-      TINYDEPLOY_STEPS(%c[rest])
-      ".if %c[many]\n"
-      "1:\n"
-      TINYDEPLOY_STEPS(4)
-      "ldr   r0, %[end]\n"
-      "cmp   %[input], r0\n"
-      "bne   1b\n"
-      ".endif\n"
-      : [input] "+l"(input), [weights] "+l"(weights), [s0] "+h"(sums[0]), [s1] "+h"(sums[1]), [s2] "+h"(sums[2]),
-        [s3] "+h"(sums[3]), [s4] "+h"(sums[4]), [s5] "+r"(s5), [s6] "+l"(sums[6]), [s7] "+l"(sums[7])
-      : [end] "m"(end), [rest] "i"(kLength % 4), [many] "i"(kLength / 4)
-      : "r0", "r1", "r2", "r3", "cc", "memory");
+  if (kLength & 2) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP);
+  if (kLength & 1) TINYDEPLOY_STEPS(TINYDEPLOY_STEP);
+  if (kLength >= 4) {
+    TINYDEPLOY_STEPS("1:\n" TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP
+                     "ldr   r0, %[end]\n"
+                     "cmp   %[input], r0\n"
+                     "bne   1b\n");
+  }
   sums[5] = s5;
 #undef TINYDEPLOY_STEPS
+#undef TINYDEPLOY_STEP
 #undef TINYDEPLOY_WORD
 #else
   constexpr int32_t kTogether = 8;
