@@ -14,13 +14,16 @@ from pathlib import Path
 
 import click
 
-from tinydeploy import verbs
+from tinydeploy import tflite_model, verbs
 from tinydeploy.engines import Layer
-from tinydeploy.job import DEFAULT_LINK, prepare
+from tinydeploy.job import prepare
 from tinydeploy.report import text
 from tinydeploy.result import Result
 
-BOARDS = ("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "mps2-an385", "qemu-virt-rv32")
+BOARDS = (
+    *("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547"),
+    *("mps2-an385", "qemu-cortex-m0plus", "qemu-virt-rv32"),
+)
 
 
 def _summary(results: list[Result]) -> None:
@@ -73,7 +76,7 @@ def main(models: tuple[Path, ...], boards: tuple[str, ...], samples: int, summar
         for model in models:
             for board in boards:
                 results.append(verbs.run(model, board=board, samples=samples, out=folder)[0])
-                sources = prepare(model, board, "aot", DEFAULT_LINK).sources
+                sources = prepare(tflite_model.load(model), board=board).sources
                 layers.append({layer.op: layer for layer in sources.layers})
     first = results[0]
     made = (f"{datetime.now(UTC):%Y-%m-%d}", first.build.compiler, first.target.version)

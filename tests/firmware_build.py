@@ -13,6 +13,7 @@ ENGINES = Path(__file__).with_name("firmware_engines")
 RUNTIME = paths.FIRMWARE / "runtime"
 _FLAGS = ["-std=c++17", "-g", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"]
 _WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+BUILD_ID = "00123456789abcde"
 _PORTABLE = ["arena", "frame", "log", "main", "measure", "session"]
 
 
@@ -32,14 +33,9 @@ def for_board(
 ) -> Path:
     """The ELF of firmware_engines/<engine>.cpp on a board."""
     board = boards.board(board_id)
-    loader = jinja2.FileSystemLoader(paths.FIRMWARE / "project")
-    template = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined).get_template("board.h.j2")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "board.h").write_text(
-        template.render(
-            board=board, counting=board.counting(target), link=link, arena_bytes=arena_bytes, ops=3
-        )
-    )
+    counting = board.counting(target)
+    _header(folder, "board.h", board=board, counting=counting, link=link, arena_bytes=arena_bytes, ops=3)
+    _header(folder, "build_id.h", build_id=BUILD_ID)
     symbols = {
         "__flash_origin": board.flash.origin,
         "__flash_len": board.flash.bytes,
@@ -78,12 +74,20 @@ def for_board(
 def for_host(folder: Path, engine: str) -> Path:
     """The same sources as a program that speaks the protocol on standard input and output."""
     program = folder / engine
+    _header(folder, "build_id.h", build_id=BUILD_ID)
     sources = [RUNTIME / f"{name}.cpp" for name in _PORTABLE]
     sources += [ENGINES / "native" / "port.cpp", ENGINES / f"{engine}.cpp"]
-    includes = [f"-I{ENGINES / 'native'}", f"-I{paths.FIRMWARE}"]
+    includes = [f"-I{ENGINES / 'native'}", f"-I{folder}", f"-I{paths.FIRMWARE}"]
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     _run("g++", *_FLAGS, *_WARNINGS, "-O1", *sanitizers, *includes, *map(str, sources), "-o", str(program))
     return program
+
+
+def _header(folder: Path, name: str, **context: object) -> None:
+    loader = jinja2.FileSystemLoader(paths.FIRMWARE / "project")
+    template = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined).get_template(f"{name}.j2")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(template.render(context))
 
 
 def _run(*command: str) -> None:

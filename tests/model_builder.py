@@ -22,6 +22,10 @@ _OPTIONS = {
     "MAX_POOL_2D": "Pool2D",
     "MEAN": "Reducer",
     "SUM": "Reducer",
+    "REDUCE_MAX": "Reducer",
+    "REDUCE_MIN": "Reducer",
+    "BATCH_MATMUL": "BatchMatMul",
+    "L2_NORMALIZATION": "L2Norm",
     "MINIMUM": "MaximumMinimum",
     "MAXIMUM": "MaximumMinimum",
     "PADV2": "PadV2",
@@ -33,6 +37,7 @@ _ENUMS = {
     "weights_format": schema.FullyConnectedOptionsWeightsFormat,
     "in_data_type": schema.TensorType,
     "out_data_type": schema.TensorType,
+    "mode": schema.MirrorPadMode,
 }
 Scales = float | Sequence[float]
 ZeroPoints = int | Sequence[int]

@@ -2,6 +2,7 @@
 
     make(seed)              a graph of 1 or of 3 to 8 ops; over consecutive seeds every kind comes first
     make(seed, "CONV_2D")   a graph of this op alone
+    together(seed, kinds)   one graph with an op of each of these kinds
 
 A scale mostly fits the values that arrive, so that outputs are not all saturated; one in six is arbitrary.
 """
@@ -9,7 +10,7 @@ A scale mostly fits the values that arrive, so that outputs are not all saturate
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -40,6 +41,7 @@ class Maker:
         self.model = ModelBuilder(f"random graph {seed}")
         self.inputs: list[int] = []
         self.values: list[Value] = []
+        self.others: list[Value] = []  # bool, int32 …: for the ops that ask for them
         self.outputs: list[int] = []
         self.used: set[int] = set()
 
@@ -72,6 +74,7 @@ class Maker:
         if dtype in ("int8", "int16"):
             self.values.append(value)
         else:
+            self.others.append(value)
             self.outputs.append(index)
         return value
 
@@ -93,6 +96,8 @@ class Maker:
         return replace(value, index=index)
 
     def content(self, value: Value) -> np.ndarray[Any, Any]:
+        if value.dtype == "bool":
+            return np.array([self.random.random() < 0.5 for _ in range(math.prod(value.shape))])
         limits = np.iinfo(value.dtype)
         drawn = [self.random.randint(limits.min, limits.max) for _ in range(math.prod(value.shape))]
         return np.array(drawn, value.dtype).reshape(value.shape)
@@ -122,6 +127,16 @@ class Maker:
                 raise NotPossible
         self.used.add(value.index)
         return value
+
+    def typed(self, dtype: str, fits: Callable[[Value], bool] | None = None) -> Value:
+        """A tensor without a quantisation: one that an op has made, or a new input."""
+        found = [v for v in self.others if v.dtype == dtype and v.shape and (fits is None or fits(v))]
+        if found and self.random.random() < 0.7:
+            return self.random.choice(found[-3:])
+        value = Value(-1, self.shape(), dtype, None)
+        if fits is not None and not fits(value):
+            raise NotPossible
+        return self.input(value)
 
     def twin(self, value: Value, shape: tuple[int, ...]) -> Value:
         """Another tensor of this quantisation and of `shape`: one that is there, an input or a constant."""
@@ -169,7 +184,8 @@ def _second(m: Maker, a: Value) -> Value:
             raise NotPossible
     except ValueError:
         raise NotPossible from None
-    value = Value(-1, shape, a.dtype, m.scale(a.scale or 1.0), m.zero_point())
+    scale = m.scale(a.scale) if a.scale else None
+    value = Value(-1, shape, a.dtype, scale, m.zero_point() if scale else 0)
     return m.constant(value) if m.random.random() < 0.4 else m.input(value)
 
 
@@ -182,11 +198,62 @@ def elementwise(m: Maker, kind: str) -> None:
         m.op(kind, [first.index, second.index], [m.like(a, shape)])
         return
     assert a.scale and b.scale
-    scale = m.scale(a.scale * b.scale * 100 if kind == "MUL" else a.scale + b.scale)
-    if kind != "MUL":
-        scale = max(scale, max(a.scale, b.scale) * 1e-5)
+    larger = max(a.scale, b.scale)
+    around = {"MUL": a.scale * b.scale * 100, "SQUARED_DIFFERENCE": larger * larger * 100}
+    scale = m.scale(around.get(kind, a.scale + b.scale))
+    if kind in ("ADD", "SUB"):
+        scale = max(scale, larger * 1e-5)
     output = m.add(shape, "int8", scale, m.zero_point())
-    m.op(kind, [first.index, second.index], [output], fused_activation_function=m.activation())
+    options = {} if kind == "SQUARED_DIFFERENCE" else {"fused_activation_function": m.activation()}
+    m.op(kind, [first.index, second.index], [output], **options)
+
+
+def prelu(m: Maker, kind: str) -> None:
+    x = m.pick(fits=lambda value: len(value.shape) <= 4)
+    slopes = _second(m, x)
+    if np.broadcast_shapes(x.shape, slopes.shape) != x.shape:
+        raise NotPossible
+    assert x.scale
+    m.op(kind, [x.index, slopes.index], [m.add(x.shape, "int8", m.scale(x.scale), m.zero_point())])
+
+
+def comparison(m: Maker, kind: str) -> None:
+    types = ("int8", "int8", "int8", "int32", "int64", "bool")
+    dtype = m.random.choice(types if kind in ("EQUAL", "NOT_EQUAL") else types[:-1])
+    a = m.pick(fits=_compares) if dtype == "int8" else m.typed(dtype)
+    b = _second(m, a)
+    if not _compares(b):
+        raise NotPossible
+    first, second = (a, b) if m.random.random() < 0.5 else (b, a)
+    output = m.add(np.broadcast_shapes(a.shape, b.shape), "bool", None)
+    m.op(kind, [first.index, second.index], [output])
+
+
+def _compares(value: Value) -> bool:
+    """TFLite Micro ends the program if it is to compare at a scale of 1 or more."""
+    return value.scale is None or value.scale < 1
+
+
+def logical(m: Maker, kind: str) -> None:
+    a = m.typed("bool")
+    inputs = [a.index]
+    shape = a.shape
+    if kind != "LOGICAL_NOT":
+        b = _second(m, a)
+        inputs.append(b.index)
+        shape = np.broadcast_shapes(a.shape, b.shape)
+    m.op(kind, inputs, [m.add(shape, "bool", None)])
+
+
+def cast(m: Maker, kind: str) -> None:
+    source = m.random.choice(("bool", "int8", "int16", "int32"))
+    target = m.random.choice(("int8", "int16", "int32"))
+    if source in ("bool", "int32"):
+        x = m.typed(source)
+    else:
+        x = m.pick(wide=True, fits=lambda value: value.dtype == source)
+    output = m.add(x.shape, target, None if target == "int32" else 0.1)
+    m.op(kind, [x.index], [output])
 
 
 # Functions of one element
@@ -200,6 +267,8 @@ def activation(m: Maker, kind: str) -> None:
         scale, zero_point = (1 / 256, -128) if kind == "LOGISTIC" else (1 / 128, 0)
     elif kind == "LEAKY_RELU":
         options["alpha"] = m.random.choice((0.0, 0.01, 0.3, 1.5))
+    elif kind == "ELU":
+        scale = max(scale, x.scale / 1e5)  # beyond int32, TFLite Micro's result is undefined
     elif kind == "HARD_SWISH":
         scale = max(scale, x.scale / 100)  # TFLite Micro refuses smaller ones
     m.op(kind, [x.index], [m.add(x.shape, "int8", scale, zero_point)], **options)
@@ -287,6 +356,127 @@ def split(m: Maker, kind: str) -> None:
     m.op(kind, [position, x.index], [m.like(x, tuple(share)) for _ in range(parts)], num_splits=parts)
 
 
+def split_v(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True)
+    axis = m.random.randrange(len(x.shape))
+    extent = x.shape[axis]
+    cuts = sorted(m.random.sample(range(1, extent), m.random.randint(0, min(3, extent - 1))))
+    sizes = [end - start for start, end in zip((0, *cuts), (*cuts, extent), strict=True)]
+    shapes = [(*x.shape[:axis], size, *x.shape[axis + 1 :]) for size in sizes]
+    if m.random.random() < 0.3:
+        sizes[m.random.randrange(len(sizes))] = -1
+    position = m.integers(axis - (len(x.shape) if m.random.random() < 0.3 else 0))
+    inputs = [x.index, m.integers(*sizes), position]
+    m.op(kind, inputs, [m.like(x, shape) for shape in shapes], num_splits=len(shapes))
+
+
+def slices(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True, fits=lambda value: len(value.shape) <= 5)
+    begins = [m.random.randrange(extent) for extent in x.shape]
+    shape = [m.random.randint(1, extent - begin) for extent, begin in zip(x.shape, begins, strict=True)]
+    sizes = list(shape)
+    for axis, (extent, begin) in enumerate(zip(x.shape, begins, strict=True)):
+        if m.random.random() < 0.2:
+            shape[axis], sizes[axis] = extent - begin, -1
+    dtype = m.random.choice(("int32", "int64"))
+    vectors = [m.model.tensor((len(values),), dtype, data=values) for values in (begins, sizes)]
+    m.op(kind, [x.index, *vectors], [m.like(x, tuple(shape))])
+
+
+def reverse(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True)
+    axis = m.random.randrange(len(x.shape))
+    m.op(kind, [x.index, m.integers(axis)], [m.like(x, x.shape)])
+
+
+def broadcast_to(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True, fits=lambda value: len(value.shape) <= 4)
+    front = tuple(m.random.randint(1, 3) for _ in range(m.random.randint(0, 1)))
+    shape = front + tuple(m.random.randint(1, 5) if extent == 1 else extent for extent in x.shape)
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise NotPossible
+    m.op(kind, [x.index, m.integers(*shape)], [m.like(x, shape)])
+
+
+def blocks(m: Maker, kind: str) -> None:
+    size = m.random.choice((1, 2, 2, 3))
+    batches, height, width, depth = m.random.randint(1, 2), *(m.random.randint(1, 4) for _ in range(3))
+    wide, deep = (batches, height * size, width * size, depth), (batches, height, width, depth * size**2)
+    source, target = (wide, deep) if kind == "SPACE_TO_DEPTH" else (deep, wide)
+    x = m.twin(m.pick(), source)
+    m.op(kind, [x.index], [m.like(x, target)], block_size=size)
+
+
+def batches(m: Maker, kind: str) -> None:
+    x = m.pick(m.random.choice((3, 4)))
+    block = [m.random.choice((1, 2, 2, 3)) for _ in x.shape[1:-1]]
+    count = math.prod(block)
+    if kind == "SPACE_TO_BATCH_ND":  # without padding: TFLite Micro's is what its memory happened to hold
+        grown = (extent * size for extent, size in zip(x.shape[1:-1], block, strict=True))
+        x = m.twin(x, (x.shape[0], *grown, x.shape[-1]))
+        edges = [[0, 0] for _ in block]
+        space = [extent // size for extent, size in zip(x.shape[1:-1], block, strict=True)]
+        shape = (x.shape[0] * count, *space, x.shape[-1])
+    else:
+        x = m.twin(x, (m.random.randint(1, 2) * count, *x.shape[1:]))
+        space = [extent * size for extent, size in zip(x.shape[1:-1], block, strict=True)]
+        edges = [[m.random.randint(0, min(2, (n - 1) // 2)) for _ in range(2)] for n in space]
+        space = [extent - sum(pair) for extent, pair in zip(space, edges, strict=True)]
+        shape = (x.shape[0] // count, *space, x.shape[-1])
+    if math.prod(shape) > 3 * MAX_ELEMENTS:
+        raise NotPossible
+    table = m.model.tensor((len(block), 2), "int32", data=edges)
+    m.op(kind, [x.index, m.integers(*block), table], [m.like(x, shape)])
+
+
+def mirror_pad(m: Maker, kind: str) -> None:
+    x = m.pick(fits=lambda value: len(value.shape) <= 3)
+    mode = m.random.choice(("REFLECT", "SYMMETRIC"))
+    most = [extent - (mode == "REFLECT") for extent in x.shape]
+    paddings = [[m.random.randint(0, min(2, limit)) for _ in range(2)] for limit in most]
+    shape = tuple(sum(pair) + extent for pair, extent in zip(paddings, x.shape, strict=True))
+    if math.prod(shape) > 3 * MAX_ELEMENTS:
+        raise NotPossible
+    inputs = [x.index, m.model.tensor((len(paddings), 2), "int32", data=paddings)]
+    m.op(kind, inputs, [m.like(x, shape)], mode=mode)
+
+
+def gather(m: Maker, kind: str) -> None:
+    x = m.pick()
+    axis = m.random.randrange(len(x.shape))
+    batch_dims = m.random.choice((0, 0, axis, m.random.randint(0, axis)))
+    picked = tuple(m.random.randint(1, 4) for _ in range(m.random.randint(0, 2)))
+    positions = _positions(m, (*x.shape[:batch_dims], *picked), x.shape[axis])
+    shape = (*x.shape[:axis], *picked, *x.shape[axis + 1 :])
+    if math.prod(shape) > 3 * MAX_ELEMENTS:
+        raise NotPossible
+    options = {
+        "axis": axis - (len(x.shape) if m.random.random() < 0.3 else 0),
+        "batch_dims": batch_dims - (batch_dims + len(picked) if picked and m.random.random() < 0.3 else 0),
+    }
+    m.op(kind, [x.index, positions], [m.like(x, shape)], **options)
+
+
+def embedding_lookup(m: Maker, kind: str) -> None:
+    table = Value(
+        -1, (m.random.randint(1, 9), *m.shape(m.random.randint(1, 2))), "int8", m.scale(0.1), m.zero_point()
+    )
+    table = m.constant(table) if m.random.random() < 0.7 else m.input(table)
+    count = m.random.randint(1, 5)
+    positions = _positions(m, (count,), table.shape[0])
+    if not m.inputs:
+        raise NotPossible
+    m.op(kind, [positions, table.index], [m.like(table, (count, *table.shape[1:]))])
+
+
+def _positions(m: Maker, shape: tuple[int, ...], extent: int) -> int:
+    """Positions below `extent`, in a constant or a new input."""
+    if m.random.random() < 0.5:
+        return m.input(Value(-1, shape, "int32", None)).index
+    drawn = [m.random.randrange(extent) for _ in range(math.prod(shape))]
+    return m.model.tensor(shape, "int32", data=np.array(drawn).reshape(shape))
+
+
 def strided_slice(m: Maker, kind: str) -> None:
     x = m.pick(wide=True, fits=lambda value: len(value.shape) <= 4)
     begins, ends, steps, shape = [], [], [], []
@@ -353,27 +543,47 @@ def reshape(m: Maker, kind: str) -> None:
 
 
 def resize(m: Maker, kind: str) -> None:
-    x = m.pick(4, wide=True)
+    x = m.pick(4, wide=kind != "RESIZE_BILINEAR")
     size = (m.random.randint(1, 12), m.random.randint(1, 12))
     shape = (x.shape[0], *size, x.shape[3])
     if math.prod(shape) > 3 * MAX_ELEMENTS:
         raise NotPossible
     options = {name: m.random.random() < 0.5 for name in ("align_corners", "half_pixel_centers")}
+    if kind == "RESIZE_BILINEAR" and all(options.values()):
+        options["align_corners"] = False  # TFLite Micro refuses both
     m.op(kind, [x.index, m.integers(*size)], [m.like(x, shape)], **options)
 
 
-def mean(m: Maker, kind: str) -> None:
-    x = m.pick(wide=True)
+def reduction(m: Maker, kind: str) -> None:
+    scaled = kind in ("MEAN", "SUM")
+    x = m.pick(wide=scaled)
     assert x.scale
     rank = len(x.shape)
     axes = m.random.sample(range(rank), m.random.randint(1, rank))
     keep = m.random.random() < 0.5
     shape = tuple(1 if i in axes else extent for i, extent in enumerate(x.shape) if keep or i not in axes)
     given = [axis - rank if m.random.random() < 0.3 else axis for axis in axes]
-    zero_point = m.zero_point() if x.dtype == "int8" else 0
     count = math.prod(x.shape[axis] for axis in axes)
-    output = m.add(shape, x.dtype, m.scale(x.scale / math.sqrt(count)), zero_point)
+    if scaled:
+        zero_point = m.zero_point() if x.dtype == "int8" else 0
+        scale = m.scale(x.scale * math.sqrt(count) ** (-1 if kind == "MEAN" else 1))
+        output = m.add(shape, x.dtype, scale, zero_point)
+    else:
+        output = m.like(x, shape)
     m.op(kind, [x.index, m.integers(*given)], [output], keep_dims=keep)
+
+
+def arg_max(m: Maker, kind: str) -> None:
+    x = m.pick()
+    axis = m.random.randrange(len(x.shape))
+    output = m.add(x.shape[:axis] + x.shape[axis + 1 :], "int32", None)
+    given = m.integers(axis - (len(x.shape) if m.random.random() < 0.3 else 0))
+    m.op(kind, [x.index, given], [output])
+
+
+def l2_normalization(m: Maker, kind: str) -> None:
+    x = m.pick(fits=lambda value: len(value.shape) <= 4)
+    m.op(kind, [x.index], [m.add(x.shape, "int8", 1 / 128, 0)])
 
 
 # Layers
@@ -435,6 +645,57 @@ def conv(m: Maker, kind: str) -> None:
     m.op(kind, inputs, [output], fused_activation_function=m.activation(), **options)
 
 
+def transpose_conv(m: Maker, kind: str) -> None:
+    x = m.pick(4)
+    kernel, size, options = [], [], {"padding": m.random.choice(("SAME", "VALID"))}
+    for axis, name in enumerate("hw", start=1):
+        stride, extent = m.random.choice((1, 2, 2, 3)), m.random.randint(1, 4)
+        options[f"stride_{name}"] = stride
+        kernel.append(extent)
+        reach = 0 if options["padding"] == "SAME" else max(extent - stride, 0)
+        size.append(x.shape[axis] * stride + reach)
+    channels = m.random.randint(1, 9)
+    shape = (x.shape[0], *size, channels)
+    if math.prod(shape) > 3 * MAX_ELEMENTS:
+        raise NotPossible
+    (source, *rest), scale = _weights(
+        m, x, (channels, *kernel, x.shape[3]), 0, x.shape[3] * math.prod(kernel)
+    )
+    if rest[1:] == [-1]:
+        rest.pop()
+    output = m.add(shape, "int8", scale, m.zero_point())
+    inputs = [m.integers(*shape), rest[0], source, *rest[1:]]
+    m.op(kind, inputs, [output], fused_activation_function=m.activation(), **options)
+
+
+def batch_matmul(m: Maker, kind: str) -> None:
+    a = m.pick(fits=lambda value: 2 <= len(value.shape) <= 4)
+    adj_x, adj_y = m.random.random() < 0.4, m.random.random() < 0.5
+    rows, depth = a.shape[:-3:-1] if adj_x else a.shape[-2:]
+    columns = m.random.randint(1, 6)
+    batches = tuple(extent if m.random.random() < 0.6 else 1 for extent in a.shape[:-2])
+    batches = batches[m.random.randint(0, len(batches)) :] if m.random.random() < 0.4 else batches
+    if m.random.random() < 0.2:
+        batches = tuple(
+            m.random.randint(1, 3) if own == 1 else s for own, s in zip(a.shape, batches, strict=False)
+        )
+    assert a.scale
+    zero_point = m.random.choice((0, m.zero_point()))
+    b = Value(
+        -1, (*batches, *((columns, depth) if adj_y else (depth, columns))), "int8", m.scale(0.05), zero_point
+    )
+    try:
+        shape = (*np.broadcast_shapes(a.shape[:-2], batches), rows, columns)
+    except ValueError:
+        raise NotPossible from None
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise NotPossible
+    b = m.constant(b) if m.random.random() < 0.4 else m.input(b)
+    assert b.scale
+    output = m.add(shape, "int8", m.scale(a.scale * b.scale * 50 * math.sqrt(depth)), m.zero_point())
+    m.op(kind, [a.index, b.index], [output], adj_x=adj_x, adj_y=adj_y)
+
+
 def fully_connected(m: Maker, kind: str) -> None:
     x = m.pick()
     units = m.random.randint(1, 12)
@@ -478,8 +739,12 @@ def lstm(m: Maker, kind: str) -> None:
 
 
 KINDS: dict[str, Callable[[Maker, str], None]] = {
-    **dict.fromkeys(("ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM"), elementwise),
+    **dict.fromkeys(("ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM", "SQUARED_DIFFERENCE"), elementwise),
+    "PRELU": prelu,
+    **dict.fromkeys(("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"), comparison),
+    **dict.fromkeys(("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT"), logical),
     **dict.fromkeys(("RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH"), activation),
+    **dict.fromkeys(("ABS", "ELU"), activation),
     **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), reshape),
     **dict.fromkeys(("PAD", "PADV2"), pad),
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), conv),
@@ -495,8 +760,22 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
     "SPLIT": split,
     "STRIDED_SLICE": strided_slice,
     "TRANSPOSE": transpose,
-    "RESIZE_NEAREST_NEIGHBOR": resize,
-    "MEAN": mean,
+    **dict.fromkeys(("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"), resize),
+    **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), reduction),
+    **dict.fromkeys(("ARG_MAX", "ARG_MIN"), arg_max),
+    **dict.fromkeys(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE"), blocks),
+    **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), batches),
+    "L2_NORMALIZATION": l2_normalization,
+    "CAST": cast,
+    "SPLIT_V": split_v,
+    "SLICE": slices,
+    "REVERSE_V2": reverse,
+    "BROADCAST_TO": broadcast_to,
+    "MIRROR_PAD": mirror_pad,
+    "GATHER": gather,
+    "EMBEDDING_LOOKUP": embedding_lookup,
+    "TRANSPOSE_CONV": transpose_conv,
+    "BATCH_MATMUL": batch_matmul,
 }
 
 
@@ -515,3 +794,16 @@ def make(seed: int, kind: str | None = None) -> bytes:
             continue
         return maker.build()
     raise AssertionError(f"seed {seed} makes no graph")
+
+
+def together(seed: int, kinds: Sequence[str]) -> bytes:
+    """One model in which each of these kinds of op occurs, in a random order."""
+    maker = Maker(seed)
+    for kind in maker.random.sample(kinds, len(kinds)):
+        while True:
+            try:
+                KINDS[kind](maker, kind)
+                break
+            except NotPossible:
+                continue
+    return maker.build()

@@ -93,7 +93,9 @@ def table(model: bytes) -> native.Array:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    kind=st.sampled_from(["RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "QUANTIZE"]),
+    kind=st.sampled_from(
+        ["RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "ELU", "ABS", "QUANTIZE"]
+    ),
     scale=scales(-5, 2),
     ratio=scales(-1.9, 3),
     zero_point=ZERO_POINTS,
@@ -146,13 +148,14 @@ def test_the_exponential_is_close_to_the_real_one(raw: int) -> None:
 
 @st.composite
 def binary(draw: st.DrawFn) -> bytes:
-    """ADD, SUB or MUL over scales from nearly equal to far apart, shapes equal or broadcast, constants."""
-    kind = draw(st.sampled_from(["ADD", "SUB", "MUL"]))
+    """Arithmetic over scales from nearly equal to far apart, shapes equal or broadcast, constants."""
+    kind = draw(st.sampled_from(["ADD", "SUB", "MUL", "SQUARED_DIFFERENCE"]))
     output = draw(st.lists(st.integers(1, 4), min_size=1, max_size=5))
     shapes = [[n if draw(st.integers(0, 3)) else 1 for n in output] for _ in range(2)]
     shapes[0] = shapes[0][draw(st.integers(0, len(output) - 1)) :]
     a_scale, b_scale = draw(scales(-5, 2)), draw(scales(-5, 2))
-    reach = a_scale * b_scale * 100 if kind == "MUL" else max(a_scale, b_scale)
+    larger = max(a_scale, b_scale)
+    reach = {"MUL": a_scale * b_scale * 100, "SQUARED_DIFFERENCE": larger * larger * 100}.get(kind, larger)
     model = ModelBuilder()
     inputs = []
     operands = []
@@ -165,14 +168,76 @@ def binary(draw: st.DrawFn) -> bytes:
         np.broadcast_shapes(*shapes), scale=reach * draw(scales(-2, 2)), zero_point=draw(ZERO_POINTS)
     )
     unused = model.tensor((1,), scale=1.0)
-    model.op(kind, operands, [y], fused_activation_function=draw(ACTIVATIONS))
+    fused = draw(ACTIVATIONS)
+    options = {} if kind == "SQUARED_DIFFERENCE" else {"fused_activation_function": fused}
+    model.op(kind, operands, [y], **options)
     return model.build(inputs or [unused], [y])
 
 
-@native.property_settings(4)
+@native.property_settings(5)
 @given(st.lists(binary(), min_size=BATCH, max_size=BATCH))
-def test_add_sub_mul_equal_tflite_micro(models: list[bytes]) -> None:
+def test_arithmetic_equals_tflite_micro(models: list[bytes]) -> None:
     native.assert_parity(models)
+
+
+@st.composite
+def comparison(draw: st.DrawFn) -> bytes:
+    """All pairs of int8 values that an op compares, at two scales below 1: equal, near or far apart."""
+    kinds = ["EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"]
+    scale = draw(scales(-6, -0.01))
+    model = ModelBuilder()
+    x = model.tensor((256, 1), scale=scale, zero_point=draw(ZERO_POINTS))
+    ratio = draw(st.sampled_from([1.0, 0.5, 0.999, draw(scales(-6, 0))]))
+    y = model.tensor((256,), scale=scale * ratio, zero_point=draw(ZERO_POINTS), data=ALL_INT8)
+    z = model.tensor((256, 256), "bool")
+    model.op(draw(st.sampled_from(kinds)), [x, y], [z])
+    return model.build([x], [z])
+
+
+@native.property_settings(2)
+@given(st.lists(comparison(), min_size=4, max_size=4))
+def test_comparisons_equal_tflite_micro(models: list[bytes]) -> None:
+    for model in models:
+        (compiled,) = native.compile_all([tflite_model.parse(model, "model")])
+        np.testing.assert_array_equal(
+            compiled.run([[ALL_INT8.reshape(256, 1)]])[0][0], tflm_once(model, ALL_INT8.reshape(256, 1))
+        )
+
+
+@st.composite
+def prelu(draw: st.DrawFn) -> bytes:
+    """Every int8 value under four slopes."""
+    model = ModelBuilder()
+    scale, slope = draw(scales(-4, 2)), draw(scales(-4, 1))
+    x = model.tensor((64, 4, 4), scale=scale, zero_point=draw(ZERO_POINTS))
+    points = draw(ZERO_POINTS)
+    slopes = draw(st.lists(st.integers(-128, 127), min_size=4, max_size=4))
+    alpha = model.tensor((1, 1, 4), scale=slope, zero_point=points, data=slopes)
+    y = model.tensor((64, 4, 4), scale=scale * draw(scales(-2, 2)), zero_point=draw(ZERO_POINTS))
+    model.op("PRELU", [x, alpha], [y])
+    return model.build([x], [y])
+
+
+@native.property_settings(2)
+@given(st.lists(prelu(), min_size=BATCH, max_size=BATCH))
+def test_prelu_equals_tflite_micro(models: list[bytes]) -> None:
+    native.assert_parity(models)
+
+
+def test_l2_normalization_of_any_length() -> None:
+    # Rows of one value, of zeros, and of lengths that need each of the shifts before the square root.
+    models = [
+        unary("L2_NORMALIZATION", (24, depth), ("int8", 0.1, point), ("int8", 1 / 128, 0))
+        for depth in (1, 2, 3, 10, 64, 300)
+        for point in (-128, 0, 127)
+    ]
+    models.append(unary("L2_NORMALIZATION", (1, 9000), ("int8", 0.1, -128), ("int8", 1 / 128, 0)))
+    native.assert_parity(models, samples=4)
+    for row in ([0, 0], [1, 0], [1, 1], [0, -2], [-128, 127], [127, 127]):
+        model = unary("L2_NORMALIZATION", (1, 2), ("int8", 0.1, 0), ("int8", 1 / 128, 0))
+        values = np.array([row], np.int8)
+        ours = native.run(tflite_model.parse(model, "model"), [values])[0]
+        np.testing.assert_array_equal(ours, tflm_once(model, values))
 
 
 @st.composite
@@ -186,12 +251,14 @@ def mean(draw: st.DrawFn) -> bytes:
     scale = draw(scales(-4, 2))
     source = (dtype, scale, draw(ZERO_POINTS))
     target = (dtype, scale * draw(scales(-3, 3)), draw(ZERO_POINTS))
-    return unary("MEAN", shape, source, target, [axes], output, keep_dims=keep)
+    return unary(
+        draw(st.sampled_from(["MEAN", "SUM"])), shape, source, target, [axes], output, keep_dims=keep
+    )
 
 
 @native.property_settings(2)
 @given(st.lists(mean(), min_size=BATCH, max_size=BATCH))
-def test_mean_equals_tflite_micro(models: list[bytes]) -> None:
+def test_mean_and_sum_equal_tflite_micro(models: list[bytes]) -> None:
     native.assert_parity(models)
 
 
@@ -291,11 +358,103 @@ def test_resize_picks_tflite_micros_pixels(options: tuple[bool, bool]) -> None:
         assert rows.values.tolist() == picked.ravel().tolist(), (source, target)
 
 
+def test_resize_bilinear_blends_tflite_micros_pixels() -> None:
+    options = [{}, {"align_corners": True}, {"half_pixel_centers": True}]
+    values = np.array([-128, 127, -127, 126, 3, -90, 127, -128], np.int8)
+    source = ("int8", 1.0, 0)
+    graphs, expected, inputs = [], [], []
+    for names, extent in itertools.product(options, [1, 2, 3, 5, 8]):
+        model = ModelBuilder()
+        x = model.tensor((1, extent, 1, 1), scale=1.0)
+        outputs = []
+        for target in (1, 2, 3, 4, 6, 7, 9, 16, 25, 40):
+            outputs.append(model.tensor((1, target, 1, 1), scale=1.0))
+            size = model.tensor((2,), "int32", data=[target, 1])
+            model.op("RESIZE_BILINEAR", [x, size], [outputs[-1]], **names)
+        blob = model.build([x], outputs)
+        graphs.append(tflite_model.parse(blob, f"{names} of {extent}"))
+        inputs.append([values[:extent].reshape(1, extent, 1, 1)])
+        expected.append(native.tflm(blob, [inputs[-1]])[0])
+    for compiled, sample, theirs in zip(native.compile_all(graphs), inputs, expected, strict=True):
+        for mine, reference in zip(compiled.run([sample])[0], theirs, strict=True):
+            np.testing.assert_array_equal(mine, reference, compiled.graph.path)
+
+    # The rounded scale leads TFLite Micro beyond this input. We stay on its last pixel.
+    model = unary("RESIZE_BILINEAR", (1, 1, 1, 1), source, source, [[97, 1]], (1, 97, 1, 1))
+    (compiled,) = native.compile_all([tflite_model.parse(model, "model")], sanitize=True)
+    assert set(compiled.run([[np.full((1, 1, 1, 1), 77, np.int8)]])[0][0].ravel().tolist()) == {77}
+
+
+@pytest.mark.parametrize("edges", [((0, 0), (0, 0)), ((1, 0), (0, 2)), ((3, 2), (2, 4)), ((0, 5), (7, 5))])
+def test_space_to_batch_pads_with_the_zero_point(edges: tuple[tuple[int, int], ...]) -> None:
+    # TFLite Micro pads with whatever its memory holds, so the definition is the reference.
+    block, zero_point = (2, 3), -77
+    values = np.arange(-60, 60).astype(np.int8).reshape(2, 5, 4, 3)
+    if not any(map(sum, edges)):
+        values = values.reshape(2, 10, 6, 1)
+    padded = np.pad(values, ((0, 0), *edges, (0, 0)), constant_values=zero_point)
+    if any(extent % size for extent, size in zip(padded.shape[1:3], block, strict=True)):
+        rest = [-extent % size for extent, size in zip(padded.shape[1:3], block, strict=True)]
+        edges = tuple((before, after + n) for (before, after), n in zip(edges, rest, strict=True))
+        padded = np.pad(values, ((0, 0), *edges, (0, 0)), constant_values=zero_point)
+    images = [padded[:, y::2, x::3] for y in range(2) for x in range(3)]
+    expected = np.concatenate(images)
+    kind = ("int8", 0.1, zero_point)
+    model = unary("SPACE_TO_BATCH_ND", values.shape, kind, kind, [block, edges], expected.shape)
+    (ours,) = native.run(tflite_model.parse(model, "model"), [values], sanitize=True)
+    np.testing.assert_array_equal(ours, expected)
+    back = unary("BATCH_TO_SPACE_ND", expected.shape, kind, kind, [block, edges], values.shape)
+    (again,) = native.run(tflite_model.parse(back, "model"), [expected], sanitize=True)
+    np.testing.assert_array_equal(again, values)
+    np.testing.assert_array_equal(again, tflm_once(back, expected))
+
+
+def test_positions_beyond_the_table_take_its_nearest_row() -> None:
+    # TFLite Micro reads wherever GATHER's position leads, and fails in EMBEDDING_LOOKUP.
+    positions = np.array([-(2**31), -1, 0, 2, 3, 2**31 - 1], np.int32)
+    for kind in ("GATHER", "EMBEDDING_LOOKUP"):
+        model = ModelBuilder()
+        where = model.tensor((6,), "int32")
+        rows = model.tensor((3, 2), scale=0.1, data=[[1, 2], [3, 4], [5, 6]])
+        y = model.tensor((6, 2), scale=0.1)
+        model.op(kind, [rows, where] if kind == "GATHER" else [where, rows], [y])
+        graph = tflite_model.parse(model.build([where], [y]), kind)
+        (picked,) = native.run(graph, [positions], sanitize=True)
+        assert picked[:, 0].tolist() == [1, 1, 1, 5, 5, 5]
+
+
+def test_a_constant_factor_makes_a_product_of_matrices_a_layer() -> None:
+    def model(zero_point: int, adj_x: bool) -> bytes:
+        builder = ModelBuilder()
+        a = builder.tensor((2, 6, 6), scale=0.1, zero_point=3)
+        values = np.arange(-24, 24).reshape(6, 8)
+        b = builder.tensor((6, 8), scale=0.02, zero_point=zero_point, data=values)
+        y = builder.tensor((2, 6, 8), scale=0.2, zero_point=-5)
+        builder.op("BATCH_MATMUL", [a, b], [y], adj_x=adj_x)
+        return builder.build([a], [y])
+
+    kernels = {(0, False): "fully_connected", (4, False): "batch_matmul", (0, True): "batch_matmul"}
+    for case, kernel in kernels.items():
+        assert [step.kernel for step in steps(model(*case))] == [kernel]
+    native.assert_parity([model(*case) for case in kernels])
+
+
+def test_a_store_of_bools_may_not_touch_an_input_of_integers() -> None:
+    # C++ takes the two to be apart, so the compiler may reorder them; bytes it takes to touch anything.
+    model = ModelBuilder()
+    x, y = model.tensor((64,), "int32"), model.tensor((64,), "int32")
+    z = model.tensor((64,), "bool")
+    model.op("EQUAL", [x, y], [z])
+    plan = AotEngine().generate(tflite_model.parse(model.build([x, y], [z]), "model"), native.PORTABLE).arena
+    assert plan is not None and plan.bytes == 2 * 256 + 64
+
+
 def test_ops_that_move_nothing_cost_nothing() -> None:
     source = ("int8", 0.1, 3)
     assert steps(unary("RESHAPE", (2, 6), source, source, [[3, 4]], (3, 4))) == ()
     assert steps(unary("EXPAND_DIMS", (2, 6), source, source, [0], (1, 2, 6))) == ()
     assert steps(unary("SQUEEZE", (2, 1, 6), source, source, [], (2, 6))) == ()
+    assert steps(unary("CAST", (2, 6), ("bool", None, 0), ("int8", 1.0, 0))) == ()
     assert steps(unary("TRANSPOSE", (2, 1, 6), source, source, [[1, 0, 2]], (1, 2, 6))) == ()
 
 
@@ -338,10 +497,20 @@ def refusal(model: bytes) -> str:
     return refusals[0].reason
 
 
-def joined(kind: str, shapes: Sequence[Sequence[int]], output: Sequence[int], **options: Any) -> bytes:
+def joined(
+    kind: str,
+    shapes: Sequence[Sequence[int]],
+    output: Sequence[int],
+    *,
+    dtype: str = "int8",
+    scale: float = 0.1,
+    output_type: str = "int8",
+    output_scale: float = 0.1,
+    **options: Any,
+) -> bytes:
     model = ModelBuilder()
-    inputs = [model.tensor(shape, scale=0.1) for shape in shapes]
-    y = model.tensor(output, scale=options.pop("output_scale", 0.1))
+    inputs = [model.tensor(shape, dtype, scale=scale) for shape in shapes]
+    y = model.tensor(output, output_type, scale=output_scale)
     model.op(kind, inputs, [y], **options)
     return model.build(inputs, [y])
 
@@ -370,6 +539,43 @@ REFUSED = {
     "ellipsis_mask": unary("STRIDED_SLICE", (4,), INT8, INT8, [[0], [4], [1]], (4,), ellipsis_mask=1),
     "not (2,)": unary("STRIDED_SLICE", (4,), INT8, INT8, [[0], [2], [1]], (4,)),
     "has the shape (1,), not (3,)": unary("MEAN", (2, 3), INT8, INT8, [[0]], (1,)),
+    "it takes int32 tensors, not int64": unary("ARG_MAX", (2, 3), INT8, ("int64", None, 0), [[1]], (2,)),
+    "it takes int8 tensors, not int32": unary(
+        "ARG_MAX", (3,), ("int32", None, 0), ("int32", None, 0), [[0]], ()
+    ),
+    "has the shape (3,), not (2,)": unary("ARG_MAX", (2, 3), INT8, ("int32", None, 0), [[1]], (3,)),
+    "an input's scale is 1:": joined("LESS", [(2,), (2,)], (2,), scale=1.0, output_type="bool"),
+    "it takes bool tensors, not int8": joined("LOGICAL_AND", [(2,), (2,)], (2,)),
+    "int8 or int32 or int64 tensors, not int16": joined("LESS", [(2,), (2,)], (2,), dtype="int16"),
+    "are quantised differently": unary("REDUCE_MAX", (4,), INT8, ("int8", 0.2, 0), [[0]], ()),
+    "output has scale 0.1 and zero point 0, not 1/128": unary("L2_NORMALIZATION", (1, 2), INT8, INT8),
+    "squares' sum may overflow": unary("L2_NORMALIZATION", (1, 33100), INT8, ("int8", 1 / 128, 0)),
+    "both align_corners and": unary(
+        "RESIZE_BILINEAR",
+        (1, 2, 2, 1),
+        INT8,
+        INT8,
+        [[4, 4]],
+        (1, 4, 4, 1),
+        align_corners=True,
+        half_pixel_centers=True,
+    ),
+    "it takes positions -1 to 3 of 4": unary("GATHER", (4,), INT8, INT8, [[-1, 3]], (2,)),
+    "not the shares of the input's (5,)": unary("SPLIT_V", (5,), INT8, INT8, [[4], 0], (4,), num_splits=1),
+    "it begins at (3,), and reaches beyond": unary("SLICE", (4,), INT8, INT8, [[3], [2]], (2,)),
+    "for blocks of 2×2": unary("SPACE_TO_DEPTH", (1, 3, 4, 1), INT8, INT8, [], (1, 1, 2, 4), block_size=2),
+    "for blocks of (2,)": unary("BATCH_TO_SPACE_ND", (3, 1, 1), INT8, INT8, [[2], [[0, 0]]], (1, 2, 1)),
+    "100 places, more than 64": unary(
+        "BATCH_TO_SPACE_ND", (100, 1, 1), INT8, INT8, [[100], [[0, 0]]], (1, 100, 1)
+    ),
+    "81 copies, more than 27": unary(
+        "MIRROR_PAD", (2,) * 4, INT8, INT8, [[[1, 1]] * 4], (4,) * 4, mode="SYMMETRIC"
+    ),
+    "its block size is 0": unary("DEPTH_TO_SPACE", (1, 1, 1, 4), INT8, INT8, [], (1, 2, 2, 1)),
+    "it pads 2 elements by 2 and 0": unary("MIRROR_PAD", (2,), INT8, INT8, [[[2, 0]]], (4,), mode="REFLECT"),
+    "does not broadcast to (3,)": unary("BROADCAST_TO", (2,), INT8, INT8, [[3]], (3,)),
+    "int8 or int16 or int32 tensors, not int64": unary("CAST", (2,), INT8, ("int64", None, 0)),
+    "(1, 2, 3) and (1, 2, 3) do not go together": joined("BATCH_MATMUL", [(1, 2, 3)] * 2, (1, 2, 3)),
     "axis 7 is out of range": unary("MEAN", (2, 3), INT8, INT8, [[7]], (3,)),
     "too far apart": unary("QUANTIZE", (2,), ("int8", 1e6, 0), ("int8", 1e-6, 0)),
 }

@@ -214,6 +214,19 @@ def test_a_platform_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.Monke
 # The Arduino Mega 2560: where an int has 16 bits, and flash is another address space
 
 
+ARITHMETIC = [
+    "ARG_MAX",
+    "BATCH_MATMUL",
+    "CAST",
+    "GATHER",
+    "L2_NORMALIZATION",
+    "LESS",
+    "PRELU",
+    "RESIZE_BILINEAR",
+]
+ARITHMETIC += ["SQUARED_DIFFERENCE", "SUM", "TRANSPOSE_CONV"]
+
+
 @pytest.fixture
 def mega(tmp_path: Path) -> Path:
     needs("avr-gcc", "gcc-avr")
@@ -229,9 +242,10 @@ def mega(tmp_path: Path) -> Path:
         hello_world(),
         random_graphs.make(1, "SOFTMAX"),
         random_graphs.make(1, "UNIDIRECTIONAL_SEQUENCE_LSTM"),
+        random_graphs.together(60, ARITHMETIC),
         (ROOT / "models/motion/motion.tflite").read_bytes(),
     ],
-    ids=["hello_world", "softmax", "lstm", "motion"],
+    ids=["hello_world", "softmax", "lstm", "arithmetic", "motion"],
 )
 def test_a_model_on_an_arduino_core(mega: Path, model: bytes) -> None:
     (mega / "model.tflite").write_bytes(model)

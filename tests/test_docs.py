@@ -6,14 +6,19 @@ from pathlib import Path
 from tinydeploy.boards import all_boards
 from tinydeploy.cli import tinydeploy
 from tinydeploy.engines.aot.lower import LOWERINGS
+from tinydeploy.engines.tflm.ops import ADDERS
 
 REPO = Path(__file__).resolve().parent.parent
 
 
 def test_the_table_of_ops_is_the_registry() -> None:
-    rows = re.findall(r"^\| ([A-Z0-9_, ]+) \|", (REPO / "docs" / "ops.md").read_text(), re.MULTILINE)
-    listed = [op for row in rows for op in row.split(", ")]
-    assert sorted(listed) == sorted(LOWERINGS)
+    text = (REPO / "docs" / "ops.md").read_text()
+    rows = re.findall(r"^\| ([A-Z0-9_, ]+) \|[^|]+\| ([a-z, ]+) \|", text, re.MULTILINE)
+    listed = {op: engines.split(", ") for row, engines in rows for op in row.split(", ")}
+    assert sum(len(row.split(", ")) for row, _ in rows) == len(listed)
+    assert listed == {op: ["aot", "tflm"] if op in ADDERS else ["aot"] for op in LOWERINGS}
+    (rest,) = re.findall(r"^Only the tflm engine runs: ([^.]+)\.", text, re.MULTILINE)
+    assert set(re.split(r",\s", rest)) == {op for op in ADDERS if not op.startswith("CUSTOM:")} - {*LOWERINGS}
 
 
 def test_the_readme_names_every_emulated_board_and_every_verb() -> None:

@@ -36,6 +36,7 @@ from tinydeploy.link.frames import MAX_PAYLOAD, Decoder, Frame, encode
 
 ECHO_SHA256 = "010203" + 29 * "00"
 ECHO_BYTES = 600
+BUILD_ID = firmware_build.BUILD_ID
 FAIL, LOG = 0xF2, 0xF3  # first input bytes that the echo engine takes as orders
 
 frames = st.builds(Frame, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=MAX_PAYLOAD))
@@ -182,9 +183,17 @@ def test_another_model_is_not_taken(echo: Path) -> None:
         assert Device(stream).hello(ECHO_SHA256).engine == "echo"
 
 
+def test_another_build_of_the_model_is_not_taken(echo: Path) -> None:
+    with process(echo) as (stream, _):
+        with pytest.raises(WrongFirmwareError, match=f"another build.*{BUILD_ID}, not {16 * 'f'}") as caught:
+            Device(stream).hello(ECHO_SHA256, 16 * "f")
+        assert "again" in caught.value.hint
+        assert Device(stream).hello(ECHO_SHA256, BUILD_ID).build_id == BUILD_ID
+
+
 def test_another_protocol_is_not_taken(echo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_module, "PROTOCOL_VERSION", 2)
-    with process(echo) as (stream, _), pytest.raises(WrongFirmwareError, match="version 1"):
+    monkeypatch.setattr(device_module, "PROTOCOL_VERSION", 99)
+    with process(echo) as (stream, _), pytest.raises(WrongFirmwareError, match="version 2 of"):
         Device(stream).hello()
 
 

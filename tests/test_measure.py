@@ -22,7 +22,7 @@ def test_top1_confusion_and_reference() -> None:
     outputs = np.array([[[9, 1, 1]], [[0, 5, 5]], [[1, 2, 3]], [[7, 0, 0]]], np.int8)
     reference = np.array([[[9, 1, 1]], [[0, 5, 6]], [[1, 2, 3]], [[0, 0, 7]]], np.int8)
     labels = np.array([0, 1, 2, 2])
-    found = measure.accuracy(outputs, labels, SCORES, ["a", "b", "c"], reference)
+    found = measure.accuracy(outputs, labels, SCORES, ["a", "b", "c"], reference, classes=3)
     assert (found.metric, found.value, found.reference, found.samples) == ("top1", 0.75, 0.75, 4)
     assert found.confusion == ((1, 0, 0), (0, 1, 0), (1, 0, 1))
     assert [(row.label, row.samples, row.correct) for row in found.per_class] == [
@@ -32,9 +32,19 @@ def test_top1_confusion_and_reference() -> None:
     ]
 
 
+def test_an_output_of_one_element_is_the_class() -> None:
+    outputs, reference = np.array([[2], [0], [1]], np.int32), np.array([[2], [0], [0]], np.int32)
+    number = Tensor(0, "class", (1,), DType.INT32)
+    found = measure.accuracy(outputs, np.array([2, 0, 0]), number, [], reference, classes=3)
+    assert (found.value, found.reference) == (pytest.approx(2 / 3), 1.0)
+    assert found.confusion == ((1, 1, 0), (0, 0, 0), (0, 0, 1))
+    agreement = measure.parity("reference", [outputs], [reference], classifier=True).top1_agreement
+    assert agreement == pytest.approx(2 / 3)
+
+
 def test_labels_of_the_wrong_number_give_way_to_indices() -> None:
     outputs = np.zeros((1, 1, 3), np.int8)
-    found = measure.accuracy(outputs, np.array([0]), SCORES, ["only one"], None)
+    found = measure.accuracy(outputs, np.array([0]), SCORES, ["only one"], None, classes=3)
     assert [row.label for row in found.per_class] == ["0", "1", "2"]
     assert found.reference is None
 
@@ -42,7 +52,7 @@ def test_labels_of_the_wrong_number_give_way_to_indices() -> None:
 def test_regression_is_in_real_units() -> None:
     outputs = np.array([[[-4, -2, 0]]], np.int8)  # 0, 1, 2
     labels = np.array([[0.0, 2.0, 0.0]], np.float32)
-    found = measure.accuracy(outputs, labels, SCORES, [], outputs)
+    found = measure.accuracy(outputs, labels, SCORES, [], outputs, classes=3)
     assert found.metric == "mae"
     assert found.value == pytest.approx(1.0)
     assert found.reference == pytest.approx(1.0)

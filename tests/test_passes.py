@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
 from tinydeploy import tflite_model
+from tinydeploy.engines.aot import AotEngine
 from tinydeploy.engines.aot.lower import lower
 
 
@@ -129,5 +130,114 @@ def test_quantize_goes_if_it_changes_nothing(zero_point: int) -> None:
     model.op("RELU", [x], [y])
     model.op("QUANTIZE", [y], [z])
     blob = model.build([x], [z])
-    assert ops_left(blob) == ([0] if zero_point == 3 else [0, 1])
+    assert ops_left(blob) == ([0] if zero_point == 3 else [1])  # one table does both
     native.assert_parity([blob])
+
+
+ACTIVATIONS = ("RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "QUANTIZE")
+
+
+def functions(seed: int, length: int) -> bytes:
+    """A chain of functions of one element."""
+    random = np.random.default_rng(seed)
+    model = ModelBuilder()
+    scale, zero_point = float(random.uniform(0.01, 0.2)), int(random.integers(-128, 128))
+    x = y = model.tensor((1, 256), scale=scale, zero_point=zero_point)
+    for number in range(length):
+        kind = ACTIVATIONS[seed] if number == 0 and seed < len(ACTIVATIONS) else random.choice(ACTIVATIONS)
+        options: dict[str, Any] = {"alpha": 0.3} if kind == "LEAKY_RELU" else {}
+        if kind in ("LOGISTIC", "TANH"):
+            scale, zero_point = (1 / 256, -128) if kind == "LOGISTIC" else (1 / 128, 0)
+        elif random.random() < 0.7:
+            scale, zero_point = float(random.uniform(0.5, 1.5) * scale), int(random.integers(-128, 128))
+        output = model.tensor((1, 256), scale=scale, zero_point=zero_point)
+        model.op(kind, [y], [output], **options)
+        y = output
+    return model.build([x], [y])
+
+
+def test_chains_of_functions_become_one_table() -> None:
+    models = [functions(seed, length) for length in (2, 3, 5) for seed in range(12 * native.FACTOR)]
+    left = [len(ops_left(model)) for model in models]
+    # An op that changes nothing goes before it can join.
+    assert max(left) <= 3 and sum(left) < 1.2 * len(left)
+    native.assert_parity(models)
+
+
+def test_what_others_need_stays() -> None:
+    model = ModelBuilder()
+    x, y, z, v = (model.tensor((1, 40), scale=0.1, zero_point=n) for n in range(4))
+    model.op("RELU", [x], [y])
+    model.op("LEAKY_RELU", [y], [z], alpha=0.5)
+    model.op("TANH", [z], [model.tensor((1, 40), scale=1 / 128)])
+    model.op("ADD", [y, z], [v])
+    blob = model.build([x], [v, z])
+    assert ops_left(blob) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["RELU", "RELU6", "RELU_N1_TO_1"])
+@pytest.mark.parametrize("how", ["same", "scale", "fused", "read"])
+def test_activations_join_the_op_before(kind: str, how: str) -> None:
+    random = np.random.default_rng(1)
+    model = ModelBuilder()
+    x = model.tensor((1, 5, 5, 4), scale=0.1, zero_point=-11)
+    w = model.tensor((4, 3, 3, 4), scale=0.03, data=random.integers(-127, 128, (4, 3, 3, 4)))
+    y = model.tensor((1, 5, 5, 4), scale=0.08, zero_point=-20)
+    z = model.tensor((1, 5, 5, 4), scale=0.09 if how == "scale" else 0.08, zero_point=-20)
+    fused = "RELU6" if how == "fused" else "NONE"
+    model.op("CONV_2D", [x, w], [y], stride_h=1, stride_w=1, padding="SAME", fused_activation_function=fused)
+    model.op(kind, [y], [z])
+    blob = model.build([x], [y, z] if how == "read" else [z])
+    assert ops_left(blob) == ([0] if how == "same" else [0, 1])
+    if kind != "RELU_N1_TO_1":  # TFLite Micro does not have it
+        native.assert_parity([blob])
+
+
+def concatenation(seed: int) -> bytes:
+    """Some tensors, made and then joined, of which others are read as well, joined twice or inputs."""
+    random = np.random.default_rng(seed)
+    model = ModelBuilder()
+    x = model.tensor((1, 6, 16), scale=0.1)
+    values = [x]
+    for _ in range(6):
+        chosen = [int(random.choice(values)) for _ in range(2)]
+        y = model.tensor((1, 6, 16), scale=0.1)
+        model.op("ADD", [chosen[0], chosen[-1]], [y])
+        values.append(y)
+    parts = [int(random.choice(values)) for _ in range(3)]
+    joined = model.tensor((1, 18, 16), scale=0.1)
+    model.op("CONCATENATION", parts, [joined], axis=1)
+    more = model.tensor((1, 24, 16), scale=0.1)
+    model.op("CONCATENATION", [joined, int(random.choice(values))], [more], axis=1)
+    end = model.tensor((1, 24, 16), scale=0.1)
+    model.op("ADD", [more, more], [end])
+    last = model.tensor((1, 6, 16), scale=0.1)
+    model.op("ADD", [int(random.choice(values)), int(random.choice(values))], [last])
+    return model.build([x], [end, last])
+
+
+def test_concatenations_in_place() -> None:
+    models = [concatenation(seed) for seed in range(20 * native.FACTOR)]
+    copies = [
+        AotEngine()
+        .generate(tflite_model.parse(model, "model"), native.DSP)
+        .files["src/model.cpp"]
+        .count("copy_rows<")
+        for model in models
+    ]
+    assert sum(copies) < 4 * len(models)  # of five each
+    native.assert_parity(models)
+
+
+def test_a_concatenation_of_what_is_made_for_it_costs_nothing() -> None:
+    model = ModelBuilder()
+    x, a, b = (model.tensor((1, 4, 16), scale=0.1) for _ in range(3))
+    y = model.tensor((1, 8, 16), scale=0.1)
+    model.op("ADD", [x, x], [a])
+    model.op("MUL", [x, x], [b])
+    model.op("CONCATENATION", [a, b], [y], axis=1)
+    blob = model.build([x], [y])
+    sources = AotEngine().generate(tflite_model.parse(blob, "model"), native.PORTABLE)
+    assert sources.profiled_ops == (0, 1)
+    assert sources.arena is not None and sources.arena.bytes == 128 + 64
+    native.assert_parity([blob], sanitize=True)

@@ -98,6 +98,14 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "a file"
 
 
+def test_the_build_id_stands_for_everything_else() -> None:
+    made = increment.make()
+    assert f"kBuildId = 0x{made.build_id}u;" in made.files["src/build_id.h"].decode()
+    assert increment.make().build_id == made.build_id
+    others = [increment.make(arena=80), increment.make("mps2-an385"), increment.make(extra="// changed")]
+    assert len({made.build_id, *(other.build_id for other in others)}) == 4
+
+
 def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = project.write(increment.make(), tmp_path / "out")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -202,7 +202,8 @@ def test_an_include_that_never_ends(build: Build, tmp_path: Path, monkeypatch: p
 
 
 CHILD = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
 from pathlib import Path
 from tinydeploy import boards
 from tinydeploy.link.device import Device

@@ -6,6 +6,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+import random_graphs
 from model_builder import ModelBuilder
 
 from tinydeploy import build as builder
@@ -123,6 +124,17 @@ def test_mlperf_tiny_is_identical_on_every_core(tmp_path: Path, model: str, boar
     assert result.arena.lower_bound <= result.arena.bytes <= LARGEST_ARENAS[model]
 
 
+@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an385", "qemu-virt-rv32"])
+def test_every_kind_of_op_is_identical_on_an_emulated_core(tmp_path: Path, board: str) -> None:
+    kinds = list(random_graphs.KINDS)
+    for third in range(3):  # the link carries up to 61 inputs and outputs
+        model = tmp_path / f"kinds{third}.tflite"
+        model.write_bytes(random_graphs.together(third, kinds[third::3]))
+        result, _ = verbs.run(model, board=board, samples=4, out=tmp_path / "out")
+        assert {info.op for info in result.model.ops} == {*kinds[third::3]}
+        is_identical(result)
+
+
 def test_labels_may_be_values(tmp_path: Path) -> None:
     data = tmp_path / "values.npz"
     np.savez(data, x=np.zeros((3, 8, 8), np.float32), y=np.full((3, 10), 0.1, np.float32))
@@ -154,3 +166,31 @@ def test_without_a_reference_there_is_no_parity_and_the_result_says_why(tmp_path
     found, _ = verbs.run(model, samples=2, out=tmp_path / "out")
     assert found.parity is None
     assert any(warning.startswith("there is no reference to compare with") for warning in found.warnings)
+
+
+def test_a_class_number_is_a_prediction_and_a_bool_an_output(tmp_path: Path) -> None:
+    builder = ModelBuilder()
+    source = builder.tensor((1, 4), "int8", scale=0.5)
+    limit = builder.tensor((), "int8", scale=0.5, data=40)
+    axis = builder.tensor((1,), "int32", data=[-1])
+    number, flags = builder.tensor((1,), "int32"), builder.tensor((1, 4), "bool")
+    builder.op("ARG_MAX", [source, axis], [number])
+    builder.op("GREATER", [source, limit], [flags])
+    model, data = tmp_path / "class.tflite", tmp_path / "data.npz"
+    model.write_bytes(builder.build(inputs=[source], outputs=[number, flags]))
+    x = np.array([[9, 1, 50, 3], [-9, 127, 0, 1], [2, 2, 2, 2], [0, 0, 0, -128]], np.int8)
+    np.savez(data, x=x, y=np.array([2, 1, 0, 3]))
+    for board in ("mps2-an386", "qemu-virt-rv32"):
+        result, _ = verbs.run(model, data=data, board=board, out=tmp_path / board)
+        is_identical(result)
+        assert result.accuracy is not None and result.parity is not None
+        assert (result.accuracy.metric, result.accuracy.value, result.accuracy.reference) == (
+            "top1",
+            0.75,
+            0.75,
+        )
+        assert [row.samples for row in result.accuracy.per_class] == [1, 1, 1, 1]
+        assert (result.parity.outputs, result.parity.top1_agreement) == (4 * 5, 1.0)
+        assert "top-1" in (tmp_path / board / "report.html").read_text().lower()
+    result, _ = verbs.run(model, samples=5, out=tmp_path / "random")
+    assert result.parity is not None and result.parity.top1_agreement == 1.0

@@ -220,3 +220,26 @@ def test_quantize_and_dequantize_are_tflite_micros() -> None:
         (expected,) = host.run([halves])
     codes, _ = samples.quantize(halves, tensor)
     np.testing.assert_array_equal(samples.dequantize(codes, tensor), expected)
+
+
+def test_positions_are_drawn_from_what_they_pick() -> None:
+    model = ModelBuilder()
+    positions = model.tensor((5,), "int32")
+    table = model.tensor((3, 2), scale=1.0, data=np.zeros((3, 2)))
+    y = model.tensor((5, 2), scale=1.0)
+    model.op("EMBEDDING_LOOKUP", [positions, table], [y])
+    graph = tflite_model.parse(model.build([positions], [y]), "m.tflite")
+    (drawn,) = samples.random(graph, 50, seed=1).inputs
+    assert drawn.dtype == np.int32 and sorted(set(drawn.ravel().tolist())) == [0, 1, 2]
+
+
+def test_labels_of_a_model_that_names_the_class(tmp_path: Path) -> None:
+    model = ModelBuilder()
+    x, y = model.tensor((1, 3), scale=1.0), model.tensor((1,), "int32")
+    model.op("ARG_MAX", [x, model.tensor((1,), "int32", data=[1])], [y])
+    graph = tflite_model.parse(model.build([x], [y]), "m.tflite")
+    codes = np.arange(-126, 129, 85).astype(np.int8).reshape(1, 3).repeat(2, axis=0)
+    loaded = samples.load(saved(tmp_path, x=codes, y=np.array([0, 2])), graph)
+    assert loaded.is_classification
+    refused = refusal(tmp_path, graph, x=codes, y=np.array([0, 3]))
+    assert "labels 0 to 3 for a model of 3 classes" in refused.message

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import tty
@@ -23,8 +24,10 @@ from pty_board import BOARD, PtyBoard
 from tinydeploy import boards, config, ports, verbs
 from tinydeploy.boards import Board
 from tinydeploy.errors import TargetError, UsageError
+from tinydeploy.job import prepare
 from tinydeploy.link.channel import SerialStream
 from tinydeploy.ports import AUTO, Port
+from tinydeploy.progress import silent
 from tinydeploy.report import console, html
 from tinydeploy.result import Result, schema
 
@@ -200,6 +203,15 @@ def test_another_model_is_still_in_flash(board: PtyBoard) -> None:
     assert tinydeploy("flash", DIGITS, board).returncode == 0
     board.ignores_uploads = True
     fails(run(board), "the device runs the model with SHA-256")
+
+
+def test_an_older_build_of_the_same_model_is_still_in_flash(board: PtyBoard) -> None:
+    job = prepare(MOTION, BOARD, "aot", "uart", target="board")
+    assert job.planned_bytes is not None
+    older = job.build(job.planned_bytes + 16, silent)
+    shutil.copy(older.elf, board.flash)
+    board.ignores_uploads = True
+    fails(run(board), f"the device runs another build of this model, {older.build_id}, not .*again")
 
 
 def test_a_silent_upload_tool_that_does_nothing_on_an_empty_board(board: PtyBoard) -> None:

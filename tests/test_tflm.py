@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -57,10 +58,9 @@ def fake(folder: Path, *files: str, root: str = "") -> Path:
     return folder
 
 
-def manifest(found: library.Library) -> dict[str, object]:
-    folder = Path(found.dependency.removeprefix("symlink://"))
-    build = json.loads((folder / "library.json").read_text())["build"]
-    assert isinstance(build, dict)
+def manifest(found: library.Library, index: int = 0) -> dict[str, Any]:
+    folder = Path(found.dependencies[index].removeprefix("symlink://"))
+    build: dict[str, Any] = json.loads((folder / "library.json").read_text())["build"]
     return build
 
 
@@ -106,12 +106,26 @@ def test_the_model_is_in_it_to_the_last_byte() -> None:
 def test_the_projects_settings(tmp_path: Path, cache: Path, board: str, system: bool) -> None:
     """An Arduino core has a C library and an exit of its own; a bare board has what the engine brings."""
     engine = TflmEngine(str(fake_of_digits(tmp_path / "tree")))
-    files = prepare(MODELS / "digits", board, engine, "uart").project(1024).files
+    digits = tflite_model.load(MODELS / "digits" / "digits.tflite")
+    files = prepare(digits, board=board, engine=engine, link="uart").project(1024).files
     settings = files["platformio.ini"].decode()
-    assert "lib_deps = symlink://" in settings and "  -DTF_LITE_STATIC_MEMORY\n" in settings
+    assert "lib_deps =\n  symlink://" in settings and "  -DTF_LITE_STATIC_MEMORY\n" in settings
     assert ("custom_libc" in settings) == ("src/newlib.cpp" in files) == system
-    without = prepare(MODELS / "digits", board, "aot", "uart").project(1024).files["platformio.ini"].decode()
+    without = prepare(digits, board=board, link="uart").project(1024).files["platformio.ini"].decode()
     assert "lib_deps" not in without and "TF_LITE" not in without
+
+
+def test_a_self_test_is_built_as_the_firmware_is(tmp_path: Path, cache: Path) -> None:
+    """With the same library; and its arena, which nobody can name, is all RAM that is left."""
+    engine = TflmEngine(str(fake_of_digits(tmp_path / "tree")))
+    project = verbs.generate(
+        MODELS / "digits", tmp_path / "project", board="disco_f407vg", engine=engine, renode_test=True
+    )
+    settings = (project / "platformio.ini").read_text()
+    assert "[env:selftest]\nextends = env:disco_f407vg\nbuild_src_flags = -DTINYDEPLOY_SELFTEST=1" in settings
+    assert "#define TINYDEPLOY_ARENA_BYTES 0" in (project / "src/board.h").read_text()
+    workflow = (project / ".github/workflows/renode.yml").read_text()
+    assert "gcc-arm-none-eabi libstdc++-arm-none-eabi-newlib" in workflow and "lib_deps" in workflow
 
 
 def test_ops_without_a_kernel_are_refused() -> None:
@@ -136,7 +150,7 @@ def test_a_tree_of_project_generation(tmp_path: Path, cache: Path) -> None:
         "third_party/cmsis_nn/Include/arm_nnfunctions.h",
         "third_party/flatbuffers/include/flatbuffers/flatbuffers.h",
     )
-    found = library.find(str(tree), M4F, ["AddReshape"])
+    found = library.find(str(tree), BOARD, ["AddReshape"])
     assert found.name == "TFLite Micro"
     assert re.fullmatch(r"copyright 2024, content [0-9a-f]{12}", found.version)
     assert found.flags == ("-DNDEBUG", "-DTF_LITE_STATIC_MEMORY", "-DCMSIS_NN")
@@ -152,7 +166,7 @@ def test_a_tree_of_project_generation(tmp_path: Path, cache: Path) -> None:
 def test_a_platformio_library(tmp_path: Path, cache: Path) -> None:
     folder = fake(tmp_path / "pio", root="src")
     (folder / "library.json").write_text('{"name": "Tensorflow Lite", "version": "1.1.1"}')
-    found = library.find(str(folder), M4F, ["AddSoftmax"])
+    found = library.find(str(folder), BOARD, ["AddSoftmax"])
     assert found.name == "Tensorflow Lite"
     assert found.version.startswith("1.1.1, copyright 2024, content ")
     assert found.flags == ("-DNDEBUG", "-DTF_LITE_STATIC_MEMORY")
@@ -162,29 +176,57 @@ def test_a_platformio_library(tmp_path: Path, cache: Path) -> None:
 def test_an_arduino_library(tmp_path: Path, cache: Path) -> None:
     folder = fake(tmp_path / "arduino", "src/tensorflow/lite/micro/kernels/cmsis_nn/conv.cpp", root="src")
     (folder / "library.properties").write_text("name=Some_TensorFlowLite\nversion=2.0.0\nurl=a=b\n")
-    found = library.find(str(folder), M4F, [])
+    found = library.find(str(folder), BOARD, [])
     assert (found.name, found.version.split(",")[0]) == ("Some_TensorFlowLite", "2.0.0")
     assert {"-DARDUINO=10819", "-DARDUINO_EXCLUDE_CODE", "-DCMSIS_NN"} <= set(found.flags)
+
+
+@pytest.mark.parametrize(("board", "vectors"), [("esp32dev", False), ("esp32-s3-devkitc-1", True)])
+def test_an_esp32_gets_esp_nn(tmp_path: Path, cache: Path, board: str, vectors: bool) -> None:
+    kernels = "tensorflow/lite/micro/kernels"
+    tree = fake(tmp_path / "esp-tflite-micro", f"{kernels}/esp_nn/conv.cc", f"{kernels}/conv.cc")
+    esp_nn = tmp_path / "espressif__esp-nn"
+    (esp_nn / "include").mkdir(parents=True)
+    (esp_nn / "include/esp_nn.h").write_text("")
+    found = library.find(str(tree), boards.board(board), ["AddReshape"])
+    assert {"-DESP_NN", "-DCONFIG_NN_OPTIMIZED=1"} <= set(found.flags)
+    assert ("-DCONFIG_IDF_TARGET_ESP32S3=1" in found.flags) == vectors
+    assert re.search(r"content [0-9a-f]{12}; ESP-NN content [0-9a-f]{12}$", found.version)
+    tflm, nn = (manifest(found, index) for index in range(2))
+    assert f"-I{esp_nn}/include" in tflm["flags"]
+    assert tflm["srcFilter"][-2:] == [f"+<{kernels}/esp_nn/>", f"-<{kernels}/conv.cc>"]
+    assert nn["srcDir"] == str(esp_nn)
+    assert ("-<src/**/*_esp32s3.*>" in nn["srcFilter"]) != vectors
+    elsewhere = library.find(str(tree), BOARD, ["AddReshape"])
+    assert len(elsewhere.dependencies) == 1
+    assert manifest(elsewhere)["srcFilter"][-1] != tflm["srcFilter"][-1]
+
+
+def test_the_usual_library_is_the_platforms_own() -> None:
+    usual = {board: library.default_source(boards.board(board)) for board in ("esp32dev", "mps2-an386")}
+    assert usual == {"esp32dev": library.ESPRESSIF, "mps2-an386": library.CHIRALE}
+    assert library.default_source(boards.board("esp32-c3-devkitm-1")) == library.ESPRESSIF
+    assert library.default_source(boards.board("hifive1")) == library.WCL
 
 
 def test_the_users_folder_is_left_as_it_was(tmp_path: Path, cache: Path) -> None:
     folder = fake(tmp_path / "tree")
     before = sorted(folder.rglob("*"))
-    library.find(str(folder), M4F, [])
+    library.find(str(folder), BOARD, [])
     assert sorted(folder.rglob("*")) == before
 
 
 def test_a_change_of_the_library_is_another_firmware(tmp_path: Path, cache: Path) -> None:
     folder = fake(tmp_path / "tree", "tensorflow/lite/micro/a.cc")
-    first, again = (library.find(str(folder), M4F, []) for _ in range(2))
+    first, again = (library.find(str(folder), BOARD, []) for _ in range(2))
     assert first == again
     (folder / "tensorflow/lite/micro/a.cc").write_text("int changed;\n")
-    second = library.find(str(folder), M4F, [])
-    assert second.dependency == first.dependency  # the objects of all other files are still good
+    second = library.find(str(folder), BOARD, [])
+    assert second.dependencies == first.dependencies  # the objects of all other files are still good
     assert second.version != first.version
-    model = MODELS / "digits"
+    graph = tflite_model.load(MODELS / "digits" / "digits.tflite")
     texts = [
-        prepare(model, "mps2-an386", TflmEngine(str(folder)), "pipe").project(None).files["platformio.ini"]
+        prepare(graph, engine=TflmEngine(str(folder))).project(None).files["platformio.ini"]
         for folder in (fake_of_digits(tmp_path / "a"), fake_of_digits(tmp_path / "b"))
     ]
     assert all(b"content " in text and b"custom_libc = newlib" in text for text in texts)
@@ -208,12 +250,12 @@ def test_a_git_address_is_downloaded_once(
         subprocess.run(["git", "-C", str(repository), *command], check=True, timeout=60)
     commit = subprocess.check_output(["git", "-C", str(repository), "rev-parse", "HEAD"], text=True).strip()
     address = f"git+file://{repository}#{commit}"
-    found = library.find(address, M4F, [])
+    found = library.find(address, BOARD, [])
     assert f"commit {commit[:12]}" in found.version
     assert str(manifest(found)["srcDir"]).startswith(str(cache))
     monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: pytest.fail("it was there already"))
     monkeypatch.setattr(library, "_git_commit", lambda folder: commit)
-    assert library.find(address, M4F, []) == found
+    assert library.find(address, BOARD, []) == found
 
 
 # What can be wrong with them.
@@ -221,18 +263,18 @@ def test_a_git_address_is_downloaded_once(
 
 def test_a_folder_that_is_none(cache: Path) -> None:
     with pytest.raises(UsageError, match=r"no such folder: \./nowhere") as caught:
-        library.find("./nowhere", M4F, [])
+        library.find("./nowhere", BOARD, [])
     assert "--tflm-library" in caught.value.hint and "--engine aot" in caught.value.hint
 
 
 def test_a_folder_with_something_else(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(UsageError, match="does not hold TFLite Micro"):
-        library.find(str(tmp_path), M4F, [])
+        library.find(str(tmp_path), BOARD, [])
 
 
 def test_a_library_too_old_for_the_model(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(ModelError, match=r"TFLite Micro copyright 2024.* lacks AddBatchMatMul, which"):
-        library.find(str(fake(tmp_path / "old")), M4F, ["AddReshape", "AddBatchMatMul"])
+        library.find(str(fake(tmp_path / "old")), BOARD, ["AddReshape", "AddBatchMatMul"])
 
 
 @pytest.mark.parametrize(
@@ -248,8 +290,8 @@ def test_offline_it_says_what_was_tried_and_the_ways_on(
     monkeypatch.setattr(socket, "create_connection", unreachable)
     monkeypatch.setattr(subprocess, "run", lambda *args, **options: pytest.fail("PlatformIO was started"))
     with pytest.raises(ToolError) as caught:
-        library.find(source, M4F, [])
-    assert f"from {source or library.default_source(M4F)}: {host}: no way to" in caught.value.message
+        library.find(source, BOARD, [])
+    assert f"from {source or library.default_source(BOARD)}: {host}: no way to" in caught.value.message
     assert library.VARIABLE in caught.value.hint and "--engine aot" in caught.value.hint
 
 
@@ -258,8 +300,8 @@ def test_the_variable_names_the_library_and_an_argument_beats_it(
 ) -> None:
     one, other = fake(tmp_path / "one"), fake(tmp_path / "other")
     monkeypatch.setenv(library.VARIABLE, str(one))
-    assert manifest(library.find(None, M4F, []))["srcDir"] == str(one)
-    assert manifest(library.find(str(other), M4F, []))["srcDir"] == str(other)
+    assert manifest(library.find(None, BOARD, []))["srcDir"] == str(one)
+    assert manifest(library.find(str(other), BOARD, []))["srcDir"] == str(other)
 
 
 def test_without_a_cxx_library_the_build_does_not_start(
@@ -280,7 +322,7 @@ def test_the_library_has_every_op_of_the_table() -> None:
     missing = []
     for adder in ADDERS.values():
         try:
-            library.find(TFLM, M4F, [adder])
+            library.find(TFLM, BOARD, [adder])
         except ModelError:
             missing.append(adder)
     assert len(missing) < len(ADDERS) // 4, missing

@@ -70,8 +70,7 @@ CORES = {
             "cortex-m55",
             "Cortex-M55",
             _ARM,
-            # Low-overhead loops take the link register, which the widest inner loops need for themselves.
-            ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard", "-fno-branch-count-reg"),
+            ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"),
             fpu=True,
             dsp=True,
             mve=True,
@@ -183,8 +182,8 @@ class Counting:
 class Arduino:
     """How the board's Arduino core is built: by which of PlatformIO's platforms, name and version.
 
-    "baremetal" is tinydeploy's own, which takes the core that the distribution installs; `mcu` and
-    `variant` are what this one calls the board.
+    "baremetal" is tinydeploy's own, which takes the core that the distribution installs; `variant` is what
+    this one calls the board. `mcu` is the chip's name there and in PlatformIO's data.
     """
 
     platform: str
@@ -505,6 +504,6 @@ def _of_platformio(board_id: str) -> Board:
         usb_ids=tuple(
             f"{int(vendor, 16):04x}:{int(product, 16):04x}" for vendor, product in build.get("hwids", ())
         ),
-        arduino=Arduino(platform),
+        arduino=Arduino(platform, mcu=str(build["mcu"])),
         notes="Everything about it comes from PlatformIO's own data, and nothing was tried.",
     )

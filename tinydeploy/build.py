@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -21,7 +19,7 @@ from tinydeploy import elf, paths, platformio_boards, tools
 from tinydeploy.boards import Board, Core
 from tinydeploy.elf import Sizes
 from tinydeploy.errors import FitError, ToolError
-from tinydeploy.project import Project, write_files
+from tinydeploy.project import Project, content_hash, write_files
 
 DEFAULT_TIMEOUT = 1800.0  # seconds for one build; a library of 300 files takes minutes on a small machine
 
@@ -42,9 +40,11 @@ class Firmware:
     """A built firmware. `cached` says that nothing had to be compiled; `log` holds PlatformIO's output.
 
     `project` is the folder it was built in, as PlatformIO needs it to upload what it has built there.
+    `build_id` is what the firmware says of itself when it is greeted.
     """
 
     elf: Path
+    build_id: str
     project: Path
     log: Path
     sizes: Sizes
@@ -63,7 +63,7 @@ def build(project: Project, board: Board, *, timeout: float = DEFAULT_TIMEOUT) -
     # With an Arduino core comes its compiler, by the platform's version.
     compiler = board.downloads or compiler_version(board.core)
     platformio, scons = _version("platformio"), _version("scons")
-    key = _key(project, compiler, platformio, scons)
+    key = content_hash(project.files, compiler, platformio, scons)[:32]
     entry = paths.cache_dir() / "builds" / key
     cached = entry.is_dir()
     if not cached:
@@ -80,6 +80,7 @@ def build(project: Project, board: Board, *, timeout: float = DEFAULT_TIMEOUT) -
     firmware = _output(entry / "project", project.environment) / "firmware.elf"
     return Firmware(
         elf=firmware,
+        build_id=project.build_id,
         project=entry / "project",
         log=entry / "build.log",
         sizes=elf.sizes(firmware),
@@ -122,15 +123,6 @@ def _version(distribution: str) -> str:
         raise ToolError(
             f"the Python package {distribution} is not installed", f"pip install {distribution}"
         ) from error
-
-
-def _key(project: Project, *versions: str) -> str:
-    digest = hashlib.sha256(json.dumps(versions).encode())
-    for path in sorted(project.files):
-        content = project.files[path]
-        digest.update(f"\n{path} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()[:32]
 
 
 @contextmanager

@@ -23,6 +23,7 @@ class Config:
 
     board: str | None = None
     engine: str | None = None
+    optimize: str | None = None
     data: Path | None = None
     samples: int | None = None
     out: Path | None = None
@@ -38,6 +39,7 @@ class Config:
 _TYPES: dict[str, tuple[type, ...]] = {
     "board": (str,),
     "engine": (str,),
+    "optimize": (str,),
     "data": (str,),
     "samples": (int,),
     "out": (str,),

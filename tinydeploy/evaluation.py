@@ -14,7 +14,7 @@ import numpy as np
 from tinydeploy import __version__, elf, measure, sizing
 from tinydeploy.build import Firmware
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import Op, op_macs
+from tinydeploy.graph import Op, class_count, op_macs
 from tinydeploy.job import Job
 from tinydeploy.link.device import Stats
 from tinydeploy.measure import Measurement
@@ -230,7 +230,8 @@ def _accuracy(
         return None
     output = job.graph.tensors[job.graph.outputs[0]]
     reference = expected.outputs[0] if expected.outputs else None
-    return measure.accuracy(measured.outputs[0], samples.labels, output, labels, reference)
+    classes = class_count(job.graph)
+    return measure.accuracy(measured.outputs[0], samples.labels, output, labels, reference, classes=classes)
 
 
 def _parity(job: Job, measured: Measurement, samples: Samples, expected: _Expected) -> Parity | None:
@@ -240,7 +241,7 @@ def _parity(job: Job, measured: Measurement, samples: Samples, expected: _Expect
         classifier = samples.is_classification
     else:
         makers = {op.kind for op in job.graph.ops if job.graph.outputs[0] in op.outputs}
-        classifier = makers == {"SOFTMAX"}
+        classifier = makers == {"SOFTMAX"} or ("ARG_MAX" in makers and class_count(job.graph) > 1)
     return measure.parity(expected.name, measured.outputs, expected.outputs, classifier=classifier)
 
 

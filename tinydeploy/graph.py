@@ -138,7 +138,7 @@ class Graph:
 
 
 def op_macs(graph: Graph, op: Op) -> int:
-    """Multiply-accumulates of one op, as MLPerf Tiny counts them: conv, depthwise, fully connected, LSTM."""
+    """Multiply-accumulates of one op, as MLPerf Tiny counts them: those of layers and matrix products."""
     if op.kind == "CONV_2D":
         kernel = graph.tensors[op.inputs[1]].shape  # [out, h, w, in]
         return graph.tensors[op.outputs[0]].elements * prod(kernel[1:])
@@ -148,8 +148,43 @@ def op_macs(graph: Graph, op: Op) -> int:
     if op.kind == "FULLY_CONNECTED":
         units, depth = graph.tensors[op.inputs[1]].shape
         return graph.tensors[op.outputs[0]].elements // units * units * depth
+    if op.kind == "TRANSPOSE_CONV":
+        kernel = graph.tensors[op.inputs[1]].shape  # [out, h, w, in]
+        return graph.tensors[op.inputs[2]].elements * prod(kernel[:3])
+    if op.kind == "BATCH_MATMUL":
+        shape = (1, 1, *graph.tensors[op.inputs[0]].shape)
+        return graph.tensors[op.outputs[0]].elements * shape[-2 if op.options["adj_x"] else -1]
     if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
         shape = graph.tensors[op.inputs[0]].shape  # [batch, time, features] in either order
         matrices = [graph.tensors[i] for i in op.inputs[1:9] if i >= 0]
         return shape[0] * shape[1] * sum(tensor.elements for tensor in matrices)
     return 0
+
+
+def class_count(graph: Graph) -> int:
+    """How many classes the first output tells apart: by a score each, or by the number of one (ARG_MAX).
+
+    Several class numbers, as of each pixel, are no class: the answer is 1.
+    """
+    makers = {op.outputs[0]: op for op in graph.ops}
+    output = graph.tensors[graph.outputs[0]]
+    maker = makers.get(output.index)
+    while maker is not None and maker.kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"):
+        maker = makers.get(maker.inputs[0])
+    if maker is None or maker.kind not in ("ARG_MAX", "ARG_MIN"):
+        return output.elements
+    return graph.tensors[maker.inputs[0]].elements if output.elements == 1 else 1
+
+
+def positions_below(graph: Graph, tensor: Tensor) -> int | None:
+    """The bound of the positions in `tensor` that GATHER or EMBEDDING_LOOKUP pick by; None if none does."""
+    bounds: list[int] = []
+    for op in graph.ops:
+        table, axis = None, op.options.get("axis", 0)
+        if op.kind == "GATHER" and tensor.index == op.inputs[1]:
+            table = op.inputs[0]
+        elif op.kind == "EMBEDDING_LOOKUP" and tensor.index == op.inputs[0]:
+            table = op.inputs[1]
+        if table is not None and isinstance(axis, int):
+            bounds += graph.tensors[table].shape[axis:][:1]
+    return min(bounds, default=None)

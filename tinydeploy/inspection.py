@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinydeploy import checks
-from tinydeploy.boards import DEFAULT_BOARD, all_boards, board
-from tinydeploy.engines import ArenaPlan
-from tinydeploy.engines.registry import ENGINES
+from tinydeploy.boards import Board, all_boards
+from tinydeploy.engines import ArenaPlan, Layer
+from tinydeploy.engines.registry import ENGINES, engine_named
 from tinydeploy.graph import Graph, Tensor, op_macs
 
 
@@ -26,7 +26,8 @@ class TensorInfo:
 class OpRow:
     """One op: what it makes, from how many constant bytes, and the activations live while it runs.
 
-    `kernel` is the aot engine's on the default board; empty if the op costs nothing or cannot be compiled.
+    `kernel` is the aot engine's, empty if the op costs nothing or cannot be compiled; `stripes` and
+    `saved_bytes` are as in engines.Layer.
     """
 
     index: int
@@ -36,6 +37,8 @@ class OpRow:
     constant_bytes: int
     live_bytes: int
     kernel: str
+    stripes: int
+    saved_bytes: int
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,19 @@ class Inspection:
     verdicts: tuple[checks.Verdict, ...]
 
 
-def inspect_graph(graph: Graph) -> Inspection:
-    """Everything that `tinydeploy inspect` shows; arenas are those of the default board."""
+def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> Inspection:
+    """Everything that `tinydeploy inspect` shows; arenas and kernels are as for `board` and `optimize`."""
     arenas = {}
-    kernels: dict[int, str] = {}
-    for name, engine in ENGINES.items():
+    layers: dict[int, Layer] = {}
+    for name in ENGINES:
+        engine = engine_named(name, optimize)
         if not engine.refusals(graph):
-            sources = engine.generate(graph, board(DEFAULT_BOARD))
-            kernels |= {layer.op: layer.kernel for layer in sources.layers}
+            sources = engine.generate(graph, board)
+            layers |= {layer.op: layer for layer in sources.layers}
             if sources.arena is not None:
                 arenas[name] = sources.arena
     live = _live_bytes(graph)
+    uncompiled = Layer(-1, "", 0)
     ops = tuple(
         OpRow(
             op.index,
@@ -75,9 +80,12 @@ def inspect_graph(graph: Graph) -> Inspection:
                 graph.tensors[i].bytes for i in set(op.inputs) if i >= 0 and graph.tensors[i].data is not None
             ),
             live[op.index],
-            kernels.get(op.index, ""),
+            layer.kernel,
+            layer.stripes,
+            layer.saved_bytes,
         )
         for op in graph.ops
+        for layer in [layers.get(op.index, uncompiled)]
     )
     return Inspection(
         path=graph.path,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
-from tinydeploy import boards, build, checks, project, tflite_model, upload
-from tinydeploy.boards import Board
+from tinydeploy import boards, build, checks, ports, project, upload
+from tinydeploy.boards import DEFAULT_BOARD, Board
 from tinydeploy.build import Firmware
 from tinydeploy.engines import Engine, EngineSources, Library
 from tinydeploy.engines.registry import engine_named
@@ -23,6 +24,25 @@ from tinydeploy.targets.serial_board import SerialBoard
 
 DEFAULT_ENGINE = "aot"
 DEFAULT_LINK = "pipe"
+
+
+class Options(TypedDict, total=False):
+    """How to deploy a model; the defaults are prepare()'s.
+
+    `engine` may be one that is not in the registry. `optimize` is what the aot engine strives for, one of
+    its GOALS. `link` counts in QEMU only: elsewhere there is but the UART. `target` is as choose_target says.
+    `port` is a device, a USB serial number, or "auto" for the one port with the board's USB ids; with it the
+    target is the board, flashed by `upload_command` or as its PlatformIO platform does it.
+    """
+
+    board: str
+    engine: str | Engine
+    optimize: str
+    tflm_library: str | None
+    target: str | None
+    link: str
+    port: str | None
+    upload_command: str
 
 
 def model_path(model: str | Path) -> Path:
@@ -43,7 +63,7 @@ def model_path(model: str | Path) -> Path:
 class Job:
     """The refusals are behind us: a graph that an engine has turned into sources, for a board and a link.
 
-    `target` is what the firmware is made for. With a `port` it runs on the board itself, flashed by
+    `target` is what the firmware is made for and runs on. If that is the board, then at `port`, flashed by
     `upload_command` or as its platform does it.
     """
 
@@ -51,10 +71,17 @@ class Job:
     board: Board
     sources: EngineSources
     link: str
-    library: Library | None = None
+    library: Library | None
+    target: str
+    port_name: str
+    upload_command: str
     port: Port | None = None
-    upload_command: str = ""
-    target: str = "qemu"
+
+    def connected(self) -> Job:
+        """The same with its port found, if it runs on the board. Raises PortError or UsageError."""
+        if self.target != "board":
+            return self
+        return replace(self, port=ports.find(self.port_name, self.board))
 
     @property
     def planned_bytes(self) -> int | None:
@@ -85,13 +112,13 @@ class Job:
     @contextmanager
     def session(self, firmware: Firmware, timeout: float, progress: Progress = silent) -> Iterator[Session]:
         """The firmware running on the board's target, closed on every way out."""
-        with Session(self._target(firmware, progress), firmware, self.graph.sha256, timeout) as session:
+        with Session(self._open(firmware, progress), firmware, self.graph.sha256, timeout) as session:
             runs, built = session.greeting.engine, self.sources.engine
             if runs != built:
                 raise WrongFirmwareError(f"the device runs the engine {runs}, not {built}")
             yield session
 
-    def _target(self, firmware: Firmware, progress: Progress) -> Target:
+    def _open(self, firmware: Firmware, progress: Progress) -> Target:
         if self.port is None:
             return open_target(self.board, firmware.elf, self.link, self.target)
 
@@ -102,28 +129,27 @@ class Job:
         return SerialBoard(self.port, load)
 
 
-def prepare(
-    model: str | Path,
-    board: str,
-    engine: str | Engine,
-    link: str,
-    *,
-    tflm_library: str | None = None,
-    port: Port | None = None,
-    upload_command: str = "",
-    target: str | None = None,
-) -> Job:
-    """Loads, checks and compiles the model to sources. Raises before anything is built or written.
-
-    `link` counts in QEMU only: elsewhere there is but the UART. `target` is as choose_target says, and
-    with a `port` it is the board.
-    """
-    chosen = engine_named(engine, tflm_library) if isinstance(engine, str) else engine
-    target_board = boards.board(board)
-    graph = tflite_model.load(model_path(model))
-    checks.check(graph, chosen, target_board)
-    target = choose_target(target_board, target if port is None else "board")
-    if target != "qemu" or target_board.arduino:
+def prepare(graph: Graph, **options: Unpack[Options]) -> Job:
+    """Checks the model and compiles it to sources. Raises before anything is built or written."""
+    board = boards.board(options.get("board", DEFAULT_BOARD))
+    target, port = options.get("target"), options.get("port")
+    if port is not None and target not in (None, "board"):
+        raise UsageError(f"the target '{target}' is at no port", "leave out --port, or --target")
+    target = choose_target(board, "board" if port is not None else target)
+    engine = options.get("engine", DEFAULT_ENGINE)
+    if isinstance(engine, str):
+        engine = engine_named(engine, options.get("optimize"), options.get("tflm_library"))
+    checks.check(graph, engine, board)
+    link = options.get("link", DEFAULT_LINK)
+    if target != "qemu" or board.arduino:
         link = "uart"  # an Arduino core has Serial, and no semihosting
-    sources, library = chosen.generate(graph, target_board), chosen.library(graph, target_board)
-    return Job(graph, target_board, sources, link, library, port, upload_command, target)
+    return Job(
+        graph,
+        board,
+        engine.generate(graph, board),
+        link,
+        engine.library(graph, board),
+        target,
+        port or ports.AUTO,
+        options.get("upload_command", ""),
+    )

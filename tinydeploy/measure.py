@@ -77,15 +77,22 @@ def spread(counts: Sequence[int]) -> Spread:
 
 
 def accuracy(
-    outputs: Array, labels: Array, tensor: Tensor, names: Sequence[str], reference: Array | None
+    outputs: Array,
+    labels: Array,
+    tensor: Tensor,
+    names: Sequence[str],
+    reference: Array | None,
+    *,
+    classes: int,
 ) -> Accuracy:
     """Quality of `outputs` [n, *shape] of the model output `tensor` against labels.
 
-    Whole-number labels [n] make a classifier: top-1 over the flattened output, the first of equal
-    scores. Others are a regression: MAE and MSE in real units. `reference` holds the host's outputs.
+    Whole-number labels [n] make a classifier of so many `classes`: top-1 over the flattened output, the first
+    of equal scores; a single element is the class itself. Others are a regression: MAE and MSE in real units.
+    `reference` holds the host's outputs.
     """
     if labels.dtype.kind in "iu":
-        return _classification(outputs, labels, names, reference)
+        return _classification(outputs, labels, names, reference, classes)
     wanted = labels.astype(np.float64).reshape(len(labels), -1)
 
     def errors(values: Array) -> npt.NDArray[np.float64]:
@@ -102,11 +109,13 @@ def accuracy(
 
 
 def _top1(outputs: Array) -> npt.NDArray[np.intp]:
-    return np.asarray(outputs.reshape(len(outputs), -1).argmax(axis=1))
+    flat = outputs.reshape(len(outputs), -1)
+    return flat[:, 0].astype(np.intp) if flat.shape[1] == 1 else np.asarray(flat.argmax(axis=1))
 
 
-def _classification(outputs: Array, labels: Array, names: Sequence[str], reference: Array | None) -> Accuracy:
-    classes = int(np.prod(outputs.shape[1:]))
+def _classification(
+    outputs: Array, labels: Array, names: Sequence[str], reference: Array | None, classes: int
+) -> Accuracy:
     truth, taken = labels.astype(np.int64), _top1(outputs)
     confusion = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(confusion, (truth, taken), 1)

@@ -34,14 +34,20 @@ _SELFTEST_TEMPLATES = {
     ".github/workflows/renode.yml": "renode.yml.j2",
 }
 _BUILD_FOLDER = ".pio"
+_BUILD_ID_DIGITS = 16
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project's files, by their paths in it, and PlatformIO's name for what `pio run` builds."""
+    """A project's files, by their paths in it, and PlatformIO's name for what `pio run` builds.
+
+    `build_id`, 16 hexadecimal digits, stands for the content of all files but those that say it. The firmware
+    tells it when it is greeted.
+    """
 
     files: Mapping[str, bytes]
     environment: str
+    build_id: str
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ def generate(
         templates = _TEMPLATES | _SELFTEST_TEMPLATES
         context["inputs"] = _byte_lines(selftest.inputs)
         context["expected"] = _byte_lines(selftest.expected)
-        context["compiler_package"] = tools.package(f"{board.core.toolchain}gcc")
+        context["packages"] = tools.project_packages(board.core.toolchain, cxx_library=library is not None)
     files = {path: jinja.get_template(name).render(context).encode() for path, name in templates.items()}
     if selftest is not None:
         files["tests/renode/board.repl"] = selftest.platform.encode()
@@ -115,9 +121,21 @@ def generate(
         files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
     files |= {path: text.encode() for path, text in sources.files.items()}
     files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
+    build_id = content_hash(files)[:_BUILD_ID_DIGITS]
+    template = jinja.get_template("build_id.h.j2")
+    files["src/build_id.h"] = template.render(build_id=build_id).encode()
     digests = {path: _sha256(files[path]) for path in sorted(files)}
     files[MANIFEST] = _json({"schema": _SCHEMA, "files": digests})
-    return Project(dict(sorted(files.items())), board.platformio)
+    return Project(dict(sorted(files.items())), board.platformio, build_id)
+
+
+def content_hash(files: Mapping[str, bytes], *also: str) -> str:
+    """SHA-256 over all files' paths and bytes, and over what else counts, in hexadecimal."""
+    digest = hashlib.sha256(json.dumps(also).encode())
+    for path in sorted(files):
+        digest.update(f"\n{path} {len(files[path])}\n".encode())
+        digest.update(files[path])
+    return digest.hexdigest()
 
 
 def _arduino_arena(board: Board) -> int | None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.errors import DataError
-from tinydeploy.graph import DType, Graph, Tensor
+from tinydeploy.graph import DType, Graph, Tensor, class_count, positions_below
 
 Array = npt.NDArray[Any]
 
@@ -79,7 +79,7 @@ def load(path: Path | str, graph: Graph, limit: int | None = None) -> Samples:
         given, samples = np.atleast_1d(arrays["y"]), len(arrays[wanted[0]])
         if len(given) != samples:
             raise DataError(f"{file}: y has {len(given)} labels for {samples} samples")
-        labels = _labels(f"{file}: y", given[:limit], graph.tensors[graph.outputs[0]])
+        labels = _labels(f"{file}: y", given[:limit], graph.tensors[graph.outputs[0]], class_count(graph))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Samples(tuple(inputs), labels, f"{path}, sha256 {digest}", tuple(warnings))
 
@@ -179,6 +179,8 @@ def _in_model_type(where: str, values: Array, tensor: Tensor) -> tuple[Array, fl
             hint = "give floats, scaled as in training"
         elif values.dtype == np.uint8 and tensor.dtype is DType.INT8:
             hint += "; pixels of 0 to 255 become (x.astype(int) - 128).astype('int8') if the scale is 1/255"
+        elif tensor.quantization is None:
+            hint = f"x.astype('{wanted}')"
         raise DataError(f"{where} is {values.dtype} where the model takes {wanted}", hint)
     return values, 0.0
 
@@ -211,14 +213,14 @@ def _representable(tensor: Tensor) -> str:
     return f" (the input holds {low:.4g} to {high:.4g})"
 
 
-def _labels(where: str, labels: Array, output: Tensor) -> Array:
-    """Class numbers as int64 [n], or wanted values as float32 [n, *shape of the output]."""
-    if labels.dtype.kind in "iu" and output.elements > 1 and labels.size == len(labels):
+def _labels(where: str, labels: Array, output: Tensor, count: int) -> Array:
+    """Numbers of one of `count` classes, int64 [n], or wanted values, float32 [n, *shape of the output]."""
+    if labels.dtype.kind in "iu" and count > 1 and labels.size == len(labels):
         classes = labels.reshape(-1).astype(np.int64)
         low, high = classes.min(), classes.max()
-        if low < 0 or high >= output.elements:
+        if low < 0 or high >= count:
             raise DataError(
-                f"{where} has labels {low} to {high} for a model of {output.elements} classes",
+                f"{where} has labels {low} to {high} for a model of {count} classes",
                 "classes are numbered from 0",
             )
         return classes
@@ -250,5 +252,8 @@ def _random_input(generator: np.random.Generator, graph: Graph, tensor: Tensor, 
         return generator.uniform(low, high, shape).astype(np.float32)
     if tensor.dtype is DType.BOOL:
         return generator.integers(0, 2, shape).astype(np.bool_)
+    bound = positions_below(graph, tensor)
+    if bound is not None:
+        return generator.integers(0, bound, shape, dtype=tensor.dtype.numpy)
     limits = np.iinfo("int8" if tensor.dtype in (DType.INT32, DType.INT64) else tensor.dtype.value)
     return generator.integers(limits.min, limits.max, shape, dtype=tensor.dtype.numpy, endpoint=True)

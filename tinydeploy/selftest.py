@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinydeploy import measure
-from tinydeploy.errors import UsageError
 from tinydeploy.job import Job
 from tinydeploy.project import SelfTest
 from tinydeploy.reference import Reference
@@ -14,14 +13,7 @@ from tinydeploy.targets.renode import platform_description
 
 
 def make(job: Job, samples: Samples, max_instructions: int | None = None) -> SelfTest:
-    """The self-test that runs these samples in Renode. An inference may take `max_instructions`, if given.
-
-    Raises UsageError if the arena is not planned, as then its size is known on the target only.
-    """
-    if job.planned_bytes is None:
-        raise UsageError(
-            f"the {job.sources.engine} engine's arena is not known ahead of time", "--engine aot"
-        )
+    """The self-test that runs these samples in Renode. An inference may take `max_instructions`, if given."""
     with Reference(job.graph.content) as reference:
         expected = reference.run(samples.inputs)
     return SelfTest(

@@ -46,7 +46,7 @@ class Session:
     def _greet(self, restart: bool) -> None:
         stream = self.target.reset() if restart else self.target.start()
         self.device = Device(stream, timeout=self._timeout)
-        self.greeting = self.device.hello(self._model_sha256)
+        self.greeting = self.device.hello(self._model_sha256, self._firmware.build_id)
         self.device.timeout = self._answer_timeout
 
     def restart(self) -> None:

@@ -37,6 +37,8 @@ TOOLS = (
     Tool("g++", ("g++",), "the tests", ("test",)),
 )
 
+_CXX_LIBRARIES = {"arm-none-eabi-": "libstdc++-arm-none-eabi-newlib"}
+
 
 def package(program: str) -> str:
     """The Debian package that holds `program`."""
@@ -46,6 +48,14 @@ def package(program: str) -> str:
 def install_command(program: str) -> str:
     """The command that installs `program` on Debian and Ubuntu."""
     return f"apt-get install --no-install-recommends {package(program)}"
+
+
+def project_packages(toolchain: str, *, cxx_library: bool) -> tuple[str, ...]:
+    """The Debian packages that a project needs for its compiler, with the C++ standard library or without."""
+    compiler = package(f"{toolchain}gcc")
+    return (
+        (compiler, _CXX_LIBRARIES[toolchain]) if cxx_library and toolchain in _CXX_LIBRARIES else (compiler,)
+    )
 
 
 def has_cxx_library(toolchain: str) -> bool:
@@ -60,8 +70,8 @@ def has_cxx_library(toolchain: str) -> bool:
 
 def cxx_library_hint(toolchain: str) -> str:
     """How to get the C++ standard library of a cross compiler."""
-    if toolchain == "arm-none-eabi-":
-        return "apt-get install --no-install-recommends libstdc++-arm-none-eabi-newlib"
+    if toolchain in _CXX_LIBRARIES:
+        return f"apt-get install --no-install-recommends {_CXX_LIBRARIES[toolchain]}"
     return f"Debian has no package of it for {toolchain}g++"
 
 

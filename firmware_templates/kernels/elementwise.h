@@ -1,5 +1,5 @@
-// Element-wise ops of two tensors: ADD, SUB, MUL, MINIMUM, MAXIMUM. Output elements are made in order, each written
-// after its operands have been read: the output may lie over an operand.
+// Element-wise ops of two tensors: ADD, SUB, MUL, MINIMUM, MAXIMUM, SQUARED_DIFFERENCE, PRELU. Output elements are made
+// in order, each written after its operands have been read: the output may lie over an operand.
 #pragma once
 
 #include <stdint.h>
@@ -8,18 +8,21 @@
 
 namespace tinydeploy {
 
+// An operand less its zero point, with P::kHeadroom more bits, times a factor below 1.
+template <typename P>
+inline int32_t scaled_operand(int32_t x, int32_t multiplier, int32_t shift) {
+  return rounding_divide_by_pot(
+      saturating_rounding_doubling_high_mul(x * (int32_t{1} << P::kHeadroom), multiplier), -shift);
+}
+
 // ADD and SUB of int8: both inputs are brought to twice the larger of their scales, with kHeadroom more bits,
 // added there, and brought to the output's scale. P says kZeroPoint, kMultiplier and kShift of A, B and Output,
 // kActivationMin and kActivationMax.
 template <typename P>
 struct Add {
-  static int32_t scaled(int32_t x, int32_t multiplier, int32_t shift) {
-    return rounding_divide_by_pot(
-        saturating_rounding_doubling_high_mul(x * (int32_t{1} << P::kHeadroom), multiplier), -shift);
-  }
   int8_t operator()(int8_t a, int8_t b) const {
-    const int32_t x = scaled(a - P::kAZeroPoint, P::kAMultiplier, P::kAShift);
-    const int32_t y = scaled(b - P::kBZeroPoint, P::kBMultiplier, P::kBShift);
+    const int32_t x = scaled_operand<P>(a - P::kAZeroPoint, P::kAMultiplier, P::kAShift);
+    const int32_t y = scaled_operand<P>(b - P::kBZeroPoint, P::kBMultiplier, P::kBShift);
     const int32_t sum = P::kSubtract ? x - y : x + y;
     return requantize<P>(static_cast<uint32_t>(sum), P::kOutputMultiplier, P::kOutputShift);
   }
@@ -34,6 +37,30 @@ struct Multiply {
   }
 };
 
+// SQUARED_DIFFERENCE of int8: the inputs are scaled as for Add; P says the same.
+template <typename P>
+struct SquaredDifference {
+  int8_t operator()(int8_t a, int8_t b) const {
+    const int32_t x = scaled_operand<P>(a - P::kAZeroPoint, P::kAMultiplier, P::kAShift);
+    const int32_t y = scaled_operand<P>(b - P::kBZeroPoint, P::kBMultiplier, P::kBShift);
+    const int32_t square = (x - y) * (x - y);
+    return requantize<P>(static_cast<uint32_t>(square), P::kOutputMultiplier, P::kOutputShift);
+  }
+};
+
+// PRELU of int8: below zero the product with the slope b, rescaled by kSlopeMultiplier and kSlopeShift. P says
+// kAZeroPoint, kBZeroPoint, and the output's as for Add.
+template <typename P>
+struct Prelu {
+  int8_t operator()(int8_t a, int8_t b) const {
+    const int32_t x = a - P::kAZeroPoint;
+    if (x >= 0) return requantize<P>(static_cast<uint32_t>(x), P::kOutputMultiplier, P::kOutputShift);
+    const int32_t product = x * (b - P::kBZeroPoint);
+    return requantize<P>(static_cast<uint32_t>(product), P::kSlopeMultiplier, P::kSlopeShift);
+  }
+};
+
+// Of two bools, this is LOGICAL_AND.
 struct Minimum {
   template <typename T>
   T operator()(T a, T b) const {
@@ -41,6 +68,7 @@ struct Minimum {
   }
 };
 
+// Of two bools, this is LOGICAL_OR.
 struct Maximum {
   template <typename T>
   T operator()(T a, T b) const {
@@ -49,16 +77,16 @@ struct Maximum {
 };
 
 // output[i] = op(a[i], b[i]) over P::kElements.
-template <typename P, typename Op, typename T>
-void elementwise(const T* a, const T* b, T* output, Op op) {
+template <typename P, typename Op, typename T, typename Output>
+void elementwise(const T* a, const T* b, Output* output, Op op) {
   for (int32_t i = 0; i < P::kElements; ++i) {
     output[i] = op(a[i], b[i]);
   }
 }
 
 // The same over an output of kDim0 × … × kDim4; an input that is repeated along dimension d has stride kXStride<d> 0.
-template <typename P, typename Op, typename T>
-void broadcast(const T* a0, const T* b0, T* output, Op op) {
+template <typename P, typename Op, typename T, typename Output>
+void broadcast(const T* a0, const T* b0, Output* output, Op op) {
   for (int32_t i = 0; i < P::kDim0; ++i, a0 += P::kAStride0, b0 += P::kBStride0) {
     const T* a1 = a0;
     const T* b1 = b0;
@@ -94,6 +122,24 @@ void multiply(const int8_t* a, const int8_t* b, int8_t* output) {
 template <typename P>
 void multiply_broadcast(const int8_t* a, const int8_t* b, int8_t* output) {
   broadcast<P>(a, b, output, Multiply<P>());
+}
+
+template <typename P>
+void squared_difference(const int8_t* a, const int8_t* b, int8_t* output) {
+  elementwise<P>(a, b, output, SquaredDifference<P>());
+}
+template <typename P>
+void squared_difference_broadcast(const int8_t* a, const int8_t* b, int8_t* output) {
+  broadcast<P>(a, b, output, SquaredDifference<P>());
+}
+
+template <typename P>
+void prelu(const int8_t* a, const int8_t* b, int8_t* output) {
+  elementwise<P>(a, b, output, Prelu<P>());
+}
+template <typename P>
+void prelu_broadcast(const int8_t* a, const int8_t* b, int8_t* output) {
+  broadcast<P>(a, b, output, Prelu<P>());
 }
 
 template <typename P, typename T>

@@ -1,5 +1,5 @@
-// QUANTIZE and DEQUANTIZE, where the input is not an 8-bit integer that a table could serve. Element i is read, then
-// written, in order: the output may lie over the input.
+// QUANTIZE and DEQUANTIZE, where the input is not an 8-bit integer that a table could serve, and CAST. Element i is
+// read, then written, in order: the output may lie over the input.
 #pragma once
 
 #include <stdint.h>
@@ -45,6 +45,14 @@ template <typename P, typename T>
 void dequantize(const T* input, float* output) {
   for (int32_t i = 0; i < P::kElements; ++i) {
     output[i] = P::kScale * static_cast<float>(input[i] - P::kZeroPoint);
+  }
+}
+
+// The integers as they are, modulo the output's range.
+template <typename P, typename Input, typename Output>
+void cast(const Input* input, Output* output) {
+  for (int32_t i = 0; i < P::kElements; ++i) {
+    output[i] = static_cast<Output>(input[i]);
   }
 }
 

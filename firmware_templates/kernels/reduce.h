@@ -1,5 +1,5 @@
-// MEAN. Output elements are made in order, each written after all that it takes has been read: the output may
-// follow the reading through the input's memory.
+// Ops that reduce along axes: MEAN, SUM, REDUCE_MAX, REDUCE_MIN, ARG_MAX, ARG_MIN. Output elements are made in order,
+// each written after all that it takes has been read: the output may follow the reading through the input's memory.
 #pragma once
 
 #include <stdint.h>
@@ -8,30 +8,83 @@
 
 namespace tinydeploy {
 
-// The output has kKeep0 × kKeep1 × kKeep2 elements, each the mean over kReduce0 × kReduce1 × kReduce2 of the
-// input; strides are the input's. kInputOffset is minus the input's zero point, times the number of elements that
-// a mean takes; kMultiplier holds the division by that number.
-template <typename P, typename T>
-void mean(const T* input, T* output) {
+// The output has kKeep0 × kKeep1 × kKeep2 elements. Each is finish(value), where value starts from `start` and
+// becomes combine(value, x) for every x of kReduce0 × kReduce1 × kReduce2 of the input; strides are the input's.
+template <typename P, typename T, typename Combine, typename Finish>
+inline void reduce(const T* input, T* output, int32_t start, Combine combine, Finish finish) {
   for (int32_t i = 0; i < P::kKeep0; ++i) {
     for (int32_t j = 0; j < P::kKeep1; ++j) {
       for (int32_t k = 0; k < P::kKeep2; ++k) {
         const T* from = input + i * P::kKeepStride0 + j * P::kKeepStride1 + k * P::kKeepStride2;
-        int32_t sum = P::kInputOffset;
+        int32_t value = start;
         for (int32_t l = 0; l < P::kReduce0; ++l) {
           for (int32_t m = 0; m < P::kReduce1; ++m) {
             const T* run = from + l * P::kReduceStride0 + m * P::kReduceStride1;
             for (int32_t n = 0; n < P::kReduce2; ++n) {
-              sum += run[n * P::kReduceStride2];
+              value = combine(value, run[n * P::kReduceStride2]);
             }
           }
         }
-        const int32_t scaled = multiply_by_quantized_multiplier(sum, P::kMultiplier, P::kShift);
-        *output++ = static_cast<T>(
-            clamp(wrapping_add(scaled, P::kOutputZeroPoint), P::kOutputMin, P::kOutputMax));
+        *output++ = static_cast<T>(finish(value));
       }
     }
   }
+}
+
+// MEAN and SUM: kInputOffset is minus the input's zero point, times the number of elements that a sum takes. For a
+// mean, kMultiplier holds the division by that number.
+template <typename P, typename T>
+void scaled_sum(const T* input, T* output) {
+  reduce<P>(
+      input, output, P::kInputOffset, [](int32_t sum, int32_t x) { return sum + x; },
+      [](int32_t sum) {
+        const int32_t scaled = multiply_by_quantized_multiplier(sum, P::kMultiplier, P::kShift);
+        return clamp(wrapping_add(scaled, P::kOutputZeroPoint), P::kOutputMin, P::kOutputMax);
+      });
+}
+
+template <typename P>
+void reduce_max(const int8_t* input, int8_t* output) {
+  reduce<P>(
+      input, output, INT8_MIN, [](int32_t most, int32_t x) { return most < x ? x : most; },
+      [](int32_t most) { return most; });
+}
+
+template <typename P>
+void reduce_min(const int8_t* input, int8_t* output) {
+  reduce<P>(
+      input, output, INT8_MAX, [](int32_t least, int32_t x) { return x < least ? x : least; },
+      [](int32_t least) { return least; });
+}
+
+// output[outer][inner] = the first i at which input[outer][i][inner] is better than at all before it; kOuter ×
+// kExtent × kInner elements.
+template <typename P, typename Better>
+inline void arg_best(const int8_t* input, int32_t* output, Better better) {
+  for (int32_t outer = 0; outer < P::kOuter; ++outer, input += P::kExtent * P::kInner) {
+    for (int32_t inner = 0; inner < P::kInner; ++inner) {
+      int32_t best = 0;
+      int32_t value = input[inner];
+      for (int32_t i = 1; i < P::kExtent; ++i) {
+        const int32_t candidate = input[i * P::kInner + inner];
+        if (better(candidate, value)) {
+          best = i;
+          value = candidate;
+        }
+      }
+      *output++ = best;
+    }
+  }
+}
+
+template <typename P>
+void arg_max(const int8_t* input, int32_t* output) {
+  arg_best<P>(input, output, [](int32_t candidate, int32_t value) { return candidate > value; });
+}
+
+template <typename P>
+void arg_min(const int8_t* input, int32_t* output) {
+  arg_best<P>(input, output, [](int32_t candidate, int32_t value) { return candidate < value; });
 }
 
 }  // namespace tinydeploy

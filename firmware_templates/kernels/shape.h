@@ -44,6 +44,12 @@ void copy_block(const T* input, T* output) {
   }
 }
 
+// P::kElements from P::kFrom on move to the front, over what nobody needs any more.
+template <typename P, typename T>
+void keep_rows(T* rows) {
+  __builtin_memmove(rows, rows + P::kFrom, P::kElements * sizeof(T));
+}
+
 // P::kElements times P::kValue.
 template <typename P, typename T>
 void fill(T* output) {

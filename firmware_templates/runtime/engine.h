@@ -19,7 +19,8 @@ struct Span {
   uint32_t bytes;
 };
 
-// Called after each op with its position in the engine's own order. May be null.
+// Called after each op with its position in the engine's own order, and so more than once if the engine takes several
+// turns at an op. The first call is for op 0. May be null.
 using OpHook = void (*)(uint32_t op);
 
 struct Description {
@@ -27,7 +28,7 @@ struct Description {
   uint8_t model_sha256[32];    // of the .tflite file
   uint32_t inputs;
   uint32_t outputs;
-  uint32_t ops;                // how many times invoke() calls its hook
+  uint32_t ops;                // how many ops the hook may be called for
 };
 
 namespace engine {

@@ -15,14 +15,19 @@ counter::Reading op_began;
 uint64_t inference_overhead;
 uint64_t first_op_overhead;  // with the way into the engine
 uint64_t op_overhead;
+uint64_t hook_overhead;  // of the next call
 
 uint64_t less(uint64_t count, uint64_t overhead) { return count > overhead ? count - overhead : 0; }
 
 void count_op(uint32_t op) {
   const counter::Reading now = counter::read();
-  const uint64_t count = less(counter::between(op_began, now), op == 0 ? first_op_overhead : op_overhead);
+  const uint64_t count = less(counter::between(op_began, now), hook_overhead);
+  hook_overhead = op_overhead;
   sum += count;
-  if (op < ops()) counts[op] = count > UINT32_MAX ? UINT32_MAX : static_cast<uint32_t>(count);
+  if (op < ops()) {
+    const uint64_t total = counts[op] + count;
+    counts[op] = total > UINT32_MAX ? UINT32_MAX : static_cast<uint32_t>(total);
+  }
   op_began = counter::read();
 }
 
@@ -56,6 +61,7 @@ void open() {
   timed(one_empty_op, count_op);
   first_op_overhead = sum;
   sum = 0;
+  hook_overhead = first_op_overhead;
   timed(two_empty_ops, count_op);
   op_overhead = sum;
 }
@@ -63,6 +69,7 @@ void open() {
 Inference invoke(bool profile) {
   if (!profile) return timed(engine::invoke, nullptr);
   sum = 0;
+  hook_overhead = first_op_overhead;
   for (uint32_t& count : counts) count = 0;
   const Status status = timed(engine::invoke, count_op).status;
   return {status, sum};

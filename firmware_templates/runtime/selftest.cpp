@@ -10,8 +10,6 @@
 #include "measure.h"
 #include "port/link.h"
 
-static_assert(TINYDEPLOY_ARENA_BYTES > 0, "nobody is there to name the arena's size");
-
 namespace tinydeploy {
 namespace selftest {
 namespace {
@@ -54,8 +52,9 @@ void run() {
   print("tinydeploy: selftest of ");
   print(kSamples);
   print(" samples\r\n");
-  arena::paint(TINYDEPLOY_ARENA_BYTES);
-  if (engine::setup(arena::begin(), TINYDEPLOY_ARENA_BYTES) != Status::kOk) end("failed: the arena is too small");
+  // An arena that is not planned has all RAM that is left, as nobody is there to name its size.
+  arena::paint(arena::capacity());
+  if (engine::setup(arena::begin(), arena::capacity()) != Status::kOk) end("failed: the arena is too small");
 
   const uint8_t* input = kInputs;
   const uint8_t* expected = kExpected;

@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "board.h"
+#include "build_id.h"
 #include "engine.h"
 #include "frame.h"
 #include "measure.h"
@@ -199,6 +200,7 @@ void greet(const Request& request, uint8_t sequence) {
   greeting.add32(kDescription.outputs);
   greeting.add32(measure::ops());
   greeting.add(kDescription.model_sha256, sizeof(kDescription.model_sha256));
+  greeting.add64(kBuildId);
   for (size_t i = 0; i < kMaxEngineName && kDescription.engine[i] != '\0'; ++i) {
     greeting.add8(static_cast<uint8_t>(kDescription.engine[i]));
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Group, RenderableType
@@ -16,14 +17,7 @@ from tinydeploy.sizing import ArenaReport
 
 @click.command("arena")
 @options.model
-@options.board
-@options.engine
-@options.tflm_library
-@options.target
-@options.link
-@options.port
-@options.upload_command
-@options.timeout
+@options.deployment
 @click.option(
     "--on",
     type=click.Choice(["target", "host"]),
@@ -32,34 +26,11 @@ from tinydeploy.sizing import ArenaReport
     help="Where to find it: on the board's target, or with TFLite Micro on this machine.",
 )
 @options.as_json
-def command(
-    model: Path,
-    board: str | None,
-    engine: str | None,
-    tflm_library: str | None,
-    target: str | None,
-    link: str | None,
-    port: str | None,
-    upload_command: str | None,
-    timeout: float | None,
-    on: str,
-    as_json: bool,
-) -> None:
+def command(model: Path, on: str, as_json: bool, **flags: Any) -> None:
     """The tensor arena's size, and its proof."""
     path, file = options.configured(model)
-    arguments = options.merged(
-        file,
-        board=board,
-        engine=engine,
-        tflm_library=tflm_library,
-        target=target,
-        link=link,
-        port=port,
-        upload_command=upload_command,
-        timeout=timeout,
-    )
     with progress() as update:
-        report = verbs.arena(path, on=on, progress=update, **arguments)
+        report = verbs.arena(path, on=on, progress=update, **options.merged(file, **flags))
     if as_json:
         show_json(report)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
@@ -17,26 +18,12 @@ from tinydeploy.report import text
 
 @click.command("build")
 @options.model
-@options.board
-@options.engine
-@options.tflm_library
-@options.target
-@options.link
+@options.build
 @options.as_json
-def command(
-    model: Path,
-    board: str | None,
-    engine: str | None,
-    tflm_library: str | None,
-    target: str | None,
-    link: str | None,
-    as_json: bool,
-) -> None:
+def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Build the firmware; show flash and RAM against the board's budget."""
     path, file = options.configured(model)
-    arguments = options.merged(
-        file, board=board, engine=engine, tflm_library=tflm_library, target=target, link=link
-    )
+    arguments = options.merged(file, **flags)
     with progress() as update:
         firmware = verbs.build(path, progress=update, **arguments)
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,26 +16,17 @@ from tinydeploy.cli.shell import progress, show, show_json
 @options.model
 @options.board
 @options.engine
+@options.optimize
+@options.tflm_library
 @options.port
 @options.upload_command
 @options.timeout
 @options.as_json
-def command(
-    model: Path,
-    board: str | None,
-    engine: str | None,
-    port: str | None,
-    upload_command: str | None,
-    timeout: float | None,
-    as_json: bool,
-) -> None:
+def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Build the firmware, upload it to the board, and make sure that it answers."""
     path, file = options.configured(model)
-    arguments = options.merged(
-        file, board=board, engine=engine, port=port, upload_command=upload_command, timeout=timeout
-    )
     with progress() as update:
-        flashed = verbs.flash(path, progress=update, **arguments)
+        flashed = verbs.flash(path, progress=update, **options.merged(file, **flags))
     if as_json:
         show_json(flashed)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,12 +15,8 @@ from tinydeploy.errors import UsageError
 
 @click.command("generate")
 @options.model
-@options.board
-@options.engine
-@options.tflm_library
 @options.out
-@options.target
-@options.link
+@options.build
 @click.option(
     "--renode-test",
     is_flag=True,
@@ -37,17 +34,12 @@ from tinydeploy.errors import UsageError
 @options.as_json
 def command(
     model: Path,
-    board: str | None,
-    engine: str | None,
-    tflm_library: str | None,
     out: Path | None,
-    target: str | None,
-    link: str | None,
     renode_test: bool,
-    data: Path | None,
     samples: int | None,
     max_instructions: int | None,
     as_json: bool,
+    **flags: Any,
 ) -> None:
     """Write a PlatformIO project that stands on its own."""
     path, file = options.configured(model)
@@ -59,15 +51,7 @@ def command(
         renode_test=renode_test,
         samples=samples,
         max_instructions=max_instructions,
-        **options.merged(
-            file,
-            board=board,
-            engine=engine,
-            tflm_library=tflm_library,
-            target=target,
-            link=link,
-            data=data,
-        ),
+        **options.merged(file, **flags),
     )
     if as_json:
         show_json({"project": folder})

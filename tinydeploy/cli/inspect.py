@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Group, RenderableType
@@ -20,10 +22,13 @@ _BAR = 12  # characters for the peak
 
 @click.command("inspect")
 @options.model
+@options.board
+@options.optimize
 @options.as_json
-def command(model: Path, as_json: bool) -> None:
+def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Ops, shapes, quantisation, MACs, constants, memory over time, and what can run the model."""
-    inspection = verbs.inspect(model)
+    path, file = options.configured(model)
+    inspection = verbs.inspect(path, **options.merged(file, **flags))
     if as_json:
         show_json(inspection)
     else:
@@ -48,6 +53,12 @@ def _header(inspection: Inspection) -> RenderableType:
     for kernel in dict.fromkeys(op.kernel for op in inspection.ops if op.kernel):
         users = ", ".join(str(op.index) for op in inspection.ops if op.kernel == kernel)
         table.add_row("Kernel", f"{kernel}: op {users}")
+    for stripes, group in groupby((op for op in inspection.ops if op.kernel), lambda op: op.stripes):
+        ops = list(group)
+        if stripes > 1:
+            saved = f"{sum(op.saved_bytes for op in ops):,} bytes of their outputs are never held"
+            users = ", ".join(str(op.index) for op in ops)
+            table.add_row("Stripes", f"{stripes} turns of a few rows: op {users}; {saved}")
     return table
 
 

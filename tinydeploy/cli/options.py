@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,22 @@ import click
 from tinydeploy import config
 from tinydeploy.boards import DEFAULT_BOARD
 from tinydeploy.config import Config
+from tinydeploy.engines.aot import GOALS
 from tinydeploy.job import DEFAULT_ENGINE, DEFAULT_LINK, model_path
 from tinydeploy.targets import TARGETS
 from tinydeploy.targets.qemu import LINKS
 from tinydeploy.verbs import DEFAULT_TIMEOUT
 
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 model = click.argument("model", type=click.Path(path_type=Path))
 board = click.option("-b", "--board", help=f"The board's id.  [default: {DEFAULT_BOARD}]")
 engine = click.option("-e", "--engine", help=f"The engine that runs the model.  [default: {DEFAULT_ENGINE}]")
+optimize = click.option(
+    "--optimize",
+    type=click.Choice(GOALS),
+    help=f"What the aot engine strives for.  [default: {GOALS[0]}]",
+)
 tflm_library = click.option(
     "--tflm-library",
     help="The TFLite Micro that the tflm engine runs on: a folder, a git address, or a registry spec.",
@@ -48,6 +58,19 @@ timeout = click.option(
     type=click.FloatRange(0, min_open=True),
     help=f"Seconds that the target may take for one answer.  [default: {DEFAULT_TIMEOUT:g}]",
 )
+
+
+def stacked(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator, listed in --help in this order."""
+    return lambda command: functools.reduce(
+        lambda inner, option: option(inner), reversed(decorators), command
+    )
+
+
+build = stacked(board, engine, optimize, tflm_library, target, link)
+"""What a firmware is made from, and for."""
+deployment = stacked(build, port, upload_command, timeout)
+"""The same, and how to get at what runs it."""
 
 
 def configured(model: Path) -> tuple[Path, Config]:

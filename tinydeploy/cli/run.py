@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,49 +16,15 @@ from tinydeploy.report import console
 
 @click.command("run")
 @options.model
-@options.board
-@options.engine
-@options.tflm_library
 @options.data
 @options.samples
 @options.out
-@options.target
-@options.link
-@options.port
-@options.upload_command
-@options.timeout
+@options.deployment
 @options.as_json
-def command(
-    model: Path,
-    board: str | None,
-    engine: str | None,
-    tflm_library: str | None,
-    data: Path | None,
-    samples: int | None,
-    out: Path | None,
-    target: str | None,
-    link: str | None,
-    port: str | None,
-    upload_command: str | None,
-    timeout: float | None,
-    as_json: bool,
-) -> None:
+def command(model: Path, as_json: bool, **flags: Any) -> None:
     """The whole way: build, load, measure, and report. Several engines (-e aot,tflm) are put side by side."""
     path, file = options.configured(model)
-    arguments = options.merged(
-        file,
-        board=board,
-        engine=engine,
-        tflm_library=tflm_library,
-        data=data,
-        samples=samples,
-        out=out,
-        target=target,
-        link=link,
-        port=port,
-        upload_command=upload_command,
-        timeout=timeout,
-    )
+    arguments = options.merged(file, **flags)
     engines = arguments.pop("engine", DEFAULT_ENGINE).split(",")
     with progress() as update:
         arguments |= {"labels": file.labels, "progress": update}

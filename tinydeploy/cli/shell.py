@@ -37,7 +37,7 @@ def show_json(value: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Frozen dataclasses as dictionaries, paths as strings, arrays left out."""
+    """Frozen dataclasses as dictionaries, paths as strings."""
     if dataclasses.is_dataclass(value):
         return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -17,7 +17,8 @@ from tinydeploy.graph import Graph
 class Placement:
     """One buffer's place in the arena: bytes [offset, offset + bytes) are its own from op `first` to `last`.
 
-    In its last op it may lose them, from the lowest one on, to a buffer that this op is the first to write.
+    In its last op it may lose them, from the lowest one on, to a buffer that this op is the first to write,
+    and likewise in ops that run in stripes together.
     `tensors` are the graph's tensors that share the buffer (a reshape shares its input's); empty for
     scratch. `first` is -1 for a model input, `last` is len(ops) for a model output.
     """
@@ -49,11 +50,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Layer:
-    """How an op is done: by which kernels, and with how many bytes of constants in flash."""
+    """How an op is done: by which kernels, and with how many bytes of constants in flash.
+
+    In `stripes` turns it makes some rows each, together with its neighbours; no row is computed twice.
+    `saved_bytes` of its output are then never held, as only the rows are that are needed next.
+    """
 
     op: int
     kernel: str
     constant_bytes: int
+    stripes: int = 1
+    saved_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ class EngineSources:
 
 @dataclass(frozen=True)
 class Library:
-    """What an engine's sources are built with: a PlatformIO dependency, and the flags that all must share.
+    """What an engine's sources are built with: PlatformIO's dependencies, and the flags that all must share.
 
     It wants a C and a C++ standard library. `version` says all that is known of where it comes from.
     `kernels` tells by kind of op how to know fast kernels in a firmware: {"CONV_2D": {"CMSIS-NN":
@@ -83,7 +90,7 @@ class Library:
 
     name: str
     version: str
-    dependency: str
+    dependencies: tuple[str, ...]
     flags: tuple[str, ...]
     kernels: Mapping[str, Mapping[str, str]]
 

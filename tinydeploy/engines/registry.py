@@ -12,8 +12,13 @@ from tinydeploy.errors import UsageError
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in (AotEngine(), TflmEngine())}
 
 
-def engine_named(name: str, tflm_library: str | None = None) -> Engine:
-    """The engine with this name; `tflm_library` is what tflm runs on. Raises UsageError if there is none."""
+def engine_named(name: str, optimize: str | None = None, tflm_library: str | None = None) -> Engine:
+    """The engine with this name. Raises UsageError if there is none.
+
+    `optimize` is what aot strives for, `tflm_library` what tflm runs on; None leaves the engine's default.
+    """
+    if name == AotEngine.name and optimize:
+        return AotEngine(optimize)
     if name == TflmEngine.name and tflm_library:
         return TflmEngine(tflm_library)
     if name in ENGINES:

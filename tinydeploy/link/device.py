@@ -22,14 +22,14 @@ from tinydeploy.link import fault, frames
 from tinydeploy.link.channel import BAUD, Stream
 from tinydeploy.link.frames import Frame
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 _REPLY = 0x80
 _HELLO_RETRY = 0.05  # seconds until the first; doubled after each. A hello may come before the device is up
 _FIRST_RETRY = 0.5
 _LAST_RETRY = 4.0
 _DELIMITER = b"\0"
 _TEXT = 8  # characters: what is longer and all printable is no chance
-_GREETING = struct.Struct("<xBIBBIIIII32s")  # status, then the fields of Greeting; the engine's name follows
+_GREETING = struct.Struct("<xBIBBIIIII32sQ")  # status, then the fields of Greeting; the engine's name follows
 _REBUILD = "build and load the firmware again"
 _BAD_LINE = f"a wrong baud rate, or bad cabling: the firmware speaks at {BAUD} baud"
 
@@ -68,6 +68,7 @@ class Greeting:
     version: int
     engine: str
     model_sha256: str
+    build_id: str
     window: int
     unit: str
     clock_hz: int  # 0 if instructions are counted
@@ -127,10 +128,10 @@ class Device:
         self._inputs = 0
         self._setup = SetupReply((), ())
 
-    def hello(self, expected_sha256: str | None = None) -> Greeting:
-        """Starts a session. Raises WrongFirmwareError if the firmware was not made of that model.
+    def hello(self, expected_sha256: str | None = None, expected_build: str | None = None) -> Greeting:
+        """Starts a session. Raises WrongFirmwareError if the firmware was not of that model and build.
 
-        `expected_sha256` is in hexadecimal; None takes any model.
+        Both are in hexadecimal; None takes any model, or any build.
         """
         session = secrets.token_bytes(4)
         self._window = 1
@@ -141,19 +142,25 @@ class Device:
             raise WrongFirmwareError(
                 f"the device speaks version {payload[1]} of the protocol, not {PROTOCOL_VERSION}", _REBUILD
             )
-        version, _, window, cycles, clock_hz, capacity, inputs, outputs, ops, sha256 = _GREETING.unpack_from(
-            payload
+        version, _, window, cycles, clock_hz, capacity, inputs, outputs, ops, sha256, number = (
+            _GREETING.unpack_from(payload)
         )
-        digest = sha256.hex()
+        digest, build = sha256.hex(), f"{number:016x}"
         if expected_sha256 is not None and digest != expected_sha256:
             raise WrongFirmwareError(
                 f"the device runs the model with SHA-256 {digest[:12]}…, not {expected_sha256[:12]}…",
                 _REBUILD,
             )
+        if expected_build is not None and build != expected_build:
+            raise WrongFirmwareError(
+                f"the device runs another build of this model, {build}, not {expected_build}", _REBUILD
+            )
         self._window, self._inputs, self._ops = max(1, window), inputs, ops
         engine = payload[_GREETING.size :].decode("ascii", "replace")
         unit = "cycles" if cycles else "instructions"
-        return Greeting(version, engine, digest, window, unit, clock_hz, capacity, inputs, outputs, ops)
+        return Greeting(
+            version, engine, digest, build, window, unit, clock_hz, capacity, inputs, outputs, ops
+        )
 
     def setup(self, arena_bytes: int) -> SetupReply:
         """Builds the model, in its initial state, in an arena of that many bytes, which is painted before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from tinydeploy.boards import Board
 from tinydeploy.errors import UsageError
@@ -37,11 +37,13 @@ class Target(Protocol):
     def close(self) -> None:
         """Ends what runs; harmless when done twice."""
 
-    def __enter__(self) -> Target: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 def choose_target(board: Board, name: str | None) -> str:
@@ -62,7 +64,7 @@ def open_target(board: Board, elf: Path, link: str, target: str | None = None) -
 
     Raises UsageError for an unknown link, or a board that nothing here can run.
     """
-    # They implement the protocol above.
+    # They derive from the protocol above.
     from tinydeploy.targets.qemu import QemuTarget
     from tinydeploy.targets.renode import RenodeTarget
 

@@ -15,12 +15,12 @@ import tty
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from tinydeploy.boards import Board
 from tinydeploy.errors import TargetDiedError, ToolError, UsageError
 from tinydeploy.link.channel import FdStream, Stream
+from tinydeploy.targets import Target
 from tinydeploy.targets.process import ends_with_this_process
 
 LINKS = ("pipe", "uart", "uart-tcp")
@@ -50,7 +50,7 @@ def version(path: str) -> str:
     return shown.stdout.splitlines()[0].strip()
 
 
-class QemuTarget:
+class QemuTarget(Target):
     """One firmware in QEMU. Instructions take 2**icount_shift ns, so counts are exact and repeatable."""
 
     kind = "qemu"
@@ -102,14 +102,6 @@ class QemuTarget:
         if self._words is not None:
             self._words.close()
             self._words = None
-
-    def __enter__(self) -> QemuTarget:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _open_pipe(self) -> FdStream:
         firmware_reads, we_write = os.pipe()

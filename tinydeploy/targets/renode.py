@@ -20,11 +20,11 @@ from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 
 from tinydeploy.boards import Board, Renode
 from tinydeploy.errors import DeviceFaultError, TargetDiedError, TargetError, ToolError, UsageError
 from tinydeploy.link.channel import FdStream, Stream, left
+from tinydeploy.targets import Target
 from tinydeploy.targets.process import ends_with_this_process
 
 HOW_TO_GET = (
@@ -102,7 +102,7 @@ cpu:
     return text + (f"\n{renode.peripherals.strip()}\n" if renode.peripherals else "")
 
 
-class RenodeTarget:
+class RenodeTarget(Target):
     """One firmware in Renode, as fast as it goes. Its UART is a pseudo-terminal."""
 
     kind = "renode"
@@ -156,14 +156,6 @@ class RenodeTarget:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
-
-    def __enter__(self) -> RenodeTarget:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _spawn(self) -> None:
         assert self._folder is not None

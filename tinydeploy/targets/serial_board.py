@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from tinydeploy import ports
 from tinydeploy.errors import TargetDiedError, TargetError
 from tinydeploy.link.channel import SerialStream, Stream
 from tinydeploy.ports import Port
+from tinydeploy.targets import Target
 
 REAPPEAR = 10.0  # seconds that a port may be away after an upload
 SETTLE = 3.0  # seconds after opening in which the board may yet reset, and its port go away once more
 _RETRY = 0.1
 
 
-class SerialBoard:
+class SerialBoard(Target):
     """One firmware on a board. `load` puts it there through the named port, and starts it.
 
     Opening the port may reset the board, and a board that is its own USB device may vanish and come
@@ -52,14 +52,6 @@ class SerialBoard:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-
-    def __enter__(self) -> SerialBoard:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _open(self, deadline: float) -> Stream:
         """The port, opened as soon as it can be. Raises what is in the way if it cannot by the deadline."""

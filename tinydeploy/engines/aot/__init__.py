@@ -6,19 +6,35 @@ arena) → emit (C++).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
+from tinydeploy.engines.aot import joins, stripes
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.kernels import for_core
-from tinydeploy.engines.aot.lower import lower
-from tinydeploy.errors import ModelError
+from tinydeploy.engines.aot.lower import Program, lower
+from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.graph import Graph
 
+GOALS = ("balanced", "speed", "size", "ram")
+"""What to strive for where instructions, flash and RAM are at odds; the first is the default."""
 
+# How many bytes of the arena each kernel has to save that stripes add, which takes some 400 bytes of flash.
+_KERNEL_BYTES = {"balanced": (2000,), "ram": (0, 400)}
+
+
+@dataclass(frozen=True)
 class AotEngine:
-    """Compiles int8 models; its outputs equal TFLite Micro's bit for bit."""
+    """Compiles int8 models; its outputs equal TFLite Micro's bit for bit. `optimize` is one of GOALS."""
 
-    name = "aot"
+    optimize: str = GOALS[0]
+    name: ClassVar[str] = "aot"
+
+    def __post_init__(self) -> None:
+        if self.optimize not in GOALS:
+            raise UsageError(f"cannot optimize for '{self.optimize}'", f"it is one of {', '.join(GOALS)}")
 
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         """Every op that has no kernel, or none for its types and options."""
@@ -34,7 +50,14 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        return emit(for_core(program, board.core))
+
+        def suit(program: Program) -> Program:
+            return for_core(program, board.core)
+
+        program = joins.in_place(suit(program))
+        if self.optimize in _KERNEL_BYTES:
+            return emit(stripes.least_arena(program, suit, _KERNEL_BYTES[self.optimize]))
+        return emit(program)
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""

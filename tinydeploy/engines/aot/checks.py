@@ -48,6 +48,13 @@ def per_tensor(tensor: Tensor) -> Quantization:
     return found
 
 
+def require_same_quantization(source: Tensor, output: Tensor) -> None:
+    """Both tensors have the same scale and zero point."""
+    a, b = per_tensor(source), per_tensor(output)
+    same = (a.scale, a.zero_point) == (b.scale, b.zero_point)
+    require(same, "its input and output are quantised differently")
+
+
 def rescaling(factor: float) -> tuple[int, int]:
     """Multiplier and shift of a factor between scales, if the kernels can shift that far."""
     multiplier, shift = quantize_multiplier(factor)
@@ -64,12 +71,15 @@ def fused_range(op: Op, output: Tensor) -> tuple[int, int]:
         raise UnsupportedError(f"the fused activation {activation} is not supported") from None
 
 
-def constant_ints(graph: Graph, op: Op, position: int, what: str) -> tuple[int, ...]:
-    """The values of input `position`, a constant int32 tensor that holds the op's `what`."""
+def constant_ints(
+    graph: Graph, op: Op, position: int, what: str, types: tuple[DType, ...] = (DType.INT32,)
+) -> tuple[int, ...]:
+    """The values of input `position`, a constant tensor of one of `types` that holds the op's `what`."""
     tensor = graph.tensors[op.inputs[position]]
     if tensor.data is None:
         raise UnsupportedError(f"its {what} is computed at run time")
-    require(tensor.dtype is DType.INT32, f"its {what} is {tensor.dtype.value}, not int32")
+    names = " or ".join(dtype.value for dtype in types)
+    require(tensor.dtype in types, f"its {what} is {tensor.dtype.value}, not {names}")
     return tuple(int(value) for value in tensor.data.reshape(-1))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jinja2
 import numpy as np
@@ -14,7 +14,7 @@ from tinydeploy.engines import EngineSources, Layer
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.memory import Arena, plan_arena
 from tinydeploy.engines.aot.planner import ALIGNMENT
-from tinydeploy.engines.aot.program import Argument, Constant, Read, Scratch, State, Step, Write
+from tinydeploy.engines.aot.program import Argument, Constant, Read, Scratch, State, Step, Stripes, Write
 from tinydeploy.graph import DType, Op, Tensor
 
 WIDTH = 110
@@ -39,14 +39,29 @@ def emit(program: Program) -> EngineSources:
         files=emitter.files(),
         profiled_ops=tuple(op.index for op, _ in program.ops),
         arena=arena.plan,
-        layers=tuple(_layer(op, steps) for op, steps in program.ops),
+        layers=tuple(_layer(program, op, steps) for op, steps in program.ops),
     )
 
 
-def _layer(op: Op, steps: tuple[Step, ...]) -> Layer:
-    constants = [argument for step in steps for argument in step.args if isinstance(argument, Constant)]
-    kernels = " + ".join(dict.fromkeys(step.kernel for step in steps))
-    return Layer(op.index, kernels, sum(constant.values.nbytes for constant in constants))
+def _layer(program: Program, op: Op, steps: tuple[Step, ...]) -> Layer:
+    constants = {
+        argument.values.tobytes(): argument
+        for step in steps
+        for argument in step.args
+        if isinstance(argument, Constant)
+    }
+    turns = _turns(program, op)
+    return Layer(
+        op.index,
+        " + ".join(dict.fromkeys(step.kernel for step in steps)),
+        sum(constant.values.nbytes for constant in constants.values()),
+        *((turns.count, turns.saved[op.index]) if turns else ()),
+    )
+
+
+def _turns(program: Program, op: Op) -> Stripes | None:
+    """The stripes in which `op` is done, if it is."""
+    return next((turns for turns in program.stripes if turns.first <= op.index <= turns.last), None)
 
 
 @dataclass(frozen=True)
@@ -104,9 +119,7 @@ class _Emitter:
         scratches = {
             (op.index, argument.name): argument
             for op, steps in self._program.ops
-            for step in steps
-            for argument in step.args
-            if isinstance(argument, Scratch)
+            for argument in sorted(_scratches(steps), key=lambda scratch: scratch.bytes)
         }
         for place in sorted(self._arena.plan.placements, key=lambda place: (place.first, place.offset)):
             yield from (self._tensor(index) for index in place.tensors)
@@ -127,47 +140,67 @@ class _Emitter:
             ", ".join(_shape(self._graph.tensors[index]) for index in tensors if index >= 0)
             for tensors in (op.inputs, op.outputs)
         )
+        stripes = _turns(self._program, op)
+        conditions = [
+            _condition(step.stripes, stripes.count) if stripes and step.stripes else "" for step in steps
+        ]
         return {
             "comment": f"Op {op.index}: {op.kind}, {inputs} -> {outputs}",
             "function": function,
+            "striped": stripes is not None,
+            "begins": stripes.count if stripes and stripes.first == op.index else 0,
+            "ends": stripes is not None and stripes.last == op.index,
             "steps": [
                 {
                     "struct": struct,
                     "params": [_param(name, value) for name, value in step.params.items()],
-                    "call": self._call(op, step, struct),
+                    "condition": condition,
+                    "call": self._call(op, step, struct, "    " if condition else "  "),
                 }
-                for struct, step in zip(structs, steps, strict=True)
+                for struct, step, condition in zip(structs, steps, conditions, strict=True)
             ],
         }
 
-    def _call(self, op: Op, step: Step, struct: str) -> str:
-        arguments = [self._argument(op, argument) for argument in step.args]
-        lines = [f"  {step.kernel}<{struct}>("]
+    def _call(self, op: Op, step: Step, struct: str, indent: str) -> str:
+        arguments = [self._argument(op, step, argument) for argument in step.args]
+        lines = [f"{indent}{step.kernel}<{struct}>("]
         for argument, end in zip(arguments, [", "] * (len(arguments) - 1) + [");"], strict=True):
             if len(lines[-1]) + len(argument) + len(end.rstrip()) > WIDTH:
                 lines[-1] = lines[-1].rstrip()
-                lines.append(" " * 6)
+                lines.append(f"{indent}    ")
             lines[-1] += argument + end
         return "\n".join(lines)
 
-    def _argument(self, op: Op, argument: Argument) -> str:
+    def _argument(self, op: Op, step: Step, argument: Argument) -> str:
         match argument:
-            case Read(tensor):
-                return f"at<const {_ctype(self._graph.tensors[tensor].dtype.numpy)}>(kTensor{tensor})"
-            case Write(tensor) | State(tensor):
-                return f"at<{_ctype(self._graph.tensors[tensor].dtype.numpy)}>(kTensor{tensor})"
+            case Read(tensor) | Write(tensor) | State(tensor):
+                const = "const " if isinstance(argument, Read) else ""
+                ctype = _ctype(self._graph.tensors[tensor].dtype.numpy)
+                return f"at<{const}{ctype}>({self._offset(step, tensor)})"
             case Scratch():
                 return f"at<{argument.ctype}>({_scratch_name(op.index, argument)})"
             case Constant():
                 return self._constant(argument)
 
+    def _offset(self, step: Step, tensor: int) -> str:
+        """Where in the arena `tensor` starts, as C++."""
+        piece = self._program.slices.get(tensor)
+        if piece is None:
+            return f"kTensor{tensor}"
+        assert step.stripes is not None
+        stripe = f"(stripe - {step.stripes.start})" if step.stripes.start else "stripe"
+        terms = [f"kTensor{piece.tensor}", *([str(piece.offset)] if piece.offset else [])]
+        return " + ".join([*terms, *([f"{stripe} * {piece.pitch}"] if piece.pitch else [])])
+
     def _constant(self, constant: Constant) -> str:
         """The C++ name of the constant: equal arrays are stored once."""
         content = (constant.values.dtype.str, constant.values.tobytes())
         if content not in self._names:
-            assert constant.name not in self._constants, f"two constants are called {constant.name}"
-            self._constants[constant.name] = constant
-            self._names[content] = constant.name
+            name = constant.name  # a striped op's kernels may want their weights in different orders
+            while name in self._constants:
+                name += "_"
+            self._constants[name] = replace(constant, name=name)
+            self._names[content] = name
         return f"model::{self._names[content]}"
 
     def _reset(self, index: int) -> str:
@@ -194,6 +227,18 @@ def _with_includes(headers: list[str]) -> list[str]:
             found.append(name)
             todo += re.findall(r'^#include "([^"]+)"', (_KERNELS / name).read_text(), re.MULTILINE)
     return sorted(found)
+
+
+def _scratches(steps: tuple[Step, ...]) -> Iterator[Scratch]:
+    return (argument for step in steps for argument in step.args if isinstance(argument, Scratch))
+
+
+def _condition(stripes: range, count: int) -> str:
+    """Whether `stripe` is one of `stripes`, of `count` in all, as C++; empty if it always is."""
+    if len(stripes) == 1:
+        return f"stripe == {stripes.start}"
+    first = [f"stripe >= {stripes.start}"] if stripes.start > 0 else []
+    return " && ".join(first + ([f"stripe < {stripes.stop}"] if stripes.stop < count else []))
 
 
 def _scratch_name(op: int, scratch: Scratch) -> str:

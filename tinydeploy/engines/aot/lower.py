@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tinydeploy.engines import Refusal
 from tinydeploy.engines.aot import (  # noqa: F401, each registers its lowerings
     lower_conv,
     lower_elementwise,
+    lower_gather,
     lower_lookup,
     lower_lstm,
+    lower_matmul,
     lower_quantize,
     lower_reduce,
+    lower_resize,
     lower_shape,
+    lower_space,
     passes,
 )
-from tinydeploy.engines.aot.program import LOWERINGS, Alias, Step, UnsupportedError
+from tinydeploy.engines.aot.program import LOWERINGS, Alias, Slice, Step, Stripes, UnsupportedError
 from tinydeploy.graph import Graph, Op
 
 
@@ -24,12 +28,24 @@ from tinydeploy.graph import Graph, Op
 class Program:
     """What there is to run. `memory[t]` is the tensor in whose memory t lies: t, or what t is an alias of.
 
-    `graph` is the one lowered, except that a constant's alias is a constant too.
+    It begins there at byte `offsets[t]`, or at the first.
+
+    `graph` is the one lowered, except that a constant's alias is a constant too, and for what stripes.py
+    does: it adds the slices, tensors behind the model's own, and gives a tensor that is never whole the shape
+    of the rows that its buffer holds.
     """
 
     graph: Graph
     ops: tuple[tuple[Op, tuple[Step, ...]], ...]
     memory: Mapping[int, int]
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    slices: Mapping[int, Slice] = field(default_factory=dict)
+    stripes: tuple[Stripes, ...] = ()
+
+    def place(self, tensor: int) -> tuple[int, int]:
+        """The tensor in whose memory a tensor or a slice lies, and the byte in it where it begins."""
+        piece = self.slices.get(tensor, Slice(tensor, 0, 0))
+        return self.memory[piece.tensor], self.offsets.get(piece.tensor, 0) + piece.offset
 
 
 def lower(graph: Graph) -> tuple[Program, tuple[Refusal, ...]]:
@@ -37,9 +53,9 @@ def lower(graph: Graph) -> tuple[Program, tuple[Refusal, ...]]:
     memory = {tensor.index: tensor.index for tensor in graph.tensors}
     ops: list[tuple[Op, tuple[Step, ...]]] = []
     refusals: list[Refusal] = []
-    for op in passes.fold_padding(graph):
+    for op in passes.simplify(graph):
         try:
-            lowered = _lower_op(graph, op)
+            lowered = lower_op(graph, op)
         except UnsupportedError as error:
             refusals.append(Refusal(op.index, str(error)))
             continue
@@ -52,13 +68,14 @@ def lower(graph: Graph) -> tuple[Program, tuple[Refusal, ...]]:
     return Program(graph, tuple(ops), memory), tuple(refusals)
 
 
-def _lower_op(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
+def lower_op(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
+    """What `op` becomes. Raises UnsupportedError if it cannot be compiled."""
     if op.kind not in LOWERINGS:
         raise UnsupportedError(f"there is no kernel for {op.kind}")
     for index in (*op.inputs, *op.outputs):
         if index >= 0 and graph.tensors[index].elements == 0:
             raise UnsupportedError("it has a tensor without elements")
-    lowered = LOWERINGS[op.kind](graph, op)
+    lowered = (lower_lookup.composed if "table" in op.options else LOWERINGS[op.kind])(graph, op)
     if isinstance(lowered, Alias):
         source, target = graph.tensors[lowered.input], graph.tensors[lowered.output]
         if source.bytes != target.bytes:
@@ -73,6 +90,6 @@ def _with_constant(graph: Graph, alias: Alias) -> Graph:
     data = graph.tensors[alias.input].data
     assert data is not None
     output = graph.tensors[alias.output]
-    constant = replace(output, data=data.reshape(output.shape))
+    constant = replace(output, data=data.reshape(output.shape).astype(output.dtype.numpy, copy=False))
     tensors = tuple(constant if tensor is output else tensor for tensor in graph.tensors)
     return replace(graph, tensors=tensors)

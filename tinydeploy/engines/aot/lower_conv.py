@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.engines.aot import overlap
 from tinydeploy.engines.aot.checks import (
+    constant_ints,
     fused_range,
     int_option,
     output_tensor,
@@ -36,7 +37,7 @@ def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     require(layer.channels % groups == 0, "its output's channels are not a multiple of its groups")
     windows = _windows(op, layer.input, layer.output, kernel_height, kernel_width)
     if kernel_height == kernel_width == groups == 1 and layer.output.shape[1:3] == (height, width):
-        return _pointwise(layer, batches * height * width, depth, layer.conv_scales())
+        return pointwise(layer, batches * height * width, depth, layer.conv_scales())
     params: Params = {
         "kBatches": batches,
         **windows,
@@ -74,6 +75,59 @@ def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     return _call(layer, "depthwise_conv_2d", "depthwise_conv.h", params, layer.conv_scales(), least)
 
 
+@lowers("TRANSPOSE_CONV")
+def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """Any stride and padding. The inputs are: the output's shape, weights, input and perhaps a bias."""
+    output = output_tensor(graph, op)
+    require(len(op.inputs) in (3, 4) and min(op.inputs[:3]) >= 0, f"it has {len(op.inputs)} inputs")
+    shape = constant_ints(graph, op, 0, "output's shape")
+    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+    inputs = (op.inputs[2], op.inputs[1], *op.inputs[3:])
+    layer = _layer(graph, replace(op, inputs=inputs), channel_axis=0)
+    _, kernel_height, kernel_width, depth = layer.weights.shape
+    batches, height, width, input_depth = layer.input.shape
+    require(len(shape) == 4 and shape[0] == batches, "its input and output have different batches")
+    require(input_depth == depth, "its input's channels are not its weights'")
+    zero_point = per_tensor(layer.input).zero_point
+    params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
+    params["kInputZeroPoint"] = zero_point
+    strides, firsts = [], []
+    sides = (("Height", "Top", kernel_height), ("Width", "Left", kernel_width))
+    for axis, (side, edge, kernel) in enumerate(sides, start=1):
+        size, steps, stride = (
+            layer.input.shape[axis],
+            shape[axis],
+            int_option(op, f"stride_{side[0].lower()}"),
+        )
+        # The padding of the convolution that would lead from the output back to the input.
+        same = op.options["padding"] == "SAME"
+        places = -(-steps // stride) if same else (steps - kernel + stride) // stride
+        before = max((places - 1) * stride + kernel - steps, 0) // 2
+        strides.append(stride)
+        # The lowest row, or column, that each output's window may reach.
+        firsts.append(np.clip(-((kernel - 1 - before - np.arange(steps)) // stride), 0, size - 1))
+        params |= {
+            f"kInput{side}": size,
+            f"kOutput{side}": steps,
+            f"kKernel{side}": kernel,
+            f"kStride{side}": stride,
+            f"kPad{edge}": before,
+        }
+    # Of each phase only the taps that it has take part in the sum that the zero point is multiplied with.
+    bias = np.empty((*strides, layer.channels), np.int64)
+    given = layer.bias + np.int64(zero_point) * layer.weights.sum(axis=(1, 2, 3), dtype=np.int64)
+    for y, x in np.ndindex(*strides):
+        taps = layer.weights[:, y :: strides[0], x :: strides[1]]
+        bias[y, x] = given - zero_point * taps.sum(axis=(1, 2, 3), dtype=np.int64)
+    folded = replace(layer, bias=bias.reshape(-1).astype(np.int32))
+    images = np.arange(batches)[:, np.newaxis, np.newaxis] * height
+    first = ((images + firsts[0][:, np.newaxis]) * width + firsts[1]) * depth
+    block = next(rows for rows in (4, 2, 1) if layer.channels % rows == 0)
+    least = overlap.by_channels(first.reshape(-1), layer.channels, block)
+    scales = layer.conv_scales()
+    return _call(folded, "transpose_conv", "transpose_conv.h", params, scales, least)
+
+
 @lowers("FULLY_CONNECTED")
 def fully_connected(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any number of leading dimensions: all of them are batches."""
@@ -86,7 +140,7 @@ def fully_connected(graph: Graph, op: Op) -> tuple[Step, ...]:
     if len(scales) == 1:
         source, output = per_tensor(layer.input), per_tensor(layer.output)
         scales = [fully_connected_scale(source.scale, layer.weight_scales[0], output.scale)]
-    return _pointwise(layer, batches, depth, scales)
+    return pointwise(layer, batches, depth, scales)
 
 
 @lowers("AVERAGE_POOL_2D", "MAX_POOL_2D")
@@ -116,7 +170,7 @@ def pool_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Layer:
+class Layer:
     """A layer whose weights are constant. `bias` has the input's zero point folded in."""
 
     op: Op
@@ -137,7 +191,7 @@ class _Layer:
         return [conv_scale(source.scale, scale, output.scale) for scale in self.weight_scales]
 
 
-def _layer(graph: Graph, op: Op, channel_axis: int) -> _Layer:
+def _layer(graph: Graph, op: Op, channel_axis: int) -> Layer:
     source, kernel, output = (
         graph.tensors[op.inputs[0]],
         graph.tensors[op.inputs[1]],
@@ -166,17 +220,18 @@ def _layer(graph: Graph, op: Op, channel_axis: int) -> _Layer:
         require(given.elements == channels, "its bias does not fit its weights")
         bias = bias + given.data.reshape(-1)
     wrapped = bias.astype(np.int32)  # modulo 2**32, as the accumulators are
-    return _Layer(op, source, output, kernel.data, kernel.quantization.scales, wrapped)
+    return Layer(op, source, output, kernel.data, kernel.quantization.scales, wrapped)
 
 
-def _pointwise(layer: _Layer, batches: int, depth: int, scales: Sequence[float]) -> tuple[Step, ...]:
+def pointwise(layer: Layer, batches: int, depth: int, scales: Sequence[float]) -> tuple[Step, ...]:
+    """`batches` rows of `depth` values, each times all weights."""
     params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
     least = overlap.by_channels(np.arange(batches) * depth, layer.channels, channels=4)
     return _call(layer, "fully_connected", "fully_connected.h", params, scales, least)
 
 
 def _call(
-    layer: _Layer, kernel: str, header: str, params: Params, scales: Sequence[float], least: int
+    layer: Layer, kernel: str, header: str, params: Params, scales: Sequence[float], least: int
 ) -> tuple[Step, ...]:
     """The step, with the parameters and constants that all kernels with weights share.
 

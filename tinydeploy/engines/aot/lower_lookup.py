@@ -18,7 +18,7 @@ from tinydeploy.engines.aot.checks import (
     require_types,
     rescaling,
 )
-from tinydeploy.engines.aot.program import Constant, Step, UnsupportedError, Write, lowers, operand
+from tinydeploy.engines.aot.program import Alias, Constant, Step, UnsupportedError, Write, lowers, operand
 from tinydeploy.engines.aot.quantize import (
     activation_range,
     multiply_by_quantized_multiplier,
@@ -34,6 +34,17 @@ def lookup(graph: Graph, op: Op, table: npt.NDArray[np.generic]) -> Step:
     constant = Constant(f"op{op.index}_table", values, f"{op.kind} of each input")
     args = (operand(graph, op, 0, "input"), Write(output.index), constant)
     return Step("lookup", "lookup.h", {"kElements": output.elements}, args, overlap.in_place(graph, args))
+
+
+def composed(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
+    """An op to which passes.py has given its table: no op at all if that changes nothing."""
+    (source,) = input_tensors(graph, op, 1)
+    output = output_tensor(graph, op)
+    table = np.array(op.options["table"], output.dtype.numpy)
+    same = np.array_equal(table.astype(np.int64) & 0xFF, np.arange(256))
+    if same and source.dtype is output.dtype and not source.is_variable:
+        return Alias(source.index, output.index)
+    return (lookup(graph, op, table),)
 
 
 def _int8_function(
@@ -119,3 +130,24 @@ def lower_tanh(graph: Graph, op: Op) -> tuple[Step, ...]:
 def lower_hard_swish(graph: Graph, op: Op) -> tuple[Step, ...]:
     """HARD_SWISH."""
     return _int8_function(graph, op, tables.hard_swish)
+
+
+@lowers("ELU")
+def lower_elu(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """ELU."""
+    return _int8_function(graph, op, tables.elu)
+
+
+@lowers("ABS")
+def lower_abs(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """ABS, rescaled if the scales differ."""
+
+    def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
+        magnitude: tables.Integers = np.abs(tables.INT8 - source.zero_point)
+        if source.scale != target.scale:
+            factor = rescaling(_float_ratio(source.scale, target.scale))
+            magnitude = multiply_by_quantized_multiplier(magnitude, *factor).astype(np.int64)
+        table: tables.Integers = np.clip(magnitude + target.zero_point, -128, 127)
+        return table
+
+    return _int8_function(graph, op, function)

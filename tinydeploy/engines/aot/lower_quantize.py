@@ -1,4 +1,4 @@
-"""QUANTIZE (from float, or between integer quantisations) and DEQUANTIZE."""
+"""QUANTIZE (from float, or between integer quantisations), DEQUANTIZE and CAST."""
 
 from __future__ import annotations
 
@@ -77,3 +77,18 @@ def lower_dequantize(graph: Graph, op: Op) -> tuple[Step, ...]:
     params = {"kElements": output.elements, "kScale": origin.scale, "kZeroPoint": origin.zero_point}
     args = (operand(graph, op, 0, "input"), Write(output.index))
     return (Step("dequantize", "quantize.h", params, args, overlap.in_place(graph, args)),)
+
+
+@lowers("CAST")
+def lower_cast(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
+    """CAST between integers, and from bool; values beyond the output's range wrap around."""
+    (source,), output = input_tensors(graph, op, 1), output_tensor(graph, op)
+    integers = (DType.INT8, DType.INT16, DType.INT32)
+    require_types((source,), *integers, DType.BOOL)
+    require_types((output,), *integers)
+    require_same_size(source, output)
+    if source.dtype.bytes == output.dtype.bytes and not source.is_variable:
+        return Alias(source.index, output.index)
+    args = (operand(graph, op, 0, "input"), Write(output.index))
+    overlaps = overlap.in_place(graph, args)
+    return (Step("cast", "quantize.h", {"kElements": output.elements}, args, overlaps),)

@@ -1,6 +1,8 @@
-"""Ops that reduce along axes: MEAN, and SOFTMAX along the last one."""
+"""Ops that reduce along axes, and those that look at all of the last one: SOFTMAX, L2_NORMALIZATION."""
 
 from __future__ import annotations
+
+from math import prod
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from tinydeploy.engines.aot.checks import (
     per_tensor,
     positive_axis,
     require,
+    require_same_quantization,
     require_same_size,
     require_types,
     rescaling,
@@ -21,15 +24,47 @@ from tinydeploy.engines.aot.checks import (
 from tinydeploy.engines.aot.program import Constant, Step, UnsupportedError, Write, lowers, operand
 from tinydeploy.graph import DType, Graph, Op
 
+Params = dict[str, int | float | bool]
+
 _LOOPS = 3
 
 
-@lowers("MEAN")
-def lower_mean(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """MEAN of int8 or int16 over any axes."""
+@lowers("MEAN", "SUM")
+def lower_sum(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """MEAN and SUM of int8 or int16 over any axes."""
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
     require_types((source, output), DType.INT8, DType.INT16)
     origin, target = per_tensor(source), per_tensor(output)
+    count = source.elements // output.elements
+    multiplier, shift = rescaling(origin.scale / target.scale)
+    if op.kind == "MEAN":
+        # The division by count goes into the multiplier, with as many more bits as shift can take back.
+        bits = min(count.bit_length() - 1, 32, 31 + shift)
+        multiplier, shift = (multiplier << bits) // count, shift - bits
+    limits = np.iinfo(output.dtype.value)
+    params: Params = {
+        "kInputOffset": -origin.zero_point * count,
+        "kMultiplier": multiplier,
+        "kShift": shift,
+        "kOutputZeroPoint": target.zero_point,
+        "kOutputMin": int(limits.min),
+        "kOutputMax": int(limits.max),
+    }
+    return (_reduction(graph, op, "scaled_sum", params),)
+
+
+@lowers("REDUCE_MAX", "REDUCE_MIN")
+def lower_reduce_max(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """REDUCE_MAX and REDUCE_MIN of int8 over any axes."""
+    (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((source, output), DType.INT8)
+    require_same_quantization(source, output)
+    return (_reduction(graph, op, op.kind.lower(), {}),)
+
+
+def _reduction(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
+    """The kernel over the axes that input 1 holds."""
+    source, output = graph.tensors[op.inputs[0]], output_tensor(graph, op)
     rank = len(source.shape)
     axes = {positive_axis(axis, rank) for axis in constant_ints(graph, op, 1, "axis")}
     keep_dims = bool(int_option(op, "keep_dims"))
@@ -39,7 +74,6 @@ def lower_mean(graph: Graph, op: Op) -> tuple[Step, ...]:
         if keep_dims or axis not in axes
     )
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
-
     steps = strides.contiguous(source.shape)
     walks = []
     for reduced in (False, True):
@@ -48,27 +82,36 @@ def lower_mean(graph: Graph, op: Op) -> tuple[Step, ...]:
         walks.append(strides.fuse(extents, tuple(steps[axis] for axis in chosen)))
     (keep, (keep_strides,)), (reduce, (reduce_strides,)) = walks
     require(max(len(keep), len(reduce)) <= _LOOPS, "it reduces too many separate groups of axes")
-
-    count = source.elements // output.elements
-    multiplier, shift = rescaling(origin.scale / target.scale)
-    # The division by count goes into the multiplier, with as many more bits as shift can take back.
-    bits = min(count.bit_length() - 1, 32, 31 + shift)
-    limits = np.iinfo(output.dtype.value)
-    params: dict[str, int | float | bool] = {
-        "kInputOffset": -origin.zero_point * count,
-        "kMultiplier": (multiplier << bits) // count,
-        "kShift": shift - bits,
-        "kOutputZeroPoint": target.zero_point,
-        "kOutputMin": int(limits.min),
-        "kOutputMax": int(limits.max),
-    }
     nest = strides.params(
         _LOOPS, Keep=keep, KeepStride=keep_strides, Reduce=reduce, ReduceStride=reduce_strides
     )
     args = (operand(graph, op, 0, "input"), Write(output.index))
     size = output.dtype.bytes
     least = overlap.distance(overlap.walk(keep, keep_strides) * size, overlap.ends(output.elements, size))
-    return (Step("mean", "reduce.h", nest | params, args, overlap.over(args[0], output, least)),)
+    return Step(kernel, "reduce.h", nest | params, args, overlap.over(args[0], output, least))
+
+
+@lowers("ARG_MAX", "ARG_MIN")
+def lower_arg_max(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """ARG_MAX and ARG_MIN of int8 along one axis, to int32; the first of equal values."""
+    (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((source,), DType.INT8)
+    require_types((output,), DType.INT32)
+    axes = constant_ints(graph, op, 1, "axis")
+    require(len(axes) == 1, f"it has {len(axes)} axes")
+    axis = positive_axis(axes[0], len(source.shape))
+    shape = source.shape[:axis] + source.shape[axis + 1 :]
+    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+    params: Params = {
+        "kOuter": prod(source.shape[:axis]),
+        "kExtent": source.shape[axis],
+        "kInner": prod(source.shape[axis + 1 :]),
+    }
+    args = (operand(graph, op, 0, "input"), Write(output.index))
+    first = overlap.walk(shape[:axis], strides.contiguous(source.shape)[:axis])
+    first = first[:, np.newaxis] + np.arange(params["kInner"])
+    least = overlap.distance(first, overlap.ends(output.elements, output.dtype.bytes))
+    return (Step(op.kind.lower(), "reduce.h", params, args, overlap.over(args[0], output, least)),)
 
 
 @lowers("SOFTMAX")
@@ -104,3 +147,30 @@ def lower_softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
         ),
     )
     return (Step("softmax", "softmax.h", params, args, overlap.in_place(graph, args)),)
+
+
+@lowers("L2_NORMALIZATION")
+def lower_l2_normalization(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """L2_NORMALIZATION of int8 along the last axis."""
+    (source,) = input_tensors(graph, op, 1)
+    output = output_tensor(graph, op)
+    require_types((source, output), DType.INT8)
+    require(source.shape == output.shape, f"its output has the shape {output.shape}, not {source.shape}")
+    require(1 <= len(source.shape) <= 4, f"its input has {len(source.shape)} dimensions, not 1 to 4")
+    activation = op.options.get("fused_activation_function", "NONE")
+    require(activation == "NONE", f"the fused activation {activation} is not supported")
+    origin, target = per_tensor(source), per_tensor(output)
+    require(
+        (target.scale, target.zero_point) == (1 / 128, 0),
+        f"its output has scale {target.scale:.6g} and zero point {target.zero_point}, not 1/128 and 0",
+    )
+    depth = source.shape[-1]
+    require(depth * 255**2 < 2**31, f"its rows have {depth} elements, whose squares' sum may overflow")
+    params: Params = {
+        "kRows": source.elements // depth,
+        "kDepth": depth,
+        "kInputZeroPoint": origin.zero_point,
+    }
+    args = (operand(graph, op, 0, "input"), Write(output.index))
+    overlaps = overlap.in_place(graph, args)
+    return (Step("l2_normalization", "l2_normalization.h", params, args, overlaps),)

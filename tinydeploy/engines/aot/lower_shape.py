@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, product
 from math import prod
 
 import numpy as np
@@ -20,27 +20,32 @@ from tinydeploy.engines.aot.checks import (
     require_same_size,
     require_types,
 )
-from tinydeploy.engines.aot.program import Alias, Argument, Constant, Step, Write, lowers, operand
+from tinydeploy.engines.aot.program import Alias, Argument, Step, Write, lowers, operand
 from tinydeploy.engines.aot.strides import Strides
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
 # What TFLite Micro moves, by op.
 _WIDE = (DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
 _MOVES = {
+    "BROADCAST_TO": tuple(DType),
     "CONCATENATION": (*_WIDE, DType.INT64, DType.BOOL),
     "EXPAND_DIMS": (DType.INT8, DType.INT16, DType.FLOAT32),
+    "MIRROR_PAD": (DType.INT8,),
     "PACK": (*_WIDE, DType.INT64),
     "PAD": _WIDE,
     "PADV2": _WIDE,
     "RESHAPE": tuple(DType),
-    "RESIZE_NEAREST_NEIGHBOR": (DType.INT8, DType.INT16, DType.FLOAT32),
+    "REVERSE_V2": tuple(DType),
+    "SLICE": (*_WIDE, DType.BOOL),
     "SPLIT": _WIDE,
+    "SPLIT_V": _WIDE,
     "SQUEEZE": tuple(DType),
     "STRIDED_SLICE": (*_WIDE, DType.BOOL),
     "TRANSPOSE": (DType.INT8, DType.INT16, DType.FLOAT32),
     "UNPACK": _WIDE,
 }
 _LOOPS = 5
+_COPIES = 27  # of MIRROR_PAD, which has three parts along each axis
 
 
 def _require_movable(op: Op, *tensors: Tensor) -> None:
@@ -119,9 +124,19 @@ def lower_split(graph: Graph, op: Op) -> tuple[Step, ...]:
     _, source = input_tensors(graph, op, 2)
     (value,) = constant_ints(graph, op, 0, "axis")
     axis = positive_axis(value, len(source.shape))
-    share = list(source.shape)
-    share[axis] = source.shape[axis] // len(op.outputs)
-    return _parting(graph, op, 1, axis, tuple(share), share[axis])
+    extents = [source.shape[axis] // len(op.outputs)] * len(op.outputs)
+    return _parting(graph, op, 1, axis, extents)
+
+
+@lowers("SPLIT_V")
+def lower_split_v(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """One copy per output, of the shares of the axis that input 1 names; one of them may be -1, the rest."""
+    source, _, _ = input_tensors(graph, op, 3)
+    sizes = constant_ints(graph, op, 1, "sizes", (DType.INT32, DType.INT64))
+    (value,) = constant_ints(graph, op, 2, "axis")
+    axis = positive_axis(value, len(source.shape))
+    rest = source.shape[axis] - sum(size for size in sizes if size >= 0)
+    return _parting(graph, op, 0, axis, [rest if size == -1 else size for size in sizes])
 
 
 @lowers("UNPACK")
@@ -129,25 +144,28 @@ def lower_unpack(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per output, of single steps along the axis, which vanishes."""
     (source,) = input_tensors(graph, op, 1)
     axis = positive_axis(int_option(op, "axis"), len(source.shape))
-    return _parting(graph, op, 0, axis, source.shape[:axis] + source.shape[axis + 1 :], 1)
+    return _parting(graph, op, 0, axis, [1] * source.shape[axis], keeps_axis=False)
 
 
 def _parting(
-    graph: Graph, op: Op, position: int, axis: int, share: tuple[int, ...], extent: int
+    graph: Graph, op: Op, position: int, axis: int, extents: Sequence[int], keeps_axis: bool = True
 ) -> tuple[Step, ...]:
-    """Copies of input `position` into every output, each of shape `share` and `extent` steps along `axis`."""
+    """Copies of input `position` into the outputs, of so many steps along `axis`, one after another."""
     source = graph.tensors[op.inputs[position]]
     outputs = [graph.tensors[index] for index in op.outputs]
     _require_movable(op, source, *outputs)
-    fits = all(output.shape == share for output in outputs) and extent * len(outputs) == source.shape[axis]
-    require(fits, f"its outputs are not equal shares of the input's {source.shape}")
-    inner = prod(source.shape[axis + 1 :])
+    before, after = source.shape[:axis], source.shape[axis + 1 :]
+    shares = [(*before, *((extent,) if keeps_axis else ()), *after) for extent in extents]
+    fits = [output.shape for output in outputs] == shares and sum(extents) == source.shape[axis]
+    require(fits, f"its outputs are not the shares of the input's {source.shape}")
+    inner = prod(after)
+    starts = accumulate(extents, initial=0)
     return tuple(
         _copy_rows(
             {
-                "kRows": prod(source.shape[:axis]),
+                "kRows": prod(before),
                 "kRowElements": extent * inner,
-                "kInputOffset": i * extent * inner,
+                "kInputOffset": start * inner,
                 "kInputStep": source.shape[axis] * inner,
                 "kOutputOffset": 0,
                 "kOutputStep": extent * inner,
@@ -155,7 +173,7 @@ def _parting(
             operand(graph, op, position, "input"),
             output,
         )
-        for i, output in enumerate(outputs)
+        for output, extent, start in zip(outputs, extents, starts, strict=False)
     )
 
 
@@ -172,14 +190,14 @@ def _copy_rows(params: dict[str, int], source: Argument, output: Tensor) -> Step
 # Blocks
 
 
-def _copy_block(
+def copy_block(
     source: Argument,
     output: Tensor,
     shape: tuple[int, ...],
     walk_in: tuple[int, Strides],
     walk_out: tuple[int, Strides],
 ) -> Step:
-    """The copy of a block of `shape`; each walk is an offset and strides."""
+    """The copy of a block of `shape`; each walk is an offset and strides, in elements."""
     loops, (input_strides, output_strides) = strides.fuse(shape, walk_in[1], walk_out[1])
     require(len(loops) <= _LOOPS, f"it takes {len(loops)} loops, more than {_LOOPS}")
     offsets = {"kInputOffset": walk_in[0], "kOutputOffset": walk_out[0]}
@@ -211,7 +229,7 @@ def lower_transpose(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     if strides.fuse(shape, walk) == strides.fuse(shape, strides.contiguous(shape)):
         return Alias(source.index, output.index)
     target = (0, strides.contiguous(shape))
-    return (_copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
+    return (copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
 
 
 @lowers("STRIDED_SLICE")
@@ -250,7 +268,98 @@ def lower_strided_slice(graph: Graph, op: Op) -> tuple[Step, ...]:
     offset = sum(chosen.start * stride for chosen, stride in zip(ranges, whole_strides, strict=True))
     walk = tuple(chosen.step * stride for chosen, stride in zip(ranges, whole_strides, strict=True))
     target = (0, strides.contiguous(shape))
-    return (_copy_block(operand(graph, op, 0, "input"), output, shape, (offset, walk), target),)
+    return (copy_block(operand(graph, op, 0, "input"), output, shape, (offset, walk), target),)
+
+
+@lowers("SLICE")
+def lower_slice(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """A copy from an offset; a size of -1 goes to the end."""
+    (source, *_), output = input_tensors(graph, op, 3), output_tensor(graph, op)
+    _require_movable(op, source, output)
+    begins, sizes = (
+        constant_ints(graph, op, position, name, (DType.INT32, DType.INT64))
+        for position, name in ((1, "begin"), (2, "size"))
+    )
+    require(len(source.shape) <= 5, f"it slices {len(source.shape)} dimensions, more than 5")
+    require(len(begins) == len(sizes) == len(source.shape), "it does not slice every dimension")
+    bounds = list(zip(source.shape, begins, sizes, strict=True))
+    shape = tuple(extent - begin if size == -1 else size for extent, begin, size in bounds)
+    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+    inside = all(0 <= begin <= extent - size for (extent, begin, _), size in zip(bounds, shape, strict=True))
+    require(inside, f"it begins at {begins}, and reaches beyond its input")
+    walk = strides.contiguous(source.shape)
+    offset = sum(begin * stride for begin, stride in zip(begins, walk, strict=True))
+    target = (0, strides.contiguous(shape))
+    return (copy_block(operand(graph, op, 0, "input"), output, shape, (offset, walk), target),)
+
+
+@lowers("REVERSE_V2")
+def lower_reverse(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """A copy that reads the axis backwards."""
+    (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    _require_movable(op, source, output)
+    require(source.shape == output.shape, f"its output has the shape {output.shape}, not {source.shape}")
+    rank = len(source.shape)
+    axes = {positive_axis(axis, rank) for axis in constant_ints(graph, op, 1, "axis")}
+    whole = strides.contiguous(source.shape)
+    walk = tuple(-stride if axis in axes else stride for axis, stride in enumerate(whole))
+    offset = sum((source.shape[axis] - 1) * whole[axis] for axis in axes)
+    copy = copy_block(operand(graph, op, 0, "input"), output, source.shape, (offset, walk), (0, whole))
+    return (copy,)
+
+
+@lowers("BROADCAST_TO")
+def lower_broadcast_to(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """A copy that stands still along what is repeated."""
+    (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    _require_movable(op, source, output)
+    shape = constant_ints(graph, op, 1, "shape", (DType.INT32, DType.INT64))
+    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+    try:
+        walk = strides.broadcast(source.shape, shape)
+    except ValueError:
+        require(False, f"the shape {source.shape} does not broadcast to {shape}")
+    target = (0, strides.contiguous(shape))
+    return (copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
+
+
+@lowers("MIRROR_PAD")
+def lower_mirror_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """One copy of the middle, and one of each side and corner, which reads backwards."""
+    (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    _require_movable(op, source, output)
+    flat = constant_ints(graph, op, 1, "paddings", (DType.INT32, DType.INT64))
+    require(len(flat) == 2 * len(source.shape), "it does not pad every dimension")
+    paddings = list(zip(flat[::2], flat[1::2], strict=True))
+    edge = 1 if op.options.get("mode") == "REFLECT" else 0  # the outermost element is not repeated
+    shape = tuple(
+        before + extent + after for extent, (before, after) in zip(source.shape, paddings, strict=True)
+    )
+    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+    parts = []  # along each axis: first of the input, first of the output, extent, direction
+    for extent, (before, after) in zip(source.shape, paddings, strict=True):
+        require(
+            min(before, after) >= 0 and max(before, after) <= extent - edge,
+            f"it pads {extent} elements by {before} and {after}",
+        )
+        along = [
+            (before - 1 + edge, 0, before, -1),
+            (0, before, extent, 1),
+            (extent - 1 - edge, before + extent, after, -1),
+        ]
+        parts.append([part for part in along if part[2] > 0])
+    copies = prod(map(len, parts))
+    require(copies <= _COPIES, f"it takes {copies} copies, more than {_COPIES}")
+    inner, outer = strides.contiguous(source.shape), strides.contiguous(shape)
+    steps = []
+    for block in product(*parts):
+        offset_in = sum(part[0] * stride for part, stride in zip(block, inner, strict=True))
+        offset_out = sum(part[1] * stride for part, stride in zip(block, outer, strict=True))
+        walk = tuple(part[3] * stride for part, stride in zip(block, inner, strict=True))
+        extents = tuple(part[2] for part in block)
+        argument = operand(graph, op, 0, "input")
+        steps.append(copy_block(argument, output, extents, (offset_in, walk), (offset_out, outer)))
+    return tuple(steps)
 
 
 @lowers("PAD", "PADV2")
@@ -266,17 +375,22 @@ def lower_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
         before + extent + after for extent, (before, after) in zip(source.shape, paddings, strict=True)
     )
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
-    fill = {"kElements": output.elements, "kValue": _pad_value(graph, op)}
     around = strides.contiguous(shape)
     offset = sum(before * stride for (before, _), stride in zip(paddings, around, strict=True))
-    copy = _copy_block(
+    copy = copy_block(
         operand(graph, op, 0, "input"),
         output,
         source.shape,
         (0, strides.contiguous(source.shape)),
         (offset, around),
     )
-    return (Step("fill", "shape.h", fill, (Write(output.index),)), copy)
+    return (fill(output, _pad_value(graph, op)), copy)
+
+
+def fill(output: Tensor, value: int | float) -> Step:
+    """The step that sets every element to `value`."""
+    params = {"kElements": output.elements, "kValue": value}
+    return Step("fill", "shape.h", params, (Write(output.index),))
 
 
 def _pad_value(graph: Graph, op: Op) -> int | float:
@@ -297,53 +411,3 @@ def _pad_value(graph: Graph, op: Op) -> int | float:
         require(same, "its padding value's scale or zero point differs from the output's")
     number: int | float = value.data.reshape(-1)[0].item()
     return number
-
-
-# Resizing
-
-
-@lowers("RESIZE_NEAREST_NEIGHBOR")
-def lower_resize_nearest_neighbor(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """The host computes which row and column each output pixel comes from."""
-    (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    _require_movable(op, source, output)
-    size = constant_ints(graph, op, 1, "size")
-    require(len(source.shape) == 4, f"it resizes {len(source.shape)} dimensions, not 4")
-    batches, height, width, depth = source.shape
-    shape = (batches, *size, depth)
-    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
-    require(max(height, width) < 2**16, "its input is larger than 65,535 pixels")
-    nearest = _nearest(bool(int_option(op, "align_corners")), bool(int_option(op, "half_pixel_centers")))
-    rows = np.array([nearest(y, height, size[0]) for y in range(size[0])], np.uint16)
-    columns = np.array([nearest(x, width, size[1]) for x in range(size[1])], np.uint16)
-    params = {
-        "kBatches": batches,
-        "kInputHeight": height,
-        "kInputWidth": width,
-        "kOutputHeight": size[0],
-        "kOutputWidth": size[1],
-        "kDepth": depth,
-    }
-    args = (
-        operand(graph, op, 0, "input"),
-        Write(output.index),
-        Constant(f"op{op.index}_rows", rows, "input row of each output row"),
-        Constant(f"op{op.index}_columns", columns, "input column of each output column"),
-    )
-    pixel = depth * output.dtype.bytes
-    images = np.arange(batches)[:, np.newaxis, np.newaxis] * height * width
-    first = (images + rows[:, np.newaxis].astype(np.int64) * width + columns) * pixel
-    least = overlap.of_copies(first, overlap.ends(first.size, pixel))
-    return (Step("resize_nearest", "resize.h", params, args, overlap.over(args[0], output, least)),)
-
-
-def _nearest(align_corners: bool, half_pixel_centers: bool) -> Callable[[int, int, int], int]:
-    """The function (output position, input size, output size) -> input position, in TFLite's float steps."""
-
-    def nearest(position: int, source: int, target: int) -> int:
-        aligned = align_corners and target > 1
-        scale = np.float32(source - 1 if aligned else source) / np.float32(target - 1 if aligned else target)
-        exact = float((np.float32(position) + np.float32(0.5 if half_pixel_centers else 0.0)) * scale)
-        return min(math.floor(exact + 0.5) if align_corners else math.floor(exact), source - 1)
-
-    return nearest

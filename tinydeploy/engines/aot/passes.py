@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
+
+from tinydeploy.engines.aot import tables
+from tinydeploy.engines.aot.program import LOWERINGS, Constant, UnsupportedError
+from tinydeploy.engines.aot.quantize import activation_range
 from tinydeploy.graph import DType, Graph, Op
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
+_LOOKUPS = (*_CLAMPS, "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "ELU", "QUANTIZE")
+_CLAMPED = (*_CONVOLUTIONS, "FULLY_CONNECTED", "ADD", "SUB", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D")
 _SIDES = ("top", "bottom", "left", "right")
+
+
+def simplify(graph: Graph) -> tuple[Op, ...]:
+    """The ops of `graph` that are left after all passes."""
+    return compose_lookups(graph, fold_activations(graph, fold_padding(graph)))
 
 
 def fold_padding(graph: Graph) -> tuple[Op, ...]:
@@ -67,3 +82,71 @@ def _takes_padding(graph: Graph, op: Op, tensor: int, sides: dict[str, int]) -> 
         assert isinstance(dilation, int)
         reaches += [(graph.tensors[op.inputs[1]].shape[axis] - 1) * dilation + 1] * 2
     return all(n < reach for n, reach in zip(sides.values(), reaches, strict=True))
+
+
+def fold_activations(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
+    """`ops` without each activation that the op before can do: it only clamps, and that op does not yet."""
+    left = {op.index: op for op in ops}
+    for op in tuple(left.values()):
+        before = _only_source(graph, op, left) if op.kind in _CLAMPS else None
+        if before is None or before.kind not in _CLAMPED or len(op.outputs) != 1:
+            continue
+        source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+        fused = before.options.get("fused_activation_function", "NONE")
+        if fused != "NONE" or source.quantization is None or source.quantization != output.quantization:
+            continue
+        table = _table(graph, op)
+        if table is None or output.dtype is not DType.INT8:
+            continue
+        if np.array_equal(table, tables.by_bits(np.clip(tables.INT8, *activation_range(op.kind, output)))):
+            options = {**before.options, "fused_activation_function": op.kind}
+            left[before.index] = replace(before, outputs=op.outputs, options=options)
+            del left[op.index]
+    return tuple(left.values())
+
+
+def compose_lookups(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
+    """`ops` with each chain of functions of one 8-bit element made one op: the last, with the option `table`.
+
+    The table has an entry for each input, in the order of its bits.
+    """
+    left = {op.index: op for op in ops}
+    for op in tuple(left.values()):
+        before = _only_source(graph, op, left) if op.kind in _LOOKUPS else None
+        inner = None if before is None else _table(graph, before)
+        outer = None if inner is None else _table(graph, op)
+        if before is not None and inner is not None and outer is not None:
+            composed = outer[inner.astype(np.int64) & 0xFF]
+            options = {**op.options, "table": tuple(composed.tolist())}
+            left[op.index] = replace(op, inputs=before.inputs, options=options)
+            del left[before.index]
+    return tuple(left.values())
+
+
+def _only_source(graph: Graph, op: Op, ops: dict[int, Op]) -> Op | None:
+    """The op that makes the one input of `op`, if nothing else needs that tensor."""
+    if len(op.inputs) != 1 or op.inputs[0] in graph.outputs:
+        return None
+    (tensor,) = op.inputs
+    readers = [other for other in ops.values() if tensor in other.inputs]
+    makers = [other for other in ops.values() if tensor in other.outputs]
+    if len(readers) != 1 or len(makers) != 1 or len(makers[0].outputs) != 1:
+        return None
+    return makers[0]
+
+
+def _table(graph: Graph, op: Op) -> npt.NDArray[np.generic] | None:
+    """The outputs of `op` for each 8-bit input, in the order of its bits; None if it is no such function."""
+    given = op.options.get("table")
+    if isinstance(given, tuple):
+        return np.array(given, graph.tensors[op.outputs[0]].dtype.numpy)
+    if op.kind not in _LOOKUPS:
+        return None
+    try:
+        lowered = LOWERINGS[op.kind](graph, op) if op.kind in LOWERINGS else ()
+    except UnsupportedError:
+        return None
+    if not isinstance(lowered, tuple) or [step.kernel for step in lowered] != ["lookup"]:
+        return None
+    constant = lowered[0].args[-1]
+    return constant.values if isinstance(constant, Constant) and constant.values.size == 256 else None

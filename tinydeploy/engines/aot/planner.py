@@ -15,7 +15,7 @@ from itertools import permutations
 
 ALIGNMENT = 16  # bytes, of every buffer and of the arena itself
 EXHAUSTIVE = 7  # up to so many buffers every order is tried
-PLACEMENTS = 50_000  # beyond, the search ends after placing so many buffers in all
+PLACEMENTS = 200_000  # beyond, the search ends after placing so many buffers in all
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,24 @@ def align(size: int) -> int:
 
 
 def lower_bound(buffers: Sequence[Buffer], overlaps: Overlaps) -> int:
-    """The most bytes that are needed at any one time, for the buffers alive then: no plan is smaller.
+    """The most bytes that are needed at any one time, for the buffers alive then: no plan is smaller."""
+    return max(needed(buffers, overlaps).values(), default=0)
+
+
+def needed(buffers: Sequence[Buffer], overlaps: Overlaps) -> dict[int, int]:
+    """The bytes that the buffers alive at one time need alone, for each time at which one is born.
 
     All buffers alive at one time exclude each other, but for `overlaps`. Those that take part in one are
     packed in the best way; the others come on top.
     """
-    bound = 0
+    bounds = {}
     for time in {buffer.first for buffer in buffers}:
         live = [i for i, buffer in enumerate(buffers) if buffer.first <= time <= buffer.last]
         pairs = {pair: d for pair, d in overlaps.items() if pair[0] in live and pair[1] in live}
         sharing = sorted({i for pair in pairs for i in pair})
         alone = sum(align(buffers[i].bytes) for i in live if i not in sharing)
-        bound = max(bound, alone + _packed(buffers, sharing, pairs))
-    return bound
+        bounds[time] = alone + _packed(buffers, sharing, pairs)
+    return bounds
 
 
 def _packed(buffers: Sequence[Buffer], sharing: Sequence[int], pairs: Overlaps) -> int:

@@ -75,6 +75,32 @@ class Overlap:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Rows of `tensor` as a tensor of their own: from byte `offset` on, in each stripe `pitch` further."""
+
+    tensor: int
+    offset: int
+    pitch: int
+
+
+@dataclass(frozen=True)
+class Stripes:
+    """The ops from index `first` to `last` are run one after the other `count` times, a few rows each time.
+
+    `carried` are the tensors whose bytes one stripe leaves to the next: what the ops read and make as a
+    whole, and the rows that a later window still needs. `overlaps` are those of the whole. `saved` says by
+    op how many bytes its output has beyond those that its buffer holds.
+    """
+
+    first: int
+    last: int
+    count: int
+    carried: frozenset[int]
+    overlaps: tuple[Overlap, ...]
+    saved: Mapping[int, int]
+
+
+@dataclass(frozen=True)
 class Step:
     """One kernel call: `kernel<Params>(args…)`.
 
@@ -86,6 +112,8 @@ class Step:
     bool, an int int32_t (int64_t if it does not fit), a float float.
 
     `overlaps` has one entry for each Read argument that the kernel lets be overwritten by an output.
+
+    `stripes` says in which of the stripes that its op is cut to the step is run; None if it is not cut.
     """
 
     kernel: str
@@ -93,6 +121,7 @@ class Step:
     params: Mapping[str, int | float | bool]
     args: tuple[Argument, ...]
     overlaps: tuple[Overlap, ...] = ()
+    stripes: range | None = None
 
 
 @dataclass(frozen=True)

@@ -193,3 +193,14 @@ def hard_swish(source: Quantization, target: Quantization) -> Integers:
     scaled = np.sign(product) * (np.abs(product) >> 15)
     output = _wrap16(_divide_by_pot16(scaled, -output_exponent) + target.zero_point)
     return np.clip(output, -128, 127)
+
+
+def elu(source: Quantization, target: Quantization) -> Integers:
+    """ELU of every int8, in float32 as TFLite Micro computes it; beyond int32 saturated."""
+    x = np.float32(source.scale) * (INT8 - source.zero_point).astype(np.float32)
+    negative = np.exp(np.minimum(x, 0).astype(np.float64)).astype(np.float32) - np.float32(1)
+    scaled = np.where(x < 0, negative, x) * (np.float32(1) / np.float32(target.scale))
+    rounded = np.copysign(np.floor(np.abs(scaled.astype(np.float64)) + 0.5), scaled).astype(np.float32)
+    moved = rounded + np.float32(target.zero_point)
+    table: Integers = np.clip(np.trunc(moved), -128, 127).astype(np.int64)
+    return table

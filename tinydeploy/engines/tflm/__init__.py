@@ -73,7 +73,7 @@ class TflmEngine:
 
     def library(self, graph: Graph, board: Board) -> Library:
         """TFLite Micro as a library that holds every op of the graph. Raises ToolError or ModelError."""
-        return library.find(self.source, board.core, _adders(graph))
+        return library.find(self.source, board, _adders(graph))
 
 
 def _adders(graph: Graph) -> list[str]:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tinydeploy import build, paths
-from tinydeploy.boards import Core
+from tinydeploy.boards import Board
 from tinydeploy.engines import Library
 from tinydeploy.engines.tflm.ops import FAST_KERNELS
 from tinydeploy.errors import ModelError, ToolError, UsageError
@@ -31,11 +31,13 @@ CHIRALE = (
 )
 WCL = "https://github.com/trylaarsdam/pio-tflite-lib.git#a887b00541e4817abbaa0cebf0b167379f896e50"
 ESPRESSIF = "https://github.com/espressif/esp-tflite-micro.git#99f49e1498b0984f4db54d9bf3938aceb99ad422"
+ESP_NN = "https://github.com/espressif/esp-nn.git#d45b843ca5f873ca9d0706ab0e7f14eafd132e98"
 
 _CONNECT_TIMEOUT = 5.0  # seconds
 _DOWNLOAD_TIMEOUT = 300.0
 _REGISTRY = "api.registry.platformio.org"
 _RESOLVER = Path("tensorflow/lite/micro/micro_mutable_op_resolver.h")
+_ESP32_S3 = "esp32s3"
 _HINT = (
     f"name a folder with TFLite Micro by --tflm-library or {VARIABLE}, or take --engine aot, which needs none"
 )
@@ -50,8 +52,7 @@ _INCLUDES = (
     "third_party/cmsis_nn",
     "third_party/cmsis_nn/Include",
 )
-# The wrappers of KissFFT include its sources; a target's own clock and log are the firmware's. The kernels
-# for ESP-NN stand beside the reference ones that they replace, and ESP-NN itself is another library.
+# The wrappers of KissFFT include its sources; a target's own clock and log are the firmware's.
 _COMPILED = (
     "+<tensorflow/>",
     "+<signal/>",
@@ -64,36 +65,45 @@ _COMPILED = (
     "-<tensorflow/lite/micro/mock_*>",
     "-<tensorflow/lite/micro/*test_help*>",
 )
+# The kernels for ESP-NN stand beside the reference ones that they replace. ESP-NN itself is another library,
+# which is looked for beside TFLite Micro, under the names that git and ESP-IDF give it.
+_FOR_ESP_NN = Path("tensorflow/lite/micro/kernels/esp_nn")
+_ESP_NN_FOLDERS = ("esp-nn", "espressif__esp-nn")
+_SOURCES = ("signal", "tensorflow", "third_party", "src", "include")
 _HASHED = (".h", ".hpp", ".c", ".cc", ".cpp", ".S")
 
 
-def default_source(core: Core) -> str:
-    """The best TFLite Micro that anybody can download as a PlatformIO library for this core, pinned."""
-    if core.is_arm:
+def default_source(board: Board) -> str:
+    """The best TFLite Micro that anybody can download as a PlatformIO library for this board, pinned."""
+    if board.core.is_arm:
         return CHIRALE
-    return ESPRESSIF if core.id.startswith("xtensa") else WCL
+    return ESPRESSIF if _is_esp32(board) else WCL
 
 
-def find(source: str | None, core: Core, adders: Sequence[str]) -> Library:
+def find(source: str | None, board: Board, adders: Sequence[str]) -> Library:
     """The library that `source` names: a folder, a git address (with "#commit") or a registry spec.
 
     None means what $TINYDEPLOY_TFLM names, else `default_source`. Raises ToolError if it cannot be had,
     UsageError if it is not TFLite Micro, ModelError if its resolver lacks one of `adders`.
     """
-    wanted = source or os.environ.get(VARIABLE) or default_source(core)
+    wanted = source or os.environ.get(VARIABLE) or default_source(board)
     folder = Path(wanted).expanduser()
     if not folder.is_dir():
         if _is_path(wanted):
             raise UsageError(f"no such folder: {wanted}", _HINT)
         folder = _download(wanted)
-    return _recognise(folder.resolve(), adders)
+    return _recognise(folder.resolve(), board, adders)
 
 
 def _is_path(source: str) -> bool:
     return source.startswith((".", "/", "~"))
 
 
-def _recognise(folder: Path, adders: Sequence[str]) -> Library:
+def _is_esp32(board: Board) -> bool:
+    return board.arduino is not None and board.arduino.platform.partition("@")[0] == "espressif32"
+
+
+def _recognise(folder: Path, board: Board, adders: Sequence[str]) -> Library:
     root = next((root for root in (folder, folder / "src") if (root / _RESOLVER).is_file()), None)
     if root is None:
         raise UsageError(f"{folder} does not hold TFLite Micro: {_RESOLVER} is missing", _HINT)
@@ -111,23 +121,63 @@ def _recognise(folder: Path, adders: Sequence[str]) -> Library:
     if (folder / "library.properties").is_file():
         # Arduino's editions choose their sources and C++ by these.
         defines += ["ARDUINO=10819", "ARDUINO_EXCLUDE_CODE"]
-    flags = tuple(f"-D{define}" for define in defines)
-    return Library(name, version, f"symlink://{_manifest(folder, root)}", flags, FAST_KERNELS)
-
-
-def _manifest(folder: Path, root: Path) -> Path:
-    """The folder that stands for the library, made if it is missing; where the sources lie is its name."""
-    shadow = paths.cache_dir() / "libraries" / f"tflm-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+    sources = list(_COMPILED)
     includes = [root / include for include in _INCLUDES if (root / include).is_dir()]
+    chip = board.arduino.mcu if board.arduino and _is_esp32(board) else ""
+    others: tuple[str, ...] = ()
+    if chip and (root / _FOR_ESP_NN).is_dir():
+        kernels = sorted(path.name for path in (root / _FOR_ESP_NN).glob("*.cc"))
+        sources += [f"+<{_FOR_ESP_NN}/>", *(f"-<{_FOR_ESP_NN.parent}/{kernel}>" for kernel in kernels)]
+        esp_nn = _esp_nn(folder)
+        includes.append(esp_nn / "include")
+        version += f"; ESP-NN {_identity(esp_nn, esp_nn)[1]}"
+        defines += ["ESP_NN", "CONFIG_NN_OPTIMIZED=1"]
+        others = (_esp_nn_manifest(esp_nn, chip),)
+        if chip == _ESP32_S3:
+            defines.append("CONFIG_IDF_TARGET_ESP32S3=1")
+    flags = tuple(f"-D{define}" for define in defines)
+    manifest = _manifest(root, chip, f"TFLite Micro in {folder}", sources, _include_flags(includes))
+    return Library(name, version, (manifest, *others), flags, FAST_KERNELS)
+
+
+def _esp_nn(folder: Path) -> Path:
+    """ESP-NN for the TFLite Micro in `folder`: beside it, or else downloaded."""
+    beside = (folder.parent / name for name in _ESP_NN_FOLDERS)
+    found = next((path for path in beside if (path / "include/esp_nn.h").is_file()), None)
+    return found or _download(ESP_NN)
+
+
+def _esp_nn_manifest(esp_nn: Path, chip: str) -> str:
+    """ESP-NN with the code that this chip can run: plain C, and the ESP32-S3 has vector instructions."""
+    sources = ["+<src/>", "-<src/**/*_esp32p4.*>"]
+    flags = _include_flags([esp_nn / "include", esp_nn / "src/common"])
+    if chip == _ESP32_S3:
+        flags += ["-mlongcalls", "-fno-unroll-loops"]
+    else:
+        sources.append("-<src/**/*_esp32s3.*>")
+    return _manifest(esp_nn, chip, f"ESP-NN in {esp_nn}", sources, flags)
+
+
+def _include_flags(folders: Sequence[Path]) -> list[str]:
+    return [f"-I{folder}" for folder in folders]
+
+
+def _manifest(root: Path, chip: str, description: str, sources: Sequence[str], flags: Sequence[str]) -> str:
+    """The dependency on the sources in `root`: a folder that stands for them, made if it is missing.
+
+    Its name is where the sources lie, and the chip if they are chosen for one.
+    """
+    name = hashlib.sha256(f"{root}{chip}".encode()).hexdigest()[:12]
+    shadow = paths.cache_dir() / "libraries" / f"tflm-{name}"
     manifest = {
         "name": shadow.name,
         "version": "0.0.0",
-        "description": f"TFLite Micro in {folder}",
+        "description": description,
         "build": {
             "srcDir": str(root),
             "includeDir": str(root),
-            "srcFilter": _COMPILED,
-            "flags": ["-w", *(f"-I{include}" for include in includes)],
+            "srcFilter": sources,
+            "flags": ["-w", *flags],
             "libLDFMode": "off",
             "libCompatMode": "off",
         },
@@ -138,7 +188,7 @@ def _manifest(folder: Path, root: Path) -> Path:
         whole = path.with_suffix(f".{os.getpid()}")
         whole.write_text(text)
         whole.replace(path)
-    return shadow
+    return f"symlink://{shadow}"
 
 
 def _identity(folder: Path, root: Path) -> tuple[str, str]:
@@ -200,7 +250,7 @@ def _content(root: Path) -> tuple[str, str]:
 
 
 def _sources(root: Path) -> Iterator[Path]:
-    for folder in ("signal", "tensorflow", "third_party"):
+    for folder in _SOURCES:
         yield from (
             path for path in sorted((root / folder).rglob("*")) if path.suffix in _HASHED and path.is_file()
         )

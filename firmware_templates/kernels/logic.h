@@ -1,0 +1,56 @@
+// Comparisons, whose output is bool, and LOGICAL_NOT. Output elements are made in order, each written after its
+// operands have been read: the output may lie over an operand.
+#pragma once
+
+#include <stdint.h>
+
+#include "elementwise.h"
+
+namespace tinydeploy {
+
+// P says for which orders of a and b the answer is yes: kLess, kEqual, kGreater.
+template <typename P>
+struct Compare {
+  template <typename T>
+  bool operator()(T a, T b) const {
+    return a < b ? P::kLess : a > b ? P::kGreater : P::kEqual;
+  }
+};
+
+// The same of int8 values that differ in scale or zero point: each becomes its real value in units of 2^-kHeadroom.
+// P says kZeroPoint, kMultiplier and kShift of A and B.
+template <typename P>
+struct CompareScaled {
+  bool operator()(int8_t a, int8_t b) const {
+    const int32_t x = scaled_operand<P>(a - P::kAZeroPoint, P::kAMultiplier, P::kAShift);
+    const int32_t y = scaled_operand<P>(b - P::kBZeroPoint, P::kBMultiplier, P::kBShift);
+    return Compare<P>()(x, y);
+  }
+};
+
+template <typename P, typename T>
+void compare(const T* a, const T* b, bool* output) {
+  elementwise<P>(a, b, output, Compare<P>());
+}
+template <typename P, typename T>
+void compare_broadcast(const T* a, const T* b, bool* output) {
+  broadcast<P>(a, b, output, Compare<P>());
+}
+
+template <typename P>
+void compare_scaled(const int8_t* a, const int8_t* b, bool* output) {
+  elementwise<P>(a, b, output, CompareScaled<P>());
+}
+template <typename P>
+void compare_scaled_broadcast(const int8_t* a, const int8_t* b, bool* output) {
+  broadcast<P>(a, b, output, CompareScaled<P>());
+}
+
+template <typename P>
+void logical_not(const bool* input, bool* output) {
+  for (int32_t i = 0; i < P::kElements; ++i) {
+    output[i] = !input[i];
+  }
+}
+
+}  // namespace tinydeploy
