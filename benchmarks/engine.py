@@ -33,8 +33,8 @@ from tinydeploy.result import OpCost, Result
 from tinydeploy.targets import choose_target
 
 BOARDS = (
-    *("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "mps2-an385", "nucleo_g071rb"),
-    "qemu-virt-rv32",
+    *("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547"),
+    *("mps2-an385", "qemu-cortex-m0plus", "qemu-virt-rv32"),
 )
 
 

@@ -53,11 +53,12 @@ RUNTIME = paths.FIRMWARE / "runtime"
 GAP = 64  # bytes between tensors that must not touch each other's neighbourhood
 MOST_IN_A_PROGRAM = 100
 
-# A core without any extension, and those whose kernels also compile to portable C++.
-PORTABLE = boards.board("nucleo_g071rb")
+# A core with the kernels that run anywhere, and those whose own kernels also compile to portable C++.
+PORTABLE = boards.board("megaatmega2560")
 DSP = boards.board("mps2-an386")
 MVE = boards.board("mps3-an547")
-KERNELS = (PORTABLE, DSP, MVE)
+SCALAR = tuple(map(boards.board, ("mps2-an385", "nucleo_g071rb", "qemu-virt-rv32")))
+KERNELS = (PORTABLE, DSP, MVE, *SCALAR)
 BALANCED = AotEngine().generate
 
 

@@ -9,9 +9,9 @@
 
 namespace tinydeploy {
 
-inline int32_t minimum(int32_t a, int32_t b) { return a < b ? a : b; }
-inline int32_t maximum(int32_t a, int32_t b) { return a > b ? a : b; }
-inline int32_t clamp(int32_t x, int32_t low, int32_t high) { return minimum(maximum(x, low), high); }
+constexpr int32_t minimum(int32_t a, int32_t b) { return a < b ? a : b; }
+constexpr int32_t maximum(int32_t a, int32_t b) { return a > b ? a : b; }
+constexpr int32_t clamp(int32_t x, int32_t low, int32_t high) { return minimum(maximum(x, low), high); }
 
 // Of a number that is not zero. An int has 16 bits on AVR.
 inline int32_t leading_zeros(uint32_t x) { return sizeof(x) == sizeof(int) ? __builtin_clz(x) : __builtin_clzl(x); }

@@ -1,5 +1,6 @@
 #include "check.h"
 #include "kernels/requantize.h"
+#include "kernels/scalar.h"
 
 using namespace tinydeploy;
 
@@ -72,6 +73,49 @@ void requantize_moves_and_clamps() {
   CHECK(requantize<Params>(static_cast<uint32_t>(-100000), kHalf, 0) == -128);
 }
 
+void high_products_of_halves_are_exact() {
+  for (int i = 0; i < 20000; ++i) {
+    const int32_t x = static_cast<int32_t>(check::random32()) >> (3 + i % 28);
+    const auto multiplier = static_cast<int32_t>(check::random32() >> 1);
+    const auto high = static_cast<int32_t>((static_cast<int64_t>(x) * multiplier) >> 30);
+    CHECK(high_product_by_halves(x, multiplier) == high);
+    CHECK(high_product(x, multiplier) == high);
+  }
+  const int32_t values[] = {(1 << 29) - 1, 1 - (1 << 29), 0, -1, (1 << 14) - 1, 1 << 14, -(1 << 14)};
+  const int32_t multipliers[] = {INT32_MAX, 1 << 30, 0, 0x7FFF, 0x7FFF8000};
+  for (const int32_t x : values) {
+    for (const int32_t multiplier : multipliers) {
+      CHECK(high_product_by_halves(x, multiplier) == static_cast<int32_t>((static_cast<int64_t>(x) * multiplier) >> 30));
+    }
+  }
+}
+
+template <bool kClamps>
+struct SmallSums : Params {
+  static constexpr int32_t kActivationMin = kClamps ? -5 : -128;
+  static constexpr bool kPerChannel = true;
+  static constexpr bool kSmallSums = true;
+  static constexpr bool kClampsNegative = kClamps;
+  static constexpr int32_t kMultiplier = 0;
+  static constexpr int32_t kShift = 0;
+};
+
+// Sums around every output's limits, and far from them.
+template <typename P>
+void requantization_of_small_sums_equals_that_of_any() {
+  for (int i = 0; i < 20000; ++i) {
+    const auto multiplier = static_cast<int32_t>((1u << 30) + (check::random32() >> 2));
+    const auto shift = static_cast<int8_t>(-1 - i % 21);
+    const Requantization<P> requantized(&multiplier, &shift, 0);
+    const int64_t step = (int64_t{1} << (31 - shift)) / multiplier;
+    const int64_t near = step * (static_cast<int32_t>(check::random32()) % 260) / 2 + static_cast<int32_t>(check::random32()) % 4;
+    const int32_t far = static_cast<int32_t>(check::random32()) >> 3;
+    const int32_t sum = near >= -(1 << 29) && near < 1 << 29 ? static_cast<int32_t>(near) : far;
+    CHECK(requantized(static_cast<uint32_t>(sum)) == requantize<P>(static_cast<uint32_t>(sum), multiplier, shift));
+    CHECK(requantized(static_cast<uint32_t>(far)) == requantize<P>(static_cast<uint32_t>(far), multiplier, shift));
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -81,5 +125,8 @@ int main() {
   RUN(division_rounds_ties_away_from_zero);
   RUN(division_errs_by_a_half_at_most);
   RUN(requantize_moves_and_clamps);
+  RUN(high_products_of_halves_are_exact);
+  RUN(requantization_of_small_sums_equals_that_of_any<SmallSums<false>>);
+  RUN(requantization_of_small_sums_equals_that_of_any<SmallSums<true>>);
   check::finish();
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tinydeploy.boards import Core
-from tinydeploy.engines.aot import dsp, mve
+from tinydeploy.engines.aot import dsp, mve, scalar
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.program import Read, Step
 from tinydeploy.graph import DType
@@ -17,7 +17,8 @@ Choice = Callable[[Step], tuple[Step, ...] | None]
 
 def for_core(program: Program, core: Core) -> Program:
     """`program` with the fastest kernels of `core`."""
-    choices: dict[str, Choice] = {**(mve.CHOICES if core.mve else dsp.CHOICES if core.dsp else {})}
+    arm = mve.CHOICES if core.mve else dsp.CHOICES
+    choices: dict[str, Choice] = {**(arm if core.dsp else scalar.choices(core))}
 
     def choose(step: Step) -> tuple[Step, ...]:
         choice = choices.get(step.kernel)

@@ -98,6 +98,21 @@ def row_by_row(params: Mapping[str, int | float | bool], depth: int) -> int:
     return distance(first, ends(rows, p["kOutputWidth"] * depth))
 
 
+def channel_rows(params: Mapping[str, int | float | bool], depth: int, multiplier: int = 1) -> int:
+    """The distance of a kernel that makes one output channel of one row after the other.
+
+    Channel c of `depth` needs of the row's windows the input channel c // `multiplier` alone. It is read and
+    written in turn.
+    """
+    p = {name: int(value) for name, value in params.items()}
+    top = np.arange(p["kOutputHeight"]) * p["kStrideHeight"] - p["kPadTop"]
+    images = np.arange(p["kBatches"]) * p["kInputHeight"]
+    rows = (images[:, np.newaxis] + np.clip(top, 0, p["kInputHeight"] - 1)).reshape(-1, 1)
+    first = rows * p["kInputWidth"] * (depth // multiplier) + np.arange(depth) // multiplier
+    last = (ends(rows.size, p["kOutputWidth"]) - 1)[:, np.newaxis] * depth
+    return of_copies(first, last + np.arange(depth) + 1)
+
+
 def channel_by_channel(first: Steps, depth: int, multiplier: int = 1) -> int:
     """The distance of a kernel that makes one output channel of one pixel after the other.
 

@@ -1,0 +1,136 @@
+// What the kernels share for cores that multiply one pair of numbers at a time: Cortex-M3, Cortex-M0+, RISC-V.
+#pragma once
+
+#include <stdint.h>
+
+#include "requantize.h"
+
+namespace tinydeploy {
+
+// Calls function(Index<i>()) for i from 0 to kCount - 1. A loop would be unrolled too late for GCC to keep the
+// elements of its arrays in registers.
+template <int32_t kValue>
+struct Index {
+  static constexpr int32_t value = kValue;
+  constexpr operator int32_t() const { return kValue; }
+};
+template <int32_t kCount, int32_t kFirst = 0, typename Function>
+[[gnu::always_inline]] inline void repeat(const Function& function) {
+  if constexpr (kFirst < kCount) {
+    function(Index<kFirst>());
+    repeat<kCount, kFirst + 1>(function);
+  }
+}
+
+// A load, and a multiplication and addition, that stay where they stand in the program. GCC would load ahead and
+// add products up apart from the sums, until it runs out of registers.
+[[gnu::always_inline]] inline int32_t load(const int8_t* from) {
+  int32_t value;
+#if defined(__riscv)
+  asm volatile("lb %0, %1" : "=r"(value) : "m"(*from));
+#elif defined(__thumb2__)
+  asm volatile("ldrsb %0, %1" : "=r"(value) : "m"(*from));
+#else
+  value = *from;
+#endif
+  return value;
+}
+// The same, and a step forward: free where kPostIncrement.
+#if defined(__thumb2__)
+constexpr bool kPostIncrement = true;
+#else
+constexpr bool kPostIncrement = false;
+#endif
+[[gnu::always_inline]] inline int32_t load_next(const int8_t*& from) {
+#if defined(__thumb2__)
+  int32_t value;
+  asm volatile("ldrsb %0, [%1], #1" : "=r"(value), "+r"(from) : : "memory");
+  return value;
+#else
+  return load(from++);
+#endif
+}
+[[gnu::always_inline]] inline void add_product(uint32_t& sum, int32_t x, int32_t y) {
+#if defined(__riscv)
+  asm volatile("add %0, %0, %1" : "+r"(sum) : "r"(x * y));
+#elif defined(__thumb2__)
+  asm volatile("mla %0, %1, %2, %0" : "+r"(sum) : "r"(x), "r"(y));
+#else
+  sum += static_cast<uint32_t>(x * y);
+  asm volatile("" : "+r"(sum));
+#endif
+}
+
+// The high part of a product from 32-bit products of halves, for cores whose multiplier gives no more: 16
+// instructions on a Cortex-M0+, where a 64-bit product is a call. Exact for |x| < 2^29 and a multiplier from 0 to
+// 2^31 - 1: no partial sum leaves 32 bits.
+inline int32_t high_product_by_halves(int32_t x, int32_t multiplier) {
+  const int32_t high = (x + (1 << 14)) >> 15;
+  const int32_t low = x - high * (1 << 15);  // from -2^14 to 2^14 - 1
+  const int32_t multiplier_high = multiplier >> 15;
+  const int32_t multiplier_low = multiplier & 0x7FFF;
+  const int32_t middle = high * multiplier_low + low * multiplier_high + ((low * multiplier_low) >> 15);
+  return high * multiplier_high + (middle >> 15);
+}
+
+// floor(x * multiplier * 2^-30), under the same conditions.
+inline int32_t high_product(int32_t x, int32_t multiplier) {
+#if defined(__ARM_ARCH_6M__)
+  return high_product_by_halves(x, multiplier);
+#else
+  return static_cast<int32_t>((static_cast<int64_t>(x * 4) * multiplier) >> 32);
+#endif
+}
+
+// x clamped to constants.
+template <int32_t kLow, int32_t kHigh>
+inline int32_t clamp_to(int32_t x) {
+#if defined(__ARM_FEATURE_SAT)
+  asm("ssat %0, #8, %1" : "=r"(x) : "r"(x));
+  if (kLow > INT8_MIN) x = maximum(x, kLow);
+  return kHigh < INT8_MAX ? minimum(x, kHigh) : x;
+#else
+  return clamp(x, kLow, kHigh);
+#endif
+}
+
+// x * multiplier * 2^(-31 - kRight), rounded as TFLite does, plus the zero point; see Requantization.
+template <int32_t kRight, bool kClampsNegative>
+inline int32_t rounded_product(int32_t x, int32_t multiplier, int32_t zero_point) {
+  int32_t y = high_product(x, multiplier);
+  if (kRight == 0) return ((y + 1) >> 1) + zero_point;
+  if (!kClampsNegative) y += 2 * (y >> 31);
+  return (y + ((2 * zero_point + 1) * (int32_t{1} << kRight) + 1)) >> (kRight + 1);
+}
+
+// The requantisation of one channel's sums; see requantize<P>.
+//
+// P::kSmallSums says what the host has made sure of: |sum| < 2^29, and all shifts to the right by 1 to 21. One
+// fractional bit of the product is then enough for both of TFLite's roundings: with y = floor(2 * scaled sum) the
+// output is (y + 1 + 2^right) >> (right + 1), and for a negative y two are taken from it first. Where the
+// activation clamps whatever is negative (P::kClampsNegative), that makes no difference.
+//
+// Without P::kPerChannel, all channels have P::kMultiplier and P::kShift.
+template <typename P>
+class Requantization {
+ public:
+  Requantization(const int32_t* multiplier, const int8_t* shift, int32_t channel)
+      : multiplier_(P::kPerChannel ? multiplier[channel] : P::kMultiplier),
+        shift_(P::kPerChannel ? shift[channel] : P::kShift),
+        // The zero point and a half, and the 1.
+        rounding_(static_cast<int32_t>((static_cast<uint32_t>(2 * P::kOutputZeroPoint + 1) << (-shift_ & 31)) + 1)) {}
+
+  int8_t operator()(uint32_t sum) const {
+    if (!P::kSmallSums) return requantize<P>(sum, multiplier_, shift_);
+    int32_t x = high_product(static_cast<int32_t>(sum), multiplier_);
+    if (!P::kClampsNegative) x += 2 * (x >> 31);
+    return static_cast<int8_t>(clamp_to<P::kActivationMin, P::kActivationMax>((x + rounding_) >> (1 - shift_)));
+  }
+
+ private:
+  int32_t multiplier_;
+  int32_t shift_;
+  int32_t rounding_;
+};
+
+}  // namespace tinydeploy
