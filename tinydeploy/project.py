@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import jinja2
-
-from tinydeploy import paths, tools
+from tinydeploy import paths, templates, tools
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Library
 from tinydeploy.errors import UsageError
@@ -84,14 +82,7 @@ def generate(
     emulator's name ("qemu", "renode"), or else the firmware is for the board itself. With a `selftest`,
     the project has a second environment that runs it.
     """
-    jinja = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(paths.FIRMWARE / "project"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    context = {
+    context: dict[str, Any] = {
         "board": board,
         "target": target,
         "counting": board.counting(target),
@@ -104,13 +95,13 @@ def generate(
         "model_sha256": graph.sha256,
         "selftest": selftest,
     }
-    templates = _TEMPLATES
+    wanted = _TEMPLATES
     if selftest is not None:
-        templates = _TEMPLATES | _SELFTEST_TEMPLATES
+        wanted = _TEMPLATES | _SELFTEST_TEMPLATES
         context["inputs"] = _byte_lines(selftest.inputs)
         context["expected"] = _byte_lines(selftest.expected)
         context["packages"] = tools.project_packages(board.core.toolchain, cxx_library=library is not None)
-    files = {path: jinja.get_template(name).render(context).encode() for path, name in templates.items()}
+    files = {path: templates.render(name, **context).encode() for path, name in wanted.items()}
     if selftest is not None:
         files["tests/renode/board.repl"] = selftest.platform.encode()
     runtime = _tree(paths.FIRMWARE / "runtime")
@@ -122,8 +113,7 @@ def generate(
     files |= {path: text.encode() for path, text in sources.files.items()}
     files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
     build_id = content_hash(files)[:_BUILD_ID_DIGITS]
-    template = jinja.get_template("build_id.h.j2")
-    files["src/build_id.h"] = template.render(build_id=build_id).encode()
+    files["src/build_id.h"] = templates.render("build_id.h.j2", build_id=build_id).encode()
     digests = {path: _sha256(files[path]) for path in sorted(files)}
     files[MANIFEST] = _json({"schema": _SCHEMA, "files": digests})
     return Project(dict(sorted(files.items())), board.platformio, build_id)

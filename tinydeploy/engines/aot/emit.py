@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import jinja2
 import numpy as np
 
-from tinydeploy import paths
+from tinydeploy import paths, templates
 from tinydeploy.boards import Core
 from tinydeploy.engines import EngineSources, Layer
 from tinydeploy.engines.aot import cost
@@ -22,14 +21,6 @@ from tinydeploy.graph import DType, Op, Tensor
 WIDTH = 110
 _INT32 = np.iinfo(np.int32)
 _KERNELS = paths.FIRMWARE / "kernels"
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(paths.FIRMWARE / "project"),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,
-)
 
 
 def emit(program: Program, core: Core, optimize: str) -> EngineSources:
@@ -103,7 +94,7 @@ class _Emitter:
         ops = [self._op(op, steps) for op, steps in self._program.ops]
         resets = [self._reset(tensor) for tensor in self._arena.initialised]
         sha256 = bytes.fromhex(self._graph.sha256)
-        model = _render(
+        model = templates.render(
             "aot_model.cpp.j2",
             sha256=self._graph.sha256,
             sha256_lines=[", ".join(f"0x{byte:02x}" for byte in sha256[i : i + 16]) for i in (0, 16)],
@@ -119,8 +110,8 @@ class _Emitter:
         constants = [_constant(constant) for constant in self._constants.values()]
         return {
             "src/model.cpp": model,
-            "src/model_data.h": _render("aot_model_data.h.j2", constants=constants),
-            "src/model_data.cpp": _render("aot_model_data.cpp.j2", constants=constants),
+            "src/model_data.h": templates.render("aot_model_data.h.j2", constants=constants),
+            "src/model_data.cpp": templates.render("aot_model_data.cpp.j2", constants=constants),
             **{f"src/kernels/{name}": (_KERNELS / name).read_text() for name in _with_includes(headers)},
         }
 
@@ -226,10 +217,6 @@ class _Emitter:
                 source = self._constant(Constant(f"initial{index}", start.reshape(-1)))
                 return f"__builtin_memcpy(arena + {place.name}, {source}, {place.bytes});"
         return f"__builtin_memset(arena + {place.name}, {fill}, {place.bytes});"
-
-
-def _render(template: str, **values: object) -> str:
-    return _TEMPLATES.get_template(template).render(**values)
 
 
 def _with_includes(headers: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations
 
 ALIGNMENT = 16  # bytes, of every buffer and of the arena itself
@@ -74,6 +75,14 @@ def _packed(buffers: Sequence[Buffer], sharing: Sequence[int], pairs: Overlaps) 
 
 def plan(buffers: Sequence[Buffer], overlaps: Overlaps) -> tuple[int, ...]:
     """Offsets of `buffers`, in bytes. Buffers alive at the same time share none, but as `overlaps` allows."""
+    return _plan(tuple(buffers), tuple(sorted(overlaps.items())), PLACEMENTS)
+
+
+@lru_cache(maxsize=64)  # the same plan is asked for on the way to a program, and of the program itself
+def _plan(
+    buffers: tuple[Buffer, ...], allowed: tuple[tuple[tuple[int, int], int], ...], placements: int
+) -> tuple[int, ...]:
+    overlaps = dict(allowed)
     placer = _Placer(buffers, overlaps)
     bound = lower_bound(buffers, overlaps)
     indices = range(len(buffers))
@@ -86,7 +95,7 @@ def plan(buffers: Sequence[Buffer], overlaps: Overlaps) -> tuple[int, ...]:
             return placer.offsets
     if len(buffers) > EXHAUSTIVE:
         chance = random.Random(0)
-        for _ in range(PLACEMENTS // len(buffers)):
+        for _ in range(placements // len(buffers)):
             placer.attempt(_mutated(placer, chance))
             if placer.top == bound:
                 break
@@ -119,6 +128,7 @@ class _Placer:
     def attempt(self, order: Sequence[int]) -> None:
         """Gives each buffer, in this order, the lowest place that the earlier ones leave."""
         offsets = [-1] * len(self.sizes)
+        top = 0
         for i in order:
             offset = 0
             for low, high in sorted(
@@ -130,9 +140,11 @@ class _Placer:
                     break
                 offset = max(offset, high)
             offsets[i] = offset
-        top = max((offset + size for offset, size in zip(offsets, self.sizes, strict=True)), default=0)
-        if top <= self.top:  # a tie moves on too: it leads the mutations off plateaus
-            self.order, self.offsets, self.top = tuple(order), tuple(offsets), top
+            top = max(top, offset + self.sizes[i])
+            if top > self.top:
+                return
+        # A tie moves on too: it leads the mutations off plateaus.
+        self.order, self.offsets, self.top = tuple(order), tuple(offsets), top
 
 
 def _live_bytes(buffers: Sequence[Buffer], time: int) -> int:

@@ -36,11 +36,11 @@ def least_arena(program: Program, suit: Suit, kernel_bytes: Sequence[int]) -> Pr
     """`program` with the runs in stripes that make its arena smallest; `suit` chooses the core's kernels.
 
     One run after the other is cut, around the op that needs most, as long as that shrinks the arena. Each
-    further kernel that a run takes counts like so many bytes; of several `kernel_bytes`, the one whose arena
-    comes out smallest is taken. Of runs that come to the same, it is one of few stripes, kernels and ops.
+    further kernel that a run takes (one at the least) counts like so many bytes; of several `kernel_bytes`,
+    the one whose arena comes out smallest is taken. Of runs that come to the same, it is one of few stripes,
+    kernels and ops.
     """
-    whole = suit(program)
-    return min((_cut_greedily(whole, suit, weight) for weight in kernel_bytes), key=_planned_bytes)
+    return min((_cut_greedily(program, suit, weight) for weight in kernel_bytes), key=_planned_bytes)
 
 
 def _planned_bytes(program: Program) -> int:
@@ -59,10 +59,10 @@ def _cut_greedily(best: Program, suit: Suit, kernel_bytes: int) -> Program:
             if (schedule := _schedule(best, run, height)) is not None
         ]
         for least, schedule in sorted(((s.least_bytes, s) for s in schedules), key=lambda pair: pair[0]):
-            if least >= min([peak, *(cost for cost, *_ in found)]):
+            if least + kernel_bytes >= min([peak, *(cost for cost, *_ in found)]):
                 break
             cut = _cut(best, schedule, suit)
-            kernels = _kernels(cut) - _kernels(best)
+            kernels = max(1, _kernels(cut) - _kernels(best))
             cost = max(memory.needed(cut).values()) + kernels * kernel_bytes
             if cost < peak:
                 found.append((cost, schedule.count, kernels, len(schedule.ops), cut))

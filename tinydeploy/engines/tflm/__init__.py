@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import jinja2
-
-from tinydeploy import paths
+from tinydeploy import paths, templates
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Library, Refusal
 from tinydeploy.engines.tflm import library
@@ -40,15 +38,9 @@ class TflmEngine:
         if refusals:
             first = refusals[0]
             raise ModelError(f"tflm cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}")
-        templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(paths.FIRMWARE / "project"),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
         digest = bytes.fromhex(graph.sha256)
-        model = templates.get_template("tflm_model.cpp.j2").render(
+        model = templates.render(
+            "tflm_model.cpp.j2",
             sha256=graph.sha256,
             sha256_bytes=",\n     ".join(
                 ", ".join(f"0x{b:02x}" for b in digest[i : i + 16]) for i in (0, 16)
@@ -59,7 +51,7 @@ class TflmEngine:
             ops=len(graph.ops),
         )
         copied = _COPIED if board.arduino else _COPIED + _WITHOUT_SYSTEM
-        data = templates.get_template("tflm_model_data.cpp.j2").render(bytes=[str(b) for b in graph.content])
+        data = templates.render("tflm_model_data.cpp.j2", bytes=[str(b) for b in graph.content])
         return EngineSources(
             engine=self.name,
             files={
