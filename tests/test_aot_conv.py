@@ -240,7 +240,6 @@ def convolution(**change: Any) -> bytes:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"input": "int16"}, "int16"),
         ({"zero_point": 3}, "zero point"),
         ({"constant": False}, "run time"),
         ({"scales": [0.1] * 3, "axis": 1}, "another axis"),

@@ -22,6 +22,7 @@ class Config:
     """
 
     board: str | None = None
+    logits: bool | None = None
     engine: str | None = None
     optimize: str | None = None
     data: Path | None = None
@@ -38,6 +39,7 @@ class Config:
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "board": (str,),
+    "logits": (bool,),
     "engine": (str,),
     "optimize": (str,),
     "data": (str,),
@@ -51,17 +53,23 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "tflm.library": (str,),
     "labels": (list,),
 }
-_WORDS = {str: "a string", int: "a whole number", float: "a number", list: "a list of strings"}
+_WORDS = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list of strings",
+}
 
 
 def _value(path: Path, key: str, raw: Any) -> Any:
     types = _TYPES[key]
-    wrong = not isinstance(raw, types) or isinstance(raw, bool)
+    wrong = not isinstance(raw, types) or (isinstance(raw, bool) and bool not in types)
     if isinstance(raw, list):
         wrong = wrong or not all(isinstance(item, str) for item in raw)
     if wrong:
         raise UsageError(f"{path}: '{key}' must be {_WORDS[types[-1]]}")
-    if isinstance(raw, int | float) and raw <= 0:
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and raw <= 0:
         raise UsageError(f"{path}: '{key}' must be above zero")
     if key in ("data", "out"):
         return path.parent / raw

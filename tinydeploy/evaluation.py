@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinydeploy import __version__, elf, measure, sizing
+from tinydeploy import __version__, elf, logits, measure, sizing
 from tinydeploy.build import Firmware
 from tinydeploy.errors import ModelError
 from tinydeploy.graph import Op, class_count, op_macs, op_shape
@@ -147,7 +147,7 @@ def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
 def _model_info(job: Job) -> ModelInfo:
     graph = job.graph
     ops = tuple(OpInfo(op.index, op.kind, op_shape(graph, op), op_macs(graph, op)) for op in graph.ops)
-    return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops)
+    return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.note)
 
 
 def _build_info(job: Job, firmware: Firmware) -> BuildInfo:
@@ -252,7 +252,11 @@ def _parity(job: Job, measured: Measurement, samples: Samples, expected: _Expect
         classifier = samples.is_classification
     else:
         makers = {op.kind for op in job.graph.ops if job.graph.outputs[0] in op.outputs}
-        classifier = makers == {"SOFTMAX"} or ("ARG_MAX" in makers and class_count(job.graph) > 1)
+        classifier = (
+            makers == {"SOFTMAX"}
+            or job.graph.note == logits.NOTE
+            or ("ARG_MAX" in makers and class_count(job.graph) > 1)
+        )
     return measure.parity(expected.name, measured.outputs, expected.outputs, classifier=classifier)
 
 

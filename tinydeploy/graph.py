@@ -118,6 +118,7 @@ class Graph:
     ops: tuple[Op, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    note: str = ""  # what was changed of the file's model
 
     @cached_property
     def sha256(self) -> str:

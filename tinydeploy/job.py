@@ -29,12 +29,14 @@ DEFAULT_LINK = "pipe"
 class Options(TypedDict, total=False):
     """How to deploy a model; the defaults are prepare()'s.
 
-    `engine` may be one that is not in the registry. `optimize` is what the aot engine strives for, one of
-    its GOALS. `link` counts in QEMU only: elsewhere there is but the UART. `target` is as choose_target says.
-    `port` is a device, a USB serial number, or "auto" for the one port with the board's USB ids; with it the
-    target is the board, flashed by `upload_command` or as its PlatformIO platform does it.
+    `logits` leaves out the SOFTMAX at the model's end. `engine` may be one that is not in the registry.
+    `optimize` is what the aot engine strives for, one of its GOALS. `link` counts in QEMU only: elsewhere
+    there is but the UART. `target` is as choose_target says. `port` is a device, a USB serial number, or
+    "auto" for the one port with the board's USB ids; with it the target is the board, flashed by
+    `upload_command` or as its PlatformIO platform does it.
     """
 
+    logits: bool
     board: str
     engine: str | Engine
     optimize: str

@@ -35,6 +35,7 @@ class ModelInfo:
     file_bytes: int
     macs: int
     ops: tuple[OpInfo, ...]
+    note: str = ""  # what was changed of the file's model
 
 
 @dataclass(frozen=True)

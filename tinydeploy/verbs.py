@@ -24,6 +24,7 @@ from tinydeploy.graph import Graph
 from tinydeploy.inspection import Inspection
 from tinydeploy.job import Options, model_path, prepare
 from tinydeploy.link.device import Greeting
+from tinydeploy.logits import without_softmax
 from tinydeploy.ports import AUTO, Port
 from tinydeploy.progress import Progress, silent
 from tinydeploy.result import Result
@@ -55,9 +56,9 @@ def boards() -> tuple[Board, ...]:
 
 
 def inspect(model: str | Path, **options: Unpack[Options]) -> Inspection:
-    """What the model holds and where it can run; of `options`, `board` and `optimize` count."""
+    """What the model holds and where it can run; of `options`, `board`, `optimize` and `logits` count."""
     board = board_files.board(options.get("board", DEFAULT_BOARD))
-    return inspection.inspect_graph(_load(model), board, options.get("optimize"))
+    return inspection.inspect_graph(_load(model, options), board, options.get("optimize"))
 
 
 def generate(
@@ -83,7 +84,7 @@ def generate(
                 f"a test for Renode cannot be made for the target '{target}'", "leave --target out"
             )
         options["target"] = "renode"
-    job = prepare(_load(model), **options)
+    job = prepare(_load(model, options), **options)
     test = None
     if renode_test:
         inputs = _samples(job.graph, data, samples or SELFTEST_SAMPLES, SELFTEST_SAMPLES)
@@ -93,7 +94,7 @@ def generate(
 
 def build(model: str | Path, *, progress: Progress = silent, **options: Unpack[Options]) -> Firmware:
     """The firmware with its sizes, from the cache if nothing changed."""
-    job = prepare(_load(model), **options)
+    job = prepare(_load(model, options), **options)
     return job.build(job.planned_bytes, progress)
 
 
@@ -110,7 +111,7 @@ def arena(
     With `on="target"` a planned arena is checked there and any other is searched there; with
     `on="host"` TFLite Micro's arena is searched on this machine.
     """
-    graph = _load(model)
+    graph = _load(model, options)
     if on == "host":
         return sizing.search_on_host(graph, timeout, progress)
     if on != "target":
@@ -130,7 +131,7 @@ def flash(
     **options: Unpack[Options],
 ) -> Flashed:
     """Builds the firmware, uploads it to the board, and makes sure that it runs there."""
-    job = prepare(_load(model), **options | {"port": options.get("port") or AUTO}).connected()
+    job = prepare(_load(model, options), **options | {"port": options.get("port") or AUTO}).connected()
     assert job.port is not None
     firmware = job.build(job.planned_bytes, progress)
     with job.session(firmware, timeout, progress) as session:
@@ -154,7 +155,7 @@ def run(
     `samples` takes the first so many. `labels` names the classes. For a board that nothing here
     emulates, the target is the board.
     """
-    graph = _load(model)
+    graph = _load(model, options)
     folder = _folder(graph, out, options)
     report.check_writable(folder)
     chosen = _samples(graph, data, samples, RANDOM_SAMPLES)
@@ -180,7 +181,7 @@ def run_each(
 
     The folder also gets runs.json and a report.html. Nothing is built unless every engine can run the model.
     """
-    graph = _load(model)
+    graph = _load(model, options)
     folder = _folder(graph, out, options)
     report.check_writable(folder)
     chosen = _samples(graph, data, samples, RANDOM_SAMPLES)
@@ -192,8 +193,9 @@ def run_each(
     return results, folder
 
 
-def _load(model: str | Path) -> Graph:
-    return tflite_model.load(model_path(model))
+def _load(model: str | Path, options: Options) -> Graph:
+    graph = tflite_model.load(model_path(model))
+    return without_softmax(graph) if options.get("logits") else graph
 
 
 def _folder(graph: Graph, out: str | Path | None, options: Options) -> Path:

@@ -193,42 +193,40 @@ inline void gather_window(const int8_t* image, Window at, T* row) {
   }
 }
 
-// Any window, stride, dilation and padding, without groups. `rows` holds the windows of a block of pixels, which are
-// read before the block's outputs are written: bytes row by row, or words in columns (see multiply_columns).
+// Any window, stride, dilation and padding, without groups. `rows` holds the windows of a block of pixels (of one image
+// or of two), which are read before the block's outputs are written: bytes row by row, or words in columns (see multiply_columns).
 template <typename P, typename T>
 inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias,
                            const int32_t* multiplier, const int8_t* shift, T* rows, int8_t* output) {
   constexpr int32_t kLength = P::kKernelHeight * P::kKernelWidth * P::kInputDepth;
-  constexpr int32_t kPixels = P::kOutputHeight * P::kOutputWidth;
+  constexpr int32_t kPixels = P::kBatches * P::kOutputHeight * P::kOutputWidth;
   constexpr int32_t kRest = kPixels % P::kBlockPixels;
   constexpr bool kColumns = sizeof(T) > 1;
-  for (int32_t batch = 0; batch < P::kBatches; ++batch) {
-    int32_t y = 0;
-    int32_t x = 0;
-    const auto gather = [&](int32_t count) {
+  int32_t y = 0;
+  int32_t x = 0;
+  const auto gather = [&](int32_t count) {
 #pragma GCC unroll 1
-      for (int32_t p = 0; p < count; ++p) {
-        gather_window<P, kColumns ? P::kBlockPixels : 1>(input, window_at<P>(y, x), rows + p * (kColumns ? 1 : kLength));
-        if (++x == P::kOutputWidth) {
-          x = 0;
-          ++y;
-        }
-      }
-    };
-    for (int32_t pixel = 0; pixel + P::kBlockPixels <= kPixels; pixel += P::kBlockPixels) {
-      gather(P::kBlockPixels);
-      convolve_rows<P, kLength, P::kBlockPixels>(rows, weights, bias, multiplier, shift, output);
-      output += P::kBlockPixels * P::kOutputDepth;
+    for (int32_t p = 0; p < count; ++p) {
+      gather_window<P, kColumns ? P::kBlockPixels : 1>(input, window_at<P>(y, x), rows + p * (kColumns ? 1 : kLength));
+      if (++x < P::kOutputWidth) continue;
+      x = 0;
+      if (++y < P::kOutputHeight) continue;
+      y = 0;
+      input += P::kInputHeight * P::kInputWidth * P::kInputDepth;
     }
-    if constexpr (kRest > 0) {
-      constexpr int32_t kTogether = kColumns ? kRest : 1;
-      for (int32_t pixel = 0; pixel < kRest; pixel += kTogether) {
-        gather(kTogether);
-        convolve_rows<P, kLength, kTogether>(rows, weights, bias, multiplier, shift, output);
-        output += kTogether * P::kOutputDepth;
-      }
+  };
+  for (int32_t pixel = 0; pixel + P::kBlockPixels <= kPixels; pixel += P::kBlockPixels) {
+    gather(P::kBlockPixels);
+    convolve_rows<P, kLength, P::kBlockPixels>(rows, weights, bias, multiplier, shift, output);
+    output += P::kBlockPixels * P::kOutputDepth;
+  }
+  if constexpr (kRest > 0) {
+    constexpr int32_t kTogether = kColumns ? kRest : 1;
+    for (int32_t pixel = 0; pixel < kRest; pixel += kTogether) {
+      gather(kTogether);
+      convolve_rows<P, kLength, kTogether>(rows, weights, bias, multiplier, shift, output);
+      output += kTogether * P::kOutputDepth;
     }
-    input += P::kInputHeight * P::kInputWidth * P::kInputDepth;
   }
 }
 

@@ -23,6 +23,7 @@ _BAR = 12  # characters for the peak
 
 @click.command("inspect")
 @options.model
+@options.logits
 @options.board
 @options.optimize
 @options.as_json

@@ -21,6 +21,9 @@ from tinydeploy.verbs import DEFAULT_TIMEOUT
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 model = click.argument("model", type=click.Path(path_type=Path))
+logits = click.option(
+    "--logits", is_flag=True, default=None, help="Leave out the SOFTMAX at the model's end."
+)
 board = click.option("-b", "--board", help=f"The board's id.  [default: {DEFAULT_BOARD}]")
 engine = click.option("-e", "--engine", help=f"The engine that runs the model.  [default: {DEFAULT_ENGINE}]")
 optimize = click.option(
@@ -67,7 +70,7 @@ def stacked(*decorators: Decorator) -> Decorator:
     )
 
 
-build = stacked(board, engine, optimize, tflm_library, target, link)
+build = stacked(logits, board, engine, optimize, tflm_library, target, link)
 """What a firmware is made from, and for."""
 deployment = stacked(build, port, upload_command, timeout)
 """The same, and how to get at what runs it."""
