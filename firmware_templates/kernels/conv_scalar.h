@@ -115,7 +115,10 @@ inline void multiply_columns(const int32_t* columns, const int8_t* weights, uint
 #undef TINYDEPLOY_STEP
 #else
   for (int32_t i = 0; i < kLength; ++i) {
-    for (int32_t p = 0; p < 4; ++p) sums[p] += static_cast<uint32_t>(columns[4 * i + p] * weights[i]);
+    // Modulo 2^32: of a block that is not full, the last columns hold anything.
+    for (int32_t p = 0; p < 4; ++p) {
+      sums[p] += static_cast<uint32_t>(columns[4 * i + p]) * static_cast<uint32_t>(weights[i]);
+    }
   }
 #endif
 }

@@ -50,13 +50,14 @@ constexpr bool kPostIncrement = false;
   return load(from++);
 #endif
 }
+// Modulo 2^32.
 [[gnu::always_inline]] inline void add_product(uint32_t& sum, int32_t x, int32_t y) {
 #if defined(__riscv)
-  asm volatile("add %0, %0, %1" : "+r"(sum) : "r"(x * y));
+  asm volatile("add %0, %0, %1" : "+r"(sum) : "r"(static_cast<uint32_t>(x) * static_cast<uint32_t>(y)));
 #elif defined(__thumb2__)
   asm volatile("mla %0, %1, %2, %0" : "+r"(sum) : "r"(x), "r"(y));
 #else
-  sum += static_cast<uint32_t>(x * y);
+  sum += static_cast<uint32_t>(x) * static_cast<uint32_t>(y);
   asm volatile("" : "+r"(sum));
 #endif
 }
