@@ -84,11 +84,14 @@ def test_every_rest_of_the_blocks_on_the_emulated_core(board: str, tmp_path: Pat
 
 
 def test_every_rest_of_the_blocks_natively() -> None:
-    native.assert_parity([layers(seed) for seed in range(8 * native.FACTOR)], samples=6)
+    native.assert_parity(
+        [layers(seed) for seed in range(8 * native.FACTOR)], samples=6, kernels=native.SCALAR
+    )
 
 
 def test_sanitizers_find_nothing() -> None:
-    native.assert_parity([layers(seed) for seed in range(100, 102)], sanitize=True)
+    models = [layers(seed) for seed in range(100, 103)]
+    native.assert_parity(models, sanitize=True, kernels=native.SCALAR)
 
 
 @pytest.mark.parametrize("board", native.SCALAR, ids=lambda board: board.id)
