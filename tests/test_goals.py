@@ -130,6 +130,15 @@ def test_sanitizers_find_nothing(goal: str) -> None:
     native.assert_parity([model], sanitize=True, generate=generate, kernels=[native.DSP])
 
 
+def test_the_least_arena_is_the_least() -> None:
+    model = ModelBuilder()
+    x, y = model.tensor((1, 3), scale=0.1), model.tensor((1, 2), scale=0.1)
+    model.op("FULLY_CONNECTED", [x, model.tensor((2, 3), scale=0.1, data=np.ones((2, 3)))], [y])
+    graph = tflite_model.parse(model.build([x], [y]), "tiny")
+    plans = [AotEngine(goal).generate(graph, boards.board(BOARD)).arena for goal in GOALS]
+    assert all(plan is not None and plan.bytes <= 32 for plan in plans)
+
+
 def test_speed_widens_only_what_the_flash_has_room_for() -> None:
     graph = tflite_model.parse(network(0), "network")
     assert {layer.kernel for layer in layers(graph, "speed") if "dsp" in layer.kernel} >= {

@@ -91,7 +91,7 @@ def _frugal(program: Program, portable: Program, board: Board) -> Program:
             )
             tried = replace(best, ops=ops)
             smaller = plan_arena(tried).plan
-            if smaller.bytes > plan.bytes - plan.bytes // _WORTHWHILE:
+            if plan.bytes - smaller.bytes < max(1, plan.bytes // _WORTHWHILE):
                 break
             best, plan = tried, smaller
     return best
