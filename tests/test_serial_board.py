@@ -21,7 +21,7 @@ import pytest
 import serial
 from pty_board import BOARD, PtyBoard
 
-from tinydeploy import boards, config, ports, verbs
+from tinydeploy import boards, config, ports, tflite_model, verbs
 from tinydeploy.boards import Board
 from tinydeploy.errors import TargetError, UsageError
 from tinydeploy.job import prepare
@@ -206,7 +206,7 @@ def test_another_model_is_still_in_flash(board: PtyBoard) -> None:
 
 
 def test_an_older_build_of_the_same_model_is_still_in_flash(board: PtyBoard) -> None:
-    job = prepare(MOTION, BOARD, "aot", "uart", target="board")
+    job = prepare(tflite_model.load(MOTION / "motion.tflite"), board=BOARD, link="uart", target="board")
     assert job.planned_bytes is not None
     older = job.build(job.planned_bytes + 16, silent)
     shutil.copy(older.elf, board.flash)

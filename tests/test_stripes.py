@@ -91,11 +91,11 @@ def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None
         program, position = cut or program, max(last, position + 1)
     if taken is not None and program.stripes:
         taken.append(program)
-    return emit(program)
+    return emit(program, board.core, "ram")
 
 
 def test_random_runs() -> None:
-    models = [picture(seed) for seed in range(40 * native.FACTOR)]
+    models = [picture(seed) for seed in range(56 * native.FACTOR)]
     taken: list[Program] = []
     for model in models:
         cut_somewhere(tflite_model.parse(model, "model"), native.DSP, taken)

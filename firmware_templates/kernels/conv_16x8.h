@@ -1,7 +1,7 @@
 // CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED with int16 activations and int8 weights: NHWC, weights in the order
 // of the int8 kernels. All zero points are 0, so what lies beyond the input is left out.
 //
-// Sums are made in 64 bits. With a bias of 64 bits they are scaled as such: P::kWide says so, `multiplier` then has
+// Sums are made in 64 bits. With a bias of 64 bits they are scaled as such: P::kWideSums says so, `multiplier` then has
 // 15 fractional bits and `shift` is the whole shift to the right. With one of 32 bits they wrap around, and
 // multiplier and shift are those of requantize.h.
 //
@@ -37,7 +37,7 @@ inline int32_t multiply_wide(int64_t x, int32_t multiplier, int32_t shift) {
 template <typename P>
 inline int16_t requantize_16x8(int64_t sum, int32_t multiplier, int32_t shift) {
   const int32_t scaled =
-      P::kWide ? multiply_wide(sum, multiplier, shift)
+      P::kWideSums ? multiply_wide(sum, multiplier, shift)
                : multiply_by_quantized_multiplier(static_cast<int32_t>(sum), multiplier, shift);
   return static_cast<int16_t>(clamp(scaled, P::kActivationMin, P::kActivationMax));
 }

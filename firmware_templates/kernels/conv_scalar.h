@@ -54,7 +54,7 @@ inline void convolve_block(const int8_t* input, const int8_t* weights, const int
   });
   multiply_block<kLength, kStride>(input, weights, sums);
   repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
-    const Requantization<P> requantized(multiplier, shift, channel + c);
+    const ScalarRequantization<P> requantized(multiplier, shift, channel + c);
     repeat<kPixels>(TINYDEPLOY_UNROLLED(p) {
       output[p * P::kOutputDepth + channel + c] = requantized(sums[c][p]);
     });
@@ -132,7 +132,7 @@ template <typename P, int32_t kLength, int32_t kPixels>
     uint32_t sums[4];
     repeat<4>(TINYDEPLOY_UNROLLED(p) { sums[p] = static_cast<uint32_t>(bias[channel]); });
     multiply_columns<kLength>(columns, weights, sums);
-    const Requantization<P> requantized(multiplier, shift, channel);
+    const ScalarRequantization<P> requantized(multiplier, shift, channel);
     repeat<kPixels>(TINYDEPLOY_UNROLLED(p) { output[p * P::kOutputDepth] = requantized(sums[p]); });
   }
 }

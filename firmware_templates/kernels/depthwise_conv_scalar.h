@@ -42,7 +42,7 @@ template <typename P, int32_t kOutputs, int32_t kColumn>
 // `input`, and its weights at `weights`.
 template <typename P>
 [[gnu::always_inline]] inline void convolve_row(const int8_t* input, const int8_t* weights, int32_t inside, uint32_t start,
-                         const Requantization<P>& requantized, int8_t* output) {
+                         const ScalarRequantization<P>& requantized, int8_t* output) {
   constexpr int32_t kBlock = P::kBlockPixels;
   constexpr int32_t kStep = kBlock * P::kStrideWidth;
   constexpr int32_t kBlocks = (P::kOutputWidth + kBlock - 1) / kBlock;
@@ -91,7 +91,7 @@ inline void depthwise_conv_2d_scalar(const int8_t* input, const int8_t* weights,
           start += static_cast<uint32_t>(missing * P::kInputZeroPoint);
         }
         convolve_row<P>(row + channel / P::kDepthMultiplier, taps, inside, start,
-                        Requantization<P>(multiplier, shift, channel), output + channel);
+                        ScalarRequantization<P>(multiplier, shift, channel), output + channel);
       }
       output += P::kOutputWidth * P::kOutputDepth;
     }

@@ -105,7 +105,7 @@ template <typename P>
   for (int32_t i = 0; i < 8; ++i) {
     uint32_t sum = sums[i] + static_cast<uint32_t>(bias[channel + i]);
     if (i % 4 < 3) sum -= (sums[i + 1] << 8) + excess;
-    output[channel + i] = Requantization<P>(multiplier, shift, channel + i)(sum);
+    output[channel + i] = ScalarRequantization<P>(multiplier, shift, channel + i)(sum);
   }
 }
 

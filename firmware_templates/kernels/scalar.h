@@ -95,7 +95,7 @@ inline int32_t clamp_to(int32_t x) {
 #endif
 }
 
-// x * multiplier * 2^(-31 - kRight), rounded as TFLite does, plus the zero point; see Requantization.
+// x * multiplier * 2^(-31 - kRight), rounded as TFLite does, plus the zero point; see ScalarRequantization.
 template <int32_t kRight, bool kClampsNegative>
 inline int32_t rounded_product(int32_t x, int32_t multiplier, int32_t zero_point) {
   int32_t y = high_product(x, multiplier);
@@ -113,9 +113,9 @@ inline int32_t rounded_product(int32_t x, int32_t multiplier, int32_t zero_point
 //
 // Without P::kPerChannel, all channels have P::kMultiplier and P::kShift.
 template <typename P>
-class Requantization {
+class ScalarRequantization {
  public:
-  Requantization(const int32_t* multiplier, const int8_t* shift, int32_t channel)
+  ScalarRequantization(const int32_t* multiplier, const int8_t* shift, int32_t channel)
       : multiplier_(P::kPerChannel ? multiplier[channel] : P::kMultiplier),
         shift_(P::kPerChannel ? shift[channel] : P::kShift),
         // The zero point and a half, and the 1.

@@ -106,7 +106,7 @@ void requantization_of_small_sums_equals_that_of_any() {
   for (int i = 0; i < 20000; ++i) {
     const auto multiplier = static_cast<int32_t>((1u << 30) + (check::random32() >> 2));
     const auto shift = static_cast<int8_t>(-1 - i % 21);
-    const Requantization<P> requantized(&multiplier, &shift, 0);
+    const ScalarRequantization<P> requantized(&multiplier, &shift, 0);
     const int64_t step = (int64_t{1} << (31 - shift)) / multiplier;
     const int64_t near = step * (static_cast<int32_t>(check::random32()) % 260) / 2 + static_cast<int32_t>(check::random32()) % 4;
     const int32_t far = static_cast<int32_t>(check::random32()) >> 3;

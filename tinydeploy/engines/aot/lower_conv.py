@@ -278,7 +278,7 @@ def _call(layer: Layer, kernel: str, header: str, params: Params, least: int) ->
     }
     if layer.is_16x8:
         kernel, header = f"{kernel}_16x8", "conv_16x8.h"
-        every["kWide"] = wide
+        every["kWideSums"] = wide
         del every["kLeftShift"], every["kOutputZeroPoint"]
     if wide:
         factors = [wide_rescaling(*factor) for factor in factors]
