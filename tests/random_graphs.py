@@ -176,6 +176,20 @@ def symmetric(value: Value) -> bool:
     return value.dtype == "int8" or value.zero_point == 0
 
 
+def chained(make: Callable[[int], Maker], seed: int, kinds: Sequence[str], count: int) -> bytes:
+    """The first possible graph of `count` ops of `kinds` by the makers that `make` gives for a seed."""
+    for attempt in range(1000):
+        maker = make(seed * 1000 + attempt)
+        try:
+            for _ in range(count):
+                kind = maker.random.choice(kinds)
+                KINDS[kind](maker, kind)
+        except NotPossible:
+            continue
+        return maker.build()
+    raise AssertionError(f"seed {seed} makes no graph")
+
+
 class NotPossible(Exception):  # noqa: N818, it is no error
     """The op cannot follow what is there: another is drawn."""
 

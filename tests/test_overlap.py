@@ -222,16 +222,7 @@ CHAINED = [
 
 def chain(seed: int) -> bytes:
     """Seven ops in a row, of any stride, dilation, padding, multiplier and number of batches."""
-    for attempt in range(1000):
-        maker = Chain(seed * 1000 + attempt)
-        try:
-            for _ in range(7):
-                kind = maker.random.choice(CHAINED)
-                random_graphs.KINDS[kind](maker, kind)
-        except random_graphs.NotPossible:
-            continue
-        return maker.build()
-    raise AssertionError(f"seed {seed} makes no graph")
+    return random_graphs.chained(Chain, seed, CHAINED, 7)
 
 
 def test_chains_of_layers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,16 +58,7 @@ class Picture(random_graphs.Maker):
 
 def picture(seed: int) -> bytes:
     """Six ops, of any stride, dilation, padding and multiplier, that mostly keep rows and columns."""
-    for attempt in range(1000):
-        maker = Picture(seed * 1000 + attempt)
-        try:
-            for _ in range(6):
-                kind = maker.random.choice(CHAINED)
-                random_graphs.KINDS[kind](maker, kind)
-        except random_graphs.NotPossible:
-            continue
-        return maker.build()
-    raise AssertionError(f"seed {seed} makes no graph")
+    return random_graphs.chained(Picture, seed, CHAINED, 6)
 
 
 def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None) -> EngineSources:

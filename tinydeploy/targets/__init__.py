@@ -33,6 +33,7 @@ class Target(Protocol):
 
     def reset(self) -> Stream:
         """Ends what runs, and starts again; the earlier stream is closed."""
+        return self.start()
 
     def close(self) -> None:
         """Ends what runs; harmless when done twice."""

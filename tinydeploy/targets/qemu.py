@@ -85,10 +85,6 @@ class QemuTarget(Target):
             raise
         return self._stream
 
-    def reset(self) -> Stream:
-        """See Target."""
-        return self.start()
-
     def close(self) -> None:
         """See Target."""
         if self._process is not None:

@@ -136,10 +136,6 @@ class RenodeTarget(Target):
             raise
         return self._stream
 
-    def reset(self) -> Stream:
-        """See Target."""
-        return self.start()
-
     def close(self) -> None:
         """See Target."""
         process, self._process = self._process, None

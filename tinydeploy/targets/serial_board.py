@@ -43,10 +43,6 @@ class SerialBoard(Target):
         self._stream = _SettlingStream(self._open)
         return self._stream
 
-    def reset(self) -> Stream:
-        """See Target. What resets every board, also one that hangs, is an upload."""
-        return self.start()
-
     def close(self) -> None:
         """See Target. The firmware goes on waiting for a host."""
         if self._stream is not None:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.engines.aot import overlap
+from tinydeploy.engines.aot.channels import settled
 from tinydeploy.engines.aot.program import Constant, Overlap, Read, Scratch, Step, Write
-from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier
 
 CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
 _Choice = TypeVar("_Choice", bound=Callable[..., tuple[Step, ...] | None])
@@ -285,31 +285,15 @@ def _channels(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8]] | None:
     """[channel][bias, multiplier, right shift], or None if the arithmetic of kernels/dsp.h is not exact.
 
-    `weights` is [channel][position]. They come back with zeros for the channels whose output is always the
-    same: training leaves some with a scale near zero, and biases that would not fit the fast arithmetic.
+    `weights` is [channel][position]; they come back as the table has them, see channels.settled.
     """
-    arrays = [
-        argument.values.astype(np.int64) for argument in step.args[2:5] if isinstance(argument, Constant)
-    ]
-    bias, multipliers, shifts = np.broadcast_arrays(*arrays)
-    zero_point, low, high = (
-        int(step.params[name]) for name in ("kOutputZeroPoint", "kActivationMin", "kActivationMax")
-    )
-    products = np.stack([-128 * weights.astype(np.int64), 127 * weights.astype(np.int64)])
-    ends = bias + np.stack([products.min(axis=0).sum(axis=1), products.max(axis=0).sum(axis=1)])
-    scaled = multiply_by_quantized_multiplier(ends, multipliers, shifts).astype(np.int64)
-    outputs = np.clip(scaled + zero_point, low, high)
-    per_channel = bool(step.params["kPerChannel"])
-    same = per_channel & (outputs[0] == outputs[1]) & (shifts <= 0) & (np.abs(ends).max(axis=0) < 1 << 31)
-    # A quarter of the bias is then the output: half by the multiplier, half by the shift.
-    bias = np.where(same, 4 * (outputs[0] - zero_point), bias)
-    multipliers, rights = np.where(same, 1 << 30, multipliers), np.where(same, 1, -shifts)
-    smallest = 0 if low >= zero_point else 1
-    largest = np.where(same, 0, np.abs(ends).max(axis=0)).max()
-    if largest >= 1 << 30 or rights.min() < smallest or rights.max() > _MAX_SHIFT:
+    found = settled(step, weights)
+    bias, multipliers, rights = np.broadcast_arrays(found.bias, found.multipliers, -found.shifts)
+    smallest = 0 if step.params["kActivationMin"] >= step.params["kOutputZeroPoint"] else 1
+    if found.reach.max() >= 1 << 30 or rights.min() < smallest or rights.max() > _MAX_SHIFT:
         return None
     if np.abs(bias).max() >= 1 << 31 - _SHIFT_BITS:
         return None
     table = np.zeros((len(bias) + len(bias) % 2, 3), np.int32)
     table[: len(bias)] = np.stack([bias, multipliers, rights], axis=1)
-    return table, np.where(same[:, None], np.int8(0), weights)
+    return table, found.weights

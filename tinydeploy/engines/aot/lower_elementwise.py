@@ -31,27 +31,14 @@ def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
     a, b, target = _quantizations(*sources, output)
     headroom = _HEADROOM[output.dtype]
     twice_larger = 2 * max(a.scale, b.scale)
-    a_multiplier, a_shift = rescaling(a.scale / twice_larger)
-    b_multiplier, b_shift = rescaling(b.scale / twice_larger)
     factor = twice_larger / ((1 << headroom) * target.scale)
     require(0.0 < factor < 1.0, f"its output's scale is too far below its inputs' (factor {factor:.3g})")
     multiplier, shift = rescaling(factor)
-    low, high = fused_range(op, output)
     params: Params = {
         "kSubtract": op.kind == "SUB",
         "kHeadroom": headroom,
-        "kAZeroPoint": a.zero_point,
-        "kAMultiplier": a_multiplier,
-        "kAShift": a_shift,
-        "kBZeroPoint": b.zero_point,
-        "kBMultiplier": b_multiplier,
-        "kBShift": b_shift,
-        "kOutputZeroPoint": target.zero_point,
-        "kOutputMultiplier": multiplier,
-        "kOutputShift": shift,
-        "kLeftShift": shift > 0,
-        "kActivationMin": low,
-        "kActivationMax": high,
+        **_operand_params(a, b, twice_larger),
+        **_output_params(target, multiplier, shift, *fused_range(op, output)),
     }
     return (_step(graph, op, "add", params),)
 
@@ -62,16 +49,10 @@ def lower_mul(graph: Graph, op: Op) -> tuple[Step, ...]:
     sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
     a, b, target = _quantizations(*sources, output)
     multiplier, shift = rescaling(a.scale * b.scale / target.scale)
-    low, high = fused_range(op, output)
     params: Params = {
         "kAZeroPoint": a.zero_point,
         "kBZeroPoint": b.zero_point,
-        "kOutputZeroPoint": target.zero_point,
-        "kOutputMultiplier": multiplier,
-        "kOutputShift": shift,
-        "kLeftShift": shift > 0,
-        "kActivationMin": low,
-        "kActivationMax": high,
+        **_output_params(target, multiplier, shift, *fused_range(op, output)),
     }
     return (_step(graph, op, "multiply", params),)
 
@@ -98,18 +79,11 @@ def lower_squared_difference(graph: Graph, op: Op) -> tuple[Step, ...]:
     require_types((*sources, output), DType.INT8)
     a, b, target = (per_tensor(tensor) for tensor in (*sources, output))
     twice_larger = 2 * max(a.scale, b.scale)
-    a_multiplier, a_shift = rescaling(a.scale / twice_larger)
-    b_multiplier, b_shift = rescaling(b.scale / twice_larger)
     headroom = 7  # (255 << 7) squared fits in 31 bits
     multiplier, shift = rescaling(twice_larger * twice_larger / ((1 << 2 * headroom) * target.scale))
     params: Params = {
         "kHeadroom": headroom,
-        "kAZeroPoint": a.zero_point,
-        "kAMultiplier": a_multiplier,
-        "kAShift": a_shift,
-        "kBZeroPoint": b.zero_point,
-        "kBMultiplier": b_multiplier,
-        "kBShift": b_shift,
+        **_operand_params(a, b, twice_larger),
         **_output_params(target, multiplier, shift),
     }
     return (_step(graph, op, "squared_difference", params),)
@@ -134,15 +108,30 @@ def lower_prelu(graph: Graph, op: Op) -> tuple[Step, ...]:
     return (_step(graph, op, "prelu", params),)
 
 
-def _output_params(target: Quantization, multiplier: int, shift: int) -> Params:
-    """What kernels/requantize.h asks of an int8 op without a fused activation."""
+def _operand_params(a: Quantization, b: Quantization, unit: float = 1.0) -> Params:
+    """How the kernels bring both operands to a common scale, in which `unit` is 1."""
+    params: Params = {}
+    for name, real in (("A", a), ("B", b)):
+        multiplier, shift = rescaling(real.scale / unit)
+        params |= {
+            f"k{name}ZeroPoint": real.zero_point,
+            f"k{name}Multiplier": multiplier,
+            f"k{name}Shift": shift,
+        }
+    return params
+
+
+def _output_params(
+    target: Quantization, multiplier: int, shift: int, low: int = -128, high: int = 127
+) -> Params:
+    """What kernels/requantize.h asks; without a fused activation, int8's limits are the clamp."""
     return {
         "kOutputZeroPoint": target.zero_point,
         "kOutputMultiplier": multiplier,
         "kOutputShift": shift,
         "kLeftShift": shift > 0,
-        "kActivationMin": -128,
-        "kActivationMax": 127,
+        "kActivationMin": low,
+        "kActivationMax": high,
     }
 
 
@@ -167,16 +156,10 @@ def lower_comparison(graph: Graph, op: Op) -> tuple[Step, ...]:
     params: Params = dict(zip(("kLess", "kEqual", "kGreater"), _RELATIONS[op.kind], strict=True))
     if sources[0].dtype is not DType.INT8:
         return (_step(graph, op, "compare", params),)
-    for name, tensor in zip("AB", sources, strict=True):
-        real = per_tensor(tensor)
+    a, b = (per_tensor(tensor) for tensor in sources)
+    for real in (a, b):
         require(real.scale < 1, f"an input's scale is {real.scale:.6g}: TFLite Micro compares below 1")
-        multiplier, shift = rescaling(real.scale)
-        params |= {
-            f"k{name}ZeroPoint": real.zero_point,
-            f"k{name}Multiplier": multiplier,
-            f"k{name}Shift": shift,
-        }
-    return (_step(graph, op, "compare_scaled", {"kHeadroom": 8} | params),)
+    return (_step(graph, op, "compare_scaled", {"kHeadroom": 8} | params | _operand_params(a, b)),)
 
 
 @lowers("LOGICAL_AND", "LOGICAL_OR")

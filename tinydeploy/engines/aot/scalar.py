@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from tinydeploy.boards import Core
 from tinydeploy.engines.aot import overlap
+from tinydeploy.engines.aot.channels import settled
 from tinydeploy.engines.aot.program import Argument, Constant, Overlap, Read, Scratch, Step, Write
-from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier
 
 _MAX_WIDTH = 5  # of a depthwise window whose weights are held in registers
 _MAX_SUM = 1 << 29
@@ -135,35 +135,19 @@ class _Layer:
 
 
 def _layer(step: Step, channel_axis: int) -> _Layer:
-    """What `step` computes. Channels whose output is always the same get weights of zero and a plain bias.
-
-    Training leaves some with a scale near zero and a bias that would not fit the fast arithmetic.
-    """
+    """What `step` computes, see channels.settled."""
     old, *constants = (argument for argument in step.args if isinstance(argument, Constant))
-    bias, multipliers, shifts = (constant.values.astype(np.int64) for constant in constants)
-    shape = (bias.size, -1) if channel_axis == 0 else (-1, bias.size)
-    weights = np.moveaxis(old.values.astype(np.int8).reshape(shape), channel_axis, 0)
-    products = weights.astype(np.int64)[np.newaxis] * np.array([-128, 127]).reshape(2, 1, 1)
-    ends = bias + np.stack([products.min(axis=0).sum(axis=1), products.max(axis=0).sum(axis=1)])
-    zero_point, low, high = _numbers(step, "kOutputZeroPoint", "kActivationMin", "kActivationMax")
-    outputs = np.clip(
-        multiply_by_quantized_multiplier(ends, multipliers, shifts) + np.int64(zero_point), low, high
-    )
-    reach = np.abs(ends).max(axis=0)
-    if step.params["kPerChannel"]:
-        same = (outputs[0] == outputs[1]) & (shifts <= 0) & (reach < 1 << 31)
-        # A quarter of the bias is then the output: half by the multiplier, half by the shift.
-        bias = np.where(same, 4 * (outputs[0] - zero_point), bias)
-        multipliers, shifts = np.where(same, 1 << 30, multipliers), np.where(same, -1, shifts)
-        weights, reach = np.where(same[:, np.newaxis], np.int8(0), weights), np.where(same, 0, reach)
+    shape = (constants[0].values.size, -1) if channel_axis == 0 else (-1, constants[0].values.size)
+    found = settled(step, np.moveaxis(old.values.astype(np.int8).reshape(shape), channel_axis, 0))
     values: tuple[npt.NDArray[np.generic], ...] = (
-        bias.astype(np.int32),
-        multipliers.astype(np.int32),
-        shifts.astype(np.int8),
+        found.bias.astype(np.int32),
+        found.multipliers.astype(np.int32),
+        found.shifts.astype(np.int8),
     )
-    small = reach.max() < _MAX_SUM and shifts.min() >= -_MAX_SHIFT and shifts.max() <= -1
+    shifts = found.shifts
+    small = found.reach.max() < _MAX_SUM and shifts.min() >= -_MAX_SHIFT and shifts.max() <= -1
     return _Layer(
-        weights,
+        found.weights,
         tuple(replace(constant, values=new) for constant, new in zip(constants, values, strict=True)),
         bool(small),
     )
