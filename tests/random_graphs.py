@@ -219,7 +219,7 @@ def _second(m: Maker, a: Value) -> Value:
 
 
 def elementwise(m: Maker, kind: str) -> None:
-    a = m.pick(wide=kind != "SQUARED_DIFFERENCE", fits=symmetric)
+    a = m.pick(wide=True, fits=symmetric)
     b = _second(m, a)
     shape = np.broadcast_shapes(a.shape, b.shape)
     first, second = (a, b) if m.random.random() < 0.5 else (b, a)
@@ -228,7 +228,7 @@ def elementwise(m: Maker, kind: str) -> None:
         return
     assert a.scale and b.scale
     larger, largest = max(a.scale, b.scale), 100 if a.dtype == "int8" else 25_000
-    around = {"MUL": a.scale * b.scale * largest, "SQUARED_DIFFERENCE": larger * larger * 100}
+    around = {"MUL": a.scale * b.scale * largest, "SQUARED_DIFFERENCE": larger * larger * largest}
     scale = m.scale(around.get(kind, a.scale + b.scale))
     if kind in ("ADD", "SUB"):
         scale = max(scale, larger * (1e-5 if a.dtype == "int8" else 1e-3))
@@ -238,12 +238,12 @@ def elementwise(m: Maker, kind: str) -> None:
 
 
 def prelu(m: Maker, kind: str) -> None:
-    x = m.pick(fits=lambda value: len(value.shape) <= 4)
-    slopes = _second(m, x)
+    x = m.pick(wide=True, fits=lambda value: len(value.shape) <= 4 and symmetric(value))
+    slopes = _second(m, replace(x, dtype="int8", scale=0.05))
     if np.broadcast_shapes(x.shape, slopes.shape) != x.shape:
         raise NotPossible
     assert x.scale
-    m.op(kind, [x.index, slopes.index], [m.add(x.shape, "int8", m.scale(x.scale), m.zero_point())])
+    m.op(kind, [x.index, slopes.index], [m.add(x.shape, x.dtype, m.scale(x.scale), m.zero_point(x.dtype))])
 
 
 def comparison(m: Maker, kind: str) -> None:
@@ -289,7 +289,7 @@ def cast(m: Maker, kind: str) -> None:
 
 
 def activation(m: Maker, kind: str) -> None:
-    x = m.pick(wide=kind not in ("ABS", "ELU", "HARD_SWISH"), fits=symmetric)
+    x = m.pick(wide=kind not in ("ELU", "HARD_SWISH"), fits=symmetric)
     assert x.scale
     scale, zero_point, options = m.scale(x.scale), m.zero_point(x.dtype), {}
     if kind in ("LOGISTIC", "TANH") and x.dtype == "int16":
@@ -647,8 +647,14 @@ def _windows(
     return (size[0], size[1]), options
 
 
-def _weights(m: Maker, x: Value, shape: tuple[int, ...], axis: int, depth: int) -> tuple[list[int], float]:
-    """Weights and perhaps a bias, and a fitting scale for sums of `depth` products."""
+def _weights(
+    m: Maker, x: Value, shape: tuple[int, ...], axis: int, depth: int, narrow_bias: bool = True
+) -> tuple[list[int], float]:
+    """Weights and perhaps a bias, and a fitting scale for sums of `depth` products.
+
+    `narrow_bias` says whether that of a 16x8 layer may be int32: TFLite Micro's DEPTHWISE_CONV_2D and
+    TRANSPOSE_CONV take every one to be int64.
+    """
     assert x.scale
     channels = shape[axis]
     per_channel = m.random.random() < 0.7
@@ -668,8 +674,7 @@ def _weights(m: Maker, x: Value, shape: tuple[int, ...], axis: int, depth: int) 
         limit = m.random.choice((100, usual, usual, usual, usual if wide else 2**31 - 1))
         drawn = [m.random.randint(-limit, limit) for _ in range(channels)]
         bias_scales = [x.scale * scale for scale in scales]
-        # TFLite Micro's DEPTHWISE_CONV_2D takes every bias of a 16x8 layer to be int64.
-        dtype = "int64" if wide and (axis == 3 or m.random.random() < 0.7) else "int32"
+        dtype = "int64" if wide and (not narrow_bias or m.random.random() < 0.7) else "int32"
         inputs.append(m.model.tensor((channels,), dtype, scale=bias_scales, data=drawn))
     elif axis == 0 and m.random.random() < 0.5:  # TFLite Micro crashes on this in DEPTHWISE_CONV_2D
         inputs.append(-1)
@@ -690,13 +695,13 @@ def conv(m: Maker, kind: str) -> None:
         options["depth_multiplier"] = m.random.choice((1, 1, 2, 3))
         channels = x.shape[3] * options["depth_multiplier"]
         shape, axis, depth = (1, *kernel, channels), 3, 1
-    inputs, scale = _weights(m, x, shape, axis, depth * math.prod(kernel))
+    inputs, scale = _weights(m, x, shape, axis, depth * math.prod(kernel), narrow_bias=axis == 0)
     output = m.add((x.shape[0], *size, channels), x.dtype, scale, m.zero_point(x.dtype))
     m.op(kind, inputs, [output], fused_activation_function=m.activation(), **options)
 
 
 def transpose_conv(m: Maker, kind: str) -> None:
-    x = m.pick(4)
+    x = m.pick(4, wide=True, fits=symmetric)
     kernel, size, options = [], [], {"padding": m.random.choice(("SAME", "VALID"))}
     for axis, name in enumerate("hw", start=1):
         stride, extent = m.random.choice((1, 2, 2, 3)), m.random.randint(1, 4)
@@ -708,18 +713,18 @@ def transpose_conv(m: Maker, kind: str) -> None:
     shape = (x.shape[0], *size, channels)
     if math.prod(shape) > 3 * MAX_ELEMENTS:
         raise NotPossible
-    (source, *rest), scale = _weights(
-        m, x, (channels, *kernel, x.shape[3]), 0, x.shape[3] * math.prod(kernel)
-    )
+    weights = (channels, *kernel, x.shape[3])
+    (source, *rest), scale = _weights(m, x, weights, 0, x.shape[3] * math.prod(kernel), narrow_bias=False)
     if rest[1:] == [-1]:
         rest.pop()
-    output = m.add(shape, "int8", scale, m.zero_point())
+    output = m.add(shape, x.dtype, scale, m.zero_point(x.dtype))
     inputs = [m.integers(*shape), rest[0], source, *rest[1:]]
     m.op(kind, inputs, [output], fused_activation_function=m.activation(), **options)
 
 
 def batch_matmul(m: Maker, kind: str) -> None:
-    a = m.pick(fits=lambda value: 2 <= len(value.shape) <= 4)
+    a = m.pick(wide=True, fits=lambda value: 2 <= len(value.shape) <= 4 and symmetric(value))
+    wide = a.dtype == "int16"
     adj_x, adj_y = m.random.random() < 0.4, m.random.random() < 0.5
     rows, depth = a.shape[:-3:-1] if adj_x else a.shape[-2:]
     columns = m.random.randint(1, 6)
@@ -730,10 +735,9 @@ def batch_matmul(m: Maker, kind: str) -> None:
             m.random.randint(1, 3) if own == 1 else s for own, s in zip(a.shape, batches, strict=False)
         )
     assert a.scale
-    zero_point = m.random.choice((0, m.zero_point()))
-    b = Value(
-        -1, (*batches, *((columns, depth) if adj_y else (depth, columns))), "int8", m.scale(0.05), zero_point
-    )
+    zero_point = m.random.choice((0, m.zero_point(a.dtype)))
+    matrix = (columns, depth) if adj_y else (depth, columns)
+    b = Value(-1, (*batches, *matrix), a.dtype, m.scale(2e-4 if wide else 0.05), zero_point)
     try:
         shape = (*np.broadcast_shapes(a.shape[:-2], batches), rows, columns)
     except ValueError:
@@ -742,7 +746,9 @@ def batch_matmul(m: Maker, kind: str) -> None:
         raise NotPossible
     b = m.constant(b) if m.random.random() < 0.4 else m.input(b)
     assert b.scale
-    output = m.add(shape, "int8", m.scale(a.scale * b.scale * 50 * math.sqrt(depth)), m.zero_point())
+    scale = m.scale(a.scale * b.scale * (10_000 if wide else 50) * math.sqrt(depth))
+    least = a.scale * b.scale / 100 if wide else 0.0  # 64-bit sums shift left by 7 at most
+    output = m.add(shape, a.dtype, max(scale, least), m.zero_point(a.dtype))
     m.op(kind, [a.index, b.index], [output], adj_x=adj_x, adj_y=adj_y)
 
 

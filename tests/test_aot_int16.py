@@ -19,6 +19,7 @@ ALL_INT16 = np.arange(-(2**15), 2**15).astype(np.int16)
 LAYERS = [
     *("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D"),
     *("ADD", "SUB", "MUL", "SOFTMAX", "UNIDIRECTIONAL_SEQUENCE_LSTM"),
+    *("BATCH_MATMUL", "PRELU", "SQUARED_DIFFERENCE", "TRANSPOSE_CONV"),
 ]
 
 
@@ -49,7 +50,7 @@ def test_every_value_of_the_sigmoidal_functions(kind: str) -> None:
     assert_every_value([unary(kind, scale, 2.0**-15) for scale in (*powers, *near, *some)])
 
 
-@pytest.mark.parametrize("kind", ["RELU", "RELU6", "LEAKY_RELU"])
+@pytest.mark.parametrize("kind", ["ABS", "RELU", "RELU6", "LEAKY_RELU"])
 @native.property_settings(3)
 @given(SCALES, st.floats(0.1, 10), st.sampled_from([0.0, 0.01, 0.3, 1.5]))
 def test_every_value_of_the_relu_family(kind: str, scale: float, ratio: float, alpha: float) -> None:
@@ -72,18 +73,18 @@ def test_softmax(scale: float, beta: float, classes: int) -> None:
 
 
 def of_int16(kind: str, first: int, count: int) -> list[bytes]:
-    """The first `count` random models from this seed whose op takes int16."""
+    """The first `count` random models from this seed whose op makes int16."""
     found: list[bytes] = []
     while len(found) < count:
         model = random_graphs.make(first, kind)
         graph = tflite_model.parse(model, "model")
-        if graph.tensors[graph.ops[0].inputs[0]].dtype.value == "int16":
+        if graph.tensors[graph.ops[0].outputs[0]].dtype.value == "int16":
             found.append(model)
         first += 1
     return found
 
 
-@pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL"])
+@pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL", "SQUARED_DIFFERENCE"])
 def test_element_wise_ops_of_many_values(kind: str) -> None:
     """Enough to see the last bits of the factors."""
     random = np.random.default_rng(3)
@@ -133,6 +134,14 @@ def test_sums_of_more_than_31_bits(bias: str | None) -> None:
     native.assert_parity([model.build([x], [y])])
 
 
+def test_products_of_two_matrices_of_more_than_31_bits() -> None:
+    model = ModelBuilder()
+    a, b = (model.tensor(shape, "int16", scale=1e-4) for shape in ((3, 4096), (4096, 2)))
+    y = model.tensor((3, 2), "int16", scale=1.0)
+    model.op("BATCH_MATMUL", [a, b], [y])
+    native.assert_parity([model.build([a, b], [y])])
+
+
 def layer(**changes: Any) -> bytes:
     """FULLY_CONNECTED, or DEPTHWISE_CONV_2D: input_zero_point, bias_type, bias, output_scale, depthwise."""
     model = ModelBuilder()
@@ -158,6 +167,7 @@ def layer(**changes: Any) -> bytes:
         (layer(output_scale=1e-9), "its scales are too far apart for sums of 64 bits"),
         (layer(depthwise=True, bias_type="int32"), "it takes int64 tensors, not int32"),
         (unary("LOGISTIC", 5.0, 2.0**-15, (2,)), "its scales do not suit the fixed-point arithmetic"),
+        (unary("ABS", 0.1, 1e-6, (2,)), "its scales are too far apart (factor 1e+05)"),
         (unary("TANH", 0.1, 2.0**-14, (2,)), "its output has scale 6.10352e-05, not 1/32768"),
         (unary("SOFTMAX", 0.1, 0.1, (1, 2), beta=1.0), "its output has scale 0.1, not 1/32768"),
     ],

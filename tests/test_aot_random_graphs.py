@@ -1,7 +1,8 @@
 """Random graphs over every op kind: the compiled code equals TFLite Micro's interpreter bit for bit.
 
-200 graphs, or 2,000 with TINYDEPLOY_NIGHTLY=1. They are the same ones in every run; TINYDEPLOY_SEED=n
-starts from the n-th instead of the first, which is also how to see one graph that failed again.
+200 graphs, or 2,000 with TINYDEPLOY_NIGHTLY=1, each for the goal that its seed chooses; 50 at a time get
+the kernels of one core. They are the same ones in every run; TINYDEPLOY_SEED=n starts from the n-th instead
+of the first, which is also how to see one graph that failed again.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import random_graphs
 from interpreter import Interpreter, difference
 
 from tinydeploy import tflite_model
-from tinydeploy.engines.aot import AotEngine
+from tinydeploy.boards import Board
+from tinydeploy.engines import EngineSources
+from tinydeploy.engines.aot import GOALS, AotEngine
 from tinydeploy.engines.aot.program import LOWERINGS
+from tinydeploy.graph import Graph
 
 FIRST = int(os.environ.get("TINYDEPLOY_SEED", "0"))
 CASES = 2000 if os.environ.get("TINYDEPLOY_NIGHTLY") == "1" else 200
@@ -31,10 +35,16 @@ def interpreter() -> Iterator[Interpreter]:
         yield made
 
 
+def goal(seed: int) -> str:
+    return GOALS[seed % len(GOALS)]
+
+
 @pytest.mark.parametrize("first", range(FIRST, FIRST + CASES, CHUNK))
 def test_random_graphs_equal_tflite_micro(first: int, interpreter: Interpreter) -> None:
     models = {seed: random_graphs.make(seed) for seed in range(first, first + CHUNK)}
     graphs = {seed: tflite_model.parse(model, f"seed {seed}") for seed, model in models.items()}
+    goals = {graphs[seed]: goal(seed) for seed in graphs}
+    board = native.KERNELS[first // CHUNK % len(native.KERNELS)]  # those of two cores share names
     samples = {seed: native.random_samples(graph, SAMPLES, seed) for seed, graph in graphs.items()}
     futures = {seed: interpreter.submit(model, samples[seed]) for seed, model in models.items()}
 
@@ -45,14 +55,18 @@ def test_random_graphs_equal_tflite_micro(first: int, interpreter: Interpreter) 
     ]
     runnable = [seed for seed, graph in graphs.items() if not AotEngine().refusals(graph)]
     failures = []
-    compiled = native.compile_all([graphs[seed] for seed in runnable])
+
+    def generate(graph: Graph, board: Board) -> EngineSources:
+        return AotEngine(goals[graph]).generate(graph, board)
+
+    compiled = native.compile_all([graphs[seed] for seed in runnable], board=board, generate=generate)
     outputs = native.run_all(compiled, [samples[seed] for seed in runnable])
     for seed, ours in zip(runnable, outputs, strict=True):
         theirs = interpreter.result(futures[seed], models[seed], samples[seed])
         if isinstance(theirs, str):
             refused.append(f"seed {seed}: TFLite Micro: {theirs}")
         elif found := difference(graphs[seed], ours, theirs):
-            failures.append(f"seed {seed}: {found}")
+            failures.append(f"seed {seed}, {goal(seed)} for {board.id}: {found}")
     again = "TINYDEPLOY_SEED=<seed> pytest tests/test_aot_random_graphs.py"
     assert not failures, "\n".join([*failures, f"see it again: {again}"])
     assert len(refused) <= MOST_REFUSED, "\n".join(refused)

@@ -29,11 +29,6 @@ inline int64_t dot_16x8(const int16_t* x, const int8_t* weights, int32_t length)
   return sum;
 }
 
-// x * multiplier * 2^-shift, ties upwards, wrapping around; x has at most 48 bits, the multiplier 15.
-inline int32_t multiply_wide(int64_t x, int32_t multiplier, int32_t shift) {
-  return static_cast<int32_t>((x * multiplier + (int64_t{1} << (shift - 1))) >> shift);
-}
-
 template <typename P>
 inline int16_t requantize_16x8(int64_t sum, int32_t multiplier, int32_t shift) {
   const int32_t scaled =

@@ -39,26 +39,28 @@ struct Multiply {
   }
 };
 
-// SQUARED_DIFFERENCE of int8: the inputs are scaled as for Add; P says the same.
+// SQUARED_DIFFERENCE of int8 or int16: the inputs are scaled as for Add; P says the same.
 template <typename P>
 struct SquaredDifference {
-  int8_t operator()(int8_t a, int8_t b) const {
+  template <typename T>
+  T operator()(T a, T b) const {
     const int32_t x = scaled_operand<P>(a - P::kAZeroPoint, P::kAMultiplier, P::kAShift);
     const int32_t y = scaled_operand<P>(b - P::kBZeroPoint, P::kBMultiplier, P::kBShift);
     const int32_t square = (x - y) * (x - y);
-    return requantize<P>(static_cast<uint32_t>(square), P::kOutputMultiplier, P::kOutputShift);
+    return requantize<P, T>(static_cast<uint32_t>(square), P::kOutputMultiplier, P::kOutputShift);
   }
 };
 
-// PRELU of int8: below zero the product with the slope b, rescaled by kSlopeMultiplier and kSlopeShift. P says
+// PRELU of int8 or int16, the slope of int8: below zero the product with the slope b, rescaled by kSlopeMultiplier and kSlopeShift. P says
 // kAZeroPoint, kBZeroPoint, and the output's as for Add.
 template <typename P>
 struct Prelu {
-  int8_t operator()(int8_t a, int8_t b) const {
+  template <typename T>
+  T operator()(T a, int8_t b) const {
     const int32_t x = a - P::kAZeroPoint;
-    if (x >= 0) return requantize<P>(static_cast<uint32_t>(x), P::kOutputMultiplier, P::kOutputShift);
+    if (x >= 0) return requantize<P, T>(static_cast<uint32_t>(x), P::kOutputMultiplier, P::kOutputShift);
     const int32_t product = x * (b - P::kBZeroPoint);
-    return requantize<P>(static_cast<uint32_t>(product), P::kSlopeMultiplier, P::kSlopeShift);
+    return requantize<P, T>(static_cast<uint32_t>(product), P::kSlopeMultiplier, P::kSlopeShift);
   }
 };
 
@@ -79,25 +81,25 @@ struct Maximum {
 };
 
 // output[i] = op(a[i], b[i]) over P::kElements.
-template <typename P, typename Op, typename T, typename Output>
-void elementwise(const T* a, const T* b, Output* output, Op op) {
+template <typename P, typename Op, typename A, typename B, typename Output>
+void elementwise(const A* a, const B* b, Output* output, Op op) {
   for (int32_t i = 0; i < P::kElements; ++i) {
     output[i] = op(a[i], b[i]);
   }
 }
 
 // The same over an output of kDim0 × … × kDim4; an input that is repeated along dimension d has stride kXStride<d> 0.
-template <typename P, typename Op, typename T, typename Output>
-void broadcast(const T* a0, const T* b0, Output* output, Op op) {
+template <typename P, typename Op, typename A, typename B, typename Output>
+void broadcast(const A* a0, const B* b0, Output* output, Op op) {
   for (int32_t i = 0; i < P::kDim0; ++i, a0 += P::kAStride0, b0 += P::kBStride0) {
-    const T* a1 = a0;
-    const T* b1 = b0;
+    const A* a1 = a0;
+    const B* b1 = b0;
     for (int32_t j = 0; j < P::kDim1; ++j, a1 += P::kAStride1, b1 += P::kBStride1) {
-      const T* a2 = a1;
-      const T* b2 = b1;
+      const A* a2 = a1;
+      const B* b2 = b1;
       for (int32_t k = 0; k < P::kDim2; ++k, a2 += P::kAStride2, b2 += P::kBStride2) {
-        const T* a3 = a2;
-        const T* b3 = b2;
+        const A* a3 = a2;
+        const B* b3 = b2;
         for (int32_t l = 0; l < P::kDim3; ++l, a3 += P::kAStride3, b3 += P::kBStride3) {
           for (int32_t m = 0; m < P::kDim4; ++m) {
             *output++ = op(a3[m * P::kAStride4], b3[m * P::kBStride4]);
@@ -126,21 +128,21 @@ void multiply_broadcast(const T* a, const T* b, T* output) {
   broadcast<P>(a, b, output, Multiply<P>());
 }
 
-template <typename P>
-void squared_difference(const int8_t* a, const int8_t* b, int8_t* output) {
+template <typename P, typename T>
+void squared_difference(const T* a, const T* b, T* output) {
   elementwise<P>(a, b, output, SquaredDifference<P>());
 }
-template <typename P>
-void squared_difference_broadcast(const int8_t* a, const int8_t* b, int8_t* output) {
+template <typename P, typename T>
+void squared_difference_broadcast(const T* a, const T* b, T* output) {
   broadcast<P>(a, b, output, SquaredDifference<P>());
 }
 
-template <typename P>
-void prelu(const int8_t* a, const int8_t* b, int8_t* output) {
+template <typename P, typename T>
+void prelu(const T* a, const int8_t* b, T* output) {
   elementwise<P>(a, b, output, Prelu<P>());
 }
-template <typename P>
-void prelu_broadcast(const int8_t* a, const int8_t* b, int8_t* output) {
+template <typename P, typename T>
+void prelu_broadcast(const T* a, const int8_t* b, T* output) {
   broadcast<P>(a, b, output, Prelu<P>());
 }
 

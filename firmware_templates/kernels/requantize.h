@@ -63,4 +63,16 @@ inline T requantize(uint32_t accumulator, int32_t multiplier, int32_t shift) {
       clamp(wrapping_add(scaled, P::kOutputZeroPoint), P::kActivationMin, P::kActivationMax));
 }
 
+// x * multiplier * 2^-shift, ties upwards, wrapping around; x has at most 48 bits, the multiplier 15.
+inline int32_t multiply_wide(int64_t x, int32_t multiplier, int32_t shift) {
+  return static_cast<int32_t>((x * multiplier + (int64_t{1} << (shift - 1))) >> shift);
+}
+
+// The same of a sum of int16 products: its multiplier has 15 fractional bits, its shift is all of the shift to the
+// right, and the output's zero point is 0.
+template <typename P, typename T = int16_t>
+inline T requantize(int64_t accumulator, int32_t multiplier, int32_t shift) {
+  return static_cast<T>(clamp(multiply_wide(accumulator, multiplier, shift), P::kActivationMin, P::kActivationMax));
+}
+
 }  // namespace tinydeploy

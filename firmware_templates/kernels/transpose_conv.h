@@ -1,4 +1,4 @@
-// TRANSPOSE_CONV of int8: NHWC, weights [output channel][y][x][input channel].
+// TRANSPOSE_CONV of int8, or of int16 with weights of int8 and a bias of int64: NHWC, weights [output channel][y][x][input channel].
 #pragma once
 
 #include <stdint.h>
@@ -14,9 +14,10 @@ namespace tinydeploy {
 //
 // Output pixels are made in order, kRows channels at a time, each from all that it takes before any of it is written:
 // the output may follow the reading through the input's memory.
-template <typename P>
-inline void transpose_conv(const int8_t* input, const int8_t* weights, const int32_t* bias,
-                           const int32_t* multiplier, const int8_t* shift, int8_t* output) {
+template <typename P, typename T, typename Bias>
+inline void transpose_conv(const T* input, const int8_t* weights, const Bias* bias, const int32_t* multiplier,
+                           const int8_t* shift, T* output) {
+  using Sum = typename SumOf<T>::Type;
   constexpr int32_t kDepth = P::kInputDepth;
   constexpr int32_t kChannelWeights = P::kKernelHeight * P::kKernelWidth * kDepth;
   constexpr int32_t kRows = P::kOutputDepth % 4 == 0 ? 4 : P::kOutputDepth % 2 == 0 ? 2 : 1;
@@ -25,10 +26,10 @@ inline void transpose_conv(const int8_t* input, const int8_t* weights, const int
       const int32_t phase_y = (y + P::kPadTop) % P::kStrideHeight;
       for (int32_t x = 0; x < P::kOutputWidth; ++x) {
         const int32_t phase_x = (x + P::kPadLeft) % P::kStrideWidth;
-        const int32_t* start = bias + (phase_y * P::kStrideWidth + phase_x) * P::kOutputDepth;
+        const Bias* start = bias + (phase_y * P::kStrideWidth + phase_x) * P::kOutputDepth;
         for (int32_t channel = 0; channel < P::kOutputDepth; channel += kRows) {
-          uint32_t sums[kRows];
-          for (int32_t r = 0; r < kRows; ++r) sums[r] = static_cast<uint32_t>(start[channel + r]);
+          Sum sums[kRows];
+          for (int32_t r = 0; r < kRows; ++r) sums[r] = static_cast<Sum>(start[channel + r]);
           int32_t from_y = (y + P::kPadTop) / P::kStrideHeight;
           for (int32_t ky = phase_y; ky < P::kKernelHeight; ky += P::kStrideHeight, --from_y) {
             int32_t from_x = (x + P::kPadLeft) / P::kStrideWidth;
@@ -36,9 +37,9 @@ inline void transpose_conv(const int8_t* input, const int8_t* weights, const int
               const int8_t* w =
                   weights + channel * kChannelWeights + (ky * P::kKernelWidth + kx) * kDepth;
               if (is_inside<P>(from_y, from_x)) {
-                const int8_t* pixel = input + (from_y * P::kInputWidth + from_x) * kDepth;
+                const T* pixel = input + (from_y * P::kInputWidth + from_x) * kDepth;
                 accumulate<kRows, kDepth, kChannelWeights>(pixel, w, sums);
-              } else {
+              } else if (P::kInputZeroPoint != 0) {
                 accumulate_same<kRows, kDepth, kChannelWeights>(P::kInputZeroPoint, w, sums);
               }
             }

@@ -92,6 +92,12 @@ def require_wide_sums(
     require(largest < 2**47, "its bias is too large for the fixed-point arithmetic")
 
 
+def type_range(tensor: Tensor) -> tuple[int, int]:
+    """The smallest and the largest integer of the tensor's type."""
+    limits = np.iinfo(tensor.dtype.value)
+    return int(limits.min), int(limits.max)
+
+
 def fused_range(op: Op, output: Tensor) -> tuple[int, int]:
     """What the op's fused activation lets through, in the output's integers."""
     activation = str(op.options.get("fused_activation_function", "NONE"))

@@ -26,6 +26,7 @@ def instructions(step: Step, core: Core) -> int | None:
         "add_dsp": _add,
         "average_pool_2d": _average_pool,
         "softmax": _softmax,
+        "keep_rows": _keep_rows,
     }.get(step.kernel)
     return None if model is None or core.mve or not core.dsp else round(model(step.params))
 
@@ -110,3 +111,12 @@ def _average_pool(p: Params) -> float:
 
 def _softmax(p: Params) -> float:
     return p["kRows"] * (110 + 32 * p["kDepth"])
+
+
+def _keep_rows(p: Params) -> float:
+    """Of int8: runtime/memory.cpp moves four words at a time, or bytes if its ends are not aligned alike."""
+    moved, apart = int(p["kElements"]), int(p["kFrom"])
+    if apart % 4 or apart < 16:
+        return 4 * moved + 25
+    fours, rest = divmod(moved, 16)
+    return 13 * fours + 4 * (rest // 4 + rest % 4) + 50

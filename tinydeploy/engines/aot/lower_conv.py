@@ -82,10 +82,12 @@ def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
 
 @lowers("TRANSPOSE_CONV")
 def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """Any stride and padding. The inputs are: the output's shape, weights, input and perhaps a bias."""
+    """Any stride and padding. The inputs are: the output's shape, weights, input and perhaps a bias.
+
+    Unlike the other layers, it has one kernel for int8 and int16.
+    """
     output = output_tensor(graph, op)
     require(len(op.inputs) in (3, 4) and min(op.inputs[:3]) >= 0, f"it has {len(op.inputs)} inputs")
-    require_types((output,), DType.INT8)
     shape = constant_ints(graph, op, 0, "output's shape")
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     inputs = (op.inputs[2], op.inputs[1], *op.inputs[3:])
@@ -125,7 +127,7 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
     for y, x in np.ndindex(*strides):
         taps = layer.weights[:, y :: strides[0], x :: strides[1]]
         bias[y, x] = given - zero_point * taps.sum(axis=(1, 2, 3), dtype=np.int64)
-    folded = replace(layer, bias=bias.reshape(-1).astype(np.int32))
+    folded = replace(layer, bias=bias.reshape(-1) if layer.is_16x8 else bias.reshape(-1).astype(np.int32))
     images = np.arange(batches)[:, np.newaxis, np.newaxis] * height
     first = ((images + firsts[0][:, np.newaxis]) * width + firsts[1]) * depth
     block = next(rows for rows in (4, 2, 1) if layer.channels % rows == 0)
@@ -239,7 +241,8 @@ def _bias(graph: Graph, op: Op, channels: int) -> npt.NDArray[np.int32] | npt.ND
     if graph.tensors[op.inputs[0]].dtype is DType.INT8:
         allowed: tuple[DType, ...] = (DType.INT32,)
     else:
-        allowed = (DType.INT64,) if op.kind == "DEPTHWISE_CONV_2D" else (DType.INT64, DType.INT32)
+        narrow_too = op.kind not in ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+        allowed = (DType.INT64, DType.INT32) if narrow_too else (DType.INT64,)
     if len(op.inputs) < 3 or op.inputs[2] < 0:
         narrow = op.options.get("quantized_bias_type") == "INT32" and DType.INT32 in allowed
         return np.zeros(channels, np.int32 if narrow else allowed[0].numpy)
@@ -276,7 +279,7 @@ def _call(layer: Layer, kernel: str, header: str, params: Params, least: int) ->
         "kActivationMin": low,
         "kActivationMax": high,
     }
-    if layer.is_16x8:
+    if layer.is_16x8 and kernel != "transpose_conv":
         kernel, header = f"{kernel}_16x8", "conv_16x8.h"
         every["kWideSums"] = wide
         del every["kLeftShift"], every["kOutputZeroPoint"]

@@ -13,6 +13,7 @@ from tinydeploy.engines.aot.checks import (
     require_symmetric,
     require_types,
     rescaling,
+    type_range,
 )
 from tinydeploy.engines.aot.program import Step, Write, lowers, operand
 from tinydeploy.graph import DType, Graph, Op, Quantization, Tensor
@@ -74,27 +75,26 @@ def _quantizations(*tensors: Tensor) -> tuple[Quantization, ...]:
 
 @lowers("SQUARED_DIFFERENCE")
 def lower_squared_difference(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """SQUARED_DIFFERENCE of int8."""
+    """SQUARED_DIFFERENCE of int8 or int16."""
     sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    require_types((*sources, output), DType.INT8)
-    a, b, target = (per_tensor(tensor) for tensor in (*sources, output))
+    a, b, target = _quantizations(*sources, output)
     twice_larger = 2 * max(a.scale, b.scale)
-    headroom = 7  # (255 << 7) squared fits in 31 bits
+    headroom = 7 if output.dtype is DType.INT8 else 0  # (255 << 7) squared fits in 31 bits
     multiplier, shift = rescaling(twice_larger * twice_larger / ((1 << 2 * headroom) * target.scale))
     params: Params = {
         "kHeadroom": headroom,
         **_operand_params(a, b, twice_larger),
-        **_output_params(target, multiplier, shift),
+        **_output_params(target, multiplier, shift, *type_range(output)),
     }
     return (_step(graph, op, "squared_difference", params),)
 
 
 @lowers("PRELU")
 def lower_prelu(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """PRELU of int8: input 1 holds the slopes, which broadcast."""
-    sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    require_types((*sources, output), DType.INT8)
-    a, b, target = (per_tensor(tensor) for tensor in (*sources, output))
+    """PRELU of int8 or int16: input 1 holds the slopes, of int8, which broadcast."""
+    (source, slopes), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((slopes,), DType.INT8)
+    (a, target), b = _quantizations(source, output), per_tensor(slopes)
     multiplier, shift = rescaling(a.scale / target.scale)
     slope_multiplier, slope_shift = rescaling(a.scale * b.scale / target.scale)
     params: Params = {
@@ -102,7 +102,7 @@ def lower_prelu(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kBZeroPoint": b.zero_point,
         "kSlopeMultiplier": slope_multiplier,
         "kSlopeShift": slope_shift,
-        **_output_params(target, multiplier, shift),
+        **_output_params(target, multiplier, shift, *type_range(output)),
         "kLeftShift": max(shift, slope_shift) > 0,
     }
     return (_step(graph, op, "prelu", params),)
@@ -121,10 +121,8 @@ def _operand_params(a: Quantization, b: Quantization, unit: float = 1.0) -> Para
     return params
 
 
-def _output_params(
-    target: Quantization, multiplier: int, shift: int, low: int = -128, high: int = 127
-) -> Params:
-    """What kernels/requantize.h asks; without a fused activation, int8's limits are the clamp."""
+def _output_params(target: Quantization, multiplier: int, shift: int, low: int, high: int) -> Params:
+    """What kernels/requantize.h asks."""
     return {
         "kOutputZeroPoint": target.zero_point,
         "kOutputMultiplier": multiplier,

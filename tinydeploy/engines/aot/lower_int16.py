@@ -84,6 +84,17 @@ def leaky_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
     return _rescaled(graph, op, "leaky_rescale", source / target, _MIN, more)
 
 
+def magnitude(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """ABS: the factor of what is below zero is the other's opposite."""
+    source, target = _scales(graph, op)
+    multiplier, shift = rescaling(source / target)
+    require(
+        shift < 16, f"its scales are too far apart (factor {source / target:.3g})"
+    )  # |x| << shift overflows
+    more: Params = {"kNegativeMultiplier": -multiplier, "kNegativeShift": shift}
+    return _rescaled(graph, op, "leaky_rescale", source / target, _MIN, more)
+
+
 def logistic(graph: Graph, op: Op) -> tuple[Step, ...]:
     """LOGISTIC."""
     return _sigmoidal(graph, op, "logistic", highest_shift=0)

@@ -146,6 +146,8 @@ def lower_elu(graph: Graph, op: Op) -> tuple[Step, ...]:
 @lowers("ABS")
 def lower_abs(graph: Graph, op: Op) -> tuple[Step, ...]:
     """ABS, rescaled if the scales differ."""
+    if lower_int16.is_int16(graph, op):
+        return lower_int16.magnitude(graph, op)
 
     def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
         magnitude: tables.Integers = np.abs(tables.INT8 - source.zero_point)

@@ -1,4 +1,4 @@
-"""BATCH_MATMUL of int8. A constant second matrix makes it a FULLY_CONNECTED."""
+"""BATCH_MATMUL of int8 or int16. Of int8, a constant second matrix makes it a FULLY_CONNECTED."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from tinydeploy.engines.aot.checks import (
     output_tensor,
     per_tensor,
     require,
+    require_symmetric,
     require_types,
     rescaling,
+    type_range,
+    wide_rescaling,
 )
 from tinydeploy.engines.aot.lower_conv import Layer, pointwise
 from tinydeploy.engines.aot.program import Step, Write, lowers, operand
@@ -28,15 +31,18 @@ _LOOPS = 3
 def lower_batch_matmul(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Either matrix may be transposed, and the batches of either repeated."""
     (a, b), output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    require_types((a, b, output), DType.INT8)
+    require_types((a, b, output), DType.INT8, DType.INT16)
+    wide = output.dtype is DType.INT16
     for tensor in (a, b):
         require(2 <= len(tensor.shape) <= 5, f"an input has {len(tensor.shape)} dimensions, not 2 to 5")
     adj_x, adj_y = (bool(int_option(op, name)) for name in ("adj_x", "adj_y"))
     rows, depth = a.shape[:-3:-1] if adj_x else a.shape[-2:]
     b_depth, columns = b.shape[:-3:-1] if adj_y else b.shape[-2:]
     require(depth == b_depth, f"shapes {a.shape} and {b.shape} do not go together")
-    require(depth * 255**2 < 2**31, f"it adds up {depth} products, which may overflow")
-    scale = layer_scale(per_tensor(a).scale, per_tensor(b).scale, per_tensor(output).scale)
+    largest, limit = (2**30, 2**47) if wide else (255**2, 2**31)
+    require(depth * largest < limit, f"it adds up {depth} products, which may overflow")
+    real = [require_symmetric(tensor) if wide else per_tensor(tensor) for tensor in (a, b, output)]
+    scale = layer_scale(*(quantization.scale for quantization in real))
 
     batches = output.shape[:-2]
     try:
@@ -45,12 +51,14 @@ def lower_batch_matmul(graph: Graph, op: Op) -> tuple[Step, ...]:
         walks = []
     fits = bool(walks) and output.shape[-2:] == (rows, columns)
     require(fits, f"its output has the shape {output.shape} for {a.shape} and {b.shape}")
-    plain = not adj_x and per_tensor(b).zero_point == 0 and prod(a.shape[:-2]) == prod(batches)
+    plain = not wide and not adj_x and per_tensor(b).zero_point == 0 and prod(a.shape[:-2]) == prod(batches)
     if plain and a.data is None and b.data is not None and prod(b.shape[:-2]) == 1:
         layer = _layer(op, a, b, output, adj_y)
         return pointwise(layer, prod(batches) * rows, depth)
 
-    multiplier, shift = rescaling(scale)
+    factor = rescaling(scale)
+    multiplier, shift = wide_rescaling(*factor) if wide else factor
+    low, high = type_range(output)
     matrices = (rows * depth, depth * columns)
     shape, (a_walk, b_walk) = strides.fuse(batches, *walks)
     require(len(shape) <= _LOOPS, f"its batches take {len(shape)} loops, more than {_LOOPS}")
@@ -74,8 +82,8 @@ def lower_batch_matmul(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kOutputMultiplier": multiplier,
         "kOutputShift": shift,
         "kLeftShift": shift > 0,
-        "kActivationMin": -128,
-        "kActivationMax": 127,
+        "kActivationMin": low,
+        "kActivationMax": high,
     }
     args = (operand(graph, op, 0, "a"), operand(graph, op, 1, "b"), Write(output.index))
     return (Step("batch_matmul", "batch_matmul.h", params, args),)
