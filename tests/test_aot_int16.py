@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import native
@@ -12,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
-from tinydeploy import tflite_model
+from tinydeploy import tflite_model, verbs
 from tinydeploy.engines.aot import AotEngine
 
+Shape = tuple[int, ...]
 ALL_INT16 = np.arange(-(2**15), 2**15).astype(np.int16)
 LAYERS = [
     *("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D"),
@@ -132,6 +134,60 @@ def test_sums_of_more_than_31_bits(bias: str | None) -> None:
         inputs.append(model.tensor((2,), bias, scale=[1e-6, 1e-7], data=[2**30, -(2**30)]))
     model.op("FULLY_CONNECTED", inputs, [y])
     native.assert_parity([model.build([x], [y])])
+
+
+def dsp_layers(seed: int) -> bytes:
+    """For kernels/conv_16x8_dsp.h: narrow sums and wide ones, odd depths and channels, borders, dilation."""
+    random = np.random.default_rng(seed)
+    model = ModelBuilder()
+    inputs, outputs = [], []
+
+    def layer(
+        kind: str, source: tuple[int, ...], kernel: tuple[int, ...], target: tuple[int, ...], **more: Any
+    ) -> None:
+        axis = 3 if kind == "DEPTHWISE_CONV_2D" else 0
+        channels, largest = kernel[axis], more.pop("largest", 127)
+        scales = list(random.uniform(0.002, 0.02, channels))
+        data = random.integers(-largest, largest + 1, kernel) if largest < 128 else np.full(kernel, -128)
+        inputs.append(model.tensor(source, "int16", scale=1e-4))
+        outputs.append(model.tensor(target, "int16", scale=3e-3))
+        bias = random.integers(-100_000, 100_000, channels) * more.pop("bias", 1)
+        given = [
+            model.tensor(kernel, scale=scales, axis=axis, data=data),
+            model.tensor((channels,), more.pop("dtype", "int64"), scale=scales, data=bias),
+        ]
+        model.op(kind, [inputs[-1], *given], [outputs[-1]], **more)
+
+    same = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
+    apart = {"stride_h": 2, "stride_w": 1, "padding": "SAME", "dilation_w_factor": 2}
+    layer("CONV_2D", (1, 5, 7, 3), (5, 3, 3, 3), (1, 5, 7, 5), **same)
+    layer("CONV_2D", (2, 3, 5, 8), (4, 3, 3, 8), (2, 3, 5, 4), fused_activation_function="RELU", **same)
+    layer("CONV_2D", (1, 5, 6, 3), (3, 2, 3, 3), (1, 3, 6, 3), dtype="int32", **apart)
+    layer("CONV_2D", (1, 3, 3, 96), (3, 3, 3, 96), (1, 3, 3, 3), largest=128, **same)
+    layer("CONV_2D", (1, 3, 3, 7), (4, 1, 1, 7), (1, 3, 3, 4), bias=2**20, **same)
+    layer("FULLY_CONNECTED", (1, 41), (15, 41), (1, 15), fused_activation_function="RELU6")
+    layer("FULLY_CONNECTED", (1, 1025), (9, 1025), (1, 9), largest=128)
+    layer("FULLY_CONNECTED", (1, 64), (8, 64), (1, 8), dtype="int32")
+    layer("DEPTHWISE_CONV_2D", (1, 5, 6, 8), (1, 3, 3, 8), (1, 5, 6, 8), depth_multiplier=1, **same)
+    layer("DEPTHWISE_CONV_2D", (1, 5, 6, 4), (1, 2, 3, 4), (1, 3, 6, 4), depth_multiplier=1, **apart)
+    return model.build(inputs, outputs)
+
+
+def test_kernels_for_the_dsp_extension() -> None:
+    models = [dsp_layers(seed) for seed in range(2 * native.FACTOR)]
+    native.assert_parity(models, sanitize=True, kernels=[native.DSP])
+    layers = AotEngine().generate(tflite_model.parse(models[0], "model"), native.DSP).layers
+    assert {layer.kernel for layer in layers} == {
+        *("conv_2d_16x8_dsp", "fully_connected_16x8_dsp", "depthwise_conv_2d_16x8_dsp")
+    }
+
+
+@pytest.mark.parametrize("board", ["mps2-an386", "mps3-an547"])
+def test_kernels_for_the_dsp_extension_on_a_core(board: str, tmp_path: Path) -> None:
+    model = tmp_path / "layers.tflite"
+    model.write_bytes(dsp_layers(7))
+    result = verbs.run(model, board=board, samples=8)[0]
+    assert result.parity is not None and result.parity.identical == result.parity.outputs
 
 
 def test_products_of_two_matrices_of_more_than_31_bits() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tinydeploy.boards import Core
-from tinydeploy.engines.aot import dsp, mve, scalar
+from tinydeploy.engines.aot import dsp, dsp_16x8, mve, scalar
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.program import Read, Step
 from tinydeploy.graph import DType
@@ -18,14 +18,14 @@ Choice = Callable[[Step], tuple[Step, ...] | None]
 def for_core(program: Program, core: Core) -> Program:
     """`program` with the fastest kernels of `core`."""
     arm = mve.CHOICES if core.mve else dsp.CHOICES
-    choices: dict[str, Choice] = {**(arm if core.dsp else scalar.choices(core))}
+    of_int8: dict[str, Choice] = {**(arm if core.dsp else scalar.choices(core))}
+    of_int16: dict[str, Choice] = {**(dsp_16x8.CHOICES if core.dsp else {})}
 
     def choose(step: Step) -> tuple[Step, ...]:
-        choice = choices.get(step.kernel)
         inputs = [program.graph.tensors[a.tensor] for a in step.args if isinstance(a, Read)]
-        if choice is None or any(tensor.dtype is DType.INT16 for tensor in inputs):  # they are all for int8
-            return (step,)
-        return choice(step) or (step,)
+        wide = any(tensor.dtype is DType.INT16 for tensor in inputs)
+        choice = (of_int16 if wide else of_int8).get(step.kernel)
+        return (choice(step) if choice else None) or (step,)
 
     ops = tuple((op, tuple(new for step in steps for new in choose(step))) for op, steps in program.ops)
     return replace(program, ops=ops)

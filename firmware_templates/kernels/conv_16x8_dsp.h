@@ -1,0 +1,334 @@
+// The layers of conv_16x8.h on cores with the DSP extension, which multiplies pairs of int16 and adds them in 32 bits.
+//
+// Weights are int8 in words of two channels' pairs: SXTB16 of a word is channel c's pair, after a rotation channel
+// c + 1's. Those of DEPTHWISE_CONV_2D lie as in the model.
+//
+// The host says with P::kNarrow that no sum of a layer with its bias exceeds 32 bits, and no factor is too large for
+// narrow_requantize(). Else sums of P::kRun pairs, which fit, are added in 64 bits.
+#pragma once
+
+#include <stdint.h>
+
+#include "conv_16x8.h"
+#include "conv_dsp.h"
+#include "dsp.h"
+
+namespace tinydeploy {
+
+inline uint32_t load_pair(const int16_t* from) {
+  uint32_t pair;
+  __builtin_memcpy(&pair, from, 4);
+  return pair;
+}
+
+#if defined(__ARM_FEATURE_DSP)
+
+// (x * y >> 32) + sum.
+inline int32_t smmla(int32_t x, int32_t y, int32_t sum) {
+  int32_t high;
+  asm("smmla %0, %1, %2, %3" : "=r"(high) : "r"(x), "r"(y), "r"(sum));
+  return high;
+}
+
+// x saturated to int16.
+inline int32_t ssat16(int32_t x) {
+  int32_t y;
+  asm("ssat %0, #16, %1" : "=r"(y) : "r"(x));
+  return y;
+}
+
+// sum + a half of x (B is the low one, T the high one) times a half of y.
+#define TINYDEPLOY_HALVES(name)                                              \
+  inline int32_t name(uint32_t x, uint32_t y, int32_t sum) {                 \
+    asm(#name " %0, %1, %2, %0" : "+r"(sum) : "r"(x), "r"(y));               \
+    return sum;                                                              \
+  }
+TINYDEPLOY_HALVES(smlabb)
+TINYDEPLOY_HALVES(smlabt)
+TINYDEPLOY_HALVES(smlatb)
+TINYDEPLOY_HALVES(smlatt)
+#undef TINYDEPLOY_HALVES
+
+#else
+
+inline int32_t smmla(int32_t x, int32_t y, int32_t sum) {
+  return sum + static_cast<int32_t>((static_cast<int64_t>(x) * y) >> 32);
+}
+inline int32_t ssat16(int32_t x) { return clamp(x, INT16_MIN, INT16_MAX); }
+inline int32_t smlabb(uint32_t x, uint32_t y, int32_t sum) { return sum + low_half(x) * low_half(y); }
+inline int32_t smlabt(uint32_t x, uint32_t y, int32_t sum) { return sum + low_half(x) * high_half(y); }
+inline int32_t smlatb(uint32_t x, uint32_t y, int32_t sum) { return sum + high_half(x) * low_half(y); }
+inline int32_t smlatt(uint32_t x, uint32_t y, int32_t sum) { return sum + high_half(x) * high_half(y); }
+
+#endif
+
+// What multiply_wide() and the clamp make of a sum of 32 bits, in three instructions and what a narrower range takes: `multiplier` has 15 bits before
+// 16 zeros, so that the high word of the product only has to be rounded and shifted by `shift`, 1 to 30.
+template <typename P>
+inline int16_t narrow_requantize(int32_t sum, int32_t multiplier, int32_t shift) {
+  int32_t x = ssat16(smmla(sum, multiplier, int32_t{1} << (shift - 1)) >> shift);
+  if (P::kActivationMin > INT16_MIN) x = maximum(x, P::kActivationMin);
+  if (P::kActivationMax < INT16_MAX) x = minimum(x, P::kActivationMax);
+  return static_cast<int16_t>(x);
+}
+
+// The sums of `kSums` outputs, from their biases on.
+template <bool kNarrow, int32_t kSums>
+struct Sums {
+  int32_t values[kSums];
+
+  void add(const int32_t (&some)[kSums]) {
+#pragma GCC unroll 8
+    for (int32_t i = 0; i < kSums; ++i) values[i] += some[i];
+  }
+};
+template <int32_t kSums>
+struct Sums<false, kSums> {
+  int64_t values[kSums];
+
+  void add(const int32_t (&some)[kSums]) {
+    for (int32_t i = 0; i < kSums; ++i) values[i] += some[i];
+  }
+};
+
+template <typename P>
+inline int16_t scaled_16x8(int32_t sum, int32_t multiplier, int32_t shift) {
+  return narrow_requantize<P>(sum, multiplier, shift);
+}
+template <typename P>
+inline int16_t scaled_16x8(int64_t sum, int32_t multiplier, int32_t shift) {
+  return requantize_16x8<P>(sum, multiplier, shift);
+}
+
+// Adds the products of `count` pairs and 2 * kCouples channels, and moves the weights on.
+template <int32_t kCouples>
+inline void multiply_pairs(const int16_t* x, int32_t count, const int8_t*& weights, int32_t (&sums)[2 * kCouples]) {
+#pragma GCC unroll 4
+  for (int32_t i = 0; i < count; ++i, x += 2) {
+    const uint32_t pair = load_pair(x);
+#pragma GCC unroll 3
+    for (int32_t c = 0; c < kCouples; ++c) {
+      const Couple<false> couple(weights);
+      sums[2 * c] = smlad(couple.v, pair, sums[2 * c]);
+      sums[2 * c + 1] = smlad(couple.w, pair, sums[2 * c + 1]);
+    }
+  }
+}
+
+// The outputs of 2 * kCouples channels, or of one less if kOdd, from a row of kLength values.
+template <typename P, int32_t kLength, int32_t kCouples, bool kOdd, typename Bias>
+inline void multiply_row(const int16_t* x, const int8_t*& weights, const Bias* bias, const int32_t* multiplier,
+                         const int8_t* shift, int32_t channel, int16_t* output) {
+  constexpr int32_t kChannels = 2 * kCouples;
+  constexpr int32_t kOutputs = kOdd ? kChannels - 1 : kChannels;
+  constexpr int32_t kPairs = kLength / 2;
+  constexpr int32_t kRun = P::kNarrow ? kPairs : P::kRun;
+  Sums<P::kNarrow, kChannels> sums = {};
+#pragma GCC unroll 6
+  for (int32_t r = 0; r < kOutputs; ++r) sums.values[r] = bias[channel + r];
+  for (int32_t first = 0; first < kPairs; first += kRun) {
+    int32_t run[kChannels] = {};
+    multiply_pairs<kCouples>(x + 2 * first, minimum(kRun, kPairs - first), weights, run);
+    sums.add(run);
+  }
+  if (kLength % 2 == 1) {
+    int32_t last[kChannels] = {};
+    const int16_t pair[2] = {x[kLength - 1], 0};
+    multiply_pairs<kCouples>(pair, 1, weights, last);
+    sums.add(last);
+  }
+#pragma GCC unroll 6
+  for (int32_t r = 0; r < kOutputs; ++r) {
+    const int32_t scale = P::kPerChannel ? channel + r : 0;
+    output[channel + r] = scaled_16x8<P>(sums.values[r], multiplier[scale], shift[scale]);
+  }
+}
+
+// One row of inputs. Weights: six channels' while there are six left, then two channels' at a time.
+template <typename P, typename Bias>
+void fully_connected_16x8_dsp(const int16_t* input, const int8_t* weights, const Bias* bias, const int32_t* multiplier,
+                              const int8_t* shift, int16_t* output) {
+  constexpr int32_t kBlocked = P::kOutputDepth / 6 * 6;
+  constexpr int32_t kEven = P::kOutputDepth / 2 * 2;
+  int32_t channel = 0;
+  for (; channel < kBlocked; channel += 6) {
+    multiply_row<P, P::kInputDepth, 3, false>(input, weights, bias, multiplier, shift, channel, output);
+  }
+  for (; channel < kEven; channel += 2) {
+    multiply_row<P, P::kInputDepth, 1, false>(input, weights, bias, multiplier, shift, channel, output);
+  }
+  if (kEven < P::kOutputDepth) {
+    multiply_row<P, P::kInputDepth, 1, true>(input, weights, bias, multiplier, shift, kEven, output);
+  }
+}
+
+// `length` values as pairs that lie kStride words apart, the last with a zero if it is half.
+template <int32_t kStride>
+inline void copy_pairs(const int16_t* from, int32_t length, uint32_t* to) {
+#pragma GCC unroll 8
+  for (int32_t i = 0; i + 2 <= length; i += 2, to += kStride) *to = load_pair(from + i);
+  if (length % 2 == 1) *to = static_cast<uint16_t>(from[length - 1]);
+}
+
+// How the windows of a layer become columns: runs of neighbouring values, each of whole pairs.
+template <typename P>
+struct Column {
+  static constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
+  static constexpr int32_t kRuns = P::kKernelHeight * P::kKernelWidth / kTaps;
+  static constexpr int32_t kLength = kTaps * P::kInputDepth;
+  static constexpr int32_t kRunPairs = pairs(kLength);
+  static constexpr int32_t kPairs = kRuns * kRunPairs;
+
+  // One run; what lies outside is zero.
+  template <int32_t kStride>
+  static void run(const int16_t* image, int32_t y, int32_t x, uint32_t* to) {
+    const int16_t* row = image + y * P::kInputWidth * P::kInputDepth;
+    const bool row_inside = y >= 0 && y < P::kInputHeight;
+    if (row_inside && x >= 0 && x + kTaps <= P::kInputWidth) {
+      copy_pairs<kStride>(row + x * P::kInputDepth, kLength, to);
+      return;
+    }
+    for (int32_t i = 0; i < kRunPairs; ++i) to[i * kStride] = 0;
+    const int32_t first = maximum(-x, 0) * P::kInputDepth;
+    const int32_t end = minimum(P::kInputWidth - x, kTaps) * P::kInputDepth;
+    if (!row_inside || first >= end) return;
+    const int16_t* from = row + x * P::kInputDepth;
+    if (P::kInputDepth % 2 == 0) {
+      copy_pairs<kStride>(from + first, end - first, to + first / 2 * kStride);
+    } else {
+      for (int32_t i = first; i < end; ++i) {
+        to[i / 2 * kStride] |= static_cast<uint32_t>(static_cast<uint16_t>(from[i])) << (i % 2 * 16);
+      }
+    }
+  }
+
+  template <int32_t kStride>
+  static void gather(const int16_t* input, int32_t pixel, uint32_t* to) {
+    const int32_t row_number = pixel / P::kOutputWidth;
+    const Window at = window_at<P>(row_number % P::kOutputHeight, pixel % P::kOutputWidth);
+    const int16_t* image = input + row_number / P::kOutputHeight * (P::kInputHeight * P::kInputWidth * P::kInputDepth);
+    for (int32_t ky = 0; ky < P::kKernelHeight; ++ky) {
+      for (int32_t kx = 0; kx < P::kKernelWidth; kx += kTaps, to += kRunPairs * kStride) {
+        run<kStride>(image, at.y + ky * P::kDilationHeight, at.x + kx * P::kDilationWidth, to);
+      }
+    }
+  }
+};
+
+// All channels of four pixels whose columns lie interleaved, as in conv_dsp.h. A function of its own, because the
+// multiplication leaves no register to the code around it.
+template <typename P, typename Bias>
+[[gnu::noinline]] void convolve_four_16x8(const uint32_t* columns, const int8_t* weights, const Bias* bias,
+                                          const int32_t* multiplier, const int8_t* shift, int16_t* output) {
+  constexpr int32_t kPairs = Column<P>::kPairs;
+  constexpr int32_t kRun = P::kNarrow ? kPairs : minimum(P::kRun, kPairs);
+  constexpr int32_t kBlock = kRun == kPairs ? 8 : 1;
+  using B = Blocks<kRun == kPairs ? kPairs : 1, kBlock>;
+  for (int32_t channel = 0; channel < P::kOutputDepth; channel += 2) {
+    const int32_t channels = minimum(P::kOutputDepth - channel, 2);
+    Sums<P::kNarrow, 4> sums[2];
+    for (int32_t r = 0; r < 2; ++r) {
+#pragma GCC unroll 4
+      for (int32_t p = 0; p < 4; ++p) sums[r].values[p] = bias[channel + (r < channels ? r : 0)];
+    }
+    for (int32_t first = 0; first < kPairs; first += kRun) {
+      int32_t a[4] = {}, b[4] = {};
+      const uint32_t* const end = columns + 4 * minimum(first + kRun, kPairs);
+      multiply<false, B::kFirst, kBlock, B::kMore || kBlock == 1>(weights, columns + 4 * first, end, a, b);
+      sums[0].add(a);
+      sums[1].add(b);
+    }
+    for (int32_t r = 0; r < channels; ++r) {
+      const int32_t scale = P::kPerChannel ? channel + r : 0;
+      int16_t* to = output + channel + r;
+#pragma GCC unroll 4
+      for (int32_t p = 0; p < 4; ++p, to += P::kOutputDepth) {
+        *to = scaled_16x8<P>(sums[r].values[p], multiplier[scale], shift[scale]);
+      }
+    }
+  }
+}
+
+// Four consecutive pixels' windows are read, then their outputs are written; at the end single pixels. `columns` has
+// room for four.
+template <typename P, typename Bias>
+void conv_2d_16x8_dsp(const int16_t* input, const int8_t* weights, const Bias* bias, const int32_t* multiplier,
+                      const int8_t* shift, uint32_t* columns, int16_t* output) {
+  constexpr int32_t kPixels = P::kBatches * P::kOutputHeight * P::kOutputWidth;
+  constexpr int32_t kLength = 2 * Column<P>::kPairs;
+  constexpr int32_t kEven = P::kOutputDepth / 2 * 2;
+  int32_t pixel = 0;
+  for (; pixel + 4 <= kPixels; pixel += 4, output += 4 * P::kOutputDepth) {
+#pragma GCC unroll 1
+    for (int32_t p = 0; p < 4; ++p) Column<P>::template gather<4>(input, pixel + p, columns + p);
+    convolve_four_16x8<P>(columns, weights, bias, multiplier, shift, output);
+  }
+  for (; pixel < kPixels; ++pixel, output += P::kOutputDepth) {
+    Column<P>::template gather<1>(input, pixel, columns);
+    const int16_t* row = reinterpret_cast<const int16_t*>(columns);
+    const int8_t* next = weights;
+    for (int32_t channel = 0; channel < kEven; channel += 2) {
+      multiply_row<P, kLength, 1, false>(row, next, bias, multiplier, shift, channel, output);
+    }
+    if (kEven < P::kOutputDepth) {
+      multiply_row<P, kLength, 1, true>(row, next, bias, multiplier, shift, kEven, output);
+    }
+  }
+}
+
+// The products of a window and four channels: nine instructions for each position. The weights of channels 0 and 2
+// make a pair, and those of 1 and 3.
+template <typename P, bool kInside>
+inline void multiply_window(const int16_t* input, const int8_t* weights, Window at, int32_t (&sums)[4]) {
+  // One pointer for all of a window inside, so that the positions are offsets that the instructions hold.
+  const int16_t* window = input + (kInside ? (at.y * P::kInputWidth + at.x) * P::kInputDepth : 0);
+#pragma GCC unroll 8
+  for (int32_t ky = 0; ky < P::kKernelHeight; ++ky) {
+#pragma GCC unroll 8
+    for (int32_t kx = 0; kx < P::kKernelWidth; ++kx) {
+      const int32_t y = at.y + ky * P::kDilationHeight;
+      const int32_t x = at.x + kx * P::kDilationWidth;
+      if (!kInside && !is_inside<P>(y, x)) continue;
+      const int32_t tap = (ky * P::kDilationHeight * P::kInputWidth + kx * P::kDilationWidth) * P::kInputDepth;
+      const int16_t* from = window + (kInside ? tap : (y * P::kInputWidth + x) * P::kInputDepth);
+      const uint32_t low = load_pair(from);
+      const uint32_t high = load_pair(from + 2);
+      const uint32_t word = load_word(weights + (ky * P::kKernelWidth + kx) * P::kInputDepth);
+      const uint32_t even = sxtb16(word);
+      const uint32_t odd = sxtb16_odd(word);
+      sums[0] = smlabb(low, even, sums[0]);
+      sums[1] = smlatb(low, odd, sums[1]);
+      sums[2] = smlabt(high, even, sums[2]);
+      sums[3] = smlatt(high, odd, sums[3]);
+    }
+  }
+}
+
+// Four channels of a pixel are read, then written.
+template <typename P>
+void depthwise_conv_2d_16x8_dsp(const int16_t* input, const int8_t* weights, const int32_t* bias,
+                                const int32_t* multiplier, const int8_t* shift, int16_t* output) {
+  for (int32_t batch = 0; batch < P::kBatches; ++batch) {
+    for (int32_t y = 0; y < P::kOutputHeight; ++y) {
+      for (int32_t x = 0; x < P::kOutputWidth; ++x) {
+        const Window at = window_at<P>(y, x);
+        for (int32_t channel = 0; channel < P::kOutputDepth; channel += 4) {
+          int32_t sums[4] = {bias[channel], bias[channel + 1], bias[channel + 2], bias[channel + 3]};
+          if (at.inside) {
+            multiply_window<P, true>(input + channel, weights + channel, at, sums);
+          } else {
+            multiply_window<P, false>(input + channel, weights + channel, at, sums);
+          }
+#pragma GCC unroll 4
+          for (int32_t r = 0; r < 4; ++r) {
+            const int32_t scale = P::kPerChannel ? channel + r : 0;
+            *output++ = narrow_requantize<P>(sums[r], multiplier[scale], shift[scale]);
+          }
+        }
+      }
+    }
+    input += P::kInputHeight * P::kInputWidth * P::kInputDepth;
+  }
+}
+
+}  // namespace tinydeploy
