@@ -5,6 +5,35 @@ from __future__ import annotations
 import numpy as np
 from model_builder import ModelBuilder
 
+Shape = tuple[int, ...]
+
+
+def layers_16x8() -> bytes:
+    """Layers of int16 of the MLPerf Tiny models' shapes, each with an input and an output of its own."""
+    random = np.random.default_rng(1)
+    model = ModelBuilder("16x8 layers")
+    inputs, outputs = [], []
+
+    def layer(kind: str, source: Shape, kernel: Shape, target: Shape, **options: object) -> None:
+        axis = 3 if kind == "DEPTHWISE_CONV_2D" else 0
+        channels, depth = kernel[axis], int(np.prod(kernel)) // kernel[axis]
+        scales = random.uniform(0.002, 0.02, channels)
+        bias = random.integers(-(10**5), 10**5, channels)
+        weights = model.tensor(kernel, scale=scales, axis=axis, data=random.integers(-127, 128, kernel))
+        inputs.append(model.tensor(source, "int16", scale=1.5e-4))
+        outputs.append(model.tensor(target, "int16", scale=2e-4 * float(np.sqrt(depth))))
+        given = [inputs[-1], weights, model.tensor((channels,), "int64", scale=scales * 1.5e-4, data=bias)]
+        model.op(kind, given, [outputs[-1]], fused_activation_function="RELU", **options)
+
+    one = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
+    two = {"stride_h": 2, "stride_w": 2, "padding": "SAME"}
+    layer("CONV_2D", (1, 16, 16, 16), (16, 3, 3, 16), (1, 16, 16, 16), **one)
+    layer("CONV_2D", (1, 49, 10, 1), (64, 10, 4, 1), (1, 25, 5, 64), **two)
+    layer("CONV_2D", (1, 25, 5, 64), (64, 1, 1, 64), (1, 25, 5, 64), **one)
+    layer("DEPTHWISE_CONV_2D", (1, 25, 5, 64), (1, 3, 3, 64), (1, 25, 5, 64), depth_multiplier=1, **one)
+    layer("FULLY_CONNECTED", (1, 640), (128, 640), (1, 128))
+    return model.build(inputs, outputs)
+
 
 def conv_16x8() -> bytes:
     """A classifier of int16 from input to output: convolutions, pooling, FULLY_CONNECTED, SOFTMAX."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import native
 import numpy as np
 import pytest
 import random_graphs
+import small_nets
 from hypothesis import given
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
@@ -136,7 +138,7 @@ def test_sums_of_more_than_31_bits(bias: str | None) -> None:
     native.assert_parity([model.build([x], [y])])
 
 
-def dsp_layers(seed: int) -> bytes:
+def dsp_layers(seed: int = 7) -> bytes:
     """For kernels/conv_16x8_dsp.h: narrow sums and wide ones, odd depths and channels, borders, dilation."""
     random = np.random.default_rng(seed)
     model = ModelBuilder()
@@ -182,10 +184,15 @@ def test_kernels_for_the_dsp_extension() -> None:
     }
 
 
-@pytest.mark.parametrize("board", ["mps2-an386", "mps3-an547"])
-def test_kernels_for_the_dsp_extension_on_a_core(board: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("board", "make"),
+    [("mps2-an386", small_nets.layers_16x8), ("mps2-an386", dsp_layers), ("mps3-an547", dsp_layers)],
+)
+def test_kernels_for_the_dsp_extension_on_a_core(
+    board: str, make: Callable[[], bytes], tmp_path: Path
+) -> None:
     model = tmp_path / "layers.tflite"
-    model.write_bytes(dsp_layers(7))
+    model.write_bytes(make())
     result = verbs.run(model, board=board, samples=8)[0]
     assert result.parity is not None and result.parity.identical == result.parity.outputs
 

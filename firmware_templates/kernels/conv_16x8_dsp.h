@@ -37,33 +37,17 @@ inline int32_t ssat16(int32_t x) {
   return y;
 }
 
-// sum + a half of x (B is the low one, T the high one) times a half of y.
-#define TINYDEPLOY_HALVES(name)                                              \
-  inline int32_t name(uint32_t x, uint32_t y, int32_t sum) {                 \
-    asm(#name " %0, %1, %2, %0" : "+r"(sum) : "r"(x), "r"(y));               \
-    return sum;                                                              \
-  }
-TINYDEPLOY_HALVES(smlabb)
-TINYDEPLOY_HALVES(smlabt)
-TINYDEPLOY_HALVES(smlatb)
-TINYDEPLOY_HALVES(smlatt)
-#undef TINYDEPLOY_HALVES
-
 #else
 
 inline int32_t smmla(int32_t x, int32_t y, int32_t sum) {
   return sum + static_cast<int32_t>((static_cast<int64_t>(x) * y) >> 32);
 }
 inline int32_t ssat16(int32_t x) { return clamp(x, INT16_MIN, INT16_MAX); }
-inline int32_t smlabb(uint32_t x, uint32_t y, int32_t sum) { return sum + low_half(x) * low_half(y); }
-inline int32_t smlabt(uint32_t x, uint32_t y, int32_t sum) { return sum + low_half(x) * high_half(y); }
-inline int32_t smlatb(uint32_t x, uint32_t y, int32_t sum) { return sum + high_half(x) * low_half(y); }
-inline int32_t smlatt(uint32_t x, uint32_t y, int32_t sum) { return sum + high_half(x) * high_half(y); }
 
 #endif
 
-// What multiply_wide() and the clamp make of a sum of 32 bits, in three instructions and what a narrower range takes: `multiplier` has 15 bits before
-// 16 zeros, so that the high word of the product only has to be rounded and shifted by `shift`, 1 to 30.
+// What multiply_wide() and the clamp make of a sum of 32 bits. `multiplier` has 15 bits before 16 zeros, so that the
+// high word of the product only has to be rounded and shifted by `shift`, 1 to 30.
 template <typename P>
 inline int16_t narrow_requantize(int32_t sum, int32_t multiplier, int32_t shift) {
   int32_t x = ssat16(smmla(sum, multiplier, int32_t{1} << (shift - 1)) >> shift);
@@ -276,55 +260,98 @@ void conv_2d_16x8_dsp(const int16_t* input, const int8_t* weights, const Bias* b
   }
 }
 
-// The products of a window and four channels: nine instructions for each position. The weights of channels 0 and 2
-// make a pair, and those of 1 and 3.
+// The products of one position and four channels, in nine instructions. The weights of channels 0 and 2 make a pair,
+// and those of 1 and 3. In one piece, because GCC would load all of a window before it multiplied, and spill.
+inline void multiply_position(const int16_t* from, const int8_t* weights, int32_t (&sums)[4]) {
+#if defined(__ARM_FEATURE_DSP)
+  using Word = uint32_t __attribute__((may_alias, aligned(1)));
+  uint32_t v, w, x;
+  asm volatile(
+      "ldr    %[w], %[weights]\n"
+      "ldr    %[x], %[low]\n"
+      "sxtb16 %[v], %[w]\n"
+      "sxtb16 %[w], %[w], ror #8\n"
+      "smlabb %[a], %[x], %[v], %[a]\n"
+      "smlatb %[b], %[x], %[w], %[b]\n"
+      "ldr    %[x], %[high]\n"
+      "smlabt %[c], %[x], %[v], %[c]\n"
+      "smlatt %[d], %[x], %[w], %[d]\n"
+      : [a] "+r"(sums[0]), [b] "+r"(sums[1]), [c] "+r"(sums[2]), [d] "+r"(sums[3]), [v] "=&r"(v), [w] "=&r"(w),
+        [x] "=&r"(x)
+      : [weights] "m"(*reinterpret_cast<const Word*>(weights)), [low] "m"(*reinterpret_cast<const Word*>(from)),
+        [high] "m"(*reinterpret_cast<const Word*>(from + 2)));
+#else
+  for (int32_t i = 0; i < 4; ++i) sums[i] += from[i] * weights[i];
+#endif
+}
+
+// Which rows, or columns, of a window lie inside the input.
+struct Extent {
+  int32_t first;
+  int32_t end;
+};
+
+template <int32_t kKernel, int32_t kDilation, int32_t kInput>
+inline Extent extent_inside(int32_t start) {
+  const int32_t end = (kInput - start + kDilation - 1) / kDilation;
+  return {maximum(kDilation - 1 - start, 0) / kDilation, minimum(end, kKernel)};
+}
+
+// All channels of a pixel, by fours, each four read, then written. `input` and `weights` start at the window's first
+// position that lies inside. A function of its own for the sake of its registers.
 template <typename P, bool kInside>
-inline void multiply_window(const int16_t* input, const int8_t* weights, Window at, int32_t (&sums)[4]) {
-  // One pointer for all of a window inside, so that the positions are offsets that the instructions hold.
-  const int16_t* window = input + (kInside ? (at.y * P::kInputWidth + at.x) * P::kInputDepth : 0);
+[[gnu::noinline]] void depthwise_pixel_16x8(const int16_t* input, const int8_t* weights, int32_t rows, int32_t columns,
+                                            const int32_t* bias, const int32_t* multiplier, const int8_t* shift,
+                                            int16_t* output) {
+  constexpr int32_t kDepth = P::kInputDepth;
+  constexpr int32_t kDown = P::kDilationHeight * P::kInputWidth * kDepth;
+  constexpr int32_t kRight = P::kDilationWidth * kDepth;
+  for (int32_t channel = 0; channel < kDepth; channel += 4, input += 4, weights += 4, output += 4) {
+    int32_t sums[4] = {bias[channel], bias[channel + 1], bias[channel + 2], bias[channel + 3]};
+    if (kInside) {
 #pragma GCC unroll 8
-  for (int32_t ky = 0; ky < P::kKernelHeight; ++ky) {
+      for (int32_t ky = 0; ky < P::kKernelHeight; ++ky) {
 #pragma GCC unroll 8
-    for (int32_t kx = 0; kx < P::kKernelWidth; ++kx) {
-      const int32_t y = at.y + ky * P::kDilationHeight;
-      const int32_t x = at.x + kx * P::kDilationWidth;
-      if (!kInside && !is_inside<P>(y, x)) continue;
-      const int32_t tap = (ky * P::kDilationHeight * P::kInputWidth + kx * P::kDilationWidth) * P::kInputDepth;
-      const int16_t* from = window + (kInside ? tap : (y * P::kInputWidth + x) * P::kInputDepth);
-      const uint32_t low = load_pair(from);
-      const uint32_t high = load_pair(from + 2);
-      const uint32_t word = load_word(weights + (ky * P::kKernelWidth + kx) * P::kInputDepth);
-      const uint32_t even = sxtb16(word);
-      const uint32_t odd = sxtb16_odd(word);
-      sums[0] = smlabb(low, even, sums[0]);
-      sums[1] = smlatb(low, odd, sums[1]);
-      sums[2] = smlabt(high, even, sums[2]);
-      sums[3] = smlatt(high, odd, sums[3]);
+        for (int32_t kx = 0; kx < P::kKernelWidth; ++kx) {
+          const int32_t place = (ky * P::kKernelWidth + kx) * kDepth;
+          multiply_position(input + ky * kDown + kx * kRight, weights + place, sums);
+        }
+      }
+    } else {
+      const int16_t* row = input;
+      const int8_t* row_weights = weights;
+      for (int32_t ky = 0; ky < rows; ++ky, row += kDown, row_weights += P::kKernelWidth * kDepth) {
+        for (int32_t kx = 0; kx < columns; ++kx) multiply_position(row + kx * kRight, row_weights + kx * kDepth, sums);
+      }
+    }
+#pragma GCC unroll 4
+    for (int32_t r = 0; r < 4; ++r) {
+      const int32_t scale = P::kPerChannel ? channel + r : 0;
+      output[r] = narrow_requantize<P>(sums[r], multiplier[scale], shift[scale]);
     }
   }
 }
 
-// Four channels of a pixel are read, then written.
 template <typename P>
 void depthwise_conv_2d_16x8_dsp(const int16_t* input, const int8_t* weights, const int32_t* bias,
                                 const int32_t* multiplier, const int8_t* shift, int16_t* output) {
   for (int32_t batch = 0; batch < P::kBatches; ++batch) {
     for (int32_t y = 0; y < P::kOutputHeight; ++y) {
-      for (int32_t x = 0; x < P::kOutputWidth; ++x) {
+      for (int32_t x = 0; x < P::kOutputWidth; ++x, output += P::kOutputDepth) {
         const Window at = window_at<P>(y, x);
-        for (int32_t channel = 0; channel < P::kOutputDepth; channel += 4) {
-          int32_t sums[4] = {bias[channel], bias[channel + 1], bias[channel + 2], bias[channel + 3]};
-          if (at.inside) {
-            multiply_window<P, true>(input + channel, weights + channel, at, sums);
-          } else {
-            multiply_window<P, false>(input + channel, weights + channel, at, sums);
-          }
-#pragma GCC unroll 4
-          for (int32_t r = 0; r < 4; ++r) {
-            const int32_t scale = P::kPerChannel ? channel + r : 0;
-            *output++ = narrow_requantize<P>(sums[r], multiplier[scale], shift[scale]);
-          }
+        if (at.inside) {
+          const int16_t* from = input + (at.y * P::kInputWidth + at.x) * P::kInputDepth;
+          depthwise_pixel_16x8<P, true>(from, weights, 0, 0, bias, multiplier, shift, output);
+          continue;
         }
+        const Extent rows = extent_inside<P::kKernelHeight, P::kDilationHeight, P::kInputHeight>(at.y);
+        const Extent columns = extent_inside<P::kKernelWidth, P::kDilationWidth, P::kInputWidth>(at.x);
+        const int32_t from_y = at.y + rows.first * P::kDilationHeight;
+        const int32_t from_x = at.x + columns.first * P::kDilationWidth;
+        const int32_t place = rows.first * P::kKernelWidth + columns.first;
+        depthwise_pixel_16x8<P, false>(input + (from_y * P::kInputWidth + from_x) * P::kInputDepth,
+                                       weights + place * P::kInputDepth, rows.end - rows.first,
+                                       columns.end - columns.first, bias, multiplier, shift, output);
       }
     }
     input += P::kInputHeight * P::kInputWidth * P::kInputDepth;
