@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "byte_sums.h"
 #include "requantize.h"
 #include "window.h"
 
@@ -38,37 +39,20 @@ inline void pool_2d(const T* input, T* output, Reduce reduce) {
 // Rounded half away from zero.
 inline int32_t mean(int32_t sum, int32_t count) { return (sum > 0 ? sum + count / 2 : sum - count / 2) / count; }
 
-// Adds bytes 0 and 2 of a word to the halves of `even`, 1 and 3 to those of `odd`.
-inline void add_bytes(uint32_t word, uint32_t& even, uint32_t& odd) {
-#if defined(__ARM_FEATURE_DSP)
-  asm("uxtab16 %0, %0, %1" : "+r"(even) : "r"(word));
-  asm("uxtab16 %0, %0, %1, ror #8" : "+r"(odd) : "r"(word));
-#else
-  even += word & 0x00FF00FF;
-  odd += word >> 8 & 0x00FF00FF;
-#endif
-}
-
-// The mean of a window's values in each channel. Four channels at a time are a word, where the sums of the values
-// plus 128 fit in its halves: pixels of whole words start at whole words, because tensors do.
+// The mean of a window's values in each channel. Pixels of whole words start at whole words, because tensors do.
 template <typename P, typename T>
 inline void average_pool_2d(const T* input, T* output) {
-  if constexpr (sizeof(T) == 1 && P::kDepth % 4 == 0 && P::kKernelHeight * P::kKernelWidth <= 256) {
+  if constexpr (sizeof(T) == 1 && P::kDepth % 4 == 0 && P::kKernelHeight * P::kKernelWidth <= ByteSums::kMost) {
     pool_2d<P, 4>(input, output, [](const T* values, int32_t height, int32_t width, int32_t (&means)[4]) {
-      uint32_t even = 0;
-      uint32_t odd = 0;
+      ByteSums sums;
       for (int32_t y = 0; y < height; ++y) {
         const T* pixel = values + y * P::kInputWidth * P::kDepth;
 #pragma GCC unroll 4
-        for (int32_t x = 0; x < width; ++x, pixel += P::kDepth) {
-          uint32_t word;
-          __builtin_memcpy(&word, __builtin_assume_aligned(pixel, 4), 4);
-          add_bytes(word ^ 0x80808080, even, odd);
-        }
+        for (int32_t x = 0; x < width; ++x, pixel += P::kDepth) sums.add(pixel);
       }
       const int32_t count = height * width;
-      const uint32_t sums[] = {even & 0xFFFF, odd & 0xFFFF, even >> 16, odd >> 16};
-      for (int32_t i = 0; i < 4; ++i) means[i] = mean(static_cast<int32_t>(sums[i]) - 128 * count, count);
+#pragma GCC unroll 4
+      for (int32_t i = 0; i < 4; ++i) means[i] = mean(sums.of(i, count), count);
     });
   } else {
     pool_2d<P, 1>(input, output, [](const T* values, int32_t height, int32_t width, int32_t (&means)[1]) {
