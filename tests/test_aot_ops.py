@@ -242,7 +242,7 @@ def test_l2_normalization_of_any_length() -> None:
 
 @st.composite
 def mean(draw: st.DrawFn) -> bytes:
-    shape = draw(st.lists(st.integers(1, 5), max_size=4)) + [draw(st.sampled_from([1, 2, 3, 4, 5, 8, 12]))]
+    shape = [*draw(st.lists(st.integers(1, 5), max_size=4)), draw(st.sampled_from([1, 2, 3, 4, 5, 8, 12]))]
     axes = draw(st.lists(st.integers(-len(shape), len(shape) - 1), min_size=1, max_size=4))
     keep = draw(st.booleans())
     gone = {axis % len(shape) for axis in axes}

@@ -108,7 +108,7 @@ def _add(p: Params) -> float:
 def _average_pool(p: Params) -> float:
     outputs = p["kBatches"] * p["kOutputHeight"] * p["kOutputWidth"] * p["kDepth"]
     window = p["kKernelHeight"] * p["kKernelWidth"]
-    return outputs * (56 + 0.93 * window if p["kDepth"] % 4 == 0 and window <= 256 else 49 + 4.4 * window)
+    return outputs * (52 + 0.93 * window if p["kDepth"] % 4 == 0 and window <= 257 else 49 + 4.4 * window)
 
 
 def _softmax(p: Params) -> float:
