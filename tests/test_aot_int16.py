@@ -17,6 +17,7 @@ from model_builder import ModelBuilder
 
 from tinydeploy import tflite_model, verbs
 from tinydeploy.engines.aot import AotEngine
+from tinydeploy.graph import Graph
 
 Shape = tuple[int, ...]
 ALL_INT16 = np.arange(-(2**15), 2**15).astype(np.int16)
@@ -182,6 +183,23 @@ def test_kernels_for_the_dsp_extension() -> None:
     assert {layer.kernel for layer in layers} == {
         *("conv_2d_16x8_dsp", "fully_connected_16x8_dsp", "depthwise_conv_2d_16x8_dsp")
     }
+
+
+def test_convolutions_in_a_small_arena() -> None:
+    native.assert_parity([dsp_layers()], generate=AotEngine("ram").generate, kernels=[native.DSP])
+    sources = [AotEngine(g).generate(alone(), native.DSP) for g in ("balanced", "ram")]
+    assert [layer.kernel for made in sources for layer in made.layers] == ["conv_2d_16x8_dsp"] * 2
+    scratch, frugal = (made.layers[0].scratch_bytes for made in sources)
+    assert scratch == 4 * frugal
+
+
+def alone() -> Graph:
+    """A convolution whose columns are a small part of the arena, but no tiny one."""
+    model = ModelBuilder()
+    x, y = (model.tensor((1, 32, 24, 16), "int16", scale=1e-3) for _ in range(2))
+    weights = model.tensor((16, 3, 3, 16), scale=1e-2, data=np.ones((16, 3, 3, 16)))
+    model.op("CONV_2D", [x, weights], [y], stride_h=1, stride_w=1, padding="SAME")
+    return tflite_model.parse(model.build([x], [y]), "alone")
 
 
 @pytest.mark.parametrize(

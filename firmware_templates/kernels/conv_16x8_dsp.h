@@ -233,21 +233,21 @@ template <typename P, typename Bias>
   }
 }
 
-// Four consecutive pixels' windows are read, then their outputs are written; at the end single pixels. `columns` has
-// room for four.
+// Four consecutive pixels' windows are read, then their outputs are written; at the end single pixels. If P::kPixels is
+// 1, all are single: the columns take a quarter of the memory.
 template <typename P, typename Bias>
 void conv_2d_16x8_dsp(const int16_t* input, const int8_t* weights, const Bias* bias, const int32_t* multiplier,
                       const int8_t* shift, uint32_t* columns, int16_t* output) {
-  constexpr int32_t kPixels = P::kBatches * P::kOutputHeight * P::kOutputWidth;
+  constexpr int32_t kCount = P::kBatches * P::kOutputHeight * P::kOutputWidth;
   constexpr int32_t kLength = 2 * Column<P>::kPairs;
   constexpr int32_t kEven = P::kOutputDepth / 2 * 2;
   int32_t pixel = 0;
-  for (; pixel + 4 <= kPixels; pixel += 4, output += 4 * P::kOutputDepth) {
+  for (; P::kPixels == 4 && pixel + 4 <= kCount; pixel += 4, output += 4 * P::kOutputDepth) {
 #pragma GCC unroll 1
     for (int32_t p = 0; p < 4; ++p) Column<P>::template gather<4>(input, pixel + p, columns + p);
     convolve_four_16x8<P>(columns, weights, bias, multiplier, shift, output);
   }
-  for (; pixel < kPixels; ++pixel, output += P::kOutputDepth) {
+  for (; pixel < kCount; ++pixel, output += P::kOutputDepth) {
     Column<P>::template gather<1>(input, pixel, columns);
     const int16_t* row = reinterpret_cast<const int16_t*>(columns);
     const int8_t* next = weights;

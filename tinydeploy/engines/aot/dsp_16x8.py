@@ -20,16 +20,14 @@ _SHIFTS = (17, 46)  # of which 16 lie between the multiplier's 15 bits and the h
 Weights = npt.NDArray[np.int8]
 
 
-def fully_connected(step: Step) -> tuple[Step, ...] | None:
+def fully_connected(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
     """One row as it comes; more rows, or a 1×1 convolution, as columns of pixels."""
     depth, channels, batches = (int(step.params[f"k{n}"]) for n in ("InputDepth", "OutputDepth", "Batches"))
     if batches != 1:
-        ones = {
-            f"k{what}{side}": 1 for what in ("Kernel", "Stride", "Dilation") for side in ("Height", "Width")
-        }
-        image = {"kInputHeight": 1, "kInputWidth": 1, "kOutputHeight": 1, "kOutputWidth": 1, "kGroups": 1}
-        padding = {"kPadTop": 0, "kPadLeft": 0, "kPadded": False}
-        return conv_2d(replace(step, params={**step.params, **ones, **image, **padding}))
+        sizes = ("Input", "Output", "Kernel", "Stride", "Dilation")
+        image = {f"k{what}{side}": 1 for what in sizes for side in ("Height", "Width")}
+        rest = {"kGroups": 1, "kPadTop": 0, "kPadLeft": 0, "kPadded": False}
+        return conv_2d(replace(step, params={**step.params, **image, **rest}), pixels)
     weights = _weights(step, channels)
     couples = _couples(weights, depth)
     whole = channels // _BLOCK * _BLOCK // 2
@@ -39,30 +37,41 @@ def fully_connected(step: Step) -> tuple[Step, ...] | None:
     return (_step(step, packed, weights),)
 
 
-def conv_2d(step: Step) -> tuple[Step, ...] | None:
-    """All but grouped convolutions, four pixels at a time."""
+def conv_2d(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
+    """All but grouped convolutions, `pixels` at a time: 1 or 4."""
     if step.params["kGroups"] != 1:
         return None
     depth, channels = int(step.params["kInputDepth"]), int(step.params["kOutputDepth"])
     taps = int(step.params["kKernelWidth"]) if step.params["kDilationWidth"] == 1 else 1
     weights = _weights(step, channels)
     couples = _couples(weights, taps * depth)
-    columns = Scratch("columns", "uint32_t", _PIXELS * couples.shape[1])
+    columns = Scratch("columns", "uint32_t", pixels * couples.shape[1])
     windows = overlap.windows(step.params, depth)
-    least = overlap.by_channels(windows, channels, channels=channels, pixels=_PIXELS)
+    least = overlap.by_channels(windows, channels, channels=channels, pixels=pixels)
     made = _step(step, couples.reshape(-1), weights, columns, least)
-    return (replace(made, kernel="conv_2d_16x8_dsp"),)
+    return (replace(made, kernel="conv_2d_16x8_dsp", params={**made.params, "kPixels": pixels}),)
 
 
 def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
     """Channels by fours, without a depth multiplier, where sums of 32 bits do."""
     depth = int(step.params["kInputDepth"])
     weights = _constant(step, 1).values.astype(np.int8)
-    by_channel = weights.reshape(-1, depth if step.params["kDepthMultiplier"] == 1 else 1).T
+    by_channel = weights.reshape(-1, int(step.params["kOutputDepth"])).T
     if step.params["kDepthMultiplier"] != 1 or depth % 4 != 0 or _narrow(step, by_channel) is None:
         return None
     least = overlap.by_channels(overlap.windows(step.params, depth), depth, channels=4)
     return (_step(step, weights, by_channel, None, least),)
+
+
+def by_single_pixels(step: Step) -> tuple[Step, ...] | None:
+    """As in dsp.py: a portable `step` with a quarter of the usual working memory; None if it needs none."""
+    match step.kernel:
+        case "conv_2d_16x8":
+            return conv_2d(step, pixels=1)
+        case "fully_connected_16x8" if step.params["kBatches"] != 1:
+            return fully_connected(step, pixels=1)
+        case _:
+            return None
 
 
 CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {
@@ -70,10 +79,6 @@ CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {
     "conv_2d_16x8": conv_2d,
     "depthwise_conv_2d_16x8": depthwise_conv_2d,
 }
-
-
-def _sides(what: str) -> tuple[str, str]:
-    return f"k{what}Height", f"k{what}Width"
 
 
 def _constant(step: Step, position: int) -> Constant:

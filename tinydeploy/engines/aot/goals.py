@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 
 from tinydeploy.boards import Board
-from tinydeploy.engines.aot import cost, dsp
+from tinydeploy.engines.aot import cost, dsp, dsp_16x8
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.memory import plan_arena
 from tinydeploy.engines.aot.planner import align
@@ -104,8 +104,10 @@ def _has_scratch(steps: Iterable[Step]) -> bool:
 
 def _by_single_pixels(step: Step) -> tuple[Step, ...]:
     """`step` by columns of one pixel, or else by the usual kernel."""
-    choice = dsp.CHOICES.get(step.kernel)
-    return dsp.by_single_pixels(step) or (choice(step) if choice else None) or (step,)
+    if single := dsp.by_single_pixels(step) or dsp_16x8.by_single_pixels(step):
+        return single
+    choice = dsp.CHOICES.get(step.kernel) or dsp_16x8.CHOICES.get(step.kernel)
+    return (choice(step) if choice else None) or (step,)
 
 
 def _steps(program: Program) -> Iterable[Step]:
