@@ -60,8 +60,8 @@ struct SquaredDifference {
   }
 };
 
-// PRELU of int8 or int16, the slope of int8: below zero the product with the slope b, rescaled by kSlopeMultiplier and kSlopeShift. P says
-// kAZeroPoint, kBZeroPoint, and the output's as for Add.
+// PRELU of int8 or int16, the slope of int8: below zero the product with the slope b, rescaled by kSlopeMultiplier and
+// kSlopeShift. P says kAZeroPoint, kBZeroPoint, and the output's as for Add.
 template <typename P>
 struct Prelu {
   template <typename T>

@@ -1,4 +1,5 @@
-// TRANSPOSE_CONV of int8, or of int16 with weights of int8 and a bias of int64: NHWC, weights [output channel][y][x][input channel].
+// TRANSPOSE_CONV of int8, or of int16 with weights of int8 and a bias of int64: NHWC, weights
+// [output channel][y][x][input channel].
 #pragma once
 
 #include <stdint.h>

@@ -110,7 +110,9 @@ def _add(p: Params) -> float:
 def _average_pool(p: Params) -> float:
     outputs = p["kBatches"] * p["kOutputHeight"] * p["kOutputWidth"] * p["kDepth"]
     window = p["kKernelHeight"] * p["kKernelWidth"]
-    return outputs * (52 + 0.93 * window if p["kDepth"] % 4 == 0 and window <= 257 else 49 + 4.4 * window)
+    if p["kDepth"] % 4 != 0 or window > 257:
+        return outputs * (49 + 4.4 * window)
+    return outputs * min(20 + 1.43 * window, 52 + 0.93 * window)  # small windows are unrolled
 
 
 def _softmax(p: Params) -> float:
