@@ -59,7 +59,9 @@ def _columns(p: Params, pixels: int, pairs: int) -> float:
     requantising = 8 * _requantisation(p)
     around = 57 if p["kShared"] else 51 if "kKernelHeight" in p else 38  # more of it where flags differ
     four = pairs * (11 if p["kWide"] else 13) + 3 * ((pairs - 1) // block) + requantising + around
-    one = pairs * (5 if p["kWide"] else 6) + 3 * ((pairs - 1) // block) + requantising / 4 + 15
+    alone = pairs if block == 1 else pairs % 2
+    two, pair = (7, 5) if p["kWide"] else (10, 6)
+    one = (pairs - alone) // 2 * two + alone * pair + 3 * ((pairs - 1) // block) + requantising / 4 + 15
     return couples * (fours * four + ones * one)
 
 
