@@ -278,6 +278,24 @@ def test_a_library_too_old_for_the_model(tmp_path: Path, cache: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kernel", "per_channel", "warned"),
+    [
+        ("int32_t output_multiplier;", True, True),
+        ("int32_t output_multiplier;", False, False),
+        ("int32_t* per_channel_output_multiplier;", True, False),
+    ],
+)
+def test_a_library_too_old_for_the_models_weights(
+    tmp_path: Path, cache: Path, kernel: str, per_channel: bool, warned: bool
+) -> None:
+    name = "src/tensorflow/lite/micro/kernels/fully_connected_common.cpp"
+    folder = fake(tmp_path / "old", name, root="src")
+    (folder / name).write_text(kernel)
+    found = library.find(str(folder), BOARD, [], per_channel=per_channel)
+    assert [" takes one scale " in warning for warning in found.warnings] == [True] * warned
+
+
+@pytest.mark.parametrize(
     ("source", "host"),
     [(None, "github.com"), ("someone/TFLM@^1.0", "api.registry.platformio.org")],
 )

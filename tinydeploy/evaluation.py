@@ -103,6 +103,7 @@ def evaluate(
         parity=_parity(job, measured, samples, expected),
         warnings=(
             *samples.warnings,
+            *(job.library.warnings if job.library else ()),
             *_slow_kernels(job, library),
             *_warnings(stats, clock_hz, job.board.clock_hz),
             *_uncounted(job, target.kind),
