@@ -2,7 +2,7 @@
 
 The sources stay where they are. PlatformIO gets a folder of the cache with nothing but a library.json, which
 names the sources, the include folders and what to leave out; so a library needs no manifest of its own, is
-never written to, and its objects are shared by all projects on the same core.
+never written to, and its objects are shared by all projects on the same board.
 """
 
 from __future__ import annotations
