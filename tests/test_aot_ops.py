@@ -242,7 +242,7 @@ def test_l2_normalization_of_any_length() -> None:
 
 @st.composite
 def mean(draw: st.DrawFn) -> bytes:
-    shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=5))
+    shape = [*draw(st.lists(st.integers(1, 5), max_size=4)), draw(st.sampled_from([1, 2, 3, 4, 5, 8, 12]))]
     axes = draw(st.lists(st.integers(-len(shape), len(shape) - 1), min_size=1, max_size=4))
     keep = draw(st.booleans())
     gone = {axis % len(shape) for axis in axes}
@@ -260,6 +260,22 @@ def mean(draw: st.DrawFn) -> bytes:
 @given(st.lists(mean(), min_size=BATCH, max_size=BATCH))
 def test_mean_and_sum_equal_tflite_micro(models: list[bytes]) -> None:
     native.assert_parity(models)
+
+
+@pytest.mark.parametrize("value", [-128, 127])
+@pytest.mark.parametrize("count", [256, 257, 258])
+def test_means_of_many_equal_values(count: int, value: int) -> None:
+    """257 values of a channel still share a word with another channel's."""
+    quantized = ("int8", 0.05, 3)
+    window = {"padding": "VALID", "filter_height": count, "filter_width": 1, "stride_h": 1, "stride_w": 1}
+    for model in (
+        unary("MEAN", (1, count, 1, 8), quantized, quantized, [[1, 2]], (1, 8)),
+        unary("AVERAGE_POOL_2D", (1, count, 1, 8), quantized, quantized, (), (1, 1, 1, 8), **window),
+    ):
+        values = np.full((1, count, 1, 8), value, np.int8)
+        values[..., 5] = 1  # between two that are full
+        ours = native.compile_all([tflite_model.parse(model, "model")], board=native.DSP)[0].run([[values]])
+        np.testing.assert_array_equal(ours[0][0], tflm_once(model, values))
 
 
 @st.composite

@@ -107,7 +107,8 @@ def _add(p: Params) -> float:
 
 def _average_pool(p: Params) -> float:
     outputs = p["kBatches"] * p["kOutputHeight"] * p["kOutputWidth"] * p["kDepth"]
-    return outputs * (49 + 4.4 * p["kKernelHeight"] * p["kKernelWidth"])
+    window = p["kKernelHeight"] * p["kKernelWidth"]
+    return outputs * (52 + 0.93 * window if p["kDepth"] % 4 == 0 and window <= 257 else 49 + 4.4 * window)
 
 
 def _softmax(p: Params) -> float:
