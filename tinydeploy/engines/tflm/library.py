@@ -119,7 +119,7 @@ def _recognise(folder: Path, board: Board, adders: Sequence[str], per_channel: b
         )
     defines = ["NDEBUG", "TF_LITE_STATIC_MEMORY"]
     if (root / "tensorflow/lite/micro/kernels/cmsis_nn").is_dir():
-        # Without the second, vector kernels add up their weights in every inference, and SVDF refuses to start.
+        # Without the second, vector kernels sum up weights in every inference, and their SVDF does not start.
         defines += ["CMSIS_NN", "KERNELS_OPTIMIZED_FOR_SPEED"]
     if (folder / "library.properties").is_file():
         # Arduino's editions choose their sources and C++ by these.
