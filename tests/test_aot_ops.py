@@ -278,6 +278,34 @@ def test_means_of_many_equal_values(count: int, value: int) -> None:
         np.testing.assert_array_equal(ours[0][0], tflm_once(model, values))
 
 
+# (a's, b's, the output's) scale and zero point, SUB or ADD, the fused activation, the kernel that is chosen.
+SUMS = [
+    ((0.05, 3), (0.05, -7), (0.08, 0), "ADD", "NONE", "add_linear"),
+    ((0.05, 3), (0.0121, 100), (0.0371, -128), "SUB", "RELU", "add_linear"),
+    ((0.9, -128), (0.002, 127), (0.31, 17), "ADD", "RELU6", "add_linear"),
+    ((0.01, 0), (0.01, 0), (2.5, 0), "SUB", "NONE", "add_linear"),
+    # Halves are rounded away from zero on both sides of it: the line is a little steeper than the ratio.
+    ((0.05, 0), (0.05, 0), (0.1, 0), "ADD", "NONE", "add_linear"),
+    # The rescalings' own rounding shows: no line does that.
+    ((0.60341096, -37), (0.41206327, 28), (0.73532295, 35), "ADD", "NONE", "add"),
+]
+
+
+@pytest.mark.parametrize("board", [native.PORTABLE, native.MVE], ids=lambda board: board.id)
+@pytest.mark.parametrize("case", SUMS)
+def test_the_sums_of_every_pair(case: tuple[Any, ...], board: boards.Board) -> None:
+    *ends, kind, activation, kernel = case
+    model = ModelBuilder()
+    a, b, y = (model.tensor((256, 256), scale=scale, zero_point=point) for scale, point in ends)
+    model.op(kind, [a, b], [y], fused_activation_function=activation)
+    blob = model.build([a, b], [y])
+    x = np.arange(-128, 128, dtype=np.int8)
+    pairs = np.repeat(x[:, np.newaxis], 256, axis=1), np.repeat(x[np.newaxis], 256, axis=0)
+    assert [step.kernel for step in steps(blob)] == [kernel]
+    ours = native.compile_all([tflite_model.parse(blob, "model")], board=board)[0].run([pairs])
+    np.testing.assert_array_equal(ours[0][0], tflm_once(blob, *pairs))
+
+
 @st.composite
 def softmax(draw: st.DrawFn) -> bytes:
     target = draw(st.sampled_from([("int8", 1 / 256, -128), ("int16", 1 / 65536, -32768)]))

@@ -23,7 +23,7 @@ def instructions(step: Step, core: Core) -> int | None:
         "pointwise_dsp": _pointwise,
         "depthwise_conv_2d_dsp": _depthwise,
         "fully_connected_dsp": _fully_connected,
-        "add_dsp": _add,
+        "add_linear": _add,
         "average_pool_2d": _average_pool,
         "softmax": _softmax,
     }.get(step.kernel)
@@ -102,7 +102,8 @@ def _fully_connected(p: Params) -> float:
 
 
 def _add(p: Params) -> float:
-    return 16.5 * p["kElements"]
+    bounds = int(p["kActivationMin"] > -128) + int(p["kActivationMax"] < 127)
+    return (9.5 + 2 * bounds) * p["kElements"]
 
 
 def _average_pool(p: Params) -> float:
