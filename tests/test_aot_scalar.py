@@ -23,7 +23,21 @@ DEPTHWISE = (
     *((5, 9, 3, 1, 3, 1), (4, 4, 2, 2, 3, 2), (1, 1, 5, 1, 3, 1), (3, 2, 4, 1, 5, 1), (6, 13, 1, 3, 2, 1)),
     *((2, 6, 7, 1, 4, 2), (3, 17, 2, 1, 1, 1), (7, 5, 2, 1, 3, 3)),
 )
-ROWS = ((1, 13, 17), (1, 8, 8), (1, 3, 5), (3, 6, 10), (5, 21, 4), (1, 64, 16))  # batches, depth, channels
+# (batches, depth, channels)
+ROWS = (
+    *(
+        (1, 13, 17),
+        (1, 8, 8),
+        (1, 3, 5),
+        (3, 6, 10),
+        (5, 21, 4),
+        (1, 64, 16),
+        (1, 67, 27),
+        (1, 1, 4),
+        (1, 40, 3),
+    ),
+    *((1, 100, 12), (1, 79, 9), (1, 16, 31)),
+)
 
 
 def layers(seed: int) -> bytes:
@@ -36,8 +50,9 @@ def layers(seed: int) -> bytes:
         kind: str, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], axis: int, **options: object
     ) -> None:
         channels, depth = w[axis], int(np.prod(w)) // w[axis]
-        extreme = random.random() < 0.3
-        weights = random.choice([-128, 127], w) if extreme else random.integers(-127, 128, w)
+        weights = random.choice([-128, 127], w) if random.random() < 0.3 else random.integers(-128, 128, w)
+        if random.random() < 0.5:  # few large ones, or none
+            weights //= 1 << random.integers(0, 8, w)
         scales = np.float32(10 ** random.uniform(-2, 0, channels if random.random() < 0.7 else 1))
         zero_points = random.choice([-128, 0, 127, int(random.integers(-128, 128))], 2).tolist()
         spread = 2.0 ** random.choice([5, 7, 8, 12])
@@ -97,4 +112,4 @@ def test_sanitizers_find_nothing() -> None:
 @pytest.mark.parametrize("board", native.SCALAR, ids=lambda board: board.id)
 def test_the_kernels_are_chosen(board: native.Board) -> None:
     sources = AotEngine().generate(tflite_model.parse(layers(0), "model"), board)
-    assert {layer.kernel.rpartition("_")[2] for layer in sources.layers} <= {"scalar", "words"}
+    assert {layer.kernel.rpartition("_")[2] for layer in sources.layers} <= {"scalar", "packed"}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.boards import Core
-from tinydeploy.engines.aot import overlap
+from tinydeploy.engines.aot import overlap, packed
 from tinydeploy.engines.aot.channels import settled
 from tinydeploy.engines.aot.program import Argument, Constant, Overlap, Read, Scratch, Step, Write
 
@@ -27,24 +27,23 @@ class Blocks:
     """
 
     convolution: tuple[int, int]
-    one_pixel: int  # channels
+    one_row: int  # channels, a multiple of four
     depthwise: int  # outputs of one channel
     reach: int = 0
     columns: bool = False
-    words: bool = False  # one row's weights are multiplied as words
 
 
 _HEADERS = {
     "conv_2d_scalar": "conv_scalar.h",
     "depthwise_conv_2d_scalar": "depthwise_conv_scalar.h",
     "fully_connected_scalar": "conv_scalar.h",
-    "fully_connected_words": "fully_connected_words.h",
+    "fully_connected_packed": "fully_connected_packed.h",
 }
 _BLOCKS = {
-    "cortex-m0plus": Blocks((1, 4), 8, 2, columns=True, words=True),
-    "cortex-m3": Blocks((4, 2), 8, 4, 4000, words=True),
-    "rv32imc": Blocks((4, 4), 16, 4, 2000),
-    "rv32imac": Blocks((4, 4), 16, 4, 2000),
+    "cortex-m0plus": Blocks((1, 4), 8, 2, columns=True),
+    "cortex-m3": Blocks((4, 2), 4, 4, 4000),
+    "rv32imc": Blocks((4, 4), 8, 4, 2000),
+    "rv32imac": Blocks((4, 4), 8, 4, 2000),
 }
 
 
@@ -73,19 +72,41 @@ def _add(step: Step) -> tuple[Step, ...] | None:
 
 def _fully_connected(step: Step, blocks: Blocks) -> Step:
     depth, channels, batches = _numbers(step, "kInputDepth", "kOutputDepth", "kBatches")
-    size = _block(blocks, depth) if batches > 1 else (blocks.one_pixel, 1)
     layer = _layer(step, channel_axis=0)
-    columns = Scratch("columns", "int32_t", size[1] * depth) if blocks.columns and batches > 1 else None
+    if batches == 1 and channels >= blocks.one_row:
+        return _packed(step, layer, blocks.one_row)
+    size = _block(blocks, depth)
+    columns = Scratch("columns", "int32_t", size[1] * depth) if blocks.columns else None
     least = overlap.by_channels(
         np.arange(batches) * depth, channels, channels if columns else size[0], size[1]
     )
-    weights = _interleave(layer.weights, size[0])
-    if blocks.words and batches == 1:
-        whole = channels // 8 * 8 * depth
-        words = weights[:whole].view(np.uint8).reshape(-1, 4) + np.array([128, 128, 128, 0], np.uint8)
-        packed = np.concatenate([words.reshape(-1).view(np.int8), weights[whole:]])
-        return _step(step, "fully_connected_words", packed, layer, size, None, least)
-    return _step(step, "fully_connected_scalar", weights, layer, size, columns, least)
+    args: tuple[Argument, ...] = (*layer.constants, *((columns,) if columns else ()))
+    return _step(
+        step, "fully_connected_scalar", _interleave(layer.weights, size[0]), layer, size, args, least
+    )
+
+
+def _packed(step: Step, layer: _Layer, block: int) -> Step:
+    """One row, whose channels are multiplied two at a time."""
+    channels, depth = layer.weights.shape
+    whole = channels // block * block
+    run = packed.best_run(layer.weights[:whole])
+    excess = packed.excess(layer.weights[:whole], run)
+    weights = layer.weights.copy()
+    weights[:whole] -= excess
+    weights = _interleave(weights, block)
+    weights[: whole * depth] ^= -128  # as unsigned bytes: plus 128
+    old = step.args[1]
+    assert isinstance(old, Constant)
+    name = old.name.removesuffix("weights") + "excess"
+    args: tuple[Argument, ...] = (
+        *layer.constants,
+        Constant(name, packed.entries(excess, block), "of large weights"),
+        Scratch("starts", "int32_t", -(-depth // run)),
+    )
+    least = overlap.by_channels(np.zeros(1, np.int64), channels, block)
+    new = _step(step, "fully_connected_packed", weights, layer, (block, 1), args, least)
+    return replace(new, params={**new.params, "kRun": run, "kExcess": bool(excess.any())})
 
 
 def _conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
@@ -99,7 +120,8 @@ def _conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
     rows = Scratch("rows", "int32_t" if blocks.columns else "int8_t", size[1] * length)
     windows = overlap.windows(step.params, depth)
     least = overlap.by_channels(windows, channels, channels, size[1])
-    return (_step(step, "conv_2d_scalar", _interleave(layer.weights, size[0]), layer, size, rows, least),)
+    args: tuple[Argument, ...] = (*layer.constants, rows)
+    return (_step(step, "conv_2d_scalar", _interleave(layer.weights, size[0]), layer, size, args, least),)
 
 
 def _depthwise_conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
@@ -110,7 +132,8 @@ def _depthwise_conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
     layer = _layer(step, channel_axis=1)
     least = overlap.channel_rows(step.params, channels, multiplier)
     size = (1, blocks.depthwise)
-    return (_step(step, "depthwise_conv_2d_scalar", layer.weights.reshape(-1), layer, size, None, least),)
+    weights = layer.weights.reshape(-1)
+    return (_step(step, "depthwise_conv_2d_scalar", weights, layer, size, layer.constants, least),)
 
 
 def _block(blocks: Blocks, length: int) -> tuple[int, int]:
@@ -165,17 +188,19 @@ def _step(
     weights: npt.NDArray[np.int8],
     layer: _Layer,
     size: tuple[int, int],
-    scratch: Scratch | None,
+    others: tuple[Argument, ...],
     least: int,
 ) -> Step:
-    """`step` by another kernel; `size` is its block of (channels, pixels), `least` as for overlap.over."""
+    """`step` by another kernel; `size` is its block of (channels, pixels), `least` as for overlap.over.
+
+    `others` are the arguments between the weights and the output.
+    """
     source, old, output = step.args[0], step.args[1], step.args[-1]
     assert isinstance(source, Read) and isinstance(old, Constant) and isinstance(output, Write)
     args: tuple[Argument, ...] = (
         source,
         replace(old, values=weights, comment="in the order of reading"),
-        *layer.constants,
-        *((scratch,) if scratch else ()),
+        *others,
         output,
     )
     params = {
