@@ -1,27 +1,23 @@
 // FULLY_CONNECTED of one row of int8 on cores that multiply one pair of numbers at a time: a multiplication serves
 // two channels.
 //
-// The weights of four channels for an input are a word of bytes w + 128. Two of them, 16 bits apart, times the input
-// make two products in one, and the sum over a run of inputs is 2^16 * high + low modulo 2^32. Less 128 times the sum
-// of the run's inputs, for both, low is the channel's true sum. The host has made sure (packed.py) that it lies
-// within 2^15 of zero, because it has taken from large weights what a run cannot hold: the excess, which is added at
-// last. So with 2^15 on top, an arithmetic shift gives high, exactly. High goes to a sum of its own; low follows
-// in the end from the sum of all that was packed, less 2^16 times that of high.
-//
-// Of a word, only the odd bytes are taken out by a shift and a mask. It is multiplied as it is, too, and the packed sum
+// The weights of four channels for an input are a word of bytes w + 128. Two of them, 16 bits apart, are the packed
+// factors of packed.h; 128 times the sum of a run's inputs, which is the same for all channels, makes the bytes weights
+// again. Only a word's odd bytes are taken out by a shift and a mask. It is multiplied as it is, too, and the packed sum
 // of its even bytes is the difference: word = even + 2^8 * odd.
 //
-// Channels that are left over come as bytes, as for fully_connected_scalar. All inputs are read before a block's
-// outputs are written.
+// The excess of a block of channels is a list of input * 2^11 + channel * 2^8 + the weight's byte, that a zero ends.
+//
+// Channels that are left over come as bytes, one after the other. All inputs are read before a block's outputs are
+// written.
 #pragma once
 
 #include <stdint.h>
 
-#include "conv_scalar.h"
+#include "packed.h"
 
 namespace tinydeploy {
 
-constexpr uint32_t kMiddleOfLow = 1 << 15;
 constexpr uint32_t kOddBytes = 0x00FF00FF;  // of a word that was shifted
 
 // What the packed sums of each run of up to kRun inputs start at.
@@ -35,25 +31,21 @@ template <int32_t kRun>
     } else {
       for (int32_t i = 0; i < length; ++i) total += static_cast<uint32_t>(input[i]);
     }
-    *starts++ = static_cast<int32_t>(kMiddleOfLow - kOffset * total);
+    *starts++ = static_cast<int32_t>(kHalf - kOffset * total);
   }
 }
 
-// The sums over all runs of two channels that are multiplied at once: of what was packed, and of high.
-struct PackedPair {
-  uint32_t packed;
-  uint32_t high;
-
-  void add(uint32_t run) {
-    packed += run;
-    high += static_cast<uint32_t>(static_cast<int32_t>(run) >> 16);
-  }
-  uint32_t low() const { return packed - (high << 16); }
-};
+// The sums over all runs of a word's channels.
 struct PackedWord {
   PackedPair odd;
   PackedPair even;
 };
+
+// The run started at kHalf, so that it need not be rounded.
+inline void add_run(PackedPair& sums, uint32_t run) {
+  sums.packed += run;
+  sums.high += static_cast<uint32_t>(static_cast<int32_t>(run) >> 16);
+}
 
 // The packed sums of one run of a word's channels: of its odd bytes, and of all.
 struct PackedRun {
@@ -66,28 +58,10 @@ struct PackedRun {
     add_product(odd, static_cast<int32_t>(word >> 8 & mask), x);
   }
   void add_to(PackedWord& sums) const {
-    sums.odd.add(odd);
-    sums.even.add(whole - (odd << 8));
+    add_run(sums.odd, odd);
+    add_run(sums.even, whole - (odd << 8));
   }
 };
-
-[[gnu::always_inline]] inline uint32_t load_word(const int8_t* from) {
-  uint32_t word;
-  __builtin_memcpy(&word, __builtin_assume_aligned(from, 4), 4);
-  return word;
-}
-[[gnu::always_inline]] inline void load_two(const int8_t*& from, uint32_t (&words)[2]) {
-#if defined(__thumb2__)
-  asm volatile("ldrd %0, %1, [%2], #8" : "=r"(words[0]), "=r"(words[1]), "+r"(from) : : "memory");
-#elif defined(__riscv)
-  asm volatile("lw %0, %1" : "=r"(words[0]) : "m"(*reinterpret_cast<const int32_t*>(from)));
-  asm volatile("lw %0, %1" : "=r"(words[1]) : "m"(*reinterpret_cast<const int32_t*>(from + 4)));
-  from += 8;
-#else
-  __builtin_memcpy(words, from, 8);
-  from += 8;
-#endif
-}
 
 // A run of kRun inputs, and kWords words of weights for each. Instructions for a run of eight: on RISC-V, two words,
 // 142 for 64 products; on a Cortex-M3, one word, 45 for 32; on a Cortex-M0+, two words, 162 for 64.
@@ -163,11 +137,11 @@ template <int32_t kRun, int32_t kWords>
   PackedRun run[2] = {PackedRun(start), PackedRun(start)};
   int32_t x = 0;
   repeat<kRun * kWords / 2>([&](auto) __attribute__((always_inline)) {
-    uint32_t words[2];
-    load_two(weights, words);
+    int32_t words[2];
+    load_words(weights, words);
     repeat<2>([&](auto j) __attribute__((always_inline)) {
       if (j % kWords == 0) x = load_next(input);
-      run[j % kWords].multiply(words[j], x, mask);
+      run[j % kWords].multiply(static_cast<uint32_t>(words[j]), x, mask);
     });
   });
   repeat<kWords>([&](auto j) __attribute__((always_inline)) { run[j].add_to(sums[j]); });
@@ -178,52 +152,69 @@ template <int32_t kRun, int32_t kWords>
 template <int32_t kRun, int32_t kWords>
 [[gnu::noinline]] void sum_runs(const int8_t* input, int32_t length, const int8_t* weights, const int32_t* starts,
                                 const int32_t* bias, uint32_t (&sums)[4 * kWords]) {
-  const uint32_t middles = (static_cast<uint32_t>(length) + kRun - 1) / kRun * kMiddleOfLow;
+  const uint32_t halves = (static_cast<uint32_t>(length) + kRun - 1) / kRun * kHalf;
   PackedWord words[kWords];
-  repeat<kWords>([&](auto j) __attribute__((always_inline)) { words[j] = {{-middles, 0}, {-middles, 0}}; });
+  repeat<kWords>([&](auto j) __attribute__((always_inline)) {
+    const auto start = [&](int32_t byte) { return static_cast<uint32_t>(bias[4 * j + byte]); };
+    words[j] = {PackedPair::of(start(1) - halves, start(3)), PackedPair::of(start(0) - halves, start(2))};
+  });
   uint32_t mask = kOddBytes;
   asm("" : "+r"(mask));  // stays in a register
   for (; length >= kRun; length -= kRun) multiply_run<kRun>(input, weights, starts, mask, words);
   if (length > 0) {
     repeat<kWords>([&](auto j) __attribute__((always_inline)) {
       PackedRun run(static_cast<uint32_t>(*starts));
-      for (int32_t i = 0; i < length; ++i) run.multiply(load_word(weights + 4 * (kWords * i + j)), input[i], mask);
+      for (int32_t i = 0; i < length; ++i) {
+        const int8_t* from = weights + 4 * (kWords * i + j);
+        int32_t word[1];
+        load_words(from, word);
+        run.multiply(static_cast<uint32_t>(word[0]), input[i], mask);
+      }
       run.add_to(words[j]);
     });
   }
   repeat<kWords>([&](auto j) __attribute__((always_inline)) {
-    const int32_t c = 4 * j;
-    sums[c] = words[j].even.low() + static_cast<uint32_t>(bias[c]);
-    sums[c + 1] = words[j].odd.low() + static_cast<uint32_t>(bias[c + 1]);
-    sums[c + 2] = words[j].even.high + static_cast<uint32_t>(bias[c + 2]);
-    sums[c + 3] = words[j].odd.high + static_cast<uint32_t>(bias[c + 3]);
+    sums[4 * j] = words[j].even.low();
+    sums[4 * j + 1] = words[j].odd.low();
+    sums[4 * j + 2] = words[j].even.high;
+    sums[4 * j + 3] = words[j].odd.high;
   });
 }
 
-// `excess` lists, block by block and ended by a zero, what is to be added: input * 2^11 + channel * 2^8 + an int8.
 template <typename P>
 inline void fully_connected_packed(const int8_t* input, const int8_t* weights, const int32_t* bias,
                                    const int32_t* multiplier, const int8_t* shift, const uint32_t* excess,
                                    int32_t* starts, int8_t* output) {
   constexpr int32_t kBlock = P::kBlockChannels;
-  constexpr int32_t kRest = P::kOutputDepth % kBlock;
-  start_runs<P::kRun>(input, P::kInputDepth, starts);
   int32_t channel = 0;
-  for (; channel + kBlock <= P::kOutputDepth; channel += kBlock, weights += kBlock * P::kInputDepth) {
-    uint32_t sums[kBlock];
-    sum_runs<P::kRun, kBlock / 4>(input, P::kInputDepth, weights, starts, bias + channel, sums);
-    if (P::kExcess) {
-      for (uint32_t entry; (entry = *excess++) != 0;) {
-        sums[entry >> 8 & 7] += static_cast<uint32_t>(static_cast<int8_t>(entry) * input[entry >> 11]);
+  if constexpr (P::kOutputDepth >= kBlock) {
+    start_runs<P::kRun>(input, P::kInputDepth, starts);
+    for (; channel + kBlock <= P::kOutputDepth; channel += kBlock, weights += kBlock * P::kInputDepth) {
+      uint32_t sums[kBlock];
+      sum_runs<P::kRun, kBlock / 4>(input, P::kInputDepth, weights, starts, bias + channel, sums);
+      if constexpr (P::kExcess) {
+        for (uint32_t entry; (entry = *excess++) != 0;) {
+          sums[entry >> 8 & 7] += static_cast<uint32_t>(static_cast<int8_t>(entry) * input[entry >> 11]);
+        }
+      }
+#pragma GCC unroll 8
+      for (int32_t i = 0; i < kBlock; ++i) {
+        output[channel + i] = ScalarRequantization<P>(multiplier, shift, channel + i)(sums[i]);
       }
     }
-#pragma GCC unroll 8
-    for (int32_t i = 0; i < kBlock; ++i) {
-      output[channel + i] = ScalarRequantization<P>(multiplier, shift, channel + i)(sums[i]);
-    }
   }
-  if constexpr (kRest > 0) {
-    convolve_block<P, P::kInputDepth, P::kInputDepth, kRest, 1>(input, weights, bias, multiplier, shift, channel, output);
+  if constexpr (P::kOutputDepth % kBlock > 0) {
+    uint32_t sums[P::kOutputDepth % kBlock];
+    for (uint32_t& sum : sums) {
+      sum = static_cast<uint32_t>(bias[channel++]);
+#pragma GCC unroll 4
+      for (int32_t i = 0; i < P::kInputDepth; ++i) sum += static_cast<uint32_t>(input[i] * *weights++);
+    }
+    channel = P::kOutputDepth / kBlock * kBlock;
+    for (const uint32_t sum : sums) {
+      output[channel] = ScalarRequantization<P>(multiplier, shift, channel)(sum);
+      ++channel;
+    }
   }
 }
 
