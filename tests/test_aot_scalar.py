@@ -6,11 +6,15 @@ from pathlib import Path
 
 import native
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from model_builder import ModelBuilder
 
 from tinydeploy import tflite_model, verbs
-from tinydeploy.engines.aot import AotEngine
+from tinydeploy.engines.aot import AotEngine, packed
 
 CORES = ("mps2-an385", "qemu-cortex-m0plus", "qemu-virt-rv32")
 # (height, width, depth, channels, kernel, stride): every rest of the blocks of channels and pixels.
@@ -113,3 +117,30 @@ def test_sanitizers_find_nothing() -> None:
 def test_the_kernels_are_chosen(board: native.Board) -> None:
     sources = AotEngine().generate(tflite_model.parse(layers(0), "model"), board)
     assert {layer.kernel.rpartition("_")[2] for layer in sources.layers} <= {"scalar", "packed"}
+
+
+@given(
+    arrays.arrays(np.int8, st.tuples(st.integers(1, 9), st.integers(1, 300))),
+    st.integers(2, 16),
+    st.integers(1, 3),
+)
+def test_what_large_weights_lose_is_listed(weights: npt.NDArray[np.int8], run: int, block: int) -> None:
+    excess = packed.excess(weights, run)
+    kept = weights.astype(int) - excess
+    for start in range(0, weights.shape[1], run):
+        assert np.abs(kept[:, start : start + run]).sum(axis=1).max() <= 255
+    found = np.zeros_like(weights)
+    entries = iter(packed.by_position(excess, block).tolist())
+    for start in range(0, len(weights) if excess.any() else 0, block):
+        position = -1
+        while (further := next(entries)) != 0:
+            position += further
+            for channel in range(start, min(start + block, len(weights))):
+                found[channel, position] = np.uint8(next(entries)).view(np.int8)
+    assert np.array_equal(found, excess)
+    found[:] = 0
+    words = iter(packed.by_channel(excess, block).tolist())
+    for start in range(0, len(weights) if excess.any() else 0, block):
+        while (word := next(words)) != 0:
+            found[start + (word >> 8 & 7), word >> 11] = np.uint8(word & 255).view(np.int8)
+    assert np.array_equal(found, excess)

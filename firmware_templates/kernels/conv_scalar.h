@@ -6,8 +6,8 @@
 // P::kBlockChannels channels after the other, whose weights lie in the order of reading: [position][channel]. The host
 // chooses the sizes for the core (scalar.py), and P::kRun, the positions of a run, for the weights.
 //
-// The excess of a block of channels is a list of words, position * 2^16 and the weights of one or two channels as bytes
-// below, that a zero ends.
+// The excess of a block of channels is a list of bytes: how many positions further, from just before the first, and the
+// block's weights there. A zero ends it.
 #pragma once
 
 #include <stdint.h>
@@ -21,9 +21,9 @@ namespace tinydeploy {
 
 #if defined(__ARM_ARCH_6M__)
 
-// kCount positions of one channel. A Cortex-M0+ has few registers that it can load to and multiply in, but LDM brings up
-// to four words at once, and the sums of a run may stay in the other registers: 11 instructions for the eight products of
-// a position, and 26 for a run. Its first products are moved, not added, and the carry of a shift rounds.
+// kCount positions of one channel. A Cortex-M0+ has few registers that it can load to and multiply in, but LDM brings
+// up to four words at once, and the sums of a run may stay in the other registers: 11 instructions for the eight
+// products of a position, and 26 for a run. Its first products are moved, not added, and the carry of a shift rounds.
 template <int32_t kCount, int32_t kWords>
 [[gnu::always_inline]] inline void multiply_run(const int32_t*& columns, const int8_t* weights,
                                                 PackedPair (&sums)[1][kWords]) {
@@ -134,7 +134,7 @@ template <int32_t kLength, int32_t kRun, int32_t kChannels, int32_t kWords>
 template <typename P, int32_t kLength, int32_t kPixels, int32_t kChannels>
 [[gnu::always_inline]] inline void convolve_channels(const int32_t* columns, const int8_t* weights, const int32_t* bias,
                                                      const int32_t* multiplier, const int8_t* shift,
-                                                     const uint32_t*& excess, int32_t channel, int8_t* output) {
+                                                     const uint8_t*& excess, int32_t channel, int8_t* output) {
   constexpr int32_t kWords = (kPixels + 1) / 2;
   PackedPair sums[kChannels][kWords];
   repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
@@ -143,18 +143,30 @@ template <typename P, int32_t kLength, int32_t kPixels, int32_t kChannels>
   });
   multiply_columns<kLength, P::kRun>(columns, weights, sums);
   if constexpr (P::kExcess) {
-    for (; *excess != 0; ++excess) {
-      const int32_t* column = columns + static_cast<int32_t>(*excess >> 16) * kWords;
+    const int32_t* position = columns - kWords;
+    for (int32_t further; (further = *excess++) != 0; excess += kChannels) {
+      position += further * kWords;
+      const int32_t* column = position;
       multiply_run<1>(column, reinterpret_cast<const int8_t*>(excess), sums);
     }
-    ++excess;
   }
   repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
     const ScalarRequantization<P> requantized(multiplier, shift, channel + c);
-    repeat<kPixels>(TINYDEPLOY_UNROLLED(p) {
-      const PackedPair& pair = sums[c][p / 2];
-      output[p * P::kOutputDepth + channel + c] = requantized(p % 2 == 0 ? pair.low() : pair.high);
-    });
+    int8_t* to = output + channel + c;
+    const auto store = [&](uint32_t sum) __attribute__((always_inline)) {
+      *to = requantized(sum);
+      to += P::kOutputDepth;
+    };
+#if defined(__ARM_ARCH_6M__)
+#pragma GCC unroll 1  // the sums are in memory
+    for (int32_t p = 0; p < kPixels / 2; ++p) {
+      store(sums[c][p].low());
+      store(sums[c][p].high);
+    }
+    if (kPixels % 2 == 1) store(sums[c][kPixels / 2].low());
+#else
+    repeat<kPixels>(TINYDEPLOY_UNROLLED(p) { store(p % 2 == 0 ? sums[c][p / 2].low() : sums[c][p / 2].high); });
+#endif
   });
 }
 
@@ -162,7 +174,7 @@ template <typename P, int32_t kLength, int32_t kPixels, int32_t kChannels>
 // around it.
 template <typename P, int32_t kLength, int32_t kPixels>
 [[gnu::noinline]] void convolve_columns(const int32_t* columns, const int8_t* weights, const int32_t* bias,
-                                        const int32_t* multiplier, const int8_t* shift, const uint32_t* excess,
+                                        const int32_t* multiplier, const int8_t* shift, const uint8_t* excess,
                                         int8_t* output) {
   constexpr int32_t kBlock = P::kBlockChannels;
   constexpr int32_t kRest = P::kOutputDepth % kBlock;
@@ -226,7 +238,7 @@ inline void pack_windows(const Placed& a, const Placed& b, int32_t* to) {
 // image or of two), which are read before the block's outputs are written.
 template <typename P>
 inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias, const int32_t* multiplier,
-                           const int8_t* shift, const uint32_t* excess, int32_t* columns, int8_t* output) {
+                           const int8_t* shift, const uint8_t* excess, int32_t* columns, int8_t* output) {
   constexpr int32_t kLength = P::kKernelHeight * P::kKernelWidth * P::kInputDepth;
   constexpr int32_t kPixels = P::kBatches * P::kOutputHeight * P::kOutputWidth;
   constexpr int32_t kRest = kPixels % P::kBlockPixels;
@@ -255,14 +267,16 @@ inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int
     convolve_columns<P, kLength, kCount>(columns, weights, bias, multiplier, shift, excess, output);
     output += kCount * P::kOutputDepth;
   };
-  for (int32_t pixel = 0; pixel + P::kBlockPixels <= kPixels; pixel += P::kBlockPixels) convolve(Index<P::kBlockPixels>());
+  for (int32_t pixel = 0; pixel + P::kBlockPixels <= kPixels; pixel += P::kBlockPixels) {
+    convolve(Index<P::kBlockPixels>());
+  }
   if constexpr (kRest > 0) convolve(Index<kRest>());
 }
 
 // Rows of kInputDepth values times the matrix of weights: also a 1×1 window on each of P::kBatches pixels.
 template <typename P>
 inline void fully_connected_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias,
-                                   const int32_t* multiplier, const int8_t* shift, const uint32_t* excess,
+                                   const int32_t* multiplier, const int8_t* shift, const uint8_t* excess,
                                    int32_t* columns, int8_t* output) {
   constexpr int32_t kDepth = P::kInputDepth;
   constexpr int32_t kRest = P::kBatches % P::kBlockPixels;

@@ -2,9 +2,9 @@
 // two channels.
 //
 // The weights of four channels for an input are a word of bytes w + 128. Two of them, 16 bits apart, are the packed
-// factors of packed.h; 128 times the sum of a run's inputs, which is the same for all channels, makes the bytes weights
-// again. Only a word's odd bytes are taken out by a shift and a mask. It is multiplied as it is, too, and the packed sum
-// of its even bytes is the difference: word = even + 2^8 * odd.
+// factors of packed.h; 128 times the sum of a run's inputs, which is the same for all channels, makes the bytes
+// weights again. Only a word's odd bytes are taken out by a shift and a mask. It is multiplied as it is, too, and the
+// packed sum of its even bytes is the difference: word = even + 2^8 * odd.
 //
 // The excess of a block of channels is a list of input * 2^11 + channel * 2^8 + the weight's byte, that a zero ends.
 //
@@ -64,7 +64,7 @@ struct PackedRun {
 };
 
 // A run of kRun inputs, and kWords words of weights for each. Instructions for a run of eight: on RISC-V, two words,
-// 142 for 64 products; on a Cortex-M3, one word, 45 for 32; on a Cortex-M0+, two words, 162 for 64.
+// 146 for 64 products; on a Cortex-M3, one word, 45 for 32; on a Cortex-M0+, two words, 166 for 64.
 template <int32_t kRun, int32_t kWords>
 [[gnu::always_inline]] inline void multiply_run(const int8_t*& input, const int8_t*& weights, const int32_t*& starts,
                                                 uint32_t mask, PackedWord (&sums)[kWords]) {

@@ -6,12 +6,13 @@ more than 255. What is beyond that is taken from the largest weights, and added 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 _MOST = 255  # 255 * 128 < 2^15
+_FURTHEST = 255  # a byte
 
 
 def best_run(weights: npt.NDArray[np.int8], runs: Sequence[int], excess_cost: float) -> int:
@@ -43,39 +44,26 @@ def excess(weights: npt.NDArray[np.int8], run: int) -> npt.NDArray[np.int8]:
 
 
 def by_channel(excess: npt.NDArray[np.int8], block: int) -> npt.NDArray[np.uint32]:
-    """The weights that are not zero, each as position * 2^11 + channel of the block * 2^8 + its byte.
-
-    A zero ends the list of each `block` channels, up to eight.
-    """
-
-    def entries(weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
-        channels, positions = np.nonzero(weights)
-        return positions << 11 | channels << 8 | weights[channels, positions].astype(np.uint8)
-
-    return _lists(excess, block, entries)
+    """The lists of kernels/fully_connected_packed.h, one for each `block` channels, up to eight."""
+    lists = []
+    for start in range(0, len(excess), block):
+        channels, positions = np.nonzero(excess[start : start + block])
+        weights = excess[start + channels, positions].astype(np.uint8)
+        lists += [(positions << 11 | channels << 8 | weights).astype(np.uint32), np.zeros(1, np.uint32)]
+    return np.concatenate(lists) if excess.any() else np.zeros(1, np.uint32)
 
 
-def by_position(excess: npt.NDArray[np.int8], block: int) -> npt.NDArray[np.uint32]:
-    """The positions with weights that are not zero, each as position * 2^16 + the bytes of its weights.
-
-    A zero ends the list of each `block` channels, one or two.
-    """
-
-    def entries(weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
-        (positions,) = np.nonzero(weights.any(axis=0))
-        bytes_ = weights[:, positions].astype(np.uint8).astype(np.int64)
-        shifts = 8 * np.arange(len(weights))[:, np.newaxis]
-        return np.asarray(positions << 16 | (bytes_ << shifts).sum(axis=0), np.int64)
-
-    return _lists(excess, block, entries)
-
-
-def _lists(
-    excess: npt.NDArray[np.int8],
-    block: int,
-    entries: Callable[[npt.NDArray[np.int8]], npt.NDArray[np.int64]],
-) -> npt.NDArray[np.uint32]:
-    if not excess.any():
-        return np.zeros(1, np.uint32)
-    blocks = (excess[start : start + block] for start in range(0, len(excess), block))
-    return np.concatenate([np.append(entries(weights), 0) for weights in blocks]).astype(np.uint32)
+def by_position(excess: npt.NDArray[np.int8], block: int) -> npt.NDArray[np.uint8]:
+    """The lists of kernels/conv_scalar.h, one for each `block` channels."""
+    lists = bytearray()
+    for start in range(0, len(excess), block):
+        weights = excess[start : start + block]
+        last = -1
+        for position in np.flatnonzero(weights.any(axis=0)).tolist():
+            while position - last > _FURTHEST:
+                lists += bytes([_FURTHEST, *[0] * len(weights)])
+                last += _FURTHEST
+            lists += bytes([position - last]) + weights[:, position].tobytes()
+            last = position
+        lists.append(0)
+    return np.frombuffer(lists, np.uint8) if excess.any() else np.zeros(1, np.uint8)

@@ -113,7 +113,7 @@ def _one_row(step: Step, block: int) -> Step:
     return replace(new, params={**new.params, "kRun": run, "kExcess": bool(excess.any())})
 
 
-def _excess(step: Step, values: npt.NDArray[np.uint32]) -> Constant:
+def _excess(step: Step, values: npt.NDArray[np.generic]) -> Constant:
     weights = step.args[1]
     assert isinstance(weights, Constant)
     return Constant(weights.name.removesuffix("weights") + "excess", values, "of large weights")
