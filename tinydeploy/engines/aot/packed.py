@@ -13,18 +13,15 @@ import numpy.typing as npt
 
 _MOST = 255  # 255 * 128 < 2^15
 _FURTHEST = 255  # a byte
+_EXCESS_COST = 3  # of one weight, in ends of runs; half of it is for its bytes in flash
 
 
-def best_run(weights: npt.NDArray[np.int8], runs: Sequence[int], excess_cost: float) -> int:
-    """Which number of inputs of a run costs least for the weights [channel][position].
+def best_run(weights: npt.NDArray[np.int8], runs: Sequence[int]) -> int:
+    """Which of these numbers of inputs to a run costs least for the weights [channel][position]."""
 
-    `excess_cost` is what a weight costs that is added by itself, as a part of what the end of a run costs.
-    """
-
-    def cost(run: int) -> float:
+    def cost(run: int) -> int:
         channels, depth = weights.shape
-        alone = int(np.count_nonzero(excess(weights, run)))
-        return float(channels * -(-depth // run) + excess_cost * alone)
+        return int(channels * -(-depth // run) + _EXCESS_COST * np.count_nonzero(excess(weights, run)))
 
     return min(runs, key=cost)
 

@@ -39,9 +39,9 @@ _BLOCKS = {
     "rv32imc": Blocks((2, 4), 8, 4),
     "rv32imac": Blocks((2, 4), 8, 4),
 }
-# The lengths of runs to choose from, and what an excess costs in ends of runs: of a row, of a convolution.
-_ROW_RUNS, _ROW_EXCESS = (2, 4, 8, 16), 3.0
-_RUNS, _EXCESS = (2, 3, 4, 5, 6, 8, 12, 16), 3.0
+# The lengths of runs to choose from: of a row, of a convolution.
+_ROW_RUNS = (2, 4, 8, 16)
+_RUNS = (2, 3, 4, 5, 6, 8, 12, 16)
 
 
 def choices(core: Core) -> Mapping[str, Callable[[Step], tuple[Step, ...] | None]]:
@@ -88,7 +88,7 @@ def _conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
 def _columns(step: Step, kernel: str, blocks: Blocks, least: int) -> Step:
     """Many pixels, which are multiplied two at a time."""
     layer = _layer(step, channel_axis=0)
-    run = packed.best_run(layer.weights, _RUNS, _EXCESS)
+    run = packed.best_run(layer.weights, _RUNS)
     excess = packed.excess(layer.weights, run)
     columns = Scratch("columns", "int32_t", blocks.convolution[1] // 2 * layer.weights.shape[1])
     weights = _interleave(layer.weights - excess, blocks.convolution[0])
@@ -102,7 +102,7 @@ def _one_row(step: Step, block: int) -> Step:
     layer = _layer(step, channel_axis=0)
     channels, depth = layer.weights.shape
     whole = channels // block * block
-    run = packed.best_run(layer.weights[:whole], _ROW_RUNS, _ROW_EXCESS)
+    run = packed.best_run(layer.weights[:whole], _ROW_RUNS)
     excess = packed.excess(layer.weights[:whole], run)
     words = _interleave(layer.weights[:whole] - excess, block) ^ np.int8(-128)  # as unsigned bytes: plus 128
     weights = np.concatenate([words, layer.weights[whole:].reshape(-1)])
