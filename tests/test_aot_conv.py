@@ -155,7 +155,7 @@ def fully_connected(draw: st.DrawFn) -> bytes:
 @st.composite
 def pools(draw: st.DrawFn) -> bytes:
     window = draw(sizes().filter(lambda window: set(window["dilations"].values()) == {1}))
-    batches, depth = draw(st.integers(1, 2)), draw(st.integers(1, 9))
+    batches, depth = draw(st.integers(1, 2)), draw(st.integers(1, 9) | st.just(12))
     scale, zero_point = draw(st.sampled_from([0.01, 0.05, 0.5])), draw(ZERO_POINTS)
     model = ModelBuilder()
     x = model.tensor((batches, *window["input"], depth), scale=scale, zero_point=zero_point)

@@ -242,7 +242,7 @@ def test_l2_normalization_of_any_length() -> None:
 
 @st.composite
 def mean(draw: st.DrawFn) -> bytes:
-    shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=5))
+    shape = [*draw(st.lists(st.integers(1, 5), max_size=4)), draw(st.sampled_from([1, 2, 3, 4, 5, 8, 12]))]
     axes = draw(st.lists(st.integers(-len(shape), len(shape) - 1), min_size=1, max_size=4))
     keep = draw(st.booleans())
     gone = {axis % len(shape) for axis in axes}
@@ -260,6 +260,50 @@ def mean(draw: st.DrawFn) -> bytes:
 @given(st.lists(mean(), min_size=BATCH, max_size=BATCH))
 def test_mean_and_sum_equal_tflite_micro(models: list[bytes]) -> None:
     native.assert_parity(models)
+
+
+@pytest.mark.parametrize("value", [-128, 127])
+@pytest.mark.parametrize("count", [256, 257, 258])
+def test_means_of_many_equal_values(count: int, value: int) -> None:
+    """257 values of a channel still share a word with another channel's."""
+    quantized = ("int8", 0.05, 3)
+    window = {"padding": "VALID", "filter_height": count, "filter_width": 1, "stride_h": 1, "stride_w": 1}
+    for model in (
+        unary("MEAN", (1, count, 1, 8), quantized, quantized, [[1, 2]], (1, 8)),
+        unary("AVERAGE_POOL_2D", (1, count, 1, 8), quantized, quantized, (), (1, 1, 1, 8), **window),
+    ):
+        values = np.full((1, count, 1, 8), value, np.int8)
+        values[..., 5] = 1  # between two that are full
+        ours = native.compile_all([tflite_model.parse(model, "model")], board=native.DSP)[0].run([[values]])
+        np.testing.assert_array_equal(ours[0][0], tflm_once(model, values))
+
+
+# (a's, b's, the output's) scale and zero point, SUB or ADD, the fused activation, the kernel that is chosen.
+SUMS = [
+    ((0.05, 3), (0.05, -7), (0.08, 0), "ADD", "NONE", "add_linear"),
+    ((0.05, 3), (0.0121, 100), (0.0371, -128), "SUB", "RELU", "add_linear"),
+    ((0.9, -128), (0.002, 127), (0.31, 17), "ADD", "RELU6", "add_linear"),
+    ((0.01, 0), (0.01, 0), (2.5, 0), "SUB", "NONE", "add_linear"),
+    # Halves are rounded away from zero on both sides of it: the line is a little steeper than the ratio.
+    ((0.05, 0), (0.05, 0), (0.1, 0), "ADD", "NONE", "add_linear"),
+    # The rescalings' own rounding shows: no line does that.
+    ((0.60341096, -37), (0.41206327, 28), (0.73532295, 35), "ADD", "NONE", "add"),
+]
+
+
+@pytest.mark.parametrize("board", [native.PORTABLE, native.MVE], ids=lambda board: board.id)
+@pytest.mark.parametrize("case", SUMS)
+def test_the_sums_of_every_pair(case: tuple[Any, ...], board: boards.Board) -> None:
+    *ends, kind, activation, kernel = case
+    model = ModelBuilder()
+    a, b, y = (model.tensor((256, 256), scale=scale, zero_point=point) for scale, point in ends)
+    model.op(kind, [a, b], [y], fused_activation_function=activation)
+    blob = model.build([a, b], [y])
+    x = np.arange(-128, 128, dtype=np.int8)
+    pairs = np.repeat(x[:, np.newaxis], 256, axis=1), np.repeat(x[np.newaxis], 256, axis=0)
+    assert [step.kernel for step in steps(blob)] == [kernel]
+    ours = native.compile_all([tflite_model.parse(blob, "model")], board=board)[0].run([pairs])
+    np.testing.assert_array_equal(ours[0][0], tflm_once(blob, *pairs))
 
 
 @st.composite

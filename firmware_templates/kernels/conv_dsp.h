@@ -140,27 +140,83 @@ template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
 }
 
 #undef TINYDEPLOY_MULTIPLY
-#undef TINYDEPLOY_UNTIL_END
-#undef TINYDEPLOY_4
-#undef TINYDEPLOY_2
 #undef TINYDEPLOY_ASM
 #undef TINYDEPLOY_FIRST_PAIR
 #undef TINYDEPLOY_PAIR
+
+// One pixel's pair, and two of its pairs: ten instructions for eight products, or seven if kWide.
+#define TINYDEPLOY_PAIR                \
+  "ldr    %[x], [%[column]], #4\n"     \
+  "smlad  %[a], %[v], %[x], %[a]\n"    \
+  "smlad  %[b], %[w], %[x], %[b]\n"
+#define TINYDEPLOY_NARROW_PAIRS        \
+  "ldrd   %[w], %[u], [%[weights]], #8\n" \
+  "ldrd   %[x], %[y], [%[column]], #8\n" \
+  "sxtb16 %[v], %[w]\n"                \
+  "sxtb16 %[w], %[w], ror #8\n"        \
+  "smlad  %[a], %[v], %[x], %[a]\n"    \
+  "smlad  %[b], %[w], %[x], %[b]\n"    \
+  "sxtb16 %[v], %[u]\n"                \
+  "sxtb16 %[w], %[u], ror #8\n"        \
+  "smlad  %[a], %[v], %[y], %[a]\n"    \
+  "smlad  %[b], %[w], %[y], %[b]\n"
+#define TINYDEPLOY_WIDE_PAIRS          \
+  TINYDEPLOY_WIDE                      \
+  "ldrd   %[x], %[y], [%[column]], #8\n" \
+  "smlad  %[a], %[v], %[x], %[a]\n"    \
+  "smlad  %[b], %[w], %[x], %[b]\n"    \
+  TINYDEPLOY_WIDE                      \
+  "smlad  %[a], %[v], %[y], %[a]\n"    \
+  "smlad  %[b], %[w], %[y], %[b]\n"
+#define TINYDEPLOY_ASM(steps)                                                                                \
+  asm volatile(steps                                                                                         \
+               : [weights] "+r"(weights), [column] "+r"(column), [a] "+r"(a[0]), [b] "+r"(b[0]), [u] "=&r"(u), \
+                 [v] "=&r"(v), [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)                                      \
+               : [end] "m"(end)                                                                              \
+               : "memory", "cc")
+#define TINYDEPLOY_MULTIPLY(pair, pairs)                                                   \
+  if (kFirst & 1) TINYDEPLOY_ASM(pair);                                                    \
+  if (kFirst & 2) TINYDEPLOY_ASM(pairs);                                                   \
+  if (kFirst & 4) TINYDEPLOY_ASM(TINYDEPLOY_2(pairs));                                     \
+  if (kFirst & 8) TINYDEPLOY_ASM(TINYDEPLOY_4(pairs));                                     \
+  if (kMore && kBlock == 1) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(pair));                    \
+  if (kMore && kBlock == 4) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_2(pairs)));     \
+  if (kMore && kBlock == 8) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(pairs)))
+
+template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
+[[gnu::always_inline]] inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* const& end,
+                                            int32_t (&a)[1], int32_t (&b)[1]) {
+  uint32_t u, v, w, x, y;
+  if (kWide) {
+    TINYDEPLOY_MULTIPLY(TINYDEPLOY_WIDE TINYDEPLOY_PAIR, TINYDEPLOY_WIDE_PAIRS);
+  } else {
+    TINYDEPLOY_MULTIPLY(TINYDEPLOY_NARROW TINYDEPLOY_PAIR, TINYDEPLOY_NARROW_PAIRS);
+  }
+}
+
+#undef TINYDEPLOY_MULTIPLY
+#undef TINYDEPLOY_ASM
+#undef TINYDEPLOY_WIDE_PAIRS
+#undef TINYDEPLOY_NARROW_PAIRS
+#undef TINYDEPLOY_PAIR
+#undef TINYDEPLOY_UNTIL_END
+#undef TINYDEPLOY_4
+#undef TINYDEPLOY_2
 #undef TINYDEPLOY_WIDE
 #undef TINYDEPLOY_NARROW
 
 #else
 
-template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
-inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* end, int32_t (&a)[4],
-                     int32_t (&b)[4]) {
-  for (int32_t p = 1; p < 4; ++p) {
+template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kPixels>
+inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* end, int32_t (&a)[kPixels],
+                     int32_t (&b)[kPixels]) {
+  for (int32_t p = 1; p < kPixels; ++p) {
     a[p] = a[0];
     b[p] = b[0];
   }
-  for (; column != end; column += 4) {
+  for (; column != end; column += kPixels) {
     const Couple<kWide> couple(weights);
-    for (int32_t p = 0; p < 4; ++p) {
+    for (int32_t p = 0; p < kPixels; ++p) {
       a[p] = smlad(couple.v, column[p], a[p]);
       b[p] = smlad(couple.w, column[p], b[p]);
     }
@@ -168,54 +224,6 @@ inline void multiply(const int8_t*& weights, const uint32_t* column, const uint3
 }
 
 #endif
-
-// One pixel: six instructions for four products, or five if kWide.
-template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
-inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* end, int32_t (&a)[1],
-                     int32_t (&b)[1]) {
-  const auto step = [&]() {
-#if defined(__ARM_FEATURE_DSP)
-    uint32_t v, w, x;
-    if (kWide) {
-      asm volatile(
-          "ldrd   %[v], %[w], [%[weights]], #8\n"
-          "ldr    %[x], [%[column]], #4\n"
-          "smlad  %[a], %[v], %[x], %[a]\n"
-          "smlad  %[b], %[w], %[x], %[b]\n"
-          : [weights] "+r"(weights), [column] "+r"(column), [a] "+r"(a[0]), [b] "+r"(b[0]), [v] "=&r"(v), [w] "=&r"(w),
-            [x] "=&r"(x)
-          :
-          : "memory");
-    } else {
-      asm volatile(
-          "ldr    %[w], [%[weights]], #4\n"
-          "ldr    %[x], [%[column]], #4\n"
-          "sxtb16 %[v], %[w]\n"
-          "sxtb16 %[w], %[w], ror #8\n"
-          "smlad  %[a], %[v], %[x], %[a]\n"
-          "smlad  %[b], %[w], %[x], %[b]\n"
-          : [weights] "+r"(weights), [column] "+r"(column), [a] "+r"(a[0]), [b] "+r"(b[0]), [v] "=&r"(v), [w] "=&r"(w),
-            [x] "=&r"(x)
-          :
-          : "memory");
-    }
-#else
-    const Couple<kWide> couple(weights);
-    a[0] = smlad(couple.v, *column, a[0]);
-    b[0] = smlad(couple.w, *column++, b[0]);
-#endif
-  };
-#pragma GCC unroll 8
-  for (int32_t k = 0; k < kFirst; ++k) step();
-  if (kBlock == 1) {
-    while (kMore && column != end) step();
-  } else {
-    while (kMore && column != end) {
-#pragma GCC unroll 8
-      for (int32_t k = 0; k < kBlock; ++k) step();
-    }
-  }
-}
 
 // All channels of kPixels pixels, whose columns end at `end`. A function of its own, because the multiplication leaves
 // no register to the code around it.

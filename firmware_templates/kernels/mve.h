@@ -142,8 +142,8 @@ inline int32x4_t vaddq_s32(int32x4_t v, int32x4_t w) {
   return each_lane<int32x4_t>([&](int32_t i) { return wrap(int64_t{v[i]} + w[i]); });
 }
 inline int32x4_t vaddq_n_s32(int32x4_t v, int32_t x) { return vaddq_s32(v, vdupq_n_s32(x)); }
-inline int32x4_t vsubq_s32(int32x4_t v, int32x4_t w) {
-  return each_lane<int32x4_t>([&](int32_t i) { return wrap(int64_t{v[i]} - w[i]); });
+inline int32x4_t vmlaq_n_s32(int32x4_t sum, int32x4_t v, int32_t x) {
+  return each_lane<int32x4_t>([&](int32_t i) { return wrap(sum[i] + int64_t{v[i]} * x); });
 }
 inline int32x4_t vandq_s32(int32x4_t v, int32x4_t w) { return v & w; }
 inline int32x4_t vmaxq_s32(int32x4_t v, int32x4_t w) {
@@ -167,7 +167,6 @@ inline int32x4_t vrshlq_n_s32(int32x4_t v, int32_t shift) { return vrshlq_s32(v,
 // These are only used to the left.
 inline int32x4_t vshlq_s32(int32x4_t v, int32x4_t shift) { return vrshlq_s32(v, shift); }
 inline int32x4_t vshlq_r_s32(int32x4_t v, int32_t shift) { return vrshlq_n_s32(v, shift); }
-inline int32x4_t vshlq_n_s32(int32x4_t v, int32_t shift) { return vrshlq_n_s32(v, shift); }
 inline int32x4_t vshrq_n_s32(int32x4_t v, int32_t shift) { return v >> shift; }
 
 #endif

@@ -4,13 +4,15 @@
 
 #include <stdint.h>
 
+#include "byte_sums.h"
 #include "requantize.h"
 #include "window.h"
 
 namespace tinydeploy {
 
-// output = reduce(first value, height, width) of each window, cut to the input, and of each channel.
-template <typename P, typename T, typename Reduce>
+// output = values of reduce(first value, height, width, values) for each window, cut to the input, and each kTogether
+// channels.
+template <typename P, int32_t kTogether, typename T, typename Reduce>
 inline void pool_2d(const T* input, T* output, Reduce reduce) {
   for (int32_t batch = 0; batch < P::kBatches; ++batch) {
     for (int32_t y = 0; y < P::kOutputHeight; ++y) {
@@ -21,9 +23,12 @@ inline void pool_2d(const T* input, T* output, Reduce reduce) {
         const int32_t bottom = minimum(at.y + P::kKernelHeight, P::kInputHeight);
         const int32_t right = minimum(at.x + P::kKernelWidth, P::kInputWidth);
         const T* corner = input + (top * P::kInputWidth + left) * P::kDepth;
-        for (int32_t channel = 0; channel < P::kDepth; ++channel) {
-          const int32_t value = reduce(corner + channel, bottom - top, right - left);
-          *output++ = static_cast<T>(clamp(value, P::kActivationMin, P::kActivationMax));
+        for (int32_t channel = 0; channel < P::kDepth; channel += kTogether) {
+          int32_t values[kTogether];
+          reduce(corner + channel, bottom - top, right - left, values);
+          for (const int32_t value : values) {
+            *output++ = static_cast<T>(clamp(value, P::kActivationMin, P::kActivationMax));
+          }
         }
       }
     }
@@ -31,29 +36,44 @@ inline void pool_2d(const T* input, T* output, Reduce reduce) {
   }
 }
 
-// The mean of a window's values in one channel, rounded half away from zero.
+// Rounded half away from zero.
+inline int32_t mean(int32_t sum, int32_t count) { return (sum > 0 ? sum + count / 2 : sum - count / 2) / count; }
+
+// The mean of a window's values in each channel. Pixels of whole words start at whole words, because tensors do.
 template <typename P, typename T>
 inline void average_pool_2d(const T* input, T* output) {
-  pool_2d<P>(input, output, [](const T* values, int32_t height, int32_t width) {
-    int32_t sum = 0;
-    for (int32_t y = 0; y < height; ++y) {
-      for (int32_t x = 0; x < width; ++x) sum += values[(y * P::kInputWidth + x) * P::kDepth];
-    }
-    const int32_t count = height * width;
-    return (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
-  });
+  if constexpr (sizeof(T) == 1 && P::kDepth % 4 == 0 && P::kKernelHeight * P::kKernelWidth <= ByteSums::kMost) {
+    pool_2d<P, 4>(input, output, [](const T* values, int32_t height, int32_t width, int32_t (&means)[4]) {
+      ByteSums sums;
+      for (int32_t y = 0; y < height; ++y) {
+        const T* pixel = values + y * P::kInputWidth * P::kDepth;
+#pragma GCC unroll 4
+        for (int32_t x = 0; x < width; ++x, pixel += P::kDepth) sums.add(pixel);
+      }
+      const int32_t count = height * width;
+#pragma GCC unroll 4
+      for (int32_t i = 0; i < 4; ++i) means[i] = mean(sums.of(i, count), count);
+    });
+  } else {
+    pool_2d<P, 1>(input, output, [](const T* values, int32_t height, int32_t width, int32_t (&means)[1]) {
+      int32_t sum = 0;
+      for (int32_t y = 0; y < height; ++y) {
+        for (int32_t x = 0; x < width; ++x) sum += values[(y * P::kInputWidth + x) * P::kDepth];
+      }
+      means[0] = mean(sum, height * width);
+    });
+  }
 }
 
 template <typename P, typename T>
 inline void max_pool_2d(const T* input, T* output) {
-  pool_2d<P>(input, output, [](const T* values, int32_t height, int32_t width) {
-    int32_t largest = *values;
+  pool_2d<P, 1>(input, output, [](const T* values, int32_t height, int32_t width, int32_t (&largest)[1]) {
+    largest[0] = *values;
     for (int32_t y = 0; y < height; ++y) {
       for (int32_t x = 0; x < width; ++x) {
-        largest = maximum(largest, values[(y * P::kInputWidth + x) * P::kDepth]);
+        largest[0] = maximum(largest[0], values[(y * P::kInputWidth + x) * P::kDepth]);
       }
     }
-    return largest;
   });
 }
 

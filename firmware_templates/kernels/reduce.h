@@ -4,57 +4,78 @@
 
 #include <stdint.h>
 
+#include "byte_sums.h"
 #include "requantize.h"
 
 namespace tinydeploy {
 
-// The output has kKeep0 × kKeep1 × kKeep2 elements. Each is finish(value), where value starts from `start` and
-// becomes combine(value, x) for every x of kReduce0 × kReduce1 × kReduce2 of the input; strides are the input's.
-template <typename P, typename T, typename Combine, typename Finish>
-inline void reduce(const T* input, T* output, int32_t start, Combine combine, Finish finish) {
+// The output has kKeep0 × kKeep1 × kKeep2 elements, kTogether of them at a time are finish(value, 0 …), where value
+// starts from `start` and becomes combine(value, x) for every x of kReduce0 × kReduce1 × kReduce2 places of the input;
+// strides are the input's.
+template <typename P, int32_t kTogether, typename T, typename Value, typename Combine, typename Finish>
+inline void reduce(const T* input, T* output, Value start, Combine combine, Finish finish) {
   for (int32_t i = 0; i < P::kKeep0; ++i) {
     for (int32_t j = 0; j < P::kKeep1; ++j) {
-      for (int32_t k = 0; k < P::kKeep2; ++k) {
+      for (int32_t k = 0; k < P::kKeep2; k += kTogether) {
         const T* from = input + i * P::kKeepStride0 + j * P::kKeepStride1 + k * P::kKeepStride2;
-        int32_t value = start;
+        Value value = start;
         for (int32_t l = 0; l < P::kReduce0; ++l) {
           for (int32_t m = 0; m < P::kReduce1; ++m) {
             const T* run = from + l * P::kReduceStride0 + m * P::kReduceStride1;
             for (int32_t n = 0; n < P::kReduce2; ++n) {
-              value = combine(value, run[n * P::kReduceStride2]);
+              value = combine(value, run + n * P::kReduceStride2);
             }
           }
         }
-        *output++ = static_cast<T>(finish(value));
+        for (int32_t n = 0; n < kTogether; ++n) *output++ = static_cast<T>(finish(value, n));
       }
     }
   }
 }
 
+// Whether four elements of the output that follow each other are sums of four columns of whole words.
+template <typename P>
+constexpr bool kSumsWords = P::kKeepStride2 == 1 && P::kKeep2 % 4 == 0 && P::kKeepStride0 % 4 == 0 &&
+                            P::kKeepStride1 % 4 == 0 && P::kReduceStride0 % 4 == 0 && P::kReduceStride1 % 4 == 0 &&
+                            P::kReduceStride2 % 4 == 0 &&
+                            P::kReduce0 * P::kReduce1 * P::kReduce2 <= ByteSums::kMost;
+
 // MEAN and SUM: kInputOffset is minus the input's zero point, times the number of elements that a sum takes. For a
 // mean, kMultiplier holds the division by that number.
 template <typename P, typename T>
 void scaled_sum(const T* input, T* output) {
-  reduce<P>(
-      input, output, P::kInputOffset, [](int32_t sum, int32_t x) { return sum + x; },
-      [](int32_t sum) {
-        const int32_t scaled = multiply_by_quantized_multiplier(sum, P::kMultiplier, P::kShift);
-        return clamp(wrapping_add(scaled, P::kOutputZeroPoint), P::kOutputMin, P::kOutputMax);
-      });
+  const auto finish = [](int32_t sum) {
+    const int32_t scaled = multiply_by_quantized_multiplier(sum, P::kMultiplier, P::kShift);
+    return clamp(wrapping_add(scaled, P::kOutputZeroPoint), P::kOutputMin, P::kOutputMax);
+  };
+  if constexpr (sizeof(T) == 1 && kSumsWords<P>) {
+    constexpr int32_t kCount = P::kReduce0 * P::kReduce1 * P::kReduce2;
+    reduce<P, 4>(
+        input, output, ByteSums(),
+        [](ByteSums sums, const T* values) {
+          sums.add(values);
+          return sums;
+        },
+        [&](const ByteSums& sums, int32_t i) { return finish(sums.of(i, kCount) + P::kInputOffset); });
+  } else {
+    reduce<P, 1>(
+        input, output, P::kInputOffset, [](int32_t sum, const T* value) { return sum + *value; },
+        [&](int32_t sum, int32_t) { return finish(sum); });
+  }
 }
 
 template <typename P>
 void reduce_max(const int8_t* input, int8_t* output) {
-  reduce<P>(
-      input, output, INT8_MIN, [](int32_t most, int32_t x) { return most < x ? x : most; },
-      [](int32_t most) { return most; });
+  reduce<P, 1>(
+      input, output, INT8_MIN, [](int32_t most, const int8_t* x) { return most < *x ? *x : most; },
+      [](int32_t most, int32_t) { return most; });
 }
 
 template <typename P>
 void reduce_min(const int8_t* input, int8_t* output) {
-  reduce<P>(
-      input, output, INT8_MAX, [](int32_t least, int32_t x) { return x < least ? x : least; },
-      [](int32_t least) { return least; });
+  reduce<P, 1>(
+      input, output, INT8_MAX, [](int32_t least, const int8_t* x) { return *x < least ? *x : least; },
+      [](int32_t least, int32_t) { return least; });
 }
 
 // output[outer][inner] = the first i at which input[outer][i][inner] is better than at all before it; kOuter ×

@@ -13,6 +13,18 @@ constexpr int32_t minimum(int32_t a, int32_t b) { return a < b ? a : b; }
 constexpr int32_t maximum(int32_t a, int32_t b) { return a > b ? a : b; }
 constexpr int32_t clamp(int32_t x, int32_t low, int32_t high) { return minimum(maximum(x, low), high); }
 
+// x clamped to constants of eight bits.
+template <int32_t kLow, int32_t kHigh>
+inline int32_t clamp_to(int32_t x) {
+#if defined(__ARM_FEATURE_SAT)
+  asm("ssat %0, #8, %1" : "=r"(x) : "r"(x));
+  if (kLow > INT8_MIN) x = maximum(x, kLow);
+  return kHigh < INT8_MAX ? minimum(x, kHigh) : x;
+#else
+  return clamp(x, kLow, kHigh);
+#endif
+}
+
 // Of a number that is not zero. An int has 16 bits on AVR.
 inline int32_t leading_zeros(uint32_t x) { return sizeof(x) == sizeof(int) ? __builtin_clz(x) : __builtin_clzl(x); }
 

@@ -95,27 +95,6 @@ inline int32_t high_product(int32_t x, int32_t multiplier) {
 #endif
 }
 
-// x clamped to constants.
-template <int32_t kLow, int32_t kHigh>
-inline int32_t clamp_to(int32_t x) {
-#if defined(__ARM_FEATURE_SAT)
-  asm("ssat %0, #8, %1" : "=r"(x) : "r"(x));
-  if (kLow > INT8_MIN) x = maximum(x, kLow);
-  return kHigh < INT8_MAX ? minimum(x, kHigh) : x;
-#else
-  return clamp(x, kLow, kHigh);
-#endif
-}
-
-// x * multiplier * 2^(-31 - kRight), rounded as TFLite does, plus the zero point; see ScalarRequantization.
-template <int32_t kRight, bool kClampsNegative>
-inline int32_t rounded_product(int32_t x, int32_t multiplier, int32_t zero_point) {
-  int32_t y = high_product(x, multiplier);
-  if (kRight == 0) return ((y + 1) >> 1) + zero_point;
-  if (!kClampsNegative) y += 2 * (y >> 31);
-  return (y + ((2 * zero_point + 1) * (int32_t{1} << kRight) + 1)) >> (kRight + 1);
-}
-
 // The requantisation of one channel's sums; see requantize<P>.
 //
 // P::kSmallSums says what the host has made sure of: |sum| < 2^29, and all shifts to the right by 1 to 21. One

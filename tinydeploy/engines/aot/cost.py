@@ -23,7 +23,7 @@ def instructions(step: Step, core: Core) -> int | None:
         "pointwise_dsp": _pointwise,
         "depthwise_conv_2d_dsp": _depthwise,
         "fully_connected_dsp": _fully_connected,
-        "add_dsp": _add,
+        "add_linear": _add,
         "average_pool_2d": _average_pool,
         "softmax": _softmax,
     }.get(step.kernel)
@@ -59,7 +59,9 @@ def _columns(p: Params, pixels: int, pairs: int) -> float:
     requantising = 8 * _requantisation(p)
     around = 57 if p["kShared"] else 51 if "kKernelHeight" in p else 38  # more of it where flags differ
     four = pairs * (11 if p["kWide"] else 13) + 3 * ((pairs - 1) // block) + requantising + around
-    one = pairs * (5 if p["kWide"] else 6) + 3 * ((pairs - 1) // block) + requantising / 4 + 15
+    alone = pairs if block == 1 else pairs % 2
+    two, pair = (7, 5) if p["kWide"] else (10, 6)
+    one = (pairs - alone) // 2 * two + alone * pair + 3 * ((pairs - 1) // block) + requantising / 4 + 15
     return couples * (fours * four + ones * one)
 
 
@@ -100,12 +102,14 @@ def _fully_connected(p: Params) -> float:
 
 
 def _add(p: Params) -> float:
-    return 16.5 * p["kElements"]
+    bounds = int(p["kActivationMin"] > -128) + int(p["kActivationMax"] < 127)
+    return (9.5 + 2 * bounds) * p["kElements"]
 
 
 def _average_pool(p: Params) -> float:
     outputs = p["kBatches"] * p["kOutputHeight"] * p["kOutputWidth"] * p["kDepth"]
-    return outputs * (49 + 4.4 * p["kKernelHeight"] * p["kKernelWidth"])
+    window = p["kKernelHeight"] * p["kKernelWidth"]
+    return outputs * (52 + 0.93 * window if p["kDepth"] % 4 == 0 and window <= 257 else 49 + 4.4 * window)
 
 
 def _softmax(p: Params) -> float:

@@ -20,7 +20,6 @@ _SHARED_BLOCK = 1  # pairs that a loop of shared code multiplies at once
 _PIXELS = 4  # columns that are multiplied at once
 _BLOCK = 6  # channels of a fully connected layer that are multiplied at once
 _MAX_WORDS = 125  # of a depthwise row: the third of them is within LDRD's reach
-_MAX_OPERAND_SHIFT = 28  # of an operand of 29 bits
 _SHIFT_BITS = 5  # that a shift takes beside a bias
 _MAX_SHIFT = 22  # of a zero point of 8 bits, rounding and an accumulator of 30 bits: their sum fits in 32
 
@@ -96,27 +95,6 @@ def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
     values = weights[:, :, [0, 1, 1, 2]].reshape(-1)
     least = overlap.row_by_row(step.params, depth)
     return (_step(step, "depthwise_conv_2d_dsp", "depthwise_conv_dsp.h", values, table, rows, least),)
-
-
-@chooses("add")
-def add(step: Step) -> tuple[Step, ...] | None:
-    """Tensors of one shape; a broadcast is another kernel."""
-    params = {name: int(value) for name, value in step.params.items()}
-    clamps_negative = params["kActivationMin"] >= params["kOutputZeroPoint"]
-    shift = -params["kOutputShift"]
-    operands = (-params["kAShift"], -params["kBShift"])
-    if not (0 if clamps_negative else 1) <= shift <= _MAX_SHIFT:
-        return None
-    if not all(0 <= operand <= _MAX_OPERAND_SHIFT for operand in operands):
-        return None
-    return (
-        replace(
-            step,
-            kernel="add_dsp",
-            header="add_dsp.h",
-            params={**step.params, "kClampsNegative": clamps_negative},
-        ),
-    )
 
 
 def widened(step: Step) -> Step | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tinydeploy.engines.aot import overlap, strides
+import numpy as np
+import numpy.typing as npt
+
+from tinydeploy.engines.aot import linear, overlap, strides
 from tinydeploy.engines.aot.checks import (
     fused_range,
     input_tensors,
@@ -15,6 +18,7 @@ from tinydeploy.engines.aot.checks import (
     rescaling,
 )
 from tinydeploy.engines.aot.program import Step, Write, lowers, operand
+from tinydeploy.engines.aot.quantize import multiply_by_quantized_multiplier
 from tinydeploy.graph import DType, Graph, Op, Quantization, Tensor
 
 Params = dict[str, int | float | bool]
@@ -34,13 +38,41 @@ def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
     factor = twice_larger / ((1 << headroom) * target.scale)
     require(0.0 < factor < 1.0, f"its output's scale is too far below its inputs' (factor {factor:.3g})")
     multiplier, shift = rescaling(factor)
+    low, high = fused_range(op, output)
     params: Params = {
         "kSubtract": op.kind == "SUB",
         "kHeadroom": headroom,
         **_operand_params(a, b, twice_larger),
-        **_output_params(target, multiplier, shift, *fused_range(op, output)),
+        **_output_params(target, multiplier, shift, low, high),
     }
+    if output.dtype is DType.INT8:
+        slopes = a.scale / target.scale, (-b.scale if params["kSubtract"] else b.scale) / target.scale
+        found = linear.linear(_sums(params), slopes, low, high)
+        if found is not None:
+            params = {
+                "kA": found.a,
+                "kB": found.b,
+                "kStart": found.start,
+                "kShift": found.shift,
+                "kActivationMin": low,
+                "kActivationMax": high,
+            }
+            return (_step(graph, op, "add_linear", params),)
     return (_step(graph, op, "add", params),)
+
+
+def _sums(params: Params) -> npt.NDArray[np.int64]:
+    """What kernels/elementwise.h's Add makes of every pair of int8: [a + 128, b + 128]."""
+    p = {name: int(value) for name, value in params.items()}
+
+    def scaled(x: npt.NDArray[np.int64], of: str) -> npt.NDArray[np.int64]:
+        multiplier, shift = p[f"k{of}Multiplier"], p[f"k{of}Shift"]
+        return multiply_by_quantized_multiplier(x, multiplier, shift).astype(np.int64)
+
+    a, b = (scaled((linear.VALUES - p[f"k{of}ZeroPoint"]) << p["kHeadroom"], of) for of in "AB")
+    sums = a[:, np.newaxis] + (-b if p["kSubtract"] else b)
+    outputs = scaled(sums, "Output") + p["kOutputZeroPoint"]
+    return np.clip(outputs, p["kActivationMin"], p["kActivationMax"])
 
 
 @lowers("MUL")

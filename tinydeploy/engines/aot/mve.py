@@ -82,18 +82,16 @@ def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
     )
 
 
-def add(step: Step) -> tuple[Step, ...] | None:
+def add(step: Step) -> tuple[Step, ...]:
     """Tensors of one shape; a broadcast is another kernel."""
-    shift = np.array([int(step.params["kOutputShift"])])
-    params = {**step.params, **_rounding(step, shift)}
-    return (replace(step, kernel="add_mve", header="add_mve.h", params=params),)
+    return (replace(step, kernel="add_linear_mve", header="add_mve.h"),)
 
 
 CHOICES = {
     "fully_connected": fully_connected,
     "conv_2d": conv_2d,
     "depthwise_conv_2d": depthwise_conv_2d,
-    "add": add,
+    "add_linear": add,
 }
 
 

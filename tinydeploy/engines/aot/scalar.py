@@ -50,21 +50,10 @@ def choices(core: Core) -> Mapping[str, Callable[[Step], tuple[Step, ...] | None
     if blocks is None:
         return {}
     return {
-        "add": _add,
         "fully_connected": lambda step: (_fully_connected(step, blocks),),
         "conv_2d": lambda step: _conv_2d(step, blocks),
         "depthwise_conv_2d": lambda step: _depthwise_conv_2d(step, blocks),
     }
-
-
-def _add(step: Step) -> tuple[Step, ...] | None:
-    """Tensors of one shape; a broadcast is another kernel."""
-    shifts = np.array(_numbers(step, "kAShift", "kBShift", "kOutputShift"))
-    if shifts.max() > 0 or shifts.min() < -_MAX_SHIFT:
-        return None
-    clamps_negative = step.params["kActivationMin"] >= step.params["kOutputZeroPoint"]
-    params = {**step.params, "kClampsNegative": clamps_negative}
-    return (replace(step, kernel="add_scalar", header="add_scalar.h", params=params),)
 
 
 def _fully_connected(step: Step, blocks: Blocks) -> Step:
