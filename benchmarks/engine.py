@@ -5,9 +5,10 @@
 With --tflm (or TINYDEPLOY_TFLM), a TFLite Micro in any shape that `tinydeploy run --tflm-library` takes, each
 model is run with it too, and the ratios are aot's figures by its. Its first build for a core takes minutes.
 
-Instructions are counted by the emulator (they are the same on every run and every machine); nothing
-here is a time. Flash is what an engine needs, code and constants: what the firmware has more than one whose
-engine does nothing. The output is Markdown: docs/performance.md holds it, with the date and the versions.
+Instructions are counted by the emulator (they are the same on every run and every machine). The one time is
+that of the search for TFLite Micro's arena, on this machine and without the builds. Flash is what an engine
+needs, code and constants: what the firmware has more than one whose engine does nothing. The output is
+Markdown: docs/performance.md holds it, with the date and the versions.
 """
 
 from __future__ import annotations
@@ -115,8 +116,9 @@ def _totals(runs: Sequence[Run]) -> None:
     _table(headings, rows)
     if any(run.tflm for run in runs):
         click.echo("\nIn brackets: by TFLite Micro's figure. These are its own:\n")
+        headings = ["Model", "Core", "Instructions>", "per MAC>", "Arena>", "Search>", "Flash>", "Stack>"]
         _table(
-            ["Model", "Core", "Instructions>", "per MAC>", "Arena>", "Flash>", "Stack>", "Kernels"],
+            [*headings, "Kernels"],
             [_theirs(run.name, run.tflm) for run in runs if run.tflm],
         )
 
@@ -129,6 +131,7 @@ def _theirs(name: str, result: Result) -> Sequence[str]:
         f"{result.counts.median:,}",
         text.per_mac(result.counts.median, result.model.macs),
         f"{result.arena.bytes:,}",
+        f"{result.arena.probes} probes, {result.provenance.phases_s['search']:.1f} s",
         f"{result.build.flash_bytes - _shell_bytes(result.board.id):,}",
         f"{result.stack_bytes:,}",
         ", ".join(kernels),

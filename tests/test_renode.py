@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -312,6 +313,24 @@ def test_a_missing_renode_says_how_to_get_it(named: str, monkeypatch: pytest.Mon
     with pytest.raises(ToolError, match=r"not installed|cannot be run") as caught:
         RenodeTarget(boards.board("disco_f407vg"), Path("x.elf")).start()
     assert "renode.io" in caught.value.hint
+
+
+def test_a_log_that_never_ends_hides_neither_an_answer_nor_the_deadline() -> None:
+    ours, theirs = socket.socketpair()
+    checks: list[int] = []
+    log = os.open("/dev/zero", os.O_RDONLY)  # always has more
+    stream = renode._WatchedStream(
+        ours.detach(), lambda: TargetDiedError("gone"), log, lambda: checks.append(len(os.read(log, 1)))
+    )
+    try:
+        theirs.send(b"answer")
+        assert stream.read(time.monotonic() + 30) == b"answer"
+        assert checks == [1]  # what was said before the answer is looked at first
+        assert stream.read(time.monotonic() + 0.1) == b""
+    finally:
+        stream.close()
+        os.close(log)
+        theirs.close()
 
 
 @pytest.mark.parametrize("board_id", BOARDS)

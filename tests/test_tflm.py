@@ -153,7 +153,8 @@ def test_a_tree_of_project_generation(tmp_path: Path, cache: Path) -> None:
     found = library.find(str(tree), BOARD, ["AddReshape"])
     assert found.name == "TFLite Micro"
     assert re.fullmatch(r"copyright 2024, content [0-9a-f]{12}", found.version)
-    assert found.flags == ("-DNDEBUG", "-DTF_LITE_STATIC_MEMORY", "-DCMSIS_NN")
+    assert found.flags[:3] == ("-DNDEBUG", "-DTF_LITE_STATIC_MEMORY", "-DCMSIS_NN")
+    assert found.flags[3:] == ("-DKERNELS_OPTIMIZED_FOR_SPEED",)
     built = manifest(found)
     assert built["srcDir"] == str(tree)
     flags = built["flags"]
@@ -275,6 +276,24 @@ def test_a_folder_with_something_else(tmp_path: Path, cache: Path) -> None:
 def test_a_library_too_old_for_the_model(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(ModelError, match=r"TFLite Micro copyright 2024.* lacks AddBatchMatMul, which"):
         library.find(str(fake(tmp_path / "old")), BOARD, ["AddReshape", "AddBatchMatMul"])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "per_channel", "warned"),
+    [
+        ("int32_t output_multiplier;", True, True),
+        ("int32_t output_multiplier;", False, False),
+        ("int32_t* per_channel_output_multiplier;", True, False),
+    ],
+)
+def test_a_library_too_old_for_the_models_weights(
+    tmp_path: Path, cache: Path, kernel: str, per_channel: bool, warned: bool
+) -> None:
+    name = "src/tensorflow/lite/micro/kernels/fully_connected_common.cpp"
+    folder = fake(tmp_path / "old", name, root="src")
+    (folder / name).write_text(kernel)
+    found = library.find(str(folder), BOARD, [], per_channel=per_channel)
+    assert [" takes one scale " in warning for warning in found.warnings] == [True] * warned
 
 
 @pytest.mark.parametrize(

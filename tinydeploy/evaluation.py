@@ -54,10 +54,13 @@ def evaluate(
     started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
     phases: dict[str, float] = {}
 
+    searched = None
+    if job.planned_bytes is None:
+        with _timed(phases, "build"):
+            roomy = job.build(None, progress)
+        with _timed(phases, "search"):
+            searched = sizing.search_on_target(job, roomy, timeout, progress)
     with _timed(phases, "build"):
-        searched = None
-        if job.planned_bytes is None:
-            searched = sizing.search_on_target(job, timeout, progress)
         firmware = job.build(searched.arena.bytes if searched else job.planned_bytes, progress)
 
     # The reference computes on another core while the target runs.
@@ -100,6 +103,7 @@ def evaluate(
         parity=_parity(job, measured, samples, expected),
         warnings=(
             *samples.warnings,
+            *(job.library.warnings if job.library else ()),
             *_slow_kernels(job, library),
             *_warnings(stats, clock_hz, job.board.clock_hz),
             *_uncounted(job, target.kind),
@@ -141,7 +145,7 @@ def _expected(reference: Reference | None, samples: Samples) -> _Expected:
 def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
     clock = time.monotonic()
     yield
-    phases[name] = round(time.monotonic() - clock, 3)
+    phases[name] = round(phases.get(name, 0.0) + time.monotonic() - clock, 3)
 
 
 def _model_info(job: Job) -> ModelInfo:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tinydeploy import arena, measure, samples
 from tinydeploy.arena import ArenaSearch, Outcome
+from tinydeploy.build import Firmware
 from tinydeploy.errors import DeviceFaultError, DeviceStatusError, LinkError, TargetDiedError, TargetError
 from tinydeploy.graph import Graph
 from tinydeploy.job import Job
@@ -58,8 +59,10 @@ def check_plan(job: Job, session: Session) -> ArenaReport:
     return ArenaReport(info, session.target.kind, tuple(outcomes))
 
 
-def search_on_target(job: Job, timeout: float, progress: Progress = silent) -> ArenaReport:
-    """Searches with one firmware whose arena is all the RAM left free; the host names a size per probe.
+def search_on_target(
+    job: Job, firmware: Firmware, timeout: float, progress: Progress = silent
+) -> ArenaReport:
+    """Searches with `firmware`, whose arena is all the RAM left free; the host names a size per probe.
 
     A fault, a hang and a silence count as failures: the target is reset and the search goes on.
     """
@@ -67,7 +70,7 @@ def search_on_target(job: Job, timeout: float, progress: Progress = silent) -> A
     expected: bytes | None = None
     touched = 0
 
-    with job.session(job.build(None, progress), timeout, progress) as session:
+    with job.session(firmware, timeout, progress) as session:
 
         def probe(size: int) -> Outcome:
             nonlocal expected, touched

@@ -118,7 +118,7 @@ def arena(
         raise UsageError(f"unknown place '{on}'", "an arena is found on 'target' or on 'host'")
     job = prepare(graph, **options).connected()
     if job.planned_bytes is None:
-        return sizing.search_on_target(job, timeout, progress)
+        return sizing.search_on_target(job, job.build(None, progress), timeout, progress)
     with job.session(job.build(job.planned_bytes, progress), timeout, progress) as session:
         return sizing.check_plan(job, session)
 

@@ -91,6 +91,7 @@ class Library:
     It wants a C and a C++ standard library. `version` says all that is known of where it comes from.
     `kernels` tells by kind of op how to know fast kernels in a firmware: {"CONV_2D": {"CMSIS-NN":
     "arm_convolve_"}} says that a function of that prefix is linked only where CMSIS-NN runs CONV_2D.
+    `warnings` are what every result got with it has to say.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Library:
     dependencies: tuple[str, ...]
     flags: tuple[str, ...]
     kernels: Mapping[str, Mapping[str, str]]
+    warnings: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

@@ -114,7 +114,7 @@ class RenodeTarget(Target):
         self._process: subprocess.Popen[bytes] | None = None
         self._stream: FdStream | None = None
         self._folder: Path | None = None
-        self._said = b""  # everything that Renode has printed
+        self._said = bytearray()  # everything that Renode has printed
         self._heard = 0  # how much of it has been looked at
 
     @property
@@ -155,7 +155,7 @@ class RenodeTarget(Target):
 
     def _spawn(self) -> None:
         assert self._folder is not None
-        self._said, self._heard = b"", 0
+        self._said, self._heard = bytearray(), 0
         config = self._folder / "config"
         # What is logged is there to be read before whatever the firmware says after it.
         config.write_text("[general]\nuse-synchronous-logging = True\n")
@@ -187,6 +187,8 @@ class RenodeTarget(Target):
             "emulation SetGlobalAdvanceImmediately true",
             f'emulation CreateUartPtyTerminal "link" "{self._folder / "uart"}"',
             f"connector Connect sysbus.{self._renode.uart} link",
+            # Some models warn whenever the firmware asks for a byte and there is none, which is all the time.
+            f"logLevel 3 sysbus.{self._renode.uart}",
             # The UART drops what comes before the firmware has turned it on.
             f'emulation RunFor "{_BOOT_SECONDS}"',
         ]
@@ -292,9 +294,12 @@ class _WatchedStream(FdStream):
     def _wait(self, reads: list[int], writes: list[int], deadline: float) -> bool:
         while True:
             readable, writable, _ = select.select([*reads, self._log], writes, [], left(deadline))
-            if self._log not in readable:
+            if self._log in readable:
+                # One read takes all that the pipe held, so also what was said before anything on the UART.
+                self._check()
+                readable.remove(self._log)
+            if readable or writable or not left(deadline):
                 return bool(readable or writable)
-            self._check()
 
 
 def _renode(board: Board) -> Renode:

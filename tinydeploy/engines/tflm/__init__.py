@@ -65,11 +65,16 @@ class TflmEngine:
 
     def library(self, graph: Graph, board: Board) -> Library:
         """TFLite Micro as a library that holds every op of the graph. Raises ToolError or ModelError."""
-        return library.find(self.source, board, _adders(graph))
+        return library.find(self.source, board, _adders(graph), per_channel=_has_per_channel_fc(graph))
 
 
 def _adders(graph: Graph) -> list[str]:
     return sorted({ADDERS[op.kind] for op in graph.ops})
+
+
+def _has_per_channel_fc(graph: Graph) -> bool:
+    weights = (graph.tensors[op.inputs[1]] for op in graph.ops if op.kind == "FULLY_CONNECTED")
+    return any(tensor.quantization is not None and tensor.quantization.per_channel for tensor in weights)
 
 
 def _reason(graph: Graph, op: Op) -> str:

@@ -2,7 +2,7 @@
 
 The sources stay where they are. PlatformIO gets a folder of the cache with nothing but a library.json, which
 names the sources, the include folders and what to leave out; so a library needs no manifest of its own, is
-never written to, and its objects are shared by all projects on the same core.
+never written to, and its objects are shared by all projects on the same board.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ ESP_NN = "https://github.com/espressif/esp-nn.git#d45b843ca5f873ca9d0706ab0e7f14
 _CONNECT_TIMEOUT = 5.0  # seconds
 _DOWNLOAD_TIMEOUT = 300.0
 _REGISTRY = "api.registry.platformio.org"
+_FULLY_CONNECTED = "tensorflow/lite/micro/kernels/fully_connected_common.c*"
 _RESOLVER = Path("tensorflow/lite/micro/micro_mutable_op_resolver.h")
 _ESP32_S3 = "esp32s3"
 _HINT = (
@@ -80,11 +81,12 @@ def default_source(board: Board) -> str:
     return ESPRESSIF if _is_esp32(board) else WCL
 
 
-def find(source: str | None, board: Board, adders: Sequence[str]) -> Library:
+def find(source: str | None, board: Board, adders: Sequence[str], *, per_channel: bool = False) -> Library:
     """The library that `source` names: a folder, a git address (with "#commit") or a registry spec.
 
-    None means what $TINYDEPLOY_TFLM names, else `default_source`. Raises ToolError if it cannot be had,
-    UsageError if it is not TFLite Micro, ModelError if its resolver lacks one of `adders`.
+    None means what $TINYDEPLOY_TFLM names, else `default_source`. `per_channel` says that the weights of a
+    FULLY_CONNECTED have a scale for each channel, which older kernels do not see. Raises ToolError if it
+    cannot be had, UsageError if it is not TFLite Micro, ModelError if its resolver lacks one of `adders`.
     """
     wanted = source or os.environ.get(VARIABLE) or default_source(board)
     folder = Path(wanted).expanduser()
@@ -92,7 +94,7 @@ def find(source: str | None, board: Board, adders: Sequence[str]) -> Library:
         if _is_path(wanted):
             raise UsageError(f"no such folder: {wanted}", _HINT)
         folder = _download(wanted)
-    return _recognise(folder.resolve(), board, adders)
+    return _recognise(folder.resolve(), board, adders, per_channel)
 
 
 def _is_path(source: str) -> bool:
@@ -103,7 +105,7 @@ def _is_esp32(board: Board) -> bool:
     return board.arduino is not None and board.arduino.platform.partition("@")[0] == "espressif32"
 
 
-def _recognise(folder: Path, board: Board, adders: Sequence[str]) -> Library:
+def _recognise(folder: Path, board: Board, adders: Sequence[str], per_channel: bool) -> Library:
     root = next((root for root in (folder, folder / "src") if (root / _RESOLVER).is_file()), None)
     if root is None:
         raise UsageError(f"{folder} does not hold TFLite Micro: {_RESOLVER} is missing", _HINT)
@@ -117,7 +119,8 @@ def _recognise(folder: Path, board: Board, adders: Sequence[str]) -> Library:
         )
     defines = ["NDEBUG", "TF_LITE_STATIC_MEMORY"]
     if (root / "tensorflow/lite/micro/kernels/cmsis_nn").is_dir():
-        defines.append("CMSIS_NN")
+        # Without the second, vector kernels sum up weights in every inference, and their SVDF does not start.
+        defines += ["CMSIS_NN", "KERNELS_OPTIMIZED_FOR_SPEED"]
     if (folder / "library.properties").is_file():
         # Arduino's editions choose their sources and C++ by these.
         defines += ["ARDUINO=10819", "ARDUINO_EXCLUDE_CODE"]
@@ -137,7 +140,13 @@ def _recognise(folder: Path, board: Board, adders: Sequence[str]) -> Library:
             defines.append("CONFIG_IDF_TARGET_ESP32S3=1")
     flags = tuple(f"-D{define}" for define in defines)
     manifest = _manifest(root, chip, f"TFLite Micro in {folder}", sources, _include_flags(includes))
-    return Library(name, version, (manifest, *others), flags, FAST_KERNELS)
+    warnings: tuple[str, ...] = ()
+    if per_channel and not any(b"per_channel" in path.read_bytes() for path in root.glob(_FULLY_CONNECTED)):
+        warnings = (
+            f"{name} {version} takes one scale for all weights of a FULLY_CONNECTED, and this model has one "
+            "per channel: its outputs are wrong; a newer TFLite Micro, or --engine aot, gets them right",
+        )
+    return Library(name, version, (manifest, *others), flags, FAST_KERNELS, warnings)
 
 
 def _esp_nn(folder: Path) -> Path:
