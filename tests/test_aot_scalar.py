@@ -6,11 +6,15 @@ from pathlib import Path
 
 import native
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from model_builder import ModelBuilder
 
 from tinydeploy import tflite_model, verbs
-from tinydeploy.engines.aot import AotEngine
+from tinydeploy.engines.aot import AotEngine, packed
 
 CORES = ("mps2-an385", "qemu-cortex-m0plus", "qemu-virt-rv32")
 # (height, width, depth, channels, kernel, stride): every rest of the blocks of channels and pixels.
@@ -23,7 +27,21 @@ DEPTHWISE = (
     *((5, 9, 3, 1, 3, 1), (4, 4, 2, 2, 3, 2), (1, 1, 5, 1, 3, 1), (3, 2, 4, 1, 5, 1), (6, 13, 1, 3, 2, 1)),
     *((2, 6, 7, 1, 4, 2), (3, 17, 2, 1, 1, 1), (7, 5, 2, 1, 3, 3)),
 )
-ROWS = ((1, 13, 17), (1, 8, 8), (1, 3, 5), (3, 6, 10), (5, 21, 4), (1, 64, 16))  # batches, depth, channels
+# (batches, depth, channels)
+ROWS = (
+    *(
+        (1, 13, 17),
+        (1, 8, 8),
+        (1, 3, 5),
+        (3, 6, 10),
+        (5, 21, 4),
+        (1, 64, 16),
+        (1, 67, 27),
+        (1, 1, 4),
+        (1, 40, 3),
+    ),
+    *((1, 100, 12), (1, 79, 9), (1, 16, 31)),
+)
 
 
 def layers(seed: int) -> bytes:
@@ -36,8 +54,9 @@ def layers(seed: int) -> bytes:
         kind: str, x: tuple[int, ...], w: tuple[int, ...], y: tuple[int, ...], axis: int, **options: object
     ) -> None:
         channels, depth = w[axis], int(np.prod(w)) // w[axis]
-        extreme = random.random() < 0.3
-        weights = random.choice([-128, 127], w) if extreme else random.integers(-127, 128, w)
+        weights = random.choice([-128, 127], w) if random.random() < 0.3 else random.integers(-128, 128, w)
+        if random.random() < 0.5:  # few large ones, or none
+            weights //= 1 << random.integers(0, 8, w)
         scales = np.float32(10 ** random.uniform(-2, 0, channels if random.random() < 0.7 else 1))
         zero_points = random.choice([-128, 0, 127, int(random.integers(-128, 128))], 2).tolist()
         spread = 2.0 ** random.choice([5, 7, 8, 12])
@@ -97,4 +116,31 @@ def test_sanitizers_find_nothing() -> None:
 @pytest.mark.parametrize("board", native.SCALAR, ids=lambda board: board.id)
 def test_the_kernels_are_chosen(board: native.Board) -> None:
     sources = AotEngine().generate(tflite_model.parse(layers(0), "model"), board)
-    assert {layer.kernel.rpartition("_")[2] for layer in sources.layers} <= {"scalar", "words"}
+    assert {layer.kernel.rpartition("_")[2] for layer in sources.layers} <= {"scalar", "packed", "linear"}
+
+
+@given(
+    arrays.arrays(np.int8, st.tuples(st.integers(1, 9), st.integers(1, 300))),
+    st.integers(2, 16),
+    st.integers(1, 3),
+)
+def test_what_large_weights_lose_is_listed(weights: npt.NDArray[np.int8], run: int, block: int) -> None:
+    excess = packed.excess(weights, run)
+    kept = weights.astype(int) - excess
+    for start in range(0, weights.shape[1], run):
+        assert np.abs(kept[:, start : start + run]).sum(axis=1).max() <= 255
+    found = np.zeros_like(weights)
+    entries = iter(packed.by_position(excess, block).tolist())
+    for start in range(0, len(weights) if excess.any() else 0, block):
+        position = -1
+        while (further := next(entries)) != 0:
+            position += further
+            for channel in range(start, min(start + block, len(weights))):
+                found[channel, position] = np.uint8(next(entries)).view(np.int8)
+    assert np.array_equal(found, excess)
+    found[:] = 0
+    words = iter(packed.by_channel(excess, block).tolist())
+    for start in range(0, len(weights) if excess.any() else 0, block):
+        while (word := next(words)) != 0:
+            found[start + (word >> 8 & 7), word >> 11] = np.uint8(word & 255).view(np.int8)
+    assert np.array_equal(found, excess)

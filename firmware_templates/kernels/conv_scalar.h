@@ -1,259 +1,301 @@
-// CONV_2D and FULLY_CONNECTED of int8 on cores that multiply one pair of numbers at a time: blocks of
-// P::kBlockChannels channels and P::kBlockPixels pixels, whose sums stay in registers, so that every weight and
-// input is loaded once per block. Channels and pixels that are left over make smaller blocks.
+// CONV_2D, and FULLY_CONNECTED of many rows, of int8 on cores that multiply one pair of numbers at a time: a
+// multiplication serves two pixels, see packed.h.
 //
-// The weights of a block lie in the order of reading: [input of the window][channel]. The host chooses the sizes
-// for the core (scalar.py).
+// The inputs of a block of P::kBlockPixels pixels are copied to columns of words: at each position of the window there
+// lie, side by side, the values of two pixels each, 2^16 * the second's plus the first's. Then comes one block of
+// P::kBlockChannels channels after the other, whose weights lie in the order of reading: [position][channel]. The host
+// chooses the sizes for the core (scalar.py), and P::kRun, the positions of a run, for the weights.
+//
+// The excess of a block of channels is a list of bytes: how many positions further, from just before the first, and the
+// block's weights there. A zero ends it.
 #pragma once
 
 #include <stdint.h>
 
-#include "scalar.h"
+#include "packed.h"
 #include "window.h"
 
 namespace tinydeploy {
 
 #define TINYDEPLOY_UNROLLED(i) [&](auto i) __attribute__((always_inline))
 
-// sums[c][p] += the products of kLength inputs of each pixel, whose rows start kStride apart. On RISC-V 4 × 4: 40
-// instructions for 16 products; on a Cortex-M3 4 × 2: 14 for 8, and 8 × 1: 17 for 8.
-template <int32_t kLength, int32_t kStride, int32_t kChannels, int32_t kPixels>
-[[gnu::always_inline]] inline void multiply_block(const int8_t* input, const int8_t* weights,
-                                                  uint32_t (&sums)[kChannels][kPixels]) {
-  constexpr int32_t kTogether = kChannels * kPixels > 8 ? 4 : 8;
-  const auto multiply = TINYDEPLOY_UNROLLED(k) {
-    const int32_t at = kPostIncrement ? 0 : k;
-    int32_t values[kPixels];
-    repeat<kPixels, 1>(TINYDEPLOY_UNROLLED(p) { values[p] = load(input + p * kStride + at); });
-    values[0] = kPostIncrement ? load_next(input) : load(input + at);
-    repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
-      const int32_t weight = kPostIncrement ? load_next(weights) : load(weights + at * kChannels + c);
-      repeat<kPixels>(TINYDEPLOY_UNROLLED(p) { add_product(sums[c][p], weight, values[p]); });
-    });
-  };
-  if constexpr (kLength >= kTogether) {
-    const int8_t* const end = input + kLength / kTogether * kTogether;
-    do {
-      repeat<kTogether>(multiply);
-      if (!kPostIncrement) {
-        input += kTogether;
-        weights += kTogether * kChannels;
-      }
-    } while (input != end);
+#if defined(__ARM_ARCH_6M__)
+
+// kCount positions of one channel. A Cortex-M0+ has few registers that it can load to and multiply in, but LDM brings
+// up to four words at once, and the sums of a run may stay in the other registers: 11 instructions for the eight
+// products of a position, and 26 for a run. Its first products are moved, not added, and the carry of a shift rounds.
+template <int32_t kCount, int32_t kWords>
+[[gnu::always_inline]] inline void multiply_run(const int32_t*& columns, const int8_t* weights,
+                                                PackedPair (&sums)[1][kWords]) {
+  static_assert(kWords <= 4);
+#define TINYDEPLOY_PRODUCT(add, sum, word) "muls " word ", r4, " word "\n" add " %[" sum "], " word "\n"
+#define TINYDEPLOY_STEP(out, add, words, products)                                          \
+  asm volatile(".syntax unified\n"                                                          \
+               "ldrb r4, [%[weights], %[k]]\n"                                              \
+               "ldm  %[columns]!, {" words "}\n"                                            \
+               "sxtb r4, r4\n" products                                                     \
+               : [columns] "+l"(columns), [a] out(a), [b] out(b), [c] out(c), [d] out(d)    \
+               : [weights] "l"(weights), [k] "i"(int32_t{k})                                \
+               : "r0", "r1", "r2", "r3", "r4", "cc", "memory")
+#define TINYDEPLOY_STEPS(out, add)                                                                        \
+  if constexpr (kWords == 1) TINYDEPLOY_STEP(out, add, "r0", TINYDEPLOY_PRODUCT(add, "a", "r0"));         \
+  if constexpr (kWords == 2) {                                                                            \
+    TINYDEPLOY_STEP(out, add, "r0, r1", TINYDEPLOY_PRODUCT(add, "a", "r0") TINYDEPLOY_PRODUCT(add, "b", "r1")); \
+  }                                                                                                       \
+  if constexpr (kWords == 3) {                                                                            \
+    TINYDEPLOY_STEP(out, add, "r0, r1, r2", TINYDEPLOY_PRODUCT(add, "a", "r0")                            \
+                    TINYDEPLOY_PRODUCT(add, "b", "r1") TINYDEPLOY_PRODUCT(add, "c", "r2"));               \
+  }                                                                                                       \
+  if constexpr (kWords == 4) {                                                                            \
+    TINYDEPLOY_STEP(out, add, "r0, r1, r2, r3", TINYDEPLOY_PRODUCT(add, "a", "r0")                        \
+                    TINYDEPLOY_PRODUCT(add, "b", "r1") TINYDEPLOY_PRODUCT(add, "c", "r2")                 \
+                    TINYDEPLOY_PRODUCT(add, "d", "r3"));                                                  \
   }
-  repeat<kLength % kTogether>(multiply);
+  uint32_t a, b, c, d;
+  {
+    constexpr int32_t k = 0;
+    TINYDEPLOY_STEPS("=h", "mov")
+  }
+  repeat<kCount, 1>(TINYDEPLOY_UNROLLED(k) { TINYDEPLOY_STEPS("+h", "add") });
+#undef TINYDEPLOY_STEPS
+#undef TINYDEPLOY_STEP
+#undef TINYDEPLOY_PRODUCT
+#define TINYDEPLOY_ROUND(packed, high, sum) \
+  "add   " packed ", %[" sum "]\n"          \
+  "mov   r4, %[" sum "]\n"                  \
+  "asrs  r4, r4, #16\n"                     \
+  "adcs  " high ", r4\n"
+#define TINYDEPLOY_ADD(words, rounds, bytes)                                    \
+  asm volatile(".syntax unified\n"                                              \
+               "ldm   %[into]!, {" words "}\n" rounds                           \
+               "subs  %[into], #" bytes "\n"                                    \
+               "stm   %[into]!, {" words "}\n"                                  \
+               : [into] "+l"(into)                                              \
+               : [a] "h"(a), [b] "h"(b), [c] "h"(c), [d] "h"(d)                 \
+               : "r0", "r1", "r2", "r3", "r4", "cc", "memory")
+#define TINYDEPLOY_ADD_TWO(a, b) \
+  TINYDEPLOY_ADD("r0, r1, r2, r3", TINYDEPLOY_ROUND("r0", "r1", a) TINYDEPLOY_ROUND("r2", "r3", b), "16")
+#define TINYDEPLOY_ADD_ONE(a) TINYDEPLOY_ADD("r0, r1", TINYDEPLOY_ROUND("r0", "r1", a), "8")
+  PackedPair* into = sums[0];
+  if constexpr (kWords >= 2) TINYDEPLOY_ADD_TWO("a", "b");
+  if constexpr (kWords == 4) TINYDEPLOY_ADD_TWO("c", "d");
+  if constexpr (kWords == 1) TINYDEPLOY_ADD_ONE("a");
+  if constexpr (kWords == 3) TINYDEPLOY_ADD_ONE("c");
+#undef TINYDEPLOY_ADD_ONE
+#undef TINYDEPLOY_ADD_TWO
+#undef TINYDEPLOY_ADD
+#undef TINYDEPLOY_ROUND
 }
 
-// kChannels channels of kPixels pixels from `channel` on.
-template <typename P, int32_t kLength, int32_t kStride, int32_t kChannels, int32_t kPixels>
-inline void convolve_block(const int8_t* input, const int8_t* weights, const int32_t* bias,
-                           const int32_t* multiplier, const int8_t* shift, int32_t channel, int8_t* output) {
-  uint32_t sums[kChannels][kPixels];
-  repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
-    repeat<kPixels>(TINYDEPLOY_UNROLLED(p) { sums[c][p] = static_cast<uint32_t>(bias[channel + c]); });
+#else
+
+// kCount positions. On RISC-V, two channels and two words, 12 instructions for the eight products of a position, and 15
+// for a run; on a Cortex-M3, one channel and two words, 4 for four, and 8.
+template <int32_t kCount, int32_t kChannels, int32_t kWords>
+[[gnu::always_inline]] inline void multiply_run(const int32_t*& columns, const int8_t* weights,
+                                                PackedPair (&sums)[kChannels][kWords]) {
+  uint32_t run[kChannels][kWords];
+  repeat<kCount>(TINYDEPLOY_UNROLLED(k) {
+    int32_t values[kWords];
+    load_words(columns, values);
+    repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
+      const int32_t weight = load(weights + k * kChannels + c);
+      repeat<kWords>(TINYDEPLOY_UNROLLED(p) {
+        if (k == 0) {
+          run[c][p] = static_cast<uint32_t>(values[p]) * static_cast<uint32_t>(weight);
+        } else {
+          add_product(run[c][p], values[p], weight);
+        }
+      });
+    });
   });
-  multiply_block<kLength, kStride>(input, weights, sums);
+  repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
+    repeat<kWords>(TINYDEPLOY_UNROLLED(p) { sums[c][p].add(run[c][p]); });
+  });
+}
+
+#endif
+
+template <int32_t kLength, int32_t kRun, int32_t kChannels, int32_t kWords>
+[[gnu::always_inline]] inline void multiply_columns(const int32_t* columns, const int8_t* weights,
+                                                    PackedPair (&sums)[kChannels][kWords]) {
+  constexpr int32_t kRest = kLength % kRun;
+  if constexpr (kLength >= kRun) {
+    const int8_t* const end = weights + kLength / kRun * kRun * kChannels;
+    do {
+      multiply_run<kRun>(columns, weights, sums);
+      weights += kRun * kChannels;
+    } while (weights != end);
+  }
+  if constexpr (kRest > 0) multiply_run<kRest>(columns, weights, sums);
+}
+
+// kChannels channels from `channel` on, of the first kPixels pixels of the columns.
+template <typename P, int32_t kLength, int32_t kPixels, int32_t kChannels>
+[[gnu::always_inline]] inline void convolve_channels(const int32_t* columns, const int8_t* weights, const int32_t* bias,
+                                                     const int32_t* multiplier, const int8_t* shift,
+                                                     const uint8_t*& excess, int32_t channel, int8_t* output) {
+  constexpr int32_t kWords = (kPixels + 1) / 2;
+  PackedPair sums[kChannels][kWords];
+  repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
+    const uint32_t start = static_cast<uint32_t>(bias[channel + c]);
+    repeat<kWords>(TINYDEPLOY_UNROLLED(p) { sums[c][p] = PackedPair::of(start, start); });
+  });
+  multiply_columns<kLength, P::kRun>(columns, weights, sums);
+  if constexpr (P::kExcess) {
+    const int32_t* position = columns - kWords;
+    for (int32_t further; (further = *excess++) != 0; excess += kChannels) {
+      position += further * kWords;
+      const int32_t* column = position;
+      multiply_run<1>(column, reinterpret_cast<const int8_t*>(excess), sums);
+    }
+  }
   repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
     const ScalarRequantization<P> requantized(multiplier, shift, channel + c);
-    repeat<kPixels>(TINYDEPLOY_UNROLLED(p) {
-      output[p * P::kOutputDepth + channel + c] = requantized(sums[c][p]);
-    });
+    int8_t* to = output + channel + c;
+    const auto store = [&](uint32_t sum) __attribute__((always_inline)) {
+      *to = requantized(sum);
+      to += P::kOutputDepth;
+    };
+#if defined(__ARM_ARCH_6M__)
+#pragma GCC unroll 1  // the sums are in memory
+    for (int32_t p = 0; p < kPixels / 2; ++p) {
+      store(sums[c][p].low());
+      store(sums[c][p].high);
+    }
+    if (kPixels % 2 == 1) store(sums[c][kPixels / 2].low());
+#else
+    repeat<kPixels>(TINYDEPLOY_UNROLLED(p) { store(p % 2 == 0 ? sums[c][p / 2].low() : sums[c][p / 2].high); });
+#endif
   });
 }
 
-// All channels of kPixels pixels, each a row of kLength inputs. A function of its own, because the multiplication
-// leaves few registers to the code around it.
+// All channels of kPixels pixels. A function of its own, because the multiplication leaves few registers to the code
+// around it.
 template <typename P, int32_t kLength, int32_t kPixels>
-[[gnu::noinline]] void convolve_rows(const int8_t* rows, const int8_t* weights, const int32_t* bias,
-                                     const int32_t* multiplier, const int8_t* shift, int8_t* output) {
+[[gnu::noinline]] void convolve_columns(const int32_t* columns, const int8_t* weights, const int32_t* bias,
+                                        const int32_t* multiplier, const int8_t* shift, const uint8_t* excess,
+                                        int8_t* output) {
   constexpr int32_t kBlock = P::kBlockChannels;
   constexpr int32_t kRest = P::kOutputDepth % kBlock;
   int32_t channel = 0;
   for (; channel + kBlock <= P::kOutputDepth; channel += kBlock, weights += kBlock * kLength) {
-    convolve_block<P, kLength, kLength, kBlock, kPixels>(rows, weights, bias, multiplier, shift, channel, output);
+    convolve_channels<P, kLength, kPixels, kBlock>(columns, weights, bias, multiplier, shift, excess, channel, output);
   }
   if constexpr (kRest > 0) {
-    convolve_block<P, kLength, kLength, kRest, kPixels>(rows, weights, bias, multiplier, shift, channel, output);
+    convolve_channels<P, kLength, kPixels, kRest>(columns, weights, bias, multiplier, shift, excess, channel, output);
   }
 }
 
-// One channel of four pixels, whose inputs lie in columns of words: those of one position side by side. A Cortex-M0+
-// has few registers that it can load to and multiply in, but LDM brings four words at once, and sums may stay in the
-// other registers: 11 instructions for four products.
-template <int32_t kLength>
-inline void multiply_columns(const int32_t* columns, const int8_t* weights, uint32_t (&sums)[4]) {
-#if defined(__ARM_ARCH_6M__)
-#define TINYDEPLOY_STEP                      \
-  "ldrsb r4, [%[weights], %[i]]\n"          \
-  "ldm   %[columns]!, {r0, r1, r2, r3}\n"   \
-  "muls  r0, r4, r0\n"                      \
-  "muls  r1, r4, r1\n"                      \
-  "muls  r2, r4, r2\n"                      \
-  "muls  r3, r4, r3\n"                      \
-  "adds  %[i], #1\n"                        \
-  "add   %[a], r0\n"                        \
-  "add   %[b], r1\n"                        \
-  "add   %[c], r2\n"                        \
-  "add   %[d], r3\n"
-#define TINYDEPLOY_STEPS(steps)                                                                                   \
-  asm volatile(".syntax unified\n" steps                                                                          \
-               : [columns] "+l"(columns), [i] "+l"(i), [a] "+h"(sums[0]), [b] "+h"(sums[1]), [c] "+h"(sums[2]),   \
-                 [d] "+h"(sums[3])                                                                                \
-               : [weights] "l"(weights)                                                                           \
-               : "r0", "r1", "r2", "r3", "r4", "cc", "memory")
-  // Written out, because GCC counts lines to know how far its branches reach. The index runs up to zero.
-  int32_t i = -kLength;
-  weights += kLength;
-  if (kLength & 4) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP);
-  if (kLength & 2) TINYDEPLOY_STEPS(TINYDEPLOY_STEP TINYDEPLOY_STEP);
-  if (kLength & 1) TINYDEPLOY_STEPS(TINYDEPLOY_STEP);
-  if (kLength >= 8) {
-    TINYDEPLOY_STEPS("1:\n" TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP
-                         TINYDEPLOY_STEP TINYDEPLOY_STEP TINYDEPLOY_STEP "bne   1b\n");
-  }
-#undef TINYDEPLOY_STEPS
-#undef TINYDEPLOY_STEP
-#else
-  for (int32_t i = 0; i < kLength; ++i) {
-    // Modulo 2^32: of a block that is not full, the last columns hold anything.
-    for (int32_t p = 0; p < 4; ++p) {
-      sums[p] += static_cast<uint32_t>(columns[4 * i + p]) * static_cast<uint32_t>(weights[i]);
-    }
-  }
-#endif
-}
-
-// All channels of the first kPixels pixels of four in columns.
-template <typename P, int32_t kLength, int32_t kPixels>
-[[gnu::noinline]] void convolve_rows(const int32_t* columns, const int8_t* weights, const int32_t* bias,
-                                     const int32_t* multiplier, const int8_t* shift, int8_t* output) {
-  static_assert(P::kBlockPixels == 4 && P::kBlockChannels == 1);
-  for (int32_t channel = 0; channel < P::kOutputDepth; ++channel, weights += kLength, ++output) {
-    uint32_t sums[4];
-    repeat<4>(TINYDEPLOY_UNROLLED(p) { sums[p] = static_cast<uint32_t>(bias[channel]); });
-    multiply_columns<kLength>(columns, weights, sums);
-    const ScalarRequantization<P> requantized(multiplier, shift, channel);
-    repeat<kPixels>(TINYDEPLOY_UNROLLED(p) { output[p * P::kOutputDepth] = requantized(sums[p]); });
-  }
-}
-
-// Rows of kInputDepth values times the matrix of weights: also a 1×1 window on each of P::kBatches pixels. A block's
-// outputs are written when all of its rows have been read.
-template <typename P>
-inline void fully_connected_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias,
-                                   const int32_t* multiplier, const int8_t* shift, int8_t* output) {
-  constexpr int32_t kPixels = P::kBlockPixels;
-  int32_t pixel = 0;
-  for (; pixel + kPixels <= P::kBatches; pixel += kPixels) {
-    convolve_rows<P, P::kInputDepth, kPixels>(input, weights, bias, multiplier, shift, output);
-    input += kPixels * P::kInputDepth;
-    output += kPixels * P::kOutputDepth;
-  }
-  if (P::kBatches % kPixels == 0) return;
-  for (; pixel < P::kBatches; ++pixel) {
-    convolve_rows<P, P::kInputDepth, 1>(input, weights, bias, multiplier, shift, output);
-    input += P::kInputDepth;
-    output += P::kOutputDepth;
-  }
-}
-
-// kLength values to every kSpacing-th place. Pixels of whole words start at whole words, because tensors do.
-template <int32_t kLength, int32_t kDepth, int32_t kSpacing, typename T>
-inline void copy_values(const int8_t* from, T* to) {
-  if (sizeof(T) == 1 && kSpacing == 1 && kLength % 4 == 0 && kDepth % 4 == 0) {
-    for (int32_t i = 0; i < kLength; i += 4) {
-      __builtin_memcpy(__builtin_assume_aligned(to + i, 4), __builtin_assume_aligned(from + i, 4), 4);
-    }
-  } else {
+// kLength values of two pixels as words kWords apart; kStep is 0 where all values of a pixel are one.
+template <int32_t kLength, int32_t kWords>
+inline void pack_values(const int8_t* a, int32_t a_step, const int8_t* b, int32_t b_step, int32_t* to) {
 #pragma GCC unroll 4
-    for (int32_t i = 0; i < kLength; ++i) to[i * kSpacing] = from[i];
+  for (int32_t i = 0; i < kLength; ++i) {
+    to[i * kWords] = *b * (1 << 16) + *a;
+    a += a_step;
+    b += b_step;
   }
 }
 
-// A window as a row of values kSpacing apart, padding and all.
-template <typename P, int32_t kSpacing, typename T>
-inline void gather_window(const int8_t* image, Window at, T* row) {
+// A pixel's window in its image.
+struct Placed {
+  const int8_t* image;
+  Window window;
+};
+
+// The windows of two pixels as words kWords apart, padding and all.
+template <typename P, int32_t kWords>
+inline void pack_windows(const Placed& a, const Placed& b, int32_t* to) {
+  static constexpr int8_t kZero = static_cast<int8_t>(P::kInputZeroPoint);
+  constexpr int32_t kDepth = P::kInputDepth;
   constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;  // that lie together in the input
-  constexpr int32_t kRun = kTaps * P::kInputDepth;
+  const auto tap_of = [](const Placed& pixel, int32_t ky, int32_t kx, int32_t& step) {
+    const int32_t y = pixel.window.y + ky * P::kDilationHeight;
+    const int32_t x = pixel.window.x + kx * P::kDilationWidth;
+    step = !P::kPadded || is_inside<P>(y, x);
+    return step != 0 ? pixel.image + (y * P::kInputWidth + x) * kDepth : &kZero;
+  };
+  const bool inside = !P::kPadded || (a.window.inside && b.window.inside);
   for (int32_t ky = 0; ky < P::kKernelHeight; ++ky) {
-    const int32_t y = at.y + ky * P::kDilationHeight;
-    for (int32_t kx = 0; kx < P::kKernelWidth; kx += kTaps, row += kRun * kSpacing) {
-      const int32_t x = at.x + kx * P::kDilationWidth;
-      if (!P::kPadded || at.inside) {
-        copy_values<kRun, P::kInputDepth, kSpacing>(image + (y * P::kInputWidth + x) * P::kInputDepth, row);
-        continue;
+    int32_t a_step, b_step;
+    if (inside) {
+      for (int32_t kx = 0; kx < P::kKernelWidth; kx += kTaps, to += kTaps * kDepth * kWords) {
+        const int8_t* const from_a = tap_of(a, ky, kx, a_step);
+        pack_values<kTaps * kDepth, kWords>(from_a, 1, tap_of(b, ky, kx, b_step), 1, to);
       }
-      for (int32_t tap = 0; tap < kTaps; ++tap) {
-        const int8_t* pixel = image + (y * P::kInputWidth + x + tap) * P::kInputDepth;
-        T* to = row + tap * P::kInputDepth * kSpacing;
-        if (is_inside<P>(y, x + tap)) {
-          copy_values<P::kInputDepth, P::kInputDepth, kSpacing>(pixel, to);
-        } else {
-          for (int32_t c = 0; c < P::kInputDepth; ++c) to[c * kSpacing] = P::kInputZeroPoint;
-        }
+    } else {
+      for (int32_t kx = 0; kx < P::kKernelWidth; ++kx, to += kDepth * kWords) {
+        const int8_t* const from_a = tap_of(a, ky, kx, a_step);
+        const int8_t* const from_b = tap_of(b, ky, kx, b_step);
+        pack_values<kDepth, kWords>(from_a, a_step, from_b, b_step, to);
       }
     }
   }
 }
 
-// Any window, stride, dilation and padding, without groups. `rows` holds the windows of a block of pixels (of one image
-// or of two), which are read before the block's outputs are written: bytes row by row, or words in columns (see multiply_columns).
-template <typename P, typename T>
-inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias,
-                           const int32_t* multiplier, const int8_t* shift, T* rows, int8_t* output) {
+// Any window, stride, dilation and padding, without groups. `columns` holds the windows of a block of pixels (of one
+// image or of two), which are read before the block's outputs are written.
+template <typename P>
+inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias, const int32_t* multiplier,
+                           const int8_t* shift, const uint8_t* excess, int32_t* columns, int8_t* output) {
   constexpr int32_t kLength = P::kKernelHeight * P::kKernelWidth * P::kInputDepth;
   constexpr int32_t kPixels = P::kBatches * P::kOutputHeight * P::kOutputWidth;
   constexpr int32_t kRest = kPixels % P::kBlockPixels;
-  constexpr bool kColumns = sizeof(T) > 1;
   int32_t y = 0;
   int32_t x = 0;
-  const auto gather = [&](int32_t count) {
-#pragma GCC unroll 1
-    for (int32_t p = 0; p < count; ++p) {
-      gather_window<P, kColumns ? P::kBlockPixels : 1>(input, window_at<P>(y, x), rows + p * (kColumns ? 1 : kLength));
-      if (++x < P::kOutputWidth) continue;
+  const auto next = [&]() {
+    const Placed pixel = {input, window_at<P>(y, x)};
+    if (++x == P::kOutputWidth) {
       x = 0;
-      if (++y < P::kOutputHeight) continue;
-      y = 0;
-      input += P::kInputHeight * P::kInputWidth * P::kInputDepth;
+      if (++y == P::kOutputHeight) {
+        y = 0;
+        input += P::kInputHeight * P::kInputWidth * P::kInputDepth;
+      }
     }
+    return pixel;
+  };
+  const auto convolve = [&](auto count) __attribute__((always_inline)) {
+    constexpr int32_t kCount = decltype(count)::value;
+    constexpr int32_t kWords = (kCount + 1) / 2;
+#pragma GCC unroll 1
+    for (int32_t p = 0; p < kCount; p += 2) {
+      const Placed a = next();
+      const Placed b = p + 1 < kCount ? next() : a;
+      pack_windows<P, kWords>(a, b, columns + p / 2);
+    }
+    convolve_columns<P, kLength, kCount>(columns, weights, bias, multiplier, shift, excess, output);
+    output += kCount * P::kOutputDepth;
   };
   for (int32_t pixel = 0; pixel + P::kBlockPixels <= kPixels; pixel += P::kBlockPixels) {
-    gather(P::kBlockPixels);
-    convolve_rows<P, kLength, P::kBlockPixels>(rows, weights, bias, multiplier, shift, output);
-    output += P::kBlockPixels * P::kOutputDepth;
+    convolve(Index<P::kBlockPixels>());
   }
-  if constexpr (kRest > 0) {
-    constexpr int32_t kTogether = kColumns ? kRest : 1;
-    for (int32_t pixel = 0; pixel < kRest; pixel += kTogether) {
-      gather(kTogether);
-      convolve_rows<P, kLength, kTogether>(rows, weights, bias, multiplier, shift, output);
-      output += kTogether * P::kOutputDepth;
-    }
-  }
+  if constexpr (kRest > 0) convolve(Index<kRest>());
 }
 
-// A 1×1 window on each of P::kBatches pixels by way of columns.
+// Rows of kInputDepth values times the matrix of weights: also a 1×1 window on each of P::kBatches pixels.
 template <typename P>
 inline void fully_connected_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias,
-                                   const int32_t* multiplier, const int8_t* shift, int32_t* columns, int8_t* output) {
+                                   const int32_t* multiplier, const int8_t* shift, const uint8_t* excess,
+                                   int32_t* columns, int8_t* output) {
   constexpr int32_t kDepth = P::kInputDepth;
   constexpr int32_t kRest = P::kBatches % P::kBlockPixels;
-  const auto gather = [&](int32_t count) {
+  const auto convolve = [&](auto count) __attribute__((always_inline)) {
+    constexpr int32_t kCount = decltype(count)::value;
+    constexpr int32_t kWords = (kCount + 1) / 2;
 #pragma GCC unroll 1
-    for (int32_t p = 0; p < count; ++p, input += kDepth) {
-      copy_values<kDepth, kDepth, P::kBlockPixels>(input, columns + p);
+    for (int32_t p = 0; p < kCount; p += 2) {
+      const int8_t* const second = p + 1 < kCount ? input + kDepth : input;
+      pack_values<kDepth, kWords>(input, 1, second, 1, columns + p / 2);
+      input = second + kDepth;
     }
+    convolve_columns<P, kDepth, kCount>(columns, weights, bias, multiplier, shift, excess, output);
+    output += kCount * P::kOutputDepth;
   };
   for (int32_t pixel = 0; pixel + P::kBlockPixels <= P::kBatches; pixel += P::kBlockPixels) {
-    gather(P::kBlockPixels);
-    convolve_rows<P, kDepth, P::kBlockPixels>(columns, weights, bias, multiplier, shift, output);
-    output += P::kBlockPixels * P::kOutputDepth;
+    convolve(Index<P::kBlockPixels>());
   }
-  if constexpr (kRest > 0) {
-    gather(kRest);
-    convolve_rows<P, kDepth, kRest>(columns, weights, bias, multiplier, shift, output);
-  }
+  if constexpr (kRest > 0) convolve(Index<kRest>());
 }
 
 #undef TINYDEPLOY_UNROLLED

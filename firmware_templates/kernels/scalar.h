@@ -35,12 +35,7 @@ template <int32_t kCount, int32_t kFirst = 0, typename Function>
 #endif
   return value;
 }
-// The same, and a step forward: free where kPostIncrement.
-#if defined(__thumb2__)
-constexpr bool kPostIncrement = true;
-#else
-constexpr bool kPostIncrement = false;
-#endif
+// The same, and a step forward.
 [[gnu::always_inline]] inline int32_t load_next(const int8_t*& from) {
 #if defined(__thumb2__)
   int32_t value;
@@ -49,6 +44,23 @@ constexpr bool kPostIncrement = false;
 #else
   return load(from++);
 #endif
+}
+template <int32_t kCount, typename T>
+[[gnu::always_inline]] inline void load_words(const T*& from, int32_t (&words)[kCount]) {
+#if defined(__thumb2__)
+  if constexpr (kCount == 2) {
+    asm volatile("ldrd %0, %1, [%2], #8" : "=r"(words[0]), "=r"(words[1]), "+r"(from) : : "memory");
+    return;
+  }
+#endif
+  repeat<kCount>([&](auto i) __attribute__((always_inline)) {
+#if defined(__riscv)
+    asm volatile("lw %0, %1" : "=r"(words[i]) : "m"(*reinterpret_cast<const int32_t*>(from + i * (4 / sizeof(T)))));
+#else
+    __builtin_memcpy(&words[i], __builtin_assume_aligned(from + i * (4 / sizeof(T)), 4), 4);
+#endif
+  });
+  from += kCount * (4 / sizeof(T));
 }
 // Modulo 2^32.
 [[gnu::always_inline]] inline void add_product(uint32_t& sum, int32_t x, int32_t y) {

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.boards import Core
-from tinydeploy.engines.aot import overlap
+from tinydeploy.engines.aot import overlap, packed
 from tinydeploy.engines.aot.channels import settled
 from tinydeploy.engines.aot.program import Argument, Constant, Overlap, Read, Scratch, Step, Write
 
@@ -20,32 +20,28 @@ _MAX_SHIFT = 21
 
 @dataclass(frozen=True)
 class Blocks:
-    """How many sums a core's registers hold: (channels, pixels) of a convolution, and so on.
-
-    `reach` is how far apart the pixels of a block may start for an immediate offset to tell them apart. With
-    `columns`, a block's inputs are copied to columns of words instead.
-    """
+    """How many sums a core's registers hold: (channels, pixels) of a convolution, and so on."""
 
     convolution: tuple[int, int]
-    one_pixel: int  # channels
+    one_row: int  # channels
     depthwise: int  # outputs of one channel
-    reach: int = 0
-    columns: bool = False
-    words: bool = False  # one row's weights are multiplied as words
 
 
 _HEADERS = {
     "conv_2d_scalar": "conv_scalar.h",
     "depthwise_conv_2d_scalar": "depthwise_conv_scalar.h",
     "fully_connected_scalar": "conv_scalar.h",
-    "fully_connected_words": "fully_connected_words.h",
+    "fully_connected_packed": "fully_connected_packed.h",
 }
 _BLOCKS = {
-    "cortex-m0plus": Blocks((1, 4), 8, 2, columns=True, words=True),
-    "cortex-m3": Blocks((4, 2), 8, 4, 4000, words=True),
-    "rv32imc": Blocks((4, 4), 16, 4, 2000),
-    "rv32imac": Blocks((4, 4), 16, 4, 2000),
+    "cortex-m0plus": Blocks((1, 8), 8, 2),
+    "cortex-m3": Blocks((1, 4), 4, 4),
+    "rv32imc": Blocks((2, 4), 8, 4),
+    "rv32imac": Blocks((2, 4), 8, 4),
 }
+# The lengths of runs to choose from: of a row, of a convolution.
+_ROW_RUNS = (2, 4, 8, 16)
+_RUNS = (2, 3, 4, 5, 6, 8, 12, 16)
 
 
 def choices(core: Core) -> Mapping[str, Callable[[Step], tuple[Step, ...] | None]]:
@@ -62,19 +58,10 @@ def choices(core: Core) -> Mapping[str, Callable[[Step], tuple[Step, ...] | None
 
 def _fully_connected(step: Step, blocks: Blocks) -> Step:
     depth, channels, batches = _numbers(step, "kInputDepth", "kOutputDepth", "kBatches")
-    size = _block(blocks, depth) if batches > 1 else (blocks.one_pixel, 1)
-    layer = _layer(step, channel_axis=0)
-    columns = Scratch("columns", "int32_t", size[1] * depth) if blocks.columns and batches > 1 else None
-    least = overlap.by_channels(
-        np.arange(batches) * depth, channels, channels if columns else size[0], size[1]
-    )
-    weights = _interleave(layer.weights, size[0])
-    if blocks.words and batches == 1:
-        whole = channels // 8 * 8 * depth
-        words = weights[:whole].view(np.uint8).reshape(-1, 4) + np.array([128, 128, 128, 0], np.uint8)
-        packed = np.concatenate([words.reshape(-1).view(np.int8), weights[whole:]])
-        return _step(step, "fully_connected_words", packed, layer, size, None, least)
-    return _step(step, "fully_connected_scalar", weights, layer, size, columns, least)
+    if batches == 1:
+        return _one_row(step, blocks.one_row)
+    least = overlap.by_channels(np.arange(batches) * depth, channels, channels, blocks.convolution[1])
+    return _columns(step, "fully_connected_scalar", blocks, least)
 
 
 def _conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
@@ -82,13 +69,43 @@ def _conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
     if step.params["kGroups"] != 1:
         return None
     depth, channels = _numbers(step, "kInputDepth", "kOutputDepth")
-    layer = _layer(step, channel_axis=0)
-    length = layer.weights.shape[1]
-    size = _block(blocks, length)
-    rows = Scratch("rows", "int32_t" if blocks.columns else "int8_t", size[1] * length)
     windows = overlap.windows(step.params, depth)
-    least = overlap.by_channels(windows, channels, channels, size[1])
-    return (_step(step, "conv_2d_scalar", _interleave(layer.weights, size[0]), layer, size, rows, least),)
+    least = overlap.by_channels(windows, channels, channels, blocks.convolution[1])
+    return (_columns(step, "conv_2d_scalar", blocks, least),)
+
+
+def _columns(step: Step, kernel: str, blocks: Blocks, least: int) -> Step:
+    """Many pixels, which are multiplied two at a time."""
+    layer = _layer(step, channel_axis=0)
+    run = packed.best_run(layer.weights, _RUNS)
+    excess = packed.excess(layer.weights, run)
+    columns = Scratch("columns", "int32_t", blocks.convolution[1] // 2 * layer.weights.shape[1])
+    weights = _interleave(layer.weights - excess, blocks.convolution[0])
+    listed = _excess(step, packed.by_position(excess, blocks.convolution[0]))
+    new = _step(step, kernel, weights, layer, blocks.convolution, (listed, columns), least)
+    return replace(new, params={**new.params, "kRun": run, "kExcess": bool(excess.any())})
+
+
+def _one_row(step: Step, block: int) -> Step:
+    """One row, whose channels are multiplied two at a time."""
+    layer = _layer(step, channel_axis=0)
+    channels, depth = layer.weights.shape
+    whole = channels // block * block
+    run = packed.best_run(layer.weights[:whole], _ROW_RUNS)
+    excess = packed.excess(layer.weights[:whole], run)
+    words = _interleave(layer.weights[:whole] - excess, block) ^ np.int8(-128)  # as unsigned bytes: plus 128
+    weights = np.concatenate([words, layer.weights[whole:].reshape(-1)])
+    starts = Scratch("starts", "int32_t", -(-depth // run))
+    least = overlap.by_channels(np.zeros(1, np.int64), channels, block)
+    others = (_excess(step, packed.by_channel(excess, block)), starts)
+    new = _step(step, "fully_connected_packed", weights, layer, (block, 1), others, least)
+    return replace(new, params={**new.params, "kRun": run, "kExcess": bool(excess.any())})
+
+
+def _excess(step: Step, values: npt.NDArray[np.generic]) -> Constant:
+    weights = step.args[1]
+    assert isinstance(weights, Constant)
+    return Constant(weights.name.removesuffix("weights") + "excess", values, "of large weights")
 
 
 def _depthwise_conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
@@ -99,15 +116,8 @@ def _depthwise_conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
     layer = _layer(step, channel_axis=1)
     least = overlap.channel_rows(step.params, channels, multiplier)
     size = (1, blocks.depthwise)
-    return (_step(step, "depthwise_conv_2d_scalar", layer.weights.reshape(-1), layer, size, None, least),)
-
-
-def _block(blocks: Blocks, length: int) -> tuple[int, int]:
-    """(channels, pixels) for rows of `length` inputs."""
-    channels, pixels = blocks.convolution
-    if blocks.columns:
-        return channels, pixels
-    return channels, max(1, min(pixels, blocks.reach // length + 1))
+    weights = layer.weights.reshape(-1)
+    return (_step(step, "depthwise_conv_2d_scalar", weights, layer, size, (), least),)
 
 
 def _numbers(step: Step, *names: str) -> list[int]:
@@ -145,7 +155,7 @@ def _layer(step: Step, channel_axis: int) -> _Layer:
 def _interleave(weights: npt.NDArray[np.int8], channels: int) -> npt.NDArray[np.int8]:
     """[channel][position] as blocks of [position][channel], the last of what is left over."""
     blocks = [weights[start : start + channels].T.reshape(-1) for start in range(0, len(weights), channels)]
-    return np.concatenate(blocks)
+    return np.concatenate([np.zeros(0, np.int8), *blocks])
 
 
 def _step(
@@ -154,17 +164,20 @@ def _step(
     weights: npt.NDArray[np.int8],
     layer: _Layer,
     size: tuple[int, int],
-    scratch: Scratch | None,
+    others: tuple[Argument, ...],
     least: int,
 ) -> Step:
-    """`step` by another kernel; `size` is its block of (channels, pixels), `least` as for overlap.over."""
+    """`step` by another kernel; `size` is its block of (channels, pixels), `least` as for overlap.over.
+
+    `others` are the arguments between the constants and the output.
+    """
     source, old, output = step.args[0], step.args[1], step.args[-1]
     assert isinstance(source, Read) and isinstance(old, Constant) and isinstance(output, Write)
     args: tuple[Argument, ...] = (
         source,
         replace(old, values=weights, comment="in the order of reading"),
         *layer.constants,
-        *((scratch,) if scratch else ()),
+        *others,
         output,
     )
     params = {
