@@ -14,11 +14,11 @@ test:  ## Lint, check types, and run every test
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	.venv/bin/pytest
+	.venv/bin/pytest -n auto --dist worksteal
 
 nightly:  ## The tests with ten times as many random models, and 50,000 random layers
 	@scripts/setup test
-	TINYDEPLOY_NIGHTLY=1 .venv/bin/pytest
+	TINYDEPLOY_NIGHTLY=1 .venv/bin/pytest -n auto --dist worksteal
 
 clean:  ## Remove the virtual environment and what the tools leave behind
 	rm -rf .venv .pio .pytest_cache .mypy_cache .ruff_cache .hypothesis
