@@ -10,8 +10,8 @@ class ByteSums {
  public:
   static constexpr int32_t kMost = 257;
 
-  // `values` start at a whole word. Three instructions with the DSP extension, six elsewhere.
-  void add(const int8_t* values) {
+  // `values` are int8 and start at a whole word. Three instructions with the DSP extension, six elsewhere.
+  void add(const void* values) {
     uint32_t word;
     __builtin_memcpy(&word, __builtin_assume_aligned(values, 4), 4);
     word ^= 0x80808080;

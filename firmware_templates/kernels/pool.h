@@ -42,7 +42,7 @@ inline int32_t mean(int32_t sum, int32_t count) { return (sum > 0 ? sum + count 
 // The mean of a window's values in each channel. Pixels of whole words start at whole words, because tensors do.
 template <typename P, typename T>
 inline void average_pool_2d(const T* input, T* output) {
-  if constexpr (sizeof(T) == 1 && P::kDepth % 4 == 0 && P::kKernelHeight * P::kKernelWidth <= ByteSums::kMost) {
+  if (sizeof(T) == 1 && P::kDepth % 4 == 0 && P::kKernelHeight * P::kKernelWidth <= ByteSums::kMost) {
     pool_2d<P, 4>(input, output, [](const T* values, int32_t height, int32_t width, int32_t (&means)[4]) {
       ByteSums sums;
       for (int32_t y = 0; y < height; ++y) {
@@ -54,15 +54,15 @@ inline void average_pool_2d(const T* input, T* output) {
 #pragma GCC unroll 4
       for (int32_t i = 0; i < 4; ++i) means[i] = mean(sums.of(i, count), count);
     });
-  } else {
-    pool_2d<P, 1>(input, output, [](const T* values, int32_t height, int32_t width, int32_t (&means)[1]) {
-      int32_t sum = 0;
-      for (int32_t y = 0; y < height; ++y) {
-        for (int32_t x = 0; x < width; ++x) sum += values[(y * P::kInputWidth + x) * P::kDepth];
-      }
-      means[0] = mean(sum, height * width);
-    });
+    return;
   }
+  pool_2d<P, 1>(input, output, [](const T* values, int32_t height, int32_t width, int32_t (&means)[1]) {
+    int32_t sum = 0;
+    for (int32_t y = 0; y < height; ++y) {
+      for (int32_t x = 0; x < width; ++x) sum += values[(y * P::kInputWidth + x) * P::kDepth];
+    }
+    means[0] = mean(sum, height * width);
+  });
 }
 
 template <typename P, typename T>

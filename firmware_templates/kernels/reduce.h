@@ -35,10 +35,11 @@ inline void reduce(const T* input, T* output, Value start, Combine combine, Fini
 
 // Whether four elements of the output that follow each other are sums of four columns of whole words.
 template <typename P>
-constexpr bool kSumsWords = P::kKeepStride2 == 1 && P::kKeep2 % 4 == 0 && P::kKeepStride0 % 4 == 0 &&
-                            P::kKeepStride1 % 4 == 0 && P::kReduceStride0 % 4 == 0 && P::kReduceStride1 % 4 == 0 &&
-                            P::kReduceStride2 % 4 == 0 &&
-                            P::kReduce0 * P::kReduce1 * P::kReduce2 <= ByteSums::kMost;
+constexpr bool sums_words() {
+  return P::kKeepStride2 == 1 && P::kKeep2 % 4 == 0 && P::kKeepStride0 % 4 == 0 && P::kKeepStride1 % 4 == 0 &&
+         P::kReduceStride0 % 4 == 0 && P::kReduceStride1 % 4 == 0 && P::kReduceStride2 % 4 == 0 &&
+         P::kReduce0 * P::kReduce1 * P::kReduce2 <= ByteSums::kMost;
+}
 
 // MEAN and SUM: kInputOffset is minus the input's zero point, times the number of elements that a sum takes. For a
 // mean, kMultiplier holds the division by that number.
@@ -48,7 +49,7 @@ void scaled_sum(const T* input, T* output) {
     const int32_t scaled = multiply_by_quantized_multiplier(sum, P::kMultiplier, P::kShift);
     return clamp(wrapping_add(scaled, P::kOutputZeroPoint), P::kOutputMin, P::kOutputMax);
   };
-  if constexpr (sizeof(T) == 1 && kSumsWords<P>) {
+  if (sizeof(T) == 1 && sums_words<P>()) {
     constexpr int32_t kCount = P::kReduce0 * P::kReduce1 * P::kReduce2;
     reduce<P, 4>(
         input, output, ByteSums(),
@@ -57,11 +58,11 @@ void scaled_sum(const T* input, T* output) {
           return sums;
         },
         [&](const ByteSums& sums, int32_t i) { return finish(sums.of(i, kCount) + P::kInputOffset); });
-  } else {
-    reduce<P, 1>(
-        input, output, P::kInputOffset, [](int32_t sum, const T* value) { return sum + *value; },
-        [&](int32_t sum, int32_t) { return finish(sum); });
+    return;
   }
+  reduce<P, 1>(
+      input, output, P::kInputOffset, [](int32_t sum, const T* value) { return sum + *value; },
+      [&](int32_t sum, int32_t) { return finish(sum); });
 }
 
 template <typename P>
