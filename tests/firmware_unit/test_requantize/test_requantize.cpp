@@ -65,11 +65,11 @@ struct Params {
 
 void requantize_moves_and_clamps() {
   constexpr int32_t kHalf = 1 << 30;
-  CHECK(requantize<Params>(0U, kHalf, 0) == -5);
-  CHECK(requantize<Params>(20U, kHalf, 0) == 5);
-  CHECK(requantize<Params>(20U, kHalf, 2) == 35);
-  CHECK(requantize<Params>(20U, kHalf, -1) == 0);
-  CHECK(requantize<Params>(100000U, kHalf, 0) == 100);
+  CHECK(requantize<Params>(uint32_t{0}, kHalf, 0) == -5);
+  CHECK(requantize<Params>(uint32_t{20}, kHalf, 0) == 5);
+  CHECK(requantize<Params>(uint32_t{20}, kHalf, 2) == 35);
+  CHECK(requantize<Params>(uint32_t{20}, kHalf, -1) == 0);
+  CHECK(requantize<Params>(uint32_t{100000}, kHalf, 0) == 100);
   CHECK(requantize<Params>(static_cast<uint32_t>(-100000), kHalf, 0) == -128);
 }
 
