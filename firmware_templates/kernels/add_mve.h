@@ -13,8 +13,7 @@ namespace tinydeploy {
 template <typename P>
 inline int32x4_t add_values(int32x4_t a, int32x4_t b) {
   const int32x4_t start = vdupq_n_s32(P::kStart);
-  const int32x4_t x = vshrq_n_s32(vmlaq_n_s32(vmlaq_n_s32(start, a, P::kA), b, P::kB), P::kShift);
-  return vminq_s32(vmaxq_s32(x, vdupq_n_s32(P::kActivationMin)), vdupq_n_s32(P::kActivationMax));
+  return clamped<P>(vshrq_n_s32(vmlaq_n_s32(vmlaq_n_s32(start, a, P::kA), b, P::kB), P::kShift));
 }
 
 template <typename P>

@@ -31,9 +31,8 @@ inline int64_t dot_16x8(const int16_t* x, const int8_t* weights, int32_t length)
 
 template <typename P>
 inline int16_t requantize_16x8(int64_t sum, int32_t multiplier, int32_t shift) {
-  const int32_t scaled =
-      P::kWideSums ? multiply_wide(sum, multiplier, shift)
-               : multiply_by_quantized_multiplier(static_cast<int32_t>(sum), multiplier, shift);
+  if (P::kWideSums) return requantize<P>(sum, multiplier, shift);
+  const int32_t scaled = multiply_by_quantized_multiplier(static_cast<int32_t>(sum), multiplier, shift);
   return static_cast<int16_t>(clamp(scaled, P::kActivationMin, P::kActivationMax));
 }
 

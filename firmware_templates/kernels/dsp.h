@@ -37,14 +37,7 @@ inline int32_t smlad(uint32_t x, uint32_t y, int32_t sum) {
   return sum;
 }
 
-// x * y * 2^-32, ties upwards.
-inline int32_t smmulr(int32_t x, int32_t y) {
-  int32_t high;
-  asm("smmulr %0, %1, %2" : "=r"(high) : "r"(x), "r"(y));
-  return high;
-}
-
-// The same, added to sum.
+// x * y * 2^-32, ties upwards, added to sum.
 inline int32_t smmlar(int32_t x, int32_t y, int32_t sum) {
   int32_t high;
   asm("smmlar %0, %1, %2, %3" : "=r"(high) : "r"(x), "r"(y), "r"(sum));
@@ -75,10 +68,9 @@ inline int32_t smlad(uint32_t x, uint32_t y, int32_t sum) {
   const uint32_t high = static_cast<uint32_t>(high_half(x) * high_half(y));
   return static_cast<int32_t>(static_cast<uint32_t>(sum) + low + high);
 }
-inline int32_t smmulr(int32_t x, int32_t y) {
-  return static_cast<int32_t>((static_cast<int64_t>(x) * y + (int64_t{1} << 31)) >> 32);
+inline int32_t smmlar(int32_t x, int32_t y, int32_t sum) {
+  return sum + static_cast<int32_t>((static_cast<int64_t>(x) * y + (int64_t{1} << 31)) >> 32);
 }
-inline int32_t smmlar(int32_t x, int32_t y, int32_t sum) { return sum + smmulr(x, y); }
 inline int32_t ssat8(int32_t x) { return x < INT8_MIN ? INT8_MIN : x > INT8_MAX ? INT8_MAX : x; }
 
 #endif

@@ -183,6 +183,11 @@ inline int32x4_t shift_right(int32x4_t v, int32x4_t shift) { return vrshlq_s32(v
 inline int32x4_t as_vector(int32_t x) { return vdupq_n_s32(x); }
 inline int32x4_t as_vector(int32x4_t v) { return v; }
 
+template <typename P>
+inline int32x4_t clamped(int32x4_t x) {
+  return vminq_s32(vmaxq_s32(x, vdupq_n_s32(P::kActivationMin)), vdupq_n_s32(P::kActivationMax));
+}
+
 // TFLite's requantisation of four sums, exact for any sum and shift; multiplier and shift are numbers, or a vector of
 // them. VQRDMULH is the rounding doubling high product. VRSHL rounds ties upwards, so a negative value that will be
 // shifted is made one less first. P says: kClampsNegative, the activation clamps all that is negative to the zero
@@ -199,9 +204,7 @@ inline int32x4_t requantized(int32x4_t x, T multiplier, T shift) {
     const int32x4_t signs = P::kShiftsRight ? x : vandq_s32(x, as_vector(shift));
     x = vaddq_s32(x, vshrq_n_s32(signs, 31));
   }
-  x = vaddq_n_s32(shift_right(x, shift), P::kOutputZeroPoint);
-  x = vmaxq_s32(x, vdupq_n_s32(P::kActivationMin));
-  return vminq_s32(x, vdupq_n_s32(P::kActivationMax));
+  return clamped<P>(vaddq_n_s32(shift_right(x, shift), P::kOutputZeroPoint));
 }
 
 }  // namespace tinydeploy

@@ -88,9 +88,8 @@ def magnitude(graph: Graph, op: Op) -> tuple[Step, ...]:
     """ABS: the factor of what is below zero is the other's opposite."""
     source, target = _scales(graph, op)
     multiplier, shift = rescaling(source / target)
-    require(
-        shift < 16, f"its scales are too far apart (factor {source / target:.3g})"
-    )  # |x| << shift overflows
+    # |x| << shift would overflow.
+    require(shift < 16, f"its scales are too far apart (factor {source / target:.3g})")
     more: Params = {"kNegativeMultiplier": -multiplier, "kNegativeShift": shift}
     return _rescaled(graph, op, "leaky_rescale", source / target, _MIN, more)
 
