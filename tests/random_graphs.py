@@ -5,6 +5,8 @@
     layer(seed)             one op, mostly one with weights, of the sizes at which kernels differ
     together(seed, kinds)   one graph with an op of each of these kinds
 
+Among the kinds is "CONV_2D, ADD", two ops that the engine may do as one.
+
 A scale mostly fits the values that arrive, so that outputs are not all saturated; one in six is arbitrary.
 """
 
@@ -700,6 +702,23 @@ def conv(m: Maker, kind: str) -> None:
     m.op(kind, inputs, [output], fused_activation_function=m.activation(), **options)
 
 
+def residual(m: Maker, kind: str) -> None:
+    """A CONV_2D, and what adds or subtracts what it makes."""
+    conv(m, "CONV_2D")
+    made = m.values[-1]
+    assert made.scale
+    same = [value for value in m.values[:-1] if (value.shape, value.dtype) == (made.shape, made.dtype)]
+    partner = replace(made, scale=m.scale(made.scale), zero_point=m.zero_point(made.dtype))
+    other = m.random.choice(same) if same and m.random.random() < 0.7 else m.input(partner)
+    assert other.scale
+    larger = max(made.scale, other.scale)
+    scale = max(m.scale(made.scale + other.scale), larger * (1e-5 if made.dtype == "int8" else 1e-3))
+    inputs = [made.index, other.index] if m.random.random() < 0.5 else [other.index, made.index]
+    m.used |= {made.index, other.index}
+    output = m.add(made.shape, made.dtype, scale, m.zero_point(made.dtype))
+    m.op(m.random.choice(("ADD", "ADD", "SUB")), inputs, [output], fused_activation_function=m.activation())
+
+
 def transpose_conv(m: Maker, kind: str) -> None:
     x = m.pick(4, wide=True, fits=symmetric)
     kernel, size, options = [], [], {"padding": m.random.choice(("SAME", "VALID"))}
@@ -862,6 +881,7 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
     **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), reshape),
     **dict.fromkeys(("PAD", "PADV2"), pad),
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), conv),
+    "CONV_2D, ADD": residual,
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), pool),
     "FULLY_CONNECTED": fully_connected,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lstm,
@@ -895,7 +915,7 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
 }
 
 
-LAYERS = [*KINDS, *(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD") * 6)]
+LAYERS = [*KINDS, *(("CONV_2D", "CONV_2D, ADD", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD") * 6)]
 
 
 class LayerMaker(Maker):

@@ -215,7 +215,19 @@ class Chain(random_graphs.Maker):
 
 CHAINED = [
     *("CONV_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"),
-    *("ADD", "MUL", "RELU", "SOFTMAX", "QUANTIZE", "MEAN", "CONCATENATION", "SPLIT", "PAD", "RESHAPE"),
+    *(
+        "CONV_2D, ADD",
+        "ADD",
+        "MUL",
+        "RELU",
+        "SOFTMAX",
+        "QUANTIZE",
+        "MEAN",
+        "CONCATENATION",
+        "SPLIT",
+        "PAD",
+        "RESHAPE",
+    ),
     *("STRIDED_SLICE", "TRANSPOSE", "RESIZE_NEAREST_NEIGHBOR", "UNIDIRECTIONAL_SEQUENCE_LSTM"),
 ]
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
 from tinydeploy import tflite_model
+from tinydeploy.boards import Board
 from tinydeploy.engines.aot import AotEngine
 from tinydeploy.engines.aot.lower import lower
 
@@ -191,6 +192,107 @@ def test_activations_join_the_op_before(kind: str, how: str) -> None:
     assert ops_left(blob) == ([0] if how == "same" else [0, 1])
     if kind != "RELU_N1_TO_1":  # TFLite Micro does not have it
         native.assert_parity([blob])
+
+
+def residual(
+    kind: str = "ADD",
+    first: str = "partner",
+    kernel: int = 3,
+    how: str = "",
+    dtype: str = "int8",
+    activation: str = "NONE",
+    shape: Sequence[int] = (1, 7, 9, 6),
+    seed: int = 0,
+) -> bytes:
+    """What a convolution makes of a tensor and what else was made of it, added; `first` comes first."""
+    random = np.random.default_rng(seed)
+    model = ModelBuilder()
+    zero_point = 0 if dtype == "int16" else -5
+    x, partner, made, total, other = (
+        model.tensor(shape, dtype, scale=float(random.uniform(0.05, 0.1)), zero_point=zero_point)
+        for _ in range(5)
+    )
+    if how == "scale":  # no linear function does, see test_aot_ops
+        scales = ((0.60341096, -37), (0.41206327, 28), (0.73532295, 35))
+        partner, made, total = (model.tensor(shape, scale=s, zero_point=z) for s, z in scales)
+    inputs = [x]
+    if how == "constant":
+        partner = model.tensor(shape, scale=0.1, data=random.integers(-128, 128, shape))
+    elif how == "broadcast":
+        partner = model.tensor((1, 1, 1, shape[3]), scale=0.1)
+        inputs.append(partner)
+    elif how == "input":
+        partner = x
+    else:
+        model.op("ABS", [x], [partner])
+    w_shape = (shape[3], kernel, kernel, 1 if how == "grouped" else shape[3])
+    scales = list(random.uniform(0.002, 0.01, shape[3]))
+    w = model.tensor(w_shape, scale=scales, axis=0, data=random.integers(-127, 128, w_shape))
+    options = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
+    model.op("CONV_2D", [x, w], [other if how == "later" else made], **options)
+    if how == "later":
+        model.op("ABS", [other], [made])
+    operands = [partner, made] if first == "partner" else [made, partner]
+    operands = [made, made] if how == "twice" else operands
+    model.op(kind, operands, [total], fused_activation_function=activation)
+    return model.build(inputs, [total, made] if how == "read" else [total])
+
+
+@pytest.mark.parametrize("kind", ["ADD", "SUB"])
+@pytest.mark.parametrize("first", ["partner", "made"])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_an_addition_joins_the_convolution_before(kind: str, first: str, kernel: int) -> None:
+    models = [residual(kind, first, kernel, seed=seed) for seed in range(3)]
+    assert all(ops_left(model) == [0, 1] for model in models)
+    native.assert_parity(models)
+    native.assert_parity(models[:1], sanitize=True)
+
+
+KEPT = ("read", "twice", "constant", "broadcast", "grouped", "input", "later", "scale")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        *({"how": how} for how in KEPT),
+        {"dtype": "int16"},
+        {"activation": "RELU"},
+        {"shape": (1, 1, 1, 6), "kernel": 1},
+    ],
+    ids=str,
+)
+def test_other_additions_stay(how: dict[str, Any]) -> None:
+    blob = residual(**how)
+    assert len(ops_left(blob)) == len(tflite_model.parse(blob, "model").ops)
+    native.assert_parity([blob])
+
+
+@pytest.mark.parametrize("activation", ["RELU", "RELU6"])
+def test_an_addition_joins_with_an_activation_that_bounds_nothing(activation: str) -> None:
+    model = ModelBuilder()
+    x, y, z = (model.tensor((1, 5, 5, 4), scale=0.1, zero_point=n) for n in range(3))
+    w = model.tensor((4, 1, 1, 4), scale=0.01, data=np.arange(-8, 8).reshape(4, 1, 1, 4))
+    total, end = (model.tensor((1, 5, 5, 4), scale=6 / 255, zero_point=-128) for _ in range(2))
+    model.op("CONV_2D", [x, w], [z], stride_h=1, stride_w=1, padding="SAME")
+    model.op("ADD", [y, z], [total])
+    model.op(activation, [total], [end])
+    blob = model.build([x, y], [end])
+    assert ops_left(blob) == [0]
+    native.assert_parity([blob])
+
+
+def test_where_an_addition_joins() -> None:
+    """Not on cores with MVE, and not where code is to be shared; elsewhere the sum lies over its partner."""
+    graph = tflite_model.parse(residual(shape=(1, 8, 8, 16)), "model")
+
+    def last_kernels(goal: str, board: Board) -> list[str]:
+        return [layer.kernel for layer in AotEngine(goal).generate(graph, board).layers][1:]
+
+    assert last_kernels("balanced", native.DSP) == ["conv_2d_dsp adding"]
+    assert last_kernels("size", native.DSP) == ["conv_2d_dsp shared", "add_linear"]
+    assert last_kernels("speed", native.MVE) == ["conv_2d_mve", "add_linear_mve"]
+    arena = AotEngine().generate(graph, native.PORTABLE).arena
+    assert arena is not None and arena.bytes == 2 * 1024
 
 
 def concatenation(seed: int) -> bytes:

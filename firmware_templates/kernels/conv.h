@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "addend.h"
 #include "dot.h"
 #include "window.h"
 
@@ -41,13 +42,14 @@ inline void convolve(const int8_t* input, const int8_t* weights, Window at, uint
   }
 }
 
-template <typename P>
-inline void conv_2d(const int8_t* input, const int8_t* weights, const int32_t* bias,
-                    const int32_t* multiplier, const int8_t* shift, int8_t* output) {
+template <typename P, typename... Addend>
+inline void conv_2d(const int8_t* input, const int8_t* weights, const int32_t* bias, const int32_t* multiplier,
+                    const int8_t* shift, int8_t* output, const Addend*... addend) {
   constexpr int32_t kDepth = P::kInputDepth / P::kGroups;
   constexpr int32_t kChannelWeights = P::kKernelHeight * P::kKernelWidth * kDepth;
   constexpr int32_t kGroupChannels = P::kOutputDepth / P::kGroups;
   constexpr int32_t kRows = kGroupChannels % 4 == 0 ? 4 : kGroupChannels % 2 == 0 ? 2 : 1;
+  auto to = destination<P>(output, addend...);
   for (int32_t batch = 0; batch < P::kBatches; ++batch) {
     for (int32_t y = 0; y < P::kOutputHeight; ++y) {
       for (int32_t x = 0; x < P::kOutputWidth; ++x) {
@@ -57,9 +59,9 @@ inline void conv_2d(const int8_t* input, const int8_t* weights, const int32_t* b
           uint32_t sums[kRows];
           for (int32_t r = 0; r < kRows; ++r) sums[r] = static_cast<uint32_t>(bias[channel + r]);
           convolve<P, kRows>(input + group * kDepth, weights + channel * kChannelWeights, at, sums);
-          store<P, kRows>(sums, channel, multiplier, shift, output);
+          store<P, kRows>(sums, channel, multiplier, shift, to);
         }
-        output += P::kOutputDepth;
+        to += P::kOutputDepth;
       }
     }
     input += P::kInputHeight * P::kInputWidth * P::kInputDepth;

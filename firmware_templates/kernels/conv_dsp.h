@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include "addend.h"
 #include "dsp.h"
 
 namespace tinydeploy {
@@ -225,13 +226,68 @@ inline void multiply(const int8_t*& weights, const uint32_t* column, const uint3
 
 #endif
 
+// The same with an addend, see addend.h. It lies `apart` behind the output.
+template <int32_t kShift>
+struct AddingOutputs : Outputs {
+  int32_t a;
+  int32_t start;
+  int32_t b;
+  int32_t apart;
+
+  template <int32_t kPixels>
+  void store(const int32_t (&x)[kPixels], int8_t* to) const {
+    for (int32_t p = 0; p < kPixels; ++p, to += depth) {
+      *to = static_cast<int8_t>(ssat8((x[p] * a + (to[apart] * b + start)) >> kShift));
+    }
+  }
+
+#if defined(__ARM_FEATURE_DSP)
+  // Four instructions for an output beyond its store, and few registers.
+  [[gnu::always_inline]] void store(const int32_t (&sums)[4], int8_t* to) const {
+#define TINYDEPLOY_STORE(x)              \
+  "ldrsb %[t], [%[to], %[v]]\n"          \
+  "mla   %[" x "], %[t], %[u], %[" x "]\n" \
+  "ssat  %[" x "], #8, %[" x "], asr %[shift]\n" \
+  "strb  %[" x "], [%[to]]\n"
+#define TINYDEPLOY_NEXT "add   %[to], %[depth]\n"
+    int32_t w = sums[0], x = sums[1], y = sums[2], z = sums[3];
+    int32_t t, u, v;
+    asm volatile(
+        "ldrd  %[u], %[v], %[a]\n"
+        "mla   %[w], %[w], %[u], %[v]\n"
+        "mla   %[x], %[x], %[u], %[v]\n"
+        "mla   %[y], %[y], %[u], %[v]\n"
+        "mla   %[z], %[z], %[u], %[v]\n"
+        "ldrd  %[u], %[v], %[b]\n"
+        TINYDEPLOY_STORE("w") TINYDEPLOY_NEXT TINYDEPLOY_STORE("x") TINYDEPLOY_NEXT
+        TINYDEPLOY_STORE("y") TINYDEPLOY_NEXT TINYDEPLOY_STORE("z")
+        : [to] "+&r"(to), [w] "+&r"(w), [x] "+&r"(x), [y] "+&r"(y), [z] "+&r"(z), [t] "=&r"(t), [u] "=&r"(u),
+          [v] "=&r"(v)
+        : [depth] "r"(depth), [a] "m"(a), "m"(start), [b] "m"(b), "m"(apart), [shift] "i"(kShift)
+        : "memory");
+#undef TINYDEPLOY_NEXT
+#undef TINYDEPLOY_STORE
+  }
+#endif
+};
+
+template <typename P>
+inline const Outputs& outputs_of(const int8_t*) {
+  return kOutputs<P>;
+}
+template <typename P>
+inline auto outputs_of(const int8_t* output, const int8_t* addend) {
+  const int32_t apart = static_cast<int32_t>(addend - output);
+  return AddingOutputs<P::kAddShift>{kOutputs<P>, P::kAddA, P::kAddStart, P::kAddB, apart};
+}
+
 // All channels of kPixels pixels, whose columns end at `end`. A function of its own, because the multiplication leaves
 // no register to the code around it.
-template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kPixels>
+template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kPixels, typename AnyOutputs>
 [[gnu::noinline]] void convolve_columns(const uint32_t* column, const uint32_t* end, const int8_t* weights,
-                                        const int32_t* channel, int8_t* output, const Outputs& outputs) {
+                                        const int32_t* channel, int8_t* output, const AnyOutputs& outputs) {
   constexpr int32_t kWords = channel_words(kFlags);
-  const Outputs layer = outputs;  // a store to the output could be one to the original
+  const AnyOutputs layer = outputs;  // a store to the output could be one to the original
   const int32_t depth = layer.depth;
   const int8_t* const output_end = output + depth;
   do {
@@ -243,10 +299,11 @@ template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kP
     const auto store = [&](const int32_t(&sums)[kPixels]) {
       const Requantization<kFlags> requantized(channel, layer);
       channel += kWords;
-      int8_t* to = output++;
+      int32_t x[kPixels];
       // Unrolled before the optimiser decides what lives in registers.
 #pragma GCC unroll 4
-      for (int32_t p = 0; p < kPixels; ++p, to += depth) *to = requantized(sums[p]);
+      for (int32_t p = 0; p < kPixels; ++p) x[p] = requantized(sums[p]);
+      layer.store(x, output++);
     };
     store(a);
     if ((kFlags & kOddDepth) != 0 && output == output_end) break;
@@ -255,24 +312,25 @@ template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kP
 }
 
 // 1×1 windows on each of P::kBatches pixels, P::kPixels at a time.
-template <typename P, typename Weight>
+template <typename P, typename Weight, typename... Addend>
 inline void pointwise_dsp(const int8_t* input, const Weight* weights, const int32_t* channels, uint32_t* columns,
-                          int8_t* output) {
+                          int8_t* output, const Addend*... addend) {
   constexpr int32_t kPairs = pairs(P::kInputDepth);
   using B = Blocks<kPairs, P::kBlock>;
   const int8_t* const packed = reinterpret_cast<const int8_t*>(weights);
+  const auto& outputs = outputs_of<P>(output, addend...);
   constexpr int32_t kFours = P::kPixels == 4 ? P::kBatches / 4 : 0;
   for (int32_t pixel = 0; pixel < kFours; ++pixel) {
 #pragma GCC unroll 1
     for (int32_t p = 0; p < 4; ++p, input += P::kInputDepth) expand<4, false>(input, P::kInputDepth, columns + p);
     convolve_columns<kFlags<P>, B::kFirst, P::kBlock, B::kMore, 4>(columns, columns + 4 * kPairs, packed, channels,
-                                                                  output, kOutputs<P>);
+                                                                  output, outputs);
     output += 4 * P::kOutputDepth;
   }
   for (int32_t pixel = 0; pixel < P::kBatches - 4 * kFours; ++pixel) {
     expand<1, false>(input, P::kInputDepth, columns);
     convolve_columns<kFlags<P>, B::kFirst, P::kBlock, B::kMore, 1>(columns, columns + kPairs, packed, channels, output,
-                                                                  kOutputs<P>);
+                                                                  outputs);
     input += P::kInputDepth;
     output += P::kOutputDepth;
   }
@@ -331,10 +389,10 @@ struct Apart {
 };
 
 // Any window, stride, dilation and padding, without groups.
-template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, typename Shape>
+template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, typename Shape, typename AnyOutputs>
 [[gnu::always_inline]] inline void convolve_windows(Shape s, const int8_t* input, const int8_t* weights,
                                                     const int32_t* channels, uint32_t* columns, int8_t* padded,
-                                                    int8_t* output, const Outputs& outputs) {
+                                                    int8_t* output, const AnyOutputs& outputs) {
   const int32_t taps = s.kDilationWidth == 1 ? s.kKernelWidth : 1;
   const int32_t column_pairs = s.kKernelHeight * (s.kKernelWidth / taps) * pairs(taps * s.kInputDepth);
   const int32_t pixels = s.kBatches * s.kOutputHeight * s.kOutputWidth;
@@ -368,28 +426,29 @@ template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, typename S
 }
 
 // One instance for all layers with these flags and numbers. After the columns there is room for a run.
-template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore>
+template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, typename AnyOutputs>
 [[gnu::noinline]] void convolve_shared(const ConvolutionShape& shape, const int8_t* input, const int8_t* weights,
                                        const int32_t* channels, uint32_t* columns, int8_t* padded, int8_t* output,
-                                       const Outputs& outputs) {
+                                       const AnyOutputs& outputs) {
   convolve_windows<kFlags, kFirst, kBlock, kMore>(shape, input, weights, channels, columns, padded, output, outputs);
 }
 
-template <typename P, typename Weight>
+template <typename P, typename Weight, typename... Addend>
 inline void conv_2d_dsp(const int8_t* input, const Weight* weights, const int32_t* channels, uint32_t* columns,
-                        int8_t* output) {
+                        int8_t* output, const Addend*... addend) {
   constexpr int32_t kTaps = P::kDilationWidth == 1 ? P::kKernelWidth : 1;
   constexpr int32_t kPairs = P::kKernelHeight * (P::kKernelWidth / kTaps) * pairs(kTaps * P::kInputDepth);
   using B = Blocks<kPairs, P::kBlock>;
   const int8_t* const packed = reinterpret_cast<const int8_t*>(weights);
+  const auto& outputs = outputs_of<P>(output, addend...);
   if constexpr (P::kShared) {
     convolve_shared<kFlags<P>, B::kFirst, P::kBlock, B::kMore>(
         kConvolutionShape<P>, input, packed, channels, columns, reinterpret_cast<int8_t*>(columns + 4 * kPairs), output,
-        kOutputs<P>);
+        outputs);
   } else {
     int8_t padded[kTaps * P::kInputDepth];
     convolve_windows<kFlags<P>, B::kFirst, P::kBlock, B::kMore>(P{}, input, packed, channels, columns, padded, output,
-                                                               kOutputs<P>);
+                                                               outputs);
   }
 }
 

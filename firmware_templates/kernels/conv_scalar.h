@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "addend.h"
 #include "packed.h"
 #include "window.h"
 
@@ -131,10 +132,10 @@ template <int32_t kLength, int32_t kRun, int32_t kChannels, int32_t kWords>
 }
 
 // kChannels channels from `channel` on, of the first kPixels pixels of the columns.
-template <typename P, int32_t kLength, int32_t kPixels, int32_t kChannels>
+template <typename P, int32_t kLength, int32_t kPixels, int32_t kChannels, typename Output>
 [[gnu::always_inline]] inline void convolve_channels(const int32_t* columns, const int8_t* weights, const int32_t* bias,
                                                      const int32_t* multiplier, const int8_t* shift,
-                                                     const uint8_t*& excess, int32_t channel, int8_t* output) {
+                                                     const uint8_t*& excess, int32_t channel, Output output) {
   constexpr int32_t kWords = (kPixels + 1) / 2;
   PackedPair sums[kChannels][kWords];
   repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
@@ -152,7 +153,7 @@ template <typename P, int32_t kLength, int32_t kPixels, int32_t kChannels>
   }
   repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
     const ScalarRequantization<P> requantized(multiplier, shift, channel + c);
-    int8_t* to = output + channel + c;
+    Output to = output + (channel + c);
     const auto store = [&](uint32_t sum) __attribute__((always_inline)) {
       *to = requantized(sum);
       to += P::kOutputDepth;
@@ -172,10 +173,10 @@ template <typename P, int32_t kLength, int32_t kPixels, int32_t kChannels>
 
 // All channels of kPixels pixels. A function of its own, because the multiplication leaves few registers to the code
 // around it.
-template <typename P, int32_t kLength, int32_t kPixels>
+template <typename P, int32_t kLength, int32_t kPixels, typename Output>
 [[gnu::noinline]] void convolve_columns(const int32_t* columns, const int8_t* weights, const int32_t* bias,
                                         const int32_t* multiplier, const int8_t* shift, const uint8_t* excess,
-                                        int8_t* output) {
+                                        Output output) {
   constexpr int32_t kBlock = P::kBlockChannels;
   constexpr int32_t kRest = P::kOutputDepth % kBlock;
   int32_t channel = 0;
@@ -236,9 +237,10 @@ inline void pack_windows(const Placed& a, const Placed& b, int32_t* to) {
 
 // Any window, stride, dilation and padding, without groups. `columns` holds the windows of a block of pixels (of one
 // image or of two), which are read before the block's outputs are written.
-template <typename P>
+template <typename P, typename... Addend>
 inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias, const int32_t* multiplier,
-                           const int8_t* shift, const uint8_t* excess, int32_t* columns, int8_t* output) {
+                           const int8_t* shift, const uint8_t* excess, int32_t* columns, int8_t* output,
+                           const Addend*... addend) {
   constexpr int32_t kLength = P::kKernelHeight * P::kKernelWidth * P::kInputDepth;
   constexpr int32_t kPixels = P::kBatches * P::kOutputHeight * P::kOutputWidth;
   constexpr int32_t kRest = kPixels % P::kBlockPixels;
@@ -255,6 +257,7 @@ inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int
     }
     return pixel;
   };
+  auto to = destination<P>(output, addend...);
   const auto convolve = [&](auto count) __attribute__((always_inline)) {
     constexpr int32_t kCount = decltype(count)::value;
     constexpr int32_t kWords = (kCount + 1) / 2;
@@ -264,8 +267,8 @@ inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int
       const Placed b = p + 1 < kCount ? next() : a;
       pack_windows<P, kWords>(a, b, columns + p / 2);
     }
-    convolve_columns<P, kLength, kCount>(columns, weights, bias, multiplier, shift, excess, output);
-    output += kCount * P::kOutputDepth;
+    convolve_columns<P, kLength, kCount>(columns, weights, bias, multiplier, shift, excess, to);
+    to += kCount * P::kOutputDepth;
   };
   for (int32_t pixel = 0; pixel + P::kBlockPixels <= kPixels; pixel += P::kBlockPixels) {
     convolve(Index<P::kBlockPixels>());
@@ -274,12 +277,13 @@ inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int
 }
 
 // Rows of kInputDepth values times the matrix of weights: also a 1×1 window on each of P::kBatches pixels.
-template <typename P>
+template <typename P, typename... Addend>
 inline void fully_connected_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias,
                                    const int32_t* multiplier, const int8_t* shift, const uint8_t* excess,
-                                   int32_t* columns, int8_t* output) {
+                                   int32_t* columns, int8_t* output, const Addend*... addend) {
   constexpr int32_t kDepth = P::kInputDepth;
   constexpr int32_t kRest = P::kBatches % P::kBlockPixels;
+  auto to = destination<P>(output, addend...);
   const auto convolve = [&](auto count) __attribute__((always_inline)) {
     constexpr int32_t kCount = decltype(count)::value;
     constexpr int32_t kWords = (kCount + 1) / 2;
@@ -289,8 +293,8 @@ inline void fully_connected_scalar(const int8_t* input, const int8_t* weights, c
       pack_values<kDepth, kWords>(input, 1, second, 1, columns + p / 2);
       input = second + kDepth;
     }
-    convolve_columns<P, kDepth, kCount>(columns, weights, bias, multiplier, shift, excess, output);
-    output += kCount * P::kOutputDepth;
+    convolve_columns<P, kDepth, kCount>(columns, weights, bias, multiplier, shift, excess, to);
+    to += kCount * P::kOutputDepth;
   };
   for (int32_t pixel = 0; pixel + P::kBlockPixels <= P::kBatches; pixel += P::kBlockPixels) {
     convolve(Index<P::kBlockPixels>());

@@ -45,12 +45,12 @@ inline void accumulate_same(int32_t value, const int8_t* weights, Sum* sums) {
 }
 
 // output[channel + r] = sums[r], requantised. Without P::kPerChannel all have multiplier[0], shift[0].
-template <typename P, int32_t kRows, typename Sum, typename T>
-inline void store(const Sum* sums, int32_t channel, const int32_t* multiplier, const int8_t* shift, T* output) {
+template <typename P, int32_t kRows, typename Sum, typename Output>
+inline void store(const Sum* sums, int32_t channel, const int32_t* multiplier, const int8_t* shift, Output output) {
 #pragma GCC unroll 4
   for (int32_t r = 0; r < kRows; ++r) {
     const int32_t scale = P::kPerChannel ? channel + r : 0;
-    output[channel + r] = requantize<P, T>(sums[r], multiplier[scale], shift[scale]);
+    output[channel + r] = requantize<P>(sums[r], multiplier[scale], shift[scale]);
   }
 }
 

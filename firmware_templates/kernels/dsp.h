@@ -113,6 +113,13 @@ struct Outputs {
   int32_t shift;
   int32_t min;  // if kBounded
   int32_t max;
+
+  // One channel of neighbouring pixels.
+  template <int32_t kPixels>
+  void store(const int32_t (&x)[kPixels], int8_t* to) const {
+#pragma GCC unroll 4
+    for (int32_t p = 0; p < kPixels; ++p, to += depth) *to = static_cast<int8_t>(x[p]);
+  }
 };
 
 template <typename P>
@@ -141,14 +148,15 @@ struct Requantization {
         min(outputs.min),
         max(outputs.max) {}
 
-  int8_t operator()(int32_t sum) const {
+  // An int8.
+  int32_t operator()(int32_t sum) const {
     const int32_t addend = (kFlags & kClampsNegative) != 0 ? rounding : rounding + (sum >> 31);
     int32_t x = ssat8(smmlar((kFlags & kWide) != 0 ? sum : sum * 2, multiplier, addend) >> shift);
     if ((kFlags & kBounded) != 0) {
       x = x < min ? min : x;
       x = x > max ? max : x;
     }
-    return static_cast<int8_t>(x);
+    return x;
   }
 
   int32_t multiplier;

@@ -32,9 +32,9 @@ struct Add {
 // The same of int8 where the host has found a linear function that agrees in all cases (linear.py).
 template <typename P>
 struct LinearAdd {
-  int8_t operator()(int8_t a, int8_t b) const {
-    const int32_t x = P::kA * a + P::kB * b + P::kStart;
-    return static_cast<int8_t>(clamp_to<P::kActivationMin, P::kActivationMax>(x >> P::kShift));
+  int8_t operator()(int32_t a, int32_t b) const {
+    const int32_t x = P::kA * a + (P::kB * b + in_register(P::kStart));
+    return static_cast<int8_t>(clamp_to<P::kActivationMin, P::kActivationMax, P::kShift>(x));
   }
 };
 

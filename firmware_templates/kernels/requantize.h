@@ -13,15 +13,27 @@ constexpr int32_t minimum(int32_t a, int32_t b) { return a < b ? a : b; }
 constexpr int32_t maximum(int32_t a, int32_t b) { return a > b ? a : b; }
 constexpr int32_t clamp(int32_t x, int32_t low, int32_t high) { return minimum(maximum(x, low), high); }
 
-// x clamped to constants of eight bits.
-template <int32_t kLow, int32_t kHigh>
+// A constant that GCC should not add in parts, as immediates, where it is needed often.
+inline int32_t in_register(int32_t constant) {
+#if defined(__thumb2__)
+  asm("" : "+r"(constant));
+#endif
+  return constant;
+}
+
+// x * 2^-kRight, down, clamped to constants of eight bits.
+template <int32_t kLow, int32_t kHigh, int32_t kRight = 0>
 inline int32_t clamp_to(int32_t x) {
 #if defined(__ARM_FEATURE_SAT)
-  asm("ssat %0, #8, %1" : "=r"(x) : "r"(x));
+  if constexpr (kRight > 0) {
+    asm("ssat %0, #8, %1, asr %2" : "=r"(x) : "r"(x), "i"(kRight));
+  } else {
+    asm("ssat %0, #8, %1" : "=r"(x) : "r"(x));
+  }
   if (kLow > INT8_MIN) x = maximum(x, kLow);
   return kHigh < INT8_MAX ? minimum(x, kHigh) : x;
 #else
-  return clamp(x, kLow, kHigh);
+  return clamp(x >> kRight, kLow, kHigh);
 #endif
 }
 

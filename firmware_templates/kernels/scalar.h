@@ -112,11 +112,12 @@ class ScalarRequantization {
         // The zero point and a half, and the 1.
         rounding_(static_cast<int32_t>((static_cast<uint32_t>(2 * P::kOutputZeroPoint + 1) << (-shift_ & 31)) + 1)) {}
 
-  int8_t operator()(uint32_t sum) const {
+  // An int8.
+  int32_t operator()(uint32_t sum) const {
     if (!P::kSmallSums) return requantize<P>(sum, multiplier_, shift_);
     int32_t x = high_product(static_cast<int32_t>(sum), multiplier_);
     if (!P::kClampsNegative) x += 2 * (x >> 31);
-    return static_cast<int8_t>(clamp_to<P::kActivationMin, P::kActivationMax>((x + rounding_) >> (1 - shift_)));
+    return clamp_to<P::kActivationMin, P::kActivationMax>((x + rounding_) >> (1 - shift_));
   }
 
  private:

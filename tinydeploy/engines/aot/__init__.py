@@ -42,7 +42,8 @@ class AotEngine:
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
-        program, refusals = lower(graph)
+        # MVE adds in ten instructions for four outputs. Code that all layers share would be there twice.
+        program, refusals = lower(graph, adding=not board.core.mve and self.optimize != "size")
         if refusals:
             first = refusals[0]
             more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""

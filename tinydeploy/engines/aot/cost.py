@@ -58,11 +58,13 @@ def _columns(p: Params, pixels: int, pairs: int) -> float:
     fours, ones = divmod(pixels, 4) if p["kPixels"] == 4 else (0, pixels)
     block = int(p["kBlock"])
     requantising = 8 * _requantisation(p)
+    adding = (49 if pairs > block else 38) if "kAddA" in p else 0  # for two channels of four pixels
     around = 57 if p["kShared"] else 51 if "kKernelHeight" in p else 38  # more of it where flags differ
-    four = pairs * (11 if p["kWide"] else 13) + 3 * ((pairs - 1) // block) + requantising + around
+    four = pairs * (11 if p["kWide"] else 13) + 3 * ((pairs - 1) // block) + requantising + adding + around
     alone = pairs if block == 1 else pairs % 2
     two, pair = (7, 5) if p["kWide"] else (10, 6)
-    one = (pairs - alone) // 2 * two + alone * pair + 3 * ((pairs - 1) // block) + requantising / 4 + 15
+    one = (pairs - alone) // 2 * two + alone * pair + 3 * ((pairs - 1) // block) + 15
+    one += (requantising + adding) // 4
     return couples * (fours * four + ones * one)
 
 
@@ -104,7 +106,7 @@ def _fully_connected(p: Params) -> float:
 
 def _add(p: Params) -> float:
     bounds = int(p["kActivationMin"] > -128) + int(p["kActivationMax"] < 127)
-    return (9.5 + 2 * bounds) * p["kElements"]
+    return (7.5 + 2 * bounds) * p["kElements"]
 
 
 def _average_pool(p: Params) -> float:

@@ -9,9 +9,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot import overlap
+from tinydeploy.engines.aot import additions, overlap
 from tinydeploy.engines.aot.channels import settled
-from tinydeploy.engines.aot.program import Constant, Overlap, Read, Scratch, Step, Write
+from tinydeploy.engines.aot.program import Constant, Overlap, Read, Scratch, Step
 
 CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
 _Choice = TypeVar("_Choice", bound=Callable[..., tuple[Step, ...] | None])
@@ -45,7 +45,7 @@ def fully_connected(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | Non
         first = np.arange(int(step.params["kBatches"]), dtype=np.int64) * depth
         return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1), first, pixels)
     found = _channels(step, weights)
-    if found is None:
+    if found is None or step.addend:
         return None
     table, weights = found
     packed = _interleave(weights, _pair_up((depth + 3) // 4 * 4, 1, depth))
@@ -154,8 +154,9 @@ def shared(step: Step, clamped: bool) -> Step | None:
             params |= {f"k{what}{name}": 1 for what in ones}
         params |= {"kBatches": 1, "kInputWidth": pixels, "kOutputWidth": pixels}
         params |= {"kPadTop": 0, "kPadLeft": 0, "kPadded": False, "kInputZeroPoint": 0}
-    if any(params[name] >= 1 << 15 for name in params if name not in ("kMultiplier",)):
-        return None  # shapes are kept as int16
+    shape = {name for name in params if name != "kMultiplier" and not name.startswith("kAdd")}
+    if any(params[name] >= 1 << 15 for name in shape):
+        return None  # they are kept as int16
     if "kBlock" not in params:
         return replace(step, params={**params, "kShared": True})
     taps = params["kKernelWidth"] if params["kDilationWidth"] == 1 else 1
@@ -180,7 +181,8 @@ def _convolution(
     depth = len(weights)
     least = overlap.by_channels(first, depth, channels=depth, pixels=pixels)
     made = _step(step, kernel, "conv_dsp.h", values, table, columns, least, 8)
-    return (replace(made, params={**made.params, "kPixels": pixels}),)
+    overlaps = (*made.overlaps, *additions.added(step, pixels))
+    return (replace(made, params={**made.params, "kPixels": pixels}, overlaps=overlaps),)
 
 
 def _weights(step: Step) -> npt.NDArray[np.int8]:
@@ -199,13 +201,12 @@ def _step(
     least: int | None,
     block: int = 0,
 ) -> Step:
-    """`step` by another kernel: input, weights, channels, scratch, output.
+    """`step` by another kernel: input, weights, channels, scratch, output, and the addend if it has one.
 
     `least` is how far below the input the output may start, None if they may not overlap.
     """
-    source, old, bias, *_, output = step.args
+    source, old, bias, *_ = step.args
     assert isinstance(source, Read) and isinstance(old, Constant) and isinstance(bias, Constant)
-    assert isinstance(output, Write)
     bias_column, multiplier, shift = table.T
     params = {name: value for name, value in step.params.items() if name != "kLeftShift"}
     params["kClampsNegative"] = step.params["kActivationMin"] >= step.params["kOutputZeroPoint"]
@@ -223,9 +224,10 @@ def _step(
         replace(old, values=weights, comment="in the order of reading"),
         Constant(bias.name.removesuffix("bias") + "channels", channels.reshape(-1), comment),
         *((scratch,) if scratch else ()),
-        output,
+        step.output,
+        *step.addend,
     )
-    overlaps = () if least is None else (Overlap(source.tensor, output.tensor, least),)
+    overlaps = () if least is None else (Overlap(source.tensor, step.output.tensor, least),)
     return Step(kernel, header, params, args, overlaps)
 
 

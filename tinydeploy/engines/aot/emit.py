@@ -55,6 +55,11 @@ def _layer(program: Program, op: Op, steps: tuple[Step, ...], core: Core) -> Lay
     )
 
 
+def _kinds(op: Op) -> str:
+    """What the op does, with the addition that it has taken over."""
+    return f"{op.kind} and {op.options['sum']}" if "sum" in op.options else op.kind
+
+
 def _turns(program: Program, op: Op) -> Stripes | None:
     """The stripes in which `op` is done, if it is."""
     return next((turns for turns in program.stripes if turns.first <= op.index <= turns.last), None)
@@ -62,7 +67,8 @@ def _turns(program: Program, op: Op) -> Stripes | None:
 
 def _variant(step: Step) -> str:
     """What a kernel's parameters make of it, in a word or two."""
-    return " wide" * bool(step.params.get("kWide")) + " shared" * bool(step.params.get("kShared"))
+    p = step.params
+    return " wide" * bool(p.get("kWide")) + " shared" * bool(p.get("kShared")) + " adding" * ("kAddA" in p)
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,7 @@ class _Emitter:
             _condition(step.stripes, stripes.count) if stripes and step.stripes else "" for step in steps
         ]
         return {
-            "comment": f"Op {op.index}: {op.kind}, {inputs} -> {outputs}",
+            "comment": f"Op {op.index}: {_kinds(op)}, {inputs} -> {outputs}",
             "function": function,
             "striped": stripes is not None,
             "begins": stripes.count if stripes and stripes.first == op.index else 0,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from tinydeploy.engines import Refusal
 from tinydeploy.engines.aot import (  # noqa: F401, each registers its lowerings
+    additions,
     lower_conv,
     lower_elementwise,
     lower_gather,
@@ -49,12 +50,15 @@ class Program:
         return self.memory[piece.tensor], self.offsets.get(piece.tensor, 0) + piece.offset
 
 
-def lower(graph: Graph) -> tuple[Program, tuple[Refusal, ...]]:
-    """The program of `graph`, and every op that could not be lowered: it is whole only if there is none."""
+def lower(graph: Graph, adding: bool = True) -> tuple[Program, tuple[Refusal, ...]]:
+    """The program of `graph`, and every op that could not be lowered: it is whole only if there is none.
+
+    `adding` lets convolutions do the additions behind them.
+    """
     memory = {tensor.index: tensor.index for tensor in graph.tensors}
     ops: list[tuple[Op, tuple[Step, ...]]] = []
     refusals: list[Refusal] = []
-    for op in passes.simplify(graph):
+    for op in passes.simplify(graph, adding):
         try:
             lowered = lower_op(graph, op)
         except UnsupportedError as error:
@@ -77,7 +81,8 @@ def lower_op(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     for index in (*op.inputs, *op.outputs):
         if index >= 0 and graph.tensors[index].elements == 0:
             raise UnsupportedError("it has a tensor without elements")
-    lowered = (lower_lookup.composed if "table" in op.options else LOWERINGS[op.kind])(graph, op)
+    passed = lower_lookup.composed if "table" in op.options else additions.lower
+    lowered = (passed if op.options.keys() & {"table", "sum"} else LOWERINGS[op.kind])(graph, op)
     if isinstance(lowered, Alias):
         source, target = graph.tensors[lowered.input], graph.tensors[lowered.output]
         if source.bytes != target.bytes:

@@ -18,7 +18,9 @@ _MAX_STRIP = (2**16 - 1) // 7  # bytes: eight channels' strips are within an off
 
 
 def fully_connected(step: Step) -> tuple[Step, ...] | None:
-    """Rows, or a 1×1 convolution's pixels, as they lie in the input."""
+    """Rows, or a 1×1 convolution's pixels, as they lie in the input; without an addend."""
+    if step.addend:
+        return None
     depth, channels, rows = (int(step.params[name]) for name in ("kInputDepth", "kOutputDepth", "kBatches"))
     first = np.arange(rows, dtype=np.int64) * depth
     least = overlap.by_channels(first, channels, _CHANNELS, _PIXELS)
@@ -26,9 +28,9 @@ def fully_connected(step: Step) -> tuple[Step, ...] | None:
 
 
 def conv_2d(step: Step) -> tuple[Step, ...] | None:
-    """All but grouped convolutions."""
+    """All but grouped convolutions, and those with an addend."""
     p = {name: int(value) for name, value in step.params.items()}
-    if p["kGroups"] != 1:
+    if p["kGroups"] != 1 or step.addend:
         return None
     length = p["kKernelHeight"] * p["kKernelWidth"] * p["kInputDepth"]
     # A copy of a run may end up to a vector's width behind the column.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot import tables
+from tinydeploy.engines.aot import additions, tables
 from tinydeploy.engines.aot.program import LOWERINGS, Constant, UnsupportedError
 from tinydeploy.engines.aot.quantize import activation_range
 from tinydeploy.graph import DType, Graph, Op
@@ -20,9 +20,10 @@ _CLAMPED = (*_CONVOLUTIONS, "FULLY_CONNECTED", "ADD", "SUB", "MUL", "AVERAGE_POO
 _SIDES = ("top", "bottom", "left", "right")
 
 
-def simplify(graph: Graph) -> tuple[Op, ...]:
-    """The ops of `graph` that are left after all passes."""
-    return compose_lookups(graph, fold_activations(graph, fold_padding(graph)))
+def simplify(graph: Graph, adding: bool) -> tuple[Op, ...]:
+    """The ops of `graph` that are left after all passes; additions are folded if `adding`."""
+    ops = fold_activations(graph, fold_padding(graph))
+    return compose_lookups(graph, additions.fold(graph, ops) if adding else ops)
 
 
 def fold_padding(graph: Graph) -> tuple[Op, ...]:

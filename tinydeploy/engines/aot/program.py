@@ -124,6 +124,16 @@ class Step:
     stripes: range | None = None
 
     @property
+    def output(self) -> Write:
+        """The first tensor that it writes."""
+        return next(argument for argument in self.args if isinstance(argument, Write))
+
+    @property
+    def addend(self) -> tuple[Read, ...]:
+        """Of a convolution, the tensor that its outputs are added to, if there is one: see additions.py."""
+        return tuple(argument for argument in self.args if isinstance(argument, Read))[1:]
+
+    @property
     def constant_bytes(self) -> int:
         """Size of its arrays in flash."""
         return sum(argument.values.nbytes for argument in self.args if isinstance(argument, Constant))

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.boards import Core
-from tinydeploy.engines.aot import overlap, packed
+from tinydeploy.engines.aot import additions, overlap, packed
 from tinydeploy.engines.aot.channels import settled
-from tinydeploy.engines.aot.program import Argument, Constant, Overlap, Read, Scratch, Step, Write
+from tinydeploy.engines.aot.program import Argument, Constant, Overlap, Read, Scratch, Step
 
 _MAX_WIDTH = 5  # of a depthwise window whose weights are held in registers
 _MAX_SUM = 1 << 29
@@ -50,18 +50,18 @@ def choices(core: Core) -> Mapping[str, Callable[[Step], tuple[Step, ...] | None
     if blocks is None:
         return {}
     return {
-        "fully_connected": lambda step: (_fully_connected(step, blocks),),
+        "fully_connected": lambda step: _fully_connected(step, blocks),
         "conv_2d": lambda step: _conv_2d(step, blocks),
         "depthwise_conv_2d": lambda step: _depthwise_conv_2d(step, blocks),
     }
 
 
-def _fully_connected(step: Step, blocks: Blocks) -> Step:
+def _fully_connected(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
     depth, channels, batches = _numbers(step, "kInputDepth", "kOutputDepth", "kBatches")
     if batches == 1:
-        return _one_row(step, blocks.one_row)
+        return None if step.addend else (_one_row(step, blocks.one_row),)
     least = overlap.by_channels(np.arange(batches) * depth, channels, channels, blocks.convolution[1])
-    return _columns(step, "fully_connected_scalar", blocks, least)
+    return (_columns(step, "fully_connected_scalar", blocks, least),)
 
 
 def _conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
@@ -171,14 +171,15 @@ def _step(
 
     `others` are the arguments between the constants and the output.
     """
-    source, old, output = step.args[0], step.args[1], step.args[-1]
-    assert isinstance(source, Read) and isinstance(old, Constant) and isinstance(output, Write)
+    source, old = step.args[:2]
+    assert isinstance(source, Read) and isinstance(old, Constant)
     args: tuple[Argument, ...] = (
         source,
         replace(old, values=weights, comment="in the order of reading"),
         *layer.constants,
         *others,
-        output,
+        step.output,
+        *step.addend,
     )
     params = {
         **step.params,
@@ -189,4 +190,5 @@ def _step(
         "kShift": 0 if step.params["kPerChannel"] else int(layer.constants[2].values[0]),
         "kClampsNegative": step.params["kActivationMin"] >= step.params["kOutputZeroPoint"],
     }
-    return Step(kernel, _HEADERS[kernel], params, args, (Overlap(source.tensor, output.tensor, least),))
+    overlaps = (Overlap(source.tensor, step.output.tensor, least), *additions.added(step, size[1]))
+    return Step(kernel, _HEADERS[kernel], params, args, overlaps)

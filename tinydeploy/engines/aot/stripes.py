@@ -108,7 +108,7 @@ def goes_by_rows(graph: Graph, op: Op) -> bool:
     if len(op.outputs) != 1 or any(len(t.shape) != 4 or t.shape[0] != 1 or t.is_variable for t in tensors):
         return False
     if op.kind in _WINDOWS:
-        return _activations(graph, op) == op.inputs[:1]
+        return _activations(graph, op) == (op.inputs[0], *op.inputs[3:])  # the last is an addend
     constants = [graph.tensors[index] for index in op.inputs if graph.tensors[index].data is not None]
     broadcast = all(tensor.shape[-3:-2] in ((), (1,)) for tensor in constants)
     return op.kind in _ROW_BY_ROW and broadcast and len({tensor.shape[1] for tensor in tensors}) == 1
@@ -118,9 +118,9 @@ def _activations(graph: Graph, op: Op) -> tuple[int, ...]:
     return tuple(index for index in op.inputs if index >= 0 and graph.tensors[index].data is None)
 
 
-def _window(graph: Graph, op: Op, rows: range) -> tuple[range, int, int]:
-    """The input rows that `rows` of the output need, and how many of padding above and below them."""
-    if op.kind not in _WINDOWS:
+def _window(graph: Graph, op: Op, tensor: int, rows: range) -> tuple[range, int, int]:
+    """The rows of an input that `rows` of the output need, and how many of padding above and below them."""
+    if op.kind not in _WINDOWS or tensor != op.inputs[0]:
         return rows, 0, 0
     height = graph.tensors[op.inputs[0]].shape[1]
     stride, reach = int_option(op, "stride_h"), _reach(graph, op, 0)
@@ -230,7 +230,7 @@ def _schedule(program: Program, run: range, height: int) -> _Schedule | None:
             ends[target] = [
                 max(
                     (
-                        _window(graph, r, range(end))[0].stop
+                        _window(graph, r, target, range(end))[0].stop
                         for r in readers
                         if (end := ends[r.outputs[0]][s])
                     ),
@@ -246,18 +246,18 @@ def _schedule(program: Program, run: range, height: int) -> _Schedule | None:
             ends[target][-1] = limit
         starts = [0, *ends[target][:-1]]
         held[target] = [
-            min([start, *(_lowest(graph, r, [0, *ends[r.outputs[0]]], s) for r in readers)])
+            min([start, *(_lowest(graph, r, target, [0, *ends[r.outputs[0]]], s) for r in readers)])
             for s, start in enumerate(starts)
         ]
     made = {t: [range(a, b) for a, b in pairwise([0, *ends[t]])] for t in ends}
     return _Schedule(program, ops, count, made, held, frozenset(outputs | sources))
 
 
-def _lowest(graph: Graph, op: Op, made: Sequence[int], stripe: int) -> int:
-    """The first input row that `op` needs from `stripe` on; `made` is how far it is before each stripe."""
+def _lowest(graph: Graph, op: Op, tensor: int, made: Sequence[int], stripe: int) -> int:
+    """The first row of an input that `op` needs from `stripe` on; `made` is how far it is before each."""
     if made[stripe] == made[-1]:
         return _NEVER
-    return _window(graph, op, range(made[stripe], made[stripe] + 1))[0].start
+    return _window(graph, op, tensor, range(made[stripe], made[stripe] + 1))[0].start
 
 
 @dataclass(frozen=True)
@@ -339,13 +339,14 @@ def _pieces(schedule: _Schedule, op: Op) -> Iterator[_Piece]:
     for number, made in enumerate(schedule.made[target]):
         if not made:
             continue
-        window, *padding = _window(graph, op, made)
-        rows = [*(window for _ in inputs), made]
+        windows = [_window(graph, op, t, made) for t in inputs]
+        rows = [*(window for window, *_ in windows), made]
+        padding = windows[0][1:] if windows else (0, 0)
         offsets = [
             (r.start - (0 if t in schedule.whole else schedule.held[t][number])) * row_bytes(graph.tensors[t])
             for t, r in zip((*inputs, target), rows, strict=True)
         ]
-        yield _Piece(number, tuple(map(len, rows)), (padding[0], padding[1]), tuple(offsets))
+        yield _Piece(number, tuple(map(len, rows)), padding, tuple(offsets))
 
 
 def _alike(pieces: Iterator[_Piece]) -> Iterator[tuple[range, _Piece, tuple[int, ...]]]:
@@ -395,7 +396,7 @@ def _overlaps(schedule: _Schedule) -> Iterator[Overlap]:
                 for op in schedule.ops:
                     made = schedule.made[op.outputs[0]][number]
                     reads = bool(made) and source in op.inputs
-                    window = _window(graph, op, made)[0] if reads else range(0)
+                    window = _window(graph, op, source, made)[0] if reads else range(0)
                     first.append(window.start * row_bytes(graph.tensors[source]) if reads else _NEVER)
                     writes = op.outputs[0] == output
                     end.append(made.stop * row_bytes(graph.tensors[output]) if writes else 0)
