@@ -716,7 +716,8 @@ def residual(m: Maker, kind: str) -> None:
     inputs = [made.index, other.index] if m.random.random() < 0.5 else [other.index, made.index]
     m.used |= {made.index, other.index}
     output = m.add(made.shape, made.dtype, scale, m.zero_point(made.dtype))
-    m.op(m.random.choice(("ADD", "ADD", "SUB")), inputs, [output], fused_activation_function=m.activation())
+    activation = "NONE" if m.random.random() < 0.7 else m.activation()
+    m.op(m.random.choice(("ADD", "ADD", "SUB")), inputs, [output], fused_activation_function=activation)
 
 
 def transpose_conv(m: Maker, kind: str) -> None:
