@@ -291,6 +291,8 @@ template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kP
   const int32_t depth = layer.depth;
   const int8_t* const output_end = output + depth;
   do {
+    // Else GCC holds so much of `layer` in registers that the multiplication may find too few.
+    if ((kFlags & kPerChannel) == 0 || (kFlags & kBounded) != 0) asm volatile("" : : "m"(layer));
     int32_t a[kPixels];
     int32_t b[kPixels];
     a[0] = channel_bias<kFlags>(channel);
