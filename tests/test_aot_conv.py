@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -304,3 +306,34 @@ def test_kernels_that_take_every_register_compile(board: str, goal: str, tmp_pat
         command = [*compiler, f"-I{paths.FIRMWARE / 'runtime'}", "-c", "src/model.cpp", "-o", "model.o"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an500", "mps2-an505"])
+def test_every_form_of_the_loop_finds_its_registers(board: str, tmp_path: Path) -> None:
+    """The multiplication of four pixels takes all 14, whatever the code around it is made of."""
+    core = boards.board(board).core
+
+    def compiled(outputs: str, flags: range) -> str:
+        """What the compiler says of the loops for layers with these flags, see kernels/dsp.h."""
+        calls = [
+            f"template void convolve_columns<{flag}, {first}, {block}, {more}, 4, {outputs}>("
+            f"const uint32_t*, const uint32_t*, const int8_t*, const int32_t*, int8_t*, const {outputs}&);"
+            for flag, (first, block), more in product(flags, ((1, 1), (1, 8), (3, 8)), ("true", "false"))
+        ]
+        source = tmp_path / f"{outputs[:3]}{flags.start}.cpp"
+        source.write_text("\n".join(['#include "conv_dsp.h"', "namespace tinydeploy {", *calls, "}"]))
+        options = [
+            *core.flags,
+            "-O2",
+            "-std=c++17",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            f"-I{paths.FIRMWARE}/kernels",
+        ]
+        command = [f"{core.toolchain}g++", *options, "-c", str(source), "-o", str(source.with_suffix(".o"))]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300).stderr
+
+    forms = [(name, range(at, at + 8)) for name in ("Outputs", "AddingOutputs<21>") for at in range(0, 32, 8)]
+    with ThreadPoolExecutor(2) as pool:
+        assert "".join(pool.map(lambda form: compiled(*form), forms)) == ""

@@ -241,13 +241,13 @@ void conv_2d_16x8_dsp(const int16_t* input, const int8_t* weights, const Bias* b
   constexpr int32_t kCount = P::kBatches * P::kOutputHeight * P::kOutputWidth;
   constexpr int32_t kLength = 2 * Column<P>::kPairs;
   constexpr int32_t kEven = P::kOutputDepth / 2 * 2;
-  int32_t pixel = 0;
-  for (; P::kPixels == 4 && pixel + 4 <= kCount; pixel += 4, output += 4 * P::kOutputDepth) {
+  constexpr int32_t kByFours = P::kPixels == 4 ? kCount / 4 * 4 : 0;
+  for (int32_t pixel = 0; pixel < kByFours; pixel += 4, output += 4 * P::kOutputDepth) {
 #pragma GCC unroll 1
     for (int32_t p = 0; p < 4; ++p) Column<P>::template gather<4>(input, pixel + p, columns + p);
     convolve_four_16x8<P>(columns, weights, bias, multiplier, shift, output);
   }
-  for (; pixel < kCount; ++pixel, output += P::kOutputDepth) {
+  for (int32_t pixel = kByFours; pixel < kCount; ++pixel, output += P::kOutputDepth) {
     Column<P>::template gather<1>(input, pixel, columns);
     const int16_t* row = reinterpret_cast<const int16_t*>(columns);
     const int8_t* next = weights;

@@ -101,31 +101,25 @@ struct Blocks {
   "smlad  %[a0], %[v], %[x], %[a0]\n"  \
   "smlad  %[b1], %[w], %[y], %[b0]\n"  \
   "smlad  %[b0], %[w], %[x], %[b0]\n"
-#define TINYDEPLOY_ASM(steps)                                                                              \
-  asm volatile(steps                                                                                       \
-               : [weights] "+r"(weights), [column] "+r"(column), [a0] "+r"(a[0]), [a1] "+r"(a[1]),         \
-                 [a2] "+r"(a[2]), [a3] "+r"(a[3]), [b0] "+r"(b[0]), [b1] "+r"(b[1]), [b2] "+r"(b[2]),      \
-                 [b3] "+r"(b[3]), [v] "=&r"(v), [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)                   \
-               : [end] "m"(end)                                                                            \
-               : "memory", "cc")
 #define TINYDEPLOY_2(step) step step
 #define TINYDEPLOY_4(step) step step step step
 #define TINYDEPLOY_UNTIL_END(steps) "1:\n" steps "ldr %[x], %[end]\ncmp %[column], %[x]\nbne 1b\n"
+#define TINYDEPLOY_IF(condition, steps) ".if " condition "\n" steps ".endif\n"
+// One asm statement: between two of them GCC would move sums around, or find no register for it.
 #define TINYDEPLOY_MULTIPLY(load)                                                                          \
   asm volatile(load TINYDEPLOY_FIRST_PAIR                                                                  \
+               TINYDEPLOY_IF("(%c[first] - 1) & 4", TINYDEPLOY_4(load TINYDEPLOY_PAIR))                    \
+               TINYDEPLOY_IF("(%c[first] - 1) & 2", TINYDEPLOY_2(load TINYDEPLOY_PAIR))                    \
+               TINYDEPLOY_IF("(%c[first] - 1) & 1", load TINYDEPLOY_PAIR)                                  \
+               TINYDEPLOY_IF("%c[block] == 1", TINYDEPLOY_UNTIL_END(load TINYDEPLOY_PAIR))                 \
+               TINYDEPLOY_IF("%c[block] == 4", TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(load TINYDEPLOY_PAIR)))   \
+               TINYDEPLOY_IF("%c[block] == 8",                                                             \
+                             TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(TINYDEPLOY_2(load TINYDEPLOY_PAIR))))       \
                : [weights] "+r"(weights), [column] "+r"(column), [a0] "+r"(a[0]), [a1] "=&r"(a[1]),        \
                  [a2] "=&r"(a[2]), [a3] "=&r"(a[3]), [b0] "+r"(b[0]), [b1] "=&r"(b[1]), [b2] "=&r"(b[2]),  \
                  [b3] "=&r"(b[3]), [v] "=&r"(v), [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)                  \
-               :                                                                                           \
-               : "memory");                                                                                \
-  if ((kFirst - 1) & 4) TINYDEPLOY_ASM(TINYDEPLOY_4(load TINYDEPLOY_PAIR));                                \
-  if ((kFirst - 1) & 2) TINYDEPLOY_ASM(TINYDEPLOY_2(load TINYDEPLOY_PAIR));                                \
-  if ((kFirst - 1) & 1) TINYDEPLOY_ASM(load TINYDEPLOY_PAIR);                                              \
-  if (kMore && kBlock == 1) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(load TINYDEPLOY_PAIR));                    \
-  if (kMore && kBlock == 4) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(load TINYDEPLOY_PAIR)));      \
-  if (kMore && kBlock == 8) {                                                                              \
-    TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(load TINYDEPLOY_PAIR) TINYDEPLOY_4(load TINYDEPLOY_PAIR))); \
-  }
+               : [end] "m"(end), [first] "i"(kFirst), [block] "i"(kMore ? kBlock : 0)                      \
+               : "memory", "cc")
 
 // Adds the products to the biases a[0] and b[0], and moves the weights on.
 template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
@@ -134,14 +128,13 @@ template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
   static_assert(kBlock == 1 || kBlock == 4 || kBlock == 8);
   uint32_t v, w, x, y;
   if (kWide) {
-    TINYDEPLOY_MULTIPLY(TINYDEPLOY_WIDE)
+    TINYDEPLOY_MULTIPLY(TINYDEPLOY_WIDE);
   } else {
-    TINYDEPLOY_MULTIPLY(TINYDEPLOY_NARROW)
+    TINYDEPLOY_MULTIPLY(TINYDEPLOY_NARROW);
   }
 }
 
 #undef TINYDEPLOY_MULTIPLY
-#undef TINYDEPLOY_ASM
 #undef TINYDEPLOY_FIRST_PAIR
 #undef TINYDEPLOY_PAIR
 
@@ -169,20 +162,18 @@ template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
   TINYDEPLOY_WIDE                      \
   "smlad  %[a], %[v], %[y], %[a]\n"    \
   "smlad  %[b], %[w], %[y], %[b]\n"
-#define TINYDEPLOY_ASM(steps)                                                                                \
-  asm volatile(steps                                                                                         \
+#define TINYDEPLOY_MULTIPLY(pair, pairs)                                                                     \
+  asm volatile(TINYDEPLOY_IF("%c[first] & 1", pair)                                                          \
+               TINYDEPLOY_IF("%c[first] & 2", pairs)                                                         \
+               TINYDEPLOY_IF("%c[first] & 4", TINYDEPLOY_2(pairs))                                           \
+               TINYDEPLOY_IF("%c[first] & 8", TINYDEPLOY_4(pairs))                                           \
+               TINYDEPLOY_IF("%c[block] == 1", TINYDEPLOY_UNTIL_END(pair))                                   \
+               TINYDEPLOY_IF("%c[block] == 4", TINYDEPLOY_UNTIL_END(TINYDEPLOY_2(pairs)))                    \
+               TINYDEPLOY_IF("%c[block] == 8", TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(pairs)))                    \
                : [weights] "+r"(weights), [column] "+r"(column), [a] "+r"(a[0]), [b] "+r"(b[0]), [u] "=&r"(u), \
                  [v] "=&r"(v), [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)                                      \
-               : [end] "m"(end)                                                                              \
+               : [end] "m"(end), [first] "i"(kFirst), [block] "i"(kMore ? kBlock : 0)                        \
                : "memory", "cc")
-#define TINYDEPLOY_MULTIPLY(pair, pairs)                                                   \
-  if (kFirst & 1) TINYDEPLOY_ASM(pair);                                                    \
-  if (kFirst & 2) TINYDEPLOY_ASM(pairs);                                                   \
-  if (kFirst & 4) TINYDEPLOY_ASM(TINYDEPLOY_2(pairs));                                     \
-  if (kFirst & 8) TINYDEPLOY_ASM(TINYDEPLOY_4(pairs));                                     \
-  if (kMore && kBlock == 1) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(pair));                    \
-  if (kMore && kBlock == 4) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_2(pairs)));     \
-  if (kMore && kBlock == 8) TINYDEPLOY_ASM(TINYDEPLOY_UNTIL_END(TINYDEPLOY_4(pairs)))
 
 template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
 [[gnu::always_inline]] inline void multiply(const int8_t*& weights, const uint32_t* column, const uint32_t* const& end,
@@ -196,10 +187,10 @@ template <bool kWide, int32_t kFirst, int32_t kBlock, bool kMore>
 }
 
 #undef TINYDEPLOY_MULTIPLY
-#undef TINYDEPLOY_ASM
 #undef TINYDEPLOY_WIDE_PAIRS
 #undef TINYDEPLOY_NARROW_PAIRS
 #undef TINYDEPLOY_PAIR
+#undef TINYDEPLOY_IF
 #undef TINYDEPLOY_UNTIL_END
 #undef TINYDEPLOY_4
 #undef TINYDEPLOY_2
@@ -282,17 +273,16 @@ inline auto outputs_of(const int8_t* output, const int8_t* addend) {
 }
 
 // All channels of kPixels pixels, whose columns end at `end`. A function of its own, because the multiplication leaves
-// no register to the code around it.
+// no register to the code around it; for that reason GCC should not schedule before it has allocated registers.
 template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kPixels, typename AnyOutputs>
-[[gnu::noinline]] void convolve_columns(const uint32_t* column, const uint32_t* end, const int8_t* weights,
-                                        const int32_t* channel, int8_t* output, const AnyOutputs& outputs) {
+[[gnu::noinline, gnu::optimize("no-schedule-insns")]] void convolve_columns(
+    const uint32_t* column, const uint32_t* end, const int8_t* weights, const int32_t* channel, int8_t* output,
+    const AnyOutputs& outputs) {
   constexpr int32_t kWords = channel_words(kFlags);
   const AnyOutputs layer = outputs;  // a store to the output could be one to the original
   const int32_t depth = layer.depth;
   const int8_t* const output_end = output + depth;
   do {
-    // Else GCC holds so much of `layer` in registers that the multiplication may find too few.
-    if ((kFlags & kPerChannel) == 0 || (kFlags & kBounded) != 0) asm volatile("" : : "m"(layer));
     int32_t a[kPixels];
     int32_t b[kPixels];
     a[0] = channel_bias<kFlags>(channel);
