@@ -117,33 +117,76 @@ template <int32_t kCount, int32_t kChannels, int32_t kWords>
 
 #endif
 
-template <int32_t kLength, int32_t kRun, int32_t kChannels, int32_t kWords>
-[[gnu::always_inline]] inline void multiply_columns(const int32_t* columns, const int8_t* weights,
+// Whole runs up to `end` in the weights, then the rest.
+template <typename C, int32_t kChannels, int32_t kWords>
+[[gnu::always_inline]] inline void multiply_columns(const int32_t* columns, const int8_t* weights, const int8_t* end,
                                                     PackedPair (&sums)[kChannels][kWords]) {
-  constexpr int32_t kRest = kLength % kRun;
-  if constexpr (kLength >= kRun) {
-    const int8_t* const end = weights + kLength / kRun * kRun * kChannels;
+  if constexpr (C::kRuns) {
     do {
-      multiply_run<kRun>(columns, weights, sums);
-      weights += kRun * kChannels;
+      multiply_run<C::kRun>(columns, weights, sums);
+      weights += C::kRun * kChannels;
     } while (weights != end);
   }
-  if constexpr (kRest > 0) multiply_run<kRest>(columns, weights, sums);
+  if constexpr (C::kRestOfRun > 0) multiply_run<C::kRestOfRun>(columns, weights, sums);
 }
 
+// What the code of convolve_columns depends on: with P::kShared, layers of which all of this is equal share it. The
+// names are those of a layer's parameters; besides, kLength positions make some runs, if kRuns, and kRestOfRun.
+template <int32_t kTheRun, bool kSomeRuns, int32_t kTheRest, bool kSomeExcess, int32_t kBlock, int32_t kRest, bool kEach,
+          bool kSmall, bool kLeft, int32_t kFactor, int32_t kPower, bool kClamps, int32_t kZero, int32_t kLow,
+          int32_t kHigh>
+struct Common {
+  static constexpr int32_t kRun = kTheRun;
+  static constexpr bool kRuns = kSomeRuns;
+  static constexpr int32_t kRestOfRun = kTheRest;
+  static constexpr bool kExcess = kSomeExcess;
+  static constexpr int32_t kBlockChannels = kBlock;
+  static constexpr int32_t kRestOfChannels = kRest;
+  static constexpr bool kPerChannel = kEach;
+  static constexpr bool kSmallSums = kSmall;
+  static constexpr bool kLeftShift = kLeft;
+  static constexpr int32_t kMultiplier = kFactor;
+  static constexpr int32_t kShift = kPower;
+  static constexpr bool kClampsNegative = kClamps;
+  static constexpr int32_t kOutputZeroPoint = kZero;
+  static constexpr int32_t kActivationMin = kLow;
+  static constexpr int32_t kActivationMax = kHigh;
+};
+// Code for a layer of its own.
+template <typename P, int32_t kLength>
+struct Own : P {
+  static constexpr bool kRuns = kLength >= P::kRun;
+  static constexpr int32_t kRestOfRun = kLength % P::kRun;
+  static constexpr int32_t kRestOfChannels = P::kOutputDepth % P::kBlockChannels;
+};
+template <bool kShared, typename P, int32_t kLength>
+struct FormOf {
+  using Type = Own<P, kLength>;
+};
+template <typename P, int32_t kLength>
+struct FormOf<true, P, kLength> {
+  using Type =
+      Common<P::kRun, (kLength >= P::kRun), kLength % P::kRun, P::kExcess, P::kBlockChannels,
+             P::kOutputDepth % P::kBlockChannels, P::kPerChannel, P::kSmallSums, P::kLeftShift, P::kMultiplier,
+             P::kShift, P::kClampsNegative, P::kOutputZeroPoint, P::kActivationMin, P::kActivationMax>;
+};
+template <typename P, int32_t kLength>
+using Form = typename FormOf<P::kShared, P, kLength>::Type;
+
 // kChannels channels from `channel` on, of the first kPixels pixels of the columns.
-template <typename P, int32_t kLength, int32_t kPixels, int32_t kChannels, typename Output>
-[[gnu::always_inline]] inline void convolve_channels(const int32_t* columns, const int8_t* weights, const int32_t* bias,
-                                                     const int32_t* multiplier, const int8_t* shift,
-                                                     const uint8_t*& excess, int32_t channel, Output output) {
+template <typename C, int32_t kPixels, int32_t kChannels, typename Output>
+[[gnu::always_inline]] inline void convolve_channels(const int32_t* columns, const int8_t* weights, const int8_t* end,
+                                                     const int32_t* bias, const int32_t* multiplier,
+                                                     const int8_t* shift, const uint8_t*& excess, int32_t channel,
+                                                     int32_t depth, Output output) {
   constexpr int32_t kWords = (kPixels + 1) / 2;
   PackedPair sums[kChannels][kWords];
   repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
     const uint32_t start = static_cast<uint32_t>(bias[channel + c]);
     repeat<kWords>(TINYDEPLOY_UNROLLED(p) { sums[c][p] = PackedPair::of(start, start); });
   });
-  multiply_columns<kLength, P::kRun>(columns, weights, sums);
-  if constexpr (P::kExcess) {
+  multiply_columns<C>(columns, weights, end, sums);
+  if constexpr (C::kExcess) {
     const int32_t* position = columns - kWords;
     for (int32_t further; (further = *excess++) != 0; excess += kChannels) {
       position += further * kWords;
@@ -152,11 +195,11 @@ template <typename P, int32_t kLength, int32_t kPixels, int32_t kChannels, typen
     }
   }
   repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
-    const ScalarRequantization<P> requantized(multiplier, shift, channel + c);
+    const ScalarRequantization<C> requantized(multiplier, shift, channel + c);
     Output to = output + (channel + c);
     const auto store = [&](uint32_t sum) __attribute__((always_inline)) {
       *to = requantized(sum);
-      to += P::kOutputDepth;
+      to += depth;
     };
 #if defined(__ARM_ARCH_6M__)
 #pragma GCC unroll 1  // the sums are in memory
@@ -171,20 +214,22 @@ template <typename P, int32_t kLength, int32_t kPixels, int32_t kChannels, typen
   });
 }
 
-// All channels of kPixels pixels. A function of its own, because the multiplication leaves few registers to the code
-// around it.
-template <typename P, int32_t kLength, int32_t kPixels, typename Output>
+// All channels of kPixels pixels, of `length` positions. A function of its own, because the multiplication leaves few
+// registers to the code around it.
+template <typename C, int32_t kPixels, typename Output>
 [[gnu::noinline]] void convolve_columns(const int32_t* columns, const int8_t* weights, const int32_t* bias,
                                         const int32_t* multiplier, const int8_t* shift, const uint8_t* excess,
-                                        Output output) {
-  constexpr int32_t kBlock = P::kBlockChannels;
-  constexpr int32_t kRest = P::kOutputDepth % kBlock;
+                                        Output output, int32_t length, int32_t depth) {
+  constexpr int32_t kBlock = C::kBlockChannels;
+  constexpr int32_t kRest = C::kRestOfChannels;
   int32_t channel = 0;
-  for (; channel + kBlock <= P::kOutputDepth; channel += kBlock, weights += kBlock * kLength) {
-    convolve_channels<P, kLength, kPixels, kBlock>(columns, weights, bias, multiplier, shift, excess, channel, output);
+  for (; channel + kBlock <= depth; channel += kBlock, weights += kBlock * length) {
+    const int8_t* const end = weights + kBlock * (length - C::kRestOfRun);
+    convolve_channels<C, kPixels, kBlock>(columns, weights, end, bias, multiplier, shift, excess, channel, depth, output);
   }
   if constexpr (kRest > 0) {
-    convolve_channels<P, kLength, kPixels, kRest>(columns, weights, bias, multiplier, shift, excess, channel, output);
+    const int8_t* const end = weights + kRest * (length - C::kRestOfRun);
+    convolve_channels<C, kPixels, kRest>(columns, weights, end, bias, multiplier, shift, excess, channel, depth, output);
   }
 }
 
@@ -267,7 +312,8 @@ inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int
       const Placed b = p + 1 < kCount ? next() : a;
       pack_windows<P, kWords>(a, b, columns + p / 2);
     }
-    convolve_columns<P, kLength, kCount>(columns, weights, bias, multiplier, shift, excess, to);
+    convolve_columns<Form<P, kLength>, kCount>(columns, weights, bias, multiplier, shift, excess, to, kLength,
+                                               P::kOutputDepth);
     to += kCount * P::kOutputDepth;
   };
   for (int32_t pixel = 0; pixel + P::kBlockPixels <= kPixels; pixel += P::kBlockPixels) {
@@ -293,7 +339,8 @@ inline void fully_connected_scalar(const int8_t* input, const int8_t* weights, c
       pack_values<kDepth, kWords>(input, 1, second, 1, columns + p / 2);
       input = second + kDepth;
     }
-    convolve_columns<P, kDepth, kCount>(columns, weights, bias, multiplier, shift, excess, to);
+    convolve_columns<Form<P, kDepth>, kCount>(columns, weights, bias, multiplier, shift, excess, to, kDepth,
+                                              P::kOutputDepth);
     to += kCount * P::kOutputDepth;
   };
   for (int32_t pixel = 0; pixel + P::kBlockPixels <= P::kBatches; pixel += P::kBlockPixels) {

@@ -42,8 +42,9 @@ class AotEngine:
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
+        core, small = board.core, self.optimize == "size"
         # MVE adds in ten instructions for four outputs. Code that all layers share would be there twice.
-        program, refusals = lower(graph, adding=not board.core.mve and self.optimize != "size")
+        program, refusals = lower(graph, adding=not (core.mve or (core.dsp and small)))
         if refusals:
             first = refusals[0]
             more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
@@ -53,12 +54,12 @@ class AotEngine:
             )
 
         def suit(program: Program) -> Program:
-            return for_core(program, board.core)
+            return for_core(program, core, small)
 
         chosen = joins.in_place(suit(program))
         if self.optimize in _KERNEL_BYTES:
             chosen = stripes.least_arena(chosen, suit, _KERNEL_BYTES[self.optimize])
-        return emit(towards(self.optimize, chosen, program, board), board.core, self.optimize)
+        return emit(towards(self.optimize, chosen, program, board), core, self.optimize)
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""

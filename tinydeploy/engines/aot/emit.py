@@ -26,7 +26,7 @@ _KERNELS = paths.FIRMWARE / "kernels"
 def emit(program: Program, core: Core, optimize: str) -> EngineSources:
     """The project's files for `program`, which is as `core` and the goal `optimize` want it."""
     arena = plan_arena(program)
-    emitter = _Emitter(program, arena)
+    emitter = _Emitter(program, arena, alone=optimize == "speed")
     return EngineSources(
         engine="aot",
         files=emitter.files(),
@@ -87,12 +87,15 @@ class _Place:
 
 
 class _Emitter:
-    def __init__(self, program: Program, arena: Arena) -> None:
+    def __init__(self, program: Program, arena: Arena, alone: bool) -> None:
+        """Steps with equal parameters call one instance of their kernel, unless each is to be `alone`."""
+        self._alone = alone
         self._program = program
         self._graph = program.graph
         self._arena = arena
         self._constants: dict[str, Constant] = {}
         self._names: dict[tuple[str, bytes], str] = {}  # of constants, by their content
+        self._structs: dict[tuple[object, ...], str] = {}  # by the kernel and the parameters
 
     def files(self) -> dict[str, str]:
         """Path in the project to text."""
@@ -142,7 +145,11 @@ class _Emitter:
     def _op(self, op: Op, steps: tuple[Step, ...]) -> dict[str, object]:
         function = f"op{op.index}_{op.kind.lower()}"
         struct = "".join(word.capitalize() for word in function.split("_"))
-        structs = [struct if len(steps) == 1 else f"{struct}Step{i}" for i in range(len(steps))]
+        own = [struct if len(steps) == 1 else f"{struct}Step{i}" for i in range(len(steps))]
+        structs = [
+            name if self._alone else self._structs.setdefault((step.kernel, *step.params.items()), name)
+            for step, name in zip(steps, own, strict=True)
+        ]
         inputs, outputs = (
             ", ".join(_shape(self._graph.tensors[index]) for index in tensors if index >= 0)
             for tensors in (op.inputs, op.outputs)
@@ -160,11 +167,12 @@ class _Emitter:
             "steps": [
                 {
                     "struct": struct,
+                    "is_new": struct == name,
                     "params": [_param(name, value) for name, value in step.params.items()],
                     "condition": condition,
                     "call": self._call(op, step, struct, "    " if condition else "  "),
                 }
-                for struct, step, condition in zip(structs, steps, conditions, strict=True)
+                for name, struct, step, condition in zip(own, structs, steps, conditions, strict=True)
             ],
         }
 

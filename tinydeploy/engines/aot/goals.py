@@ -33,7 +33,7 @@ def towards(goal: str, program: Program, portable: Program, board: Board) -> Pro
         case "speed":
             return _fast(program, board)
         case "size":
-            return _small(program)
+            return _small(program) if board.core.dsp else program
         case "ram":
             return _frugal(program, portable, board)
         case _:

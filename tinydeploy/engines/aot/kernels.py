@@ -15,10 +15,10 @@ from tinydeploy.graph import DType
 Choice = Callable[[Step], tuple[Step, ...] | None]
 
 
-def for_core(program: Program, core: Core) -> Program:
-    """`program` with the fastest kernels of `core`."""
+def for_core(program: Program, core: Core, small: bool = False) -> Program:
+    """`program` with the fastest kernels of `core`, or where it makes a difference with `small` ones."""
     arm = mve.CHOICES if core.mve else dsp.CHOICES
-    of_int8: dict[str, Choice] = {**(arm if core.dsp else scalar.choices(core))}
+    of_int8: dict[str, Choice] = {**(arm if core.dsp else scalar.choices(core, small))}
     of_int16: dict[str, Choice] = {**(dsp_16x8.CHOICES if core.dsp else {})}
 
     def choose(step: Step) -> tuple[Step, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +25,7 @@ class Blocks:
     convolution: tuple[int, int]
     one_row: int  # channels
     depthwise: int  # outputs of one channel
+    shared: bool  # layers share the code of convolutions: it costs nothing where all sums are in memory
 
 
 _HEADERS = {
@@ -34,56 +35,59 @@ _HEADERS = {
     "fully_connected_packed": "fully_connected_packed.h",
 }
 _BLOCKS = {
-    "cortex-m0plus": Blocks((1, 8), 8, 2),
-    "cortex-m3": Blocks((1, 4), 4, 4),
-    "rv32imc": Blocks((2, 4), 8, 4),
-    "rv32imac": Blocks((2, 4), 8, 4),
+    "cortex-m0plus": Blocks((1, 8), 8, 2, True),
+    "cortex-m3": Blocks((1, 4), 4, 4, False),
+    "rv32imc": Blocks((2, 4), 8, 4, False),
+    "rv32imac": Blocks((2, 4), 8, 4, False),
 }
 # The lengths of runs to choose from: of a row, of a convolution.
 _ROW_RUNS = (2, 4, 8, 16)
 _RUNS = (2, 3, 4, 5, 6, 8, 12, 16)
+_SMALL_RUNS = (4,)  # where code is to be small: more layers' is alike, and there is little excess
 
 
-def choices(core: Core) -> Mapping[str, Callable[[Step], tuple[Step, ...] | None]]:
-    """The choices for `core`: none where 32-bit products are slow."""
+def choices(core: Core, small: bool) -> Mapping[str, Callable[[Step], tuple[Step, ...] | None]]:
+    """The choices for `core`: none where 32-bit products are slow. `small` spares flash."""
     blocks = _BLOCKS.get(core.id)
     if blocks is None:
         return {}
+    runs = _SMALL_RUNS if small else _RUNS
     return {
-        "fully_connected": lambda step: _fully_connected(step, blocks),
-        "conv_2d": lambda step: _conv_2d(step, blocks),
+        "fully_connected": lambda step: _fully_connected(step, blocks, runs),
+        "conv_2d": lambda step: _conv_2d(step, blocks, runs),
         "depthwise_conv_2d": lambda step: _depthwise_conv_2d(step, blocks),
     }
 
 
-def _fully_connected(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
+def _fully_connected(step: Step, blocks: Blocks, runs: Sequence[int]) -> tuple[Step, ...] | None:
     depth, channels, batches = _numbers(step, "kInputDepth", "kOutputDepth", "kBatches")
     if batches == 1:
         return None if step.addend else (_one_row(step, blocks.one_row),)
     least = overlap.by_channels(np.arange(batches) * depth, channels, channels, blocks.convolution[1])
-    return (_columns(step, "fully_connected_scalar", blocks, least),)
+    return (_columns(step, "fully_connected_scalar", blocks, runs, least),)
 
 
-def _conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
+def _conv_2d(step: Step, blocks: Blocks, runs: Sequence[int]) -> tuple[Step, ...] | None:
     """All but grouped convolutions."""
     if step.params["kGroups"] != 1:
         return None
     depth, channels = _numbers(step, "kInputDepth", "kOutputDepth")
     windows = overlap.windows(step.params, depth)
     least = overlap.by_channels(windows, channels, channels, blocks.convolution[1])
-    return (_columns(step, "conv_2d_scalar", blocks, least),)
+    return (_columns(step, "conv_2d_scalar", blocks, runs, least),)
 
 
-def _columns(step: Step, kernel: str, blocks: Blocks, least: int) -> Step:
+def _columns(step: Step, kernel: str, blocks: Blocks, runs: Sequence[int], least: int) -> Step:
     """Many pixels, which are multiplied two at a time."""
     layer = _layer(step, channel_axis=0)
-    run = packed.best_run(layer.weights, _RUNS)
+    run = packed.best_run(layer.weights, runs)
     excess = packed.excess(layer.weights, run)
     columns = Scratch("columns", "int32_t", blocks.convolution[1] // 2 * layer.weights.shape[1])
     weights = _interleave(layer.weights - excess, blocks.convolution[0])
     listed = _excess(step, packed.by_position(excess, blocks.convolution[0]))
     new = _step(step, kernel, weights, layer, blocks.convolution, (listed, columns), least)
-    return replace(new, params={**new.params, "kRun": run, "kExcess": bool(excess.any())})
+    params = {**new.params, "kRun": run, "kExcess": bool(excess.any()), "kShared": blocks.shared}
+    return replace(new, params=params)
 
 
 def _one_row(step: Step, block: int) -> Step:
