@@ -15,8 +15,6 @@ from tinydeploy.graph import DType, Graph, Op, OptionValue
 
 _KINDS = ("ADD", "SUB")
 _ADDEND = 3  # the input of a convolution that is its addend, after weights and bias
-_NAMES = {"kA": "kAddA", "kB": "kAddB", "kStart": "kAddStart", "kShift": "kAddShift"}
-_SWAPPED = {"kA": "kAddB", "kB": "kAddA"}
 
 
 def fold(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
@@ -74,8 +72,9 @@ def _together(graph: Graph, convolution: Op, addition: Op, ops: list[Op]) -> Op 
 def lower(graph: Graph, op: Op) -> tuple[Step, ...]:
     """A convolution that has taken over an addition: one step, which reads the addend after its output."""
     convolution, addition = _lowered(graph, op)
-    names = {**_NAMES, **(_SWAPPED if op.options["sum_position"] == 1 else {})}
-    sums = {names[name]: value for name, value in addition.params.items() if name in names}
+    own, other = ("kA", "kB") if op.options["sum_position"] == 0 else ("kB", "kA")
+    names = {"kAddA": own, "kAddB": other, "kAddStart": "kStart", "kAddShift": "kShift"}
+    sums = {name: addition.params[of] for name, of in names.items()}
     addend = Read(op.inputs[_ADDEND])
     args = (*convolution.args[:-1], addition.output, addend)
     read = (replace(overlap, output=op.outputs[0]) for overlap in convolution.overlaps)
