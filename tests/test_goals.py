@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import native
@@ -149,12 +151,35 @@ def test_speed_widens_only_what_the_flash_has_room_for() -> None:
     assert constants["speed"] > constants["balanced"] >= constants["size"]
 
 
-def test_cores_without_the_dsp_extension_have_nothing_to_widen_or_to_share() -> None:
+def test_cores_without_the_dsp_extension_have_nothing_to_widen_but_shorter_runs() -> None:
     graph = tflite_model.parse(network(0), "network")
-    for board in ("nucleo_g071rb", "qemu-virt-rv32"):
+    for board in ("mps2-an385", "nucleo_g071rb", "qemu-virt-rv32"):
         found = layers(graph, "speed", board)
-        assert found == layers(graph, "size", board)
+        assert not any("wide" in layer.kernel for layer in found)
         assert all(layer.instructions is None for layer in found)
+        small = AotEngine("size").generate(graph, boards.board(board)).files["src/model.cpp"]
+        assert set(re.findall(r"kRun = (\d+)", small.split("Op 5")[0])) == {"4"}
+
+
+def test_layers_with_equal_parameters_share_a_kernel_unless_speed_is_all() -> None:
+    random = np.random.default_rng(1)
+    model = ModelBuilder()
+    x, *between = (model.tensor((1, 8, 8, 8), scale=0.05, zero_point=-128) for _ in range(5))
+    for number, (source, y) in enumerate(pairwise([x, *between])):
+        data = random.integers(-127, 128, (1, 3, 3, 8))
+        w = model.tensor((1, 3, 3, 8), scale=list(random.uniform(0.002, 0.004, 8)), axis=3, data=data)
+        options = {"stride_h": 1, "stride_w": 1, "padding": "SAME", "depth_multiplier": 1}
+        options["fused_activation_function"] = "RELU" if number < 3 else "RELU6"
+        model.op("DEPTHWISE_CONV_2D", [source, w], [y], **options)
+    blob = model.build([x], [between[-1]])
+    graph = tflite_model.parse(blob, "twins")
+    # With this scale RELU6 bounds what RELU does not.
+    for goal, structs, called in (("balanced", "03", "0003"), ("speed", "0123", "0123")):
+        for board in native.KERNELS:
+            code = AotEngine(goal).generate(graph, board).files["src/model.cpp"]
+            assert "".join(re.findall(r"struct Op(\d)", code)) == structs
+            assert "".join(re.findall(r"<Op(\d)", code)) == called
+        native.assert_parity([blob], generate=AotEngine(goal).generate)
 
 
 def test_an_unknown_goal_is_a_users_mistake() -> None:
