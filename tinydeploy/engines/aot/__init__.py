@@ -16,6 +16,7 @@ from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.goals import GOALS, towards
 from tinydeploy.engines.aot.kernels import for_core
 from tinydeploy.engines.aot.lower import Program, lower
+from tinydeploy.engines.aot.memory import arena_bytes
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.graph import Graph
 
@@ -42,9 +43,7 @@ class AotEngine:
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
-        core, small = board.core, self.optimize == "size"
-        # MVE adds in ten instructions for four outputs. Code that all layers share would be there twice.
-        program, refusals = lower(graph, adding=not (core.mve or (core.dsp and small)))
+        refusals = self.refusals(graph)
         if refusals:
             first = refusals[0]
             more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
@@ -52,14 +51,24 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
+        # MVE adds in ten instructions for four outputs. Code that all layers share would be there twice.
+        adding = not (board.core.mve or (board.core.dsp and self.optimize == "size"))
+        program = self._program(graph, board, adding)
+        if adding and self.optimize == "ram":  # stripes may do better if each op is one by itself
+            program = min(program, self._program(graph, board, adding=False), key=arena_bytes)
+        return emit(program, board.core, self.optimize)
+
+    def _program(self, graph: Graph, board: Board, adding: bool) -> Program:
+        """`adding` lets convolutions do the additions behind them."""
+        portable, _ = lower(graph, adding)
 
         def suit(program: Program) -> Program:
-            return for_core(program, core, small)
+            return for_core(program, board.core, small=self.optimize == "size")
 
-        chosen = joins.in_place(suit(program))
+        chosen = joins.in_place(suit(portable))
         if self.optimize in _KERNEL_BYTES:
             chosen = stripes.least_arena(chosen, suit, _KERNEL_BYTES[self.optimize])
-        return emit(towards(self.optimize, chosen, program, board), core, self.optimize)
+        return towards(self.optimize, chosen, portable, board)
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""

@@ -50,6 +50,11 @@ def scratch_bytes(steps: Sequence[Step]) -> int:
     return sum(found.values())
 
 
+def arena_bytes(program: Program) -> int:
+    """The size of the planned arena."""
+    return plan_arena(program).plan.bytes
+
+
 def plan_arena(program: Program) -> Arena:
     """Plans the memory of `program`. Time runs in ops: before the first is -1, after the last is len(ops)."""
     graph, problem = program.graph, _problem(program)

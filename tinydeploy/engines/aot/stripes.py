@@ -40,11 +40,7 @@ def least_arena(program: Program, suit: Suit, kernel_bytes: Sequence[int]) -> Pr
     the one whose arena comes out smallest is taken. Of runs that come to the same, it is one of few stripes,
     kernels and ops.
     """
-    return min((_cut_greedily(program, suit, weight) for weight in kernel_bytes), key=_planned_bytes)
-
-
-def _planned_bytes(program: Program) -> int:
-    return memory.plan_arena(program).plan.bytes
+    return min((_cut_greedily(program, suit, weight) for weight in kernel_bytes), key=memory.arena_bytes)
 
 
 def _cut_greedily(best: Program, suit: Suit, kernel_bytes: int) -> Program:
@@ -69,7 +65,7 @@ def _cut_greedily(best: Program, suit: Suit, kernel_bytes: int) -> Program:
         if not found:
             return best
         *_, cut = min(found, key=lambda candidate: candidate[:4])
-        if _planned_bytes(cut) >= _planned_bytes(best):
+        if memory.arena_bytes(cut) >= memory.arena_bytes(best):
             return best
         best = cut
 
