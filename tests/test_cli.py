@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_builder import ModelBuilder
+from test_passes import residual
+
+from tinydeploy.engines.aot import GOALS
 
 REPO = Path(__file__).resolve().parent.parent
 MNIST = REPO / "models" / "mnist"
@@ -123,6 +126,23 @@ def test_people_get_tables(tmp_path: Path) -> None:
     assert "Cortex-M0+" in tinydeploy("boards", "nucleo_g071rb", cwd=tmp_path).stdout
     assert "DEPTHWISE_CONV_2D" in tinydeploy("inspect", MNIST, cwd=tmp_path).stdout
     assert "platformio" in tinydeploy("doctor", cwd=tmp_path).stdout
+
+
+def test_inspect_says_what_is_done_together(tmp_path: Path) -> None:
+    """A convolution and an ADD: one kernel for some goals and on some cores, two for others."""
+    model = tmp_path / "residual.tflite"
+    model.write_bytes(residual())
+
+    def told(*options: str) -> str:
+        done = tinydeploy("inspect", model, *options, cwd=tmp_path, COLUMNS="120")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert re.search(r"^ *2 with the op before.* = +apart +=", told(), re.MULTILINE)
+    assert re.search(r"^ *2 add_linear .* joined +joined +joined", told("--optimize", "size"), re.MULTILINE)
+    for board, alone in (("mps2-an386", {"size"}), ("qemu-virt-rv32", set()), ("mps3-an547", {*GOALS})):
+        _, _, addition = json.loads(told("-b", board, "--json"))["ops"]
+        assert {*addition["layers"]} == alone
 
 
 def test_generate_then_again(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from tinydeploy import verbs
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import show, show_json
 from tinydeploy.engines import Layer
-from tinydeploy.inspection import Inspection, TensorInfo
+from tinydeploy.inspection import Inspection, OpRow, TensorInfo
 from tinydeploy.report import text
 
 _BAR = 12  # characters for the peak
+_JOINED = Layer(-1, "with the op before", 0, 0, 0)
 
 
 @click.command("inspect")
@@ -52,7 +53,7 @@ def _header(inspection: Inspection) -> RenderableType:
         table.add_row(
             "Arena", f"{plan.bytes:,} bytes planned by {engine}; no plan can be below {plan.lower_bound:,}"
         )
-    chosen = [(op, op.layers[inspection.optimize]) for op in inspection.ops if op.layers]
+    chosen = [(op, _layer(op, inspection.optimize)) for op in inspection.ops if op.layers]
     for stripes, group in groupby(chosen, lambda pair: pair[1].stripes):
         some = list(group)
         if stripes > 1:
@@ -106,13 +107,14 @@ def _trades(inspection: Inspection) -> list[RenderableType]:
 
     def add(number: str, name: str, layers: dict[str, Layer]) -> None:
         own = layers[chosen]
-        estimate = "–" if own.instructions is None else f"{own.instructions:,}"
+        estimate = f"{own.instructions:,}" if own.instructions else "–"
         changes = (_change(own, layers[goal]) for goal in others)
         table.add_row(number, name, f"{own.constant_bytes:,}", f"{own.scratch_bytes:,}", estimate, *changes)
 
     for op in rows:
-        add(str(op.index), op.layers[chosen].kernel, op.layers)
-    totals = {goal: _sum([op.layers[goal] for op in rows]) for goal in inspection.goal_arenas}
+        layers = {goal: _layer(op, goal) for goal in inspection.goal_arenas}
+        add(str(op.index), layers[chosen].kernel, layers)
+    totals = {goal: _sum([_layer(op, goal) for op in rows]) for goal in inspection.goal_arenas}
     add("", "all layers", totals)
     for name, sizes in (
         ("flash", {goal: layer.constant_bytes for goal, layer in totals.items()}),
@@ -120,6 +122,11 @@ def _trades(inspection: Inspection) -> list[RenderableType]:
     ):
         table.add_row("", name, f"{sizes[chosen]:,}", "", "", *(f"{sizes[goal]:,}" for goal in others))
     return [table]
+
+
+def _layer(op: OpRow, goal: str) -> Layer:
+    """How the aot engine does `op` for `goal`; for some goals another op does it as well."""
+    return op.layers.get(goal, _JOINED)
 
 
 def _sum(layers: list[Layer]) -> Layer:
@@ -137,6 +144,8 @@ def _sum(layers: list[Layer]) -> Layer:
 
 def _change(own: Layer, other: Layer) -> str:
     """How many instructions `other` takes, in per cent of `own`; "?" where a kernel's cost is not known."""
+    if (own is _JOINED) != (other is _JOINED):
+        return "apart" if own is _JOINED else "joined"
     if own.instructions and other.instructions:
         change = other.instructions / own.instructions - 1
         return f"{change:+.0%}" if abs(change) >= 0.005 else "="
