@@ -21,7 +21,7 @@ from tinydeploy.errors import ModelError
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "models" / "mlperf-tiny"
-ARENAS = {"kws": (9_792, 8_384), "vww": (28_160, 27_760), "ic": (33_312, 33_312), "ad": (768, 768)}
+ARENAS = {"kws": (9_792, 8_384), "vww": (28_160, 27_760), "ic": (32_768, 32_768), "ad": (768, 768)}
 
 
 @pytest.mark.parametrize("name", ARENAS)
