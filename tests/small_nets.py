@@ -1,6 +1,8 @@
-"""Small nets of the kinds that the example models leave out: int16 activations, and states of every sort."""
+"""Small nets of the kinds that the example models leave out: int16 activations, states, residual blocks."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from model_builder import ModelBuilder
@@ -132,3 +134,74 @@ def streaming(initial: bool = True) -> bytes:
 
 
 NETS = {"16x8": conv_16x8, "svdf": svdf, "streaming": streaming}
+
+
+def residual(
+    kind: str = "ADD",
+    first: str = "partner",
+    kernel: int = 3,
+    how: str = "",
+    dtype: str = "int8",
+    activation: str = "NONE",
+    shape: Sequence[int] = (1, 7, 9, 6),
+    seed: int = 0,
+) -> bytes:
+    """What a convolution makes of a tensor and what else was made of it, added; `first` comes first."""
+    random = np.random.default_rng(seed)
+    model = ModelBuilder()
+    zero_point = 0 if dtype == "int16" else -5
+    x, partner, made, total, other = (
+        model.tensor(shape, dtype, scale=float(random.uniform(0.05, 0.1)), zero_point=zero_point)
+        for _ in range(5)
+    )
+    if how == "scale":  # no linear function does, see test_aot_ops
+        scales = ((0.60341096, -37), (0.41206327, 28), (0.73532295, 35))
+        partner, made, total = (model.tensor(shape, scale=s, zero_point=z) for s, z in scales)
+    inputs = [x]
+    if how == "constant":
+        partner = model.tensor(shape, scale=0.1, data=random.integers(-128, 128, shape))
+    elif how == "broadcast":
+        partner = model.tensor((1, 1, 1, shape[3]), scale=0.1)
+        inputs.append(partner)
+    elif how == "input":
+        partner = x
+    else:
+        model.op("ABS", [x], [partner])
+    w_shape = (shape[3], kernel, kernel, 1 if how == "grouped" else shape[3])
+    scales = list(random.uniform(0.002, 0.01, shape[3]))
+    w = model.tensor(w_shape, scale=scales, axis=0, data=random.integers(-127, 128, w_shape))
+    options = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
+    model.op("CONV_2D", [x, w], [other if how == "later" else made], **options)
+    if how == "later":
+        model.op("ABS", [other], [made])
+    operands = [partner, made] if first == "partner" else [made, partner]
+    operands = [made, made] if how == "twice" else operands
+    model.op(kind, operands, [total], fused_activation_function=activation)
+    return model.build(inputs, [total, made] if how == "read" else [total])
+
+
+def block(width: int = 18) -> bytes:
+    """A residual block, and a layer of a quarter of its pixels."""
+    random = np.random.default_rng(5)
+    model = ModelBuilder()
+
+    def conv(x: int, shape: tuple[int, ...], kernel: int, stride: int, depthwise: bool = False) -> int:
+        channels = shape[3]
+        w_shape = (1, kernel, kernel, channels) if depthwise else (channels, kernel, kernel, depth[x])
+        w = model.tensor(w_shape, scale=0.01, data=random.integers(-127, 128, w_shape))
+        y = model.tensor(shape, scale=0.1, zero_point=-3)
+        depth[y] = channels
+        options = {"depth_multiplier": 1} if depthwise else {}
+        kind = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
+        model.op(kind, [x, w], [y], stride_h=stride, stride_w=stride, padding="SAME", **options)
+        return y
+
+    x = model.tensor((1, 29, width, 2), scale=0.1, zero_point=4)
+    depth = {x: 2}
+    first = conv(x, (1, 29, width, 8), 3, 1)
+    middle = conv(first, (1, 29, width, 8), 3, 1, depthwise=True)
+    total = model.tensor((1, 29, width, 8), scale=0.2, zero_point=-3)
+    model.op("ADD", [first, middle], [total])
+    depth[total] = 8
+    y = conv(total, (1, 15, (width + 1) // 2, 4), 3, 2)
+    return model.build([x], [y])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
+from small_nets import residual
 
 from tinydeploy import tflite_model
 from tinydeploy.boards import Board
@@ -192,50 +193,6 @@ def test_activations_join_the_op_before(kind: str, how: str) -> None:
     assert ops_left(blob) == ([0] if how == "same" else [0, 1])
     if kind != "RELU_N1_TO_1":  # TFLite Micro does not have it
         native.assert_parity([blob])
-
-
-def residual(
-    kind: str = "ADD",
-    first: str = "partner",
-    kernel: int = 3,
-    how: str = "",
-    dtype: str = "int8",
-    activation: str = "NONE",
-    shape: Sequence[int] = (1, 7, 9, 6),
-    seed: int = 0,
-) -> bytes:
-    """What a convolution makes of a tensor and what else was made of it, added; `first` comes first."""
-    random = np.random.default_rng(seed)
-    model = ModelBuilder()
-    zero_point = 0 if dtype == "int16" else -5
-    x, partner, made, total, other = (
-        model.tensor(shape, dtype, scale=float(random.uniform(0.05, 0.1)), zero_point=zero_point)
-        for _ in range(5)
-    )
-    if how == "scale":  # no linear function does, see test_aot_ops
-        scales = ((0.60341096, -37), (0.41206327, 28), (0.73532295, 35))
-        partner, made, total = (model.tensor(shape, scale=s, zero_point=z) for s, z in scales)
-    inputs = [x]
-    if how == "constant":
-        partner = model.tensor(shape, scale=0.1, data=random.integers(-128, 128, shape))
-    elif how == "broadcast":
-        partner = model.tensor((1, 1, 1, shape[3]), scale=0.1)
-        inputs.append(partner)
-    elif how == "input":
-        partner = x
-    else:
-        model.op("ABS", [x], [partner])
-    w_shape = (shape[3], kernel, kernel, 1 if how == "grouped" else shape[3])
-    scales = list(random.uniform(0.002, 0.01, shape[3]))
-    w = model.tensor(w_shape, scale=scales, axis=0, data=random.integers(-127, 128, w_shape))
-    options = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
-    model.op("CONV_2D", [x, w], [other if how == "later" else made], **options)
-    if how == "later":
-        model.op("ABS", [other], [made])
-    operands = [partner, made] if first == "partner" else [made, partner]
-    operands = [made, made] if how == "twice" else operands
-    model.op(kind, operands, [total], fused_activation_function=activation)
-    return model.build(inputs, [total, made] if how == "read" else [total])
 
 
 @pytest.mark.parametrize("kind", ["ADD", "SUB"])

@@ -81,8 +81,12 @@ def lower_op(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     for index in (*op.inputs, *op.outputs):
         if index >= 0 and graph.tensors[index].elements == 0:
             raise UnsupportedError("it has a tensor without elements")
-    passed = lower_lookup.composed if "table" in op.options else additions.lower
-    lowered = (passed if op.options.keys() & {"table", "sum"} else LOWERINGS[op.kind])(graph, op)
+    if "table" in op.options:
+        lowered = lower_lookup.composed(graph, op)
+    elif "sum" in op.options:
+        lowered = additions.lower(graph, op)
+    else:
+        lowered = LOWERINGS[op.kind](graph, op)
     if isinstance(lowered, Alias):
         source, target = graph.tensors[lowered.input], graph.tensors[lowered.output]
         if source.bytes != target.bytes:
