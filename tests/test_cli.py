@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_builder import ModelBuilder
-from small_nets import residual
+from small_nets import block, residual
 
 from tinydeploy.engines.aot import GOALS
 
@@ -143,6 +143,17 @@ def test_inspect_says_what_is_done_together(tmp_path: Path) -> None:
     for board, alone in (("mps2-an386", {"size"}), ("qemu-virt-rv32", set()), ("mps3-an547", {*GOALS})):
         _, _, addition = json.loads(told("-b", board, "--json"))["ops"]
         assert {*addition["layers"]} == alone
+
+
+def test_inspect_says_what_is_done_in_patches(tmp_path: Path) -> None:
+    model = tmp_path / "block.tflite"
+    model.write_bytes(block())
+    done = tinydeploy("inspect", model, "--optimize", "ram", cwd=tmp_path, COLUMNS="200")
+    assert re.search(
+        r"Stripes +15 turns of a few rows in each of 4 patches side by side: op 0, 1, 2, 3; "
+        r"12,064 bytes of their outputs are never held, 3,480 outputs are computed twice",
+        done.stdout,
+    )
 
 
 def test_generate_then_again(tmp_path: Path) -> None:

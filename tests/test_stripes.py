@@ -1,4 +1,4 @@
-"""Runs of ops in stripes: the outputs stay those of TFLite Micro, and the arena shrinks."""
+"""Runs of ops in stripes and patches: the outputs stay those of TFLite Micro, and the arena shrinks."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ import numpy as np
 import pytest
 import random_graphs
 from model_builder import ModelBuilder
+from small_nets import block
 
 from tinydeploy import tflite_model, verbs
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources
-from tinydeploy.engines.aot import AotEngine, stripes
+from tinydeploy.engines.aot import AotEngine, memory, stripes
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.kernels import for_core
 from tinydeploy.engines.aot.lower import Program, lower
+from tinydeploy.engines.aot.schedule import ROWS, goes_by
 from tinydeploy.graph import Graph
+from tinydeploy.report import html
 
 CHAINED = [
-    *("CONV_2D", "CONV_2D, ADD", "DEPTHWISE_CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"),
+    *("CONV_2D", *["CONV_2D, ADD"] * 3, *["DEPTHWISE_CONV_2D"] * 2, "AVERAGE_POOL_2D", "MAX_POOL_2D"),
     *(
         "ADD",
         "ADD",
@@ -43,7 +46,7 @@ class Picture(random_graphs.Maker):
     """A random graph of tall pictures, whose ops mostly take what one of the last ops made."""
 
     def shape(self, rank: int | None = None) -> tuple[int, ...]:
-        height, width, depth = (self.random.randint(*limits) for limits in ((4, 21), (1, 7), (1, 8)))
+        height, width, depth = (self.random.randint(*limits) for limits in ((4, 21), (1, 9), (1, 8)))
         return (1, height, width, depth)
 
     def pick(self, rank: int | None = None, **which: Any) -> random_graphs.Value:
@@ -62,7 +65,7 @@ def picture(seed: int) -> bytes:
 
 
 def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None) -> EngineSources:
-    """The sources with random runs in stripes of a random height; `taken` gets the programs that have any."""
+    """The sources with random runs in patches and stripes; `taken` gets the programs that have any."""
     random = Random(graph.sha256)
 
     def suit(program: Program) -> Program:
@@ -73,12 +76,13 @@ def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None
     program = suit(program)
     position = 0
     while position < len(program.ops):
-        fits = [stripes.goes_by_rows(graph, op) for op, _ in program.ops]
+        fits = [goes_by(ROWS, graph, op) for op, _ in program.ops]
         last = position
         while last < len(fits) and fits[last] and random.random() < 0.8:
             last += 1
-        height = random.choice((1, 1, 2, 3, 5))
-        cut = stripes.stripe(program, position, last - 1, height, suit) if last > position else None
+        height, patches = random.choice((1, 1, 2, 3, 5)), random.choice((1, 2, 2, 3))
+        tries = (stripes.stripe(program, position, last - 1, height, suit, n) for n in (patches, 1))
+        cut = next(filter(None, tries), None) if last > position else None
         program, position = cut or program, max(last, position + 1)
     if taken is not None and program.stripes:
         taken.append(program)
@@ -90,6 +94,8 @@ def test_random_runs() -> None:
     taken: list[Program] = []
     for model in models:
         cut_somewhere(tflite_model.parse(model, "model"), native.DSP, taken)
+    patched = [program for program in taken if any(turns.patches > 1 for turns in program.stripes)]
+    assert len(patched) > len(taken) // 3
     striped = [op for program in taken for op, steps in program.ops if any(step.stripes for step in steps)]
     ops = {"CONV_2D, ADD" if "sum" in op.options else op.kind for op in striped}
     assert len(taken) > len(models) // 2
@@ -122,52 +128,75 @@ def arena(sources: EngineSources) -> int:
     return sources.arena.bytes
 
 
-def network() -> bytes:
-    """A residual block, and a layer of a quarter of its pixels."""
-    random = np.random.default_rng(5)
-    model = ModelBuilder()
-
-    def conv(x: int, shape: tuple[int, ...], kernel: int, stride: int, depthwise: bool = False) -> int:
-        channels = shape[3]
-        w_shape = (1, kernel, kernel, channels) if depthwise else (channels, kernel, kernel, depth[x])
-        w = model.tensor(w_shape, scale=0.01, data=random.integers(-127, 128, w_shape))
-        y = model.tensor(shape, scale=0.1, zero_point=-3)
-        depth[y] = channels
-        options = {"depth_multiplier": 1} if depthwise else {}
-        kind = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
-        model.op(kind, [x, w], [y], stride_h=stride, stride_w=stride, padding="SAME", **options)
-        return y
-
-    x = model.tensor((1, 29, 18, 2), scale=0.1, zero_point=4)
-    depth = {x: 2}
-    first = conv(x, (1, 29, 18, 8), 3, 1)
-    middle = conv(first, (1, 29, 18, 8), 3, 1, depthwise=True)
-    total = model.tensor((1, 29, 18, 8), scale=0.2, zero_point=-3)
-    model.op("ADD", [first, middle], [total])
-    depth[total] = 8
-    y = conv(total, (1, 15, 9, 4), 3, 2)
-    return model.build([x], [y])
+def for_dsp(program: Program) -> Program:
+    return for_core(program, native.DSP.core)
 
 
 def test_what_each_layer_saves() -> None:
-    graph = tflite_model.parse(network(), "network")
-    whole, striped = (AotEngine(goal).generate(graph, native.DSP) for goal in ("size", "ram"))
-    assert (arena(whole), arena(striped)) == (9_312, 3_312)
+    graph = tflite_model.parse(block(), "network")
+    whole, patched = (AotEngine(goal).generate(graph, native.DSP) for goal in ("size", "ram"))
+    cut = stripes.least_arena(for_dsp(lower(graph)[0]), for_dsp, [stripes.Means(kernel_bytes=0)])
+    striped = emit(cut, native.DSP.core, "ram")
+    assert (arena(whole), arena(striped), arena(patched)) == (9_312, 3_312, 2_544)
     assert [(layer.stripes, layer.saved_bytes) for layer in whole.layers] == [(1, 0)] * 4
     # Of 29 rows of 144 bytes the buffers hold 4, 2 and 3; the last output is whole.
     assert [(layer.stripes, layer.saved_bytes // 144) for layer in striped.layers] == [
         *((15, 25), (15, 27), (15, 26), (15, 0))
     ]
+    assert {(layer.patches, layer.stripes) for layer in patched.layers} == {(4, 15)}
+    # The last op's windows span three columns, two apart: patches share one, of 29 rows of 8 channels. The
+    # first op is behind two windows more: of two neighbours' columns it makes three twice.
+    assert [layer.repeated_outputs / (29 * 8) for layer in patched.layers] == [9, 3, 3, 0]
+    assert all(
+        p.saved_bytes > s.saved_bytes for p, s in zip(patched.layers[:3], striped.layers, strict=False)
+    )
+
+
+def test_patches_have_to_be_worth_while() -> None:
+    patched = []
+    for width in (4, 8, 18, 40):
+        program = for_dsp(lower(tflite_model.parse(block(width), "network"))[0])
+        rows = stripes.Means(kernel_bytes=0)
+        least = stripes.least_arena(program, for_dsp, [rows])
+        means = [rows, stripes.Means(kernel_bytes=0, patches=2)]
+        tried = stripes.least_arena(program, for_dsp, means)
+        too_large = stripes.least_arena(program, for_dsp, means, fits=lambda _: False)
+        assert all(turns.patches == 1 for turns in too_large.stripes)
+        assert memory.arena_bytes(too_large) == memory.arena_bytes(least)
+        patched.append(any(turns.patches > 1 for turns in tried.stripes))
+        saved = memory.arena_bytes(least) - memory.arena_bytes(tried)
+        assert saved >= memory.arena_bytes(least) // 64 if patched[-1] else saved == 0
+    assert patched == [False, False, True, True]
+
+
+def test_a_picture_of_one_row_is_cut_to_patches() -> None:
+    random = np.random.default_rng(3)
+    model = ModelBuilder()
+    tensors = [model.tensor((1, 1, 40, width), scale=0.1) for width in (4, 24, 24, 4)]
+    for source, target, (depth, channels) in zip(
+        tensors, tensors[1:], ((4, 24), (24, 24), (24, 4)), strict=False
+    ):
+        shape = (channels, 1, 3, depth)
+        weights = model.tensor(shape, scale=0.01, data=random.integers(-127, 128, shape))
+        model.op("CONV_2D", [source, weights], [target], stride_h=1, stride_w=1, padding="SAME")
+    blob = model.build(tensors[:1], tensors[-1:])
+    graph = tflite_model.parse(blob, "one row")
+    sizes = [arena(AotEngine(goal).generate(graph, native.DSP)) for goal in ("balanced", "ram")]
+    assert sizes == [1_568, 1_264]
+    native.assert_parity([blob], generate=AotEngine("ram").generate)
 
 
 @pytest.mark.parametrize("board", ["mps2-an386", "qemu-virt-rv32"])
 def test_in_an_emulator(board: str, tmp_path: Path) -> None:
     model = tmp_path / "network.tflite"
-    model.write_bytes(network())
+    model.write_bytes(block(width=40))
     result, *_ = verbs.run(model, board=board, samples=3, out=tmp_path, optimize="ram")
     assert result.parity is not None
     assert result.parity.identical == result.parity.outputs
-    assert [cost.index for cost in result.per_op] == [0, 1, 2, 3]
+    assert [(cost.index, cost.patches, cost.stripes) for cost in result.per_op] == [
+        (n, 4, 15) for n in range(4)
+    ]
+    assert "4 patches of 15 stripes, 2,088 outputs twice" in html.render(result)
     sum_of_ops = sum(cost.instructions or 0 for cost in result.per_op)
     assert sum_of_ops == pytest.approx(result.instructions.median, rel=0.01)
     assert min(cost.instructions or 0 for cost in result.per_op) > result.instructions.median // 50

@@ -143,7 +143,8 @@ class OpCost:
     """Median instructions of one op, or its cycles and their time.
 
     `stack_bytes` is what its code takes of the stack, as the firmware's frames and calls say.
-    Of an engine that chooses kernels also which, its constants in flash and its working memory in the arena.
+    Of an engine that chooses kernels also which, its constants in flash and its working memory in the arena;
+    the turns in which it is done, in `patches` of `stripes`; and the outputs that it computes twice for that.
     """
 
     index: int
@@ -156,6 +157,9 @@ class OpCost:
     kernel: str | None = None
     constant_bytes: int | None = None
     scratch_bytes: int | None = None
+    stripes: int | None = None
+    patches: int | None = None
+    repeated_outputs: int | None = None
 
     @property
     def count(self) -> int:

@@ -53,13 +53,20 @@ def _header(inspection: Inspection) -> RenderableType:
         table.add_row(
             "Arena", f"{plan.bytes:,} bytes planned by {engine}; no plan can be below {plan.lower_bound:,}"
         )
-    chosen = [(op, _layer(op, inspection.optimize)) for op in inspection.ops if op.layers]
-    for stripes, group in groupby(chosen, lambda pair: pair[1].stripes):
+    chosen = [
+        (op, op.layers[inspection.optimize]) for op in inspection.ops if inspection.optimize in op.layers
+    ]
+    for (patches, stripes), group in groupby(chosen, lambda pair: (pair[1].patches, pair[1].stripes)):
         some = list(group)
-        if stripes > 1:
-            saved = f"{sum(layer.saved_bytes for _, layer in some):,} bytes of their outputs are never held"
-            users = ", ".join(str(op.index) for op, _ in some)
-            table.add_row("Stripes", f"{stripes} turns of a few rows: op {users}; {saved}")
+        if patches * stripes > 1:
+            row = f"{stripes} turns of a few rows"
+            if patches > 1:
+                row += f" in each of {patches} patches side by side"
+            row += f": op {', '.join(str(op.index) for op, _ in some)}"
+            row += f"; {sum(layer.saved_bytes for _, layer in some):,} bytes of their outputs are never held"
+            if repeated := sum(layer.repeated_outputs for _, layer in some):
+                row += f", {repeated:,} outputs are computed twice"
+            table.add_row("Stripes", row)
     return table
 
 
@@ -102,7 +109,7 @@ def _trades(inspection: Inspection) -> list[RenderableType]:
     table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
     table.add_column("#", justify="right")
     table.add_column(f"Kernel for {chosen}")
-    for heading in ("Flash", "Scratch", "Estimate", *others):
+    for heading in ("Constants", "Scratch", "Estimate", *others):
         table.add_column(heading, justify="right", no_wrap=True)
 
     def add(number: str, name: str, layers: dict[str, Layer]) -> None:
@@ -117,7 +124,7 @@ def _trades(inspection: Inspection) -> list[RenderableType]:
     totals = {goal: _sum([_layer(op, goal) for op in rows]) for goal in inspection.goal_arenas}
     add("", "all layers", totals)
     for name, sizes in (
-        ("flash", {goal: layer.constant_bytes for goal, layer in totals.items()}),
+        ("constants", {goal: layer.constant_bytes for goal, layer in totals.items()}),
         ("arena", inspection.goal_arenas),
     ):
         table.add_row("", name, f"{sizes[chosen]:,}", "", "", *(f"{sizes[goal]:,}" for goal in others))

@@ -52,8 +52,9 @@ class Refusal:
 class Layer:
     """How an op is done: by which kernels, with how many bytes of constants in flash and of working memory.
 
-    In `stripes` turns it makes some rows each, together with its neighbours; no row is computed twice.
-    `saved_bytes` of its output are then never held, as only the rows are that are needed next.
+    In `stripes` turns it makes some rows each, together with its neighbours. `saved_bytes` of its output are
+    then never held, as only the rows are that are needed next. Several `patches` side by side are each done
+    so; they overlap, and `repeated_outputs` of its elements are computed once more.
     `instructions` is what the engine's cost model expects; None if it has no model of a kernel.
     """
 
@@ -64,6 +65,8 @@ class Layer:
     instructions: int | None = None
     stripes: int = 1
     saved_bytes: int = 0
+    patches: int = 1
+    repeated_outputs: int = 0
 
 
 @dataclass(frozen=True)

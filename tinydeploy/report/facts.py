@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tinydeploy.report import text
-from tinydeploy.result import Accuracy, ArenaInfo, LibraryInfo, Result, TargetInfo
+from tinydeploy.result import Accuracy, ArenaInfo, LibraryInfo, OpCost, Result, TargetInfo
 
 NOT_TIME = "Instructions are counted by the emulator; they are not time."
 
@@ -69,6 +69,13 @@ def kernels(library: LibraryInfo) -> str:
     for op, maker in library.kernels.items():
         by_maker.setdefault(maker, []).append(op)
     return "; ".join(f"{maker}: {', '.join(ops)}" for maker, ops in sorted(by_maker.items()))
+
+
+def turns(cost: OpCost) -> str:
+    """In how many turns an op is done: "2 patches of 16 stripes, 1,024 outputs twice"."""
+    stripes = f"{cost.stripes} stripes"
+    done = f"{cost.patches} patches of {stripes}" if (cost.patches or 1) > 1 else stripes
+    return done + (f", {cost.repeated_outputs:,} outputs twice" if cost.repeated_outputs else "")
 
 
 def _budget(key: str, label: str, used: int, budget: int) -> Fact:

@@ -150,6 +150,7 @@ def _environment() -> Environment:
         "metric_value": facts.metric_value,
         "target_name": facts.target_name,
         "kernels": facts.kernels,
+        "turns": facts.turns,
         "not_time": facts.NOT_TIME,
     }
     return environment

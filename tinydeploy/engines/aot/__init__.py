@@ -13,7 +13,7 @@ from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
 from tinydeploy.engines.aot import joins, stripes
 from tinydeploy.engines.aot.emit import emit
-from tinydeploy.engines.aot.goals import GOALS, towards
+from tinydeploy.engines.aot.goals import GOALS, flash_left, towards
 from tinydeploy.engines.aot.kernels import for_core
 from tinydeploy.engines.aot.lower import Program, lower
 from tinydeploy.engines.aot.memory import arena_bytes
@@ -22,8 +22,11 @@ from tinydeploy.graph import Graph
 
 __all__ = ["GOALS", "AotEngine"]
 
-# How many bytes of the arena each kernel has to save that stripes add, which takes some 400 bytes of flash.
-_KERNEL_BYTES = {"balanced": (2000,), "ram": (0, 400)}
+# Each kernel that stripes add takes some 400 bytes of flash. Patches compute something twice.
+_MEANS = {
+    "balanced": (stripes.Means(kernel_bytes=2000),),
+    "ram": (stripes.Means(0), stripes.Means(400), stripes.Means(0, patches=4), stripes.Means(400, patches=4)),
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,9 @@ class AotEngine:
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
-        refusals = self.refusals(graph)
+        # MVE adds in ten instructions for four outputs. Code that all layers share would be there twice.
+        adding = not (board.core.mve or (board.core.dsp and self.optimize == "size"))
+        portable, refusals = lower(graph, adding)
         if refusals:
             first = refusals[0]
             more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
@@ -51,23 +56,21 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        # MVE adds in ten instructions for four outputs. Code that all layers share would be there twice.
-        adding = not (board.core.mve or (board.core.dsp and self.optimize == "size"))
-        program = self._program(graph, board, adding)
+        program = self._suited(portable, board)
         if adding and self.optimize == "ram":  # stripes may do better if each op is one by itself
-            program = min(program, self._program(graph, board, adding=False), key=arena_bytes)
+            apart, _ = lower(graph, adding=False)
+            program = min(program, self._suited(apart, board), key=arena_bytes)
         return emit(program, board.core, self.optimize)
 
-    def _program(self, graph: Graph, board: Board, adding: bool) -> Program:
-        """`adding` lets convolutions do the additions behind them."""
-        portable, _ = lower(graph, adding)
+    def _suited(self, portable: Program, board: Board) -> Program:
+        """`portable`, whose kernels run anywhere, as the board's core and the goal want it."""
 
         def suit(program: Program) -> Program:
             return for_core(program, board.core, small=self.optimize == "size")
 
         chosen = joins.in_place(suit(portable))
-        if self.optimize in _KERNEL_BYTES:
-            chosen = stripes.least_arena(chosen, suit, _KERNEL_BYTES[self.optimize])
+        means = _MEANS.get(self.optimize, ())
+        chosen = stripes.least_arena(chosen, suit, means, lambda cut: flash_left(cut, board) > 0)
         return towards(self.optimize, chosen, portable, board)
 
     def library(self, graph: Graph, board: Board) -> None:

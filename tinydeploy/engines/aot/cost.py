@@ -27,6 +27,7 @@ def instructions(step: Step, core: Core) -> int | None:
         "average_pool_2d": _average_pool,
         "softmax": _softmax,
         "keep_rows": _keep_rows,
+        "copy_rows": _copy_rows,
     }.get(step.kernel)
     return None if model is None or core.mve or not core.dsp else round(model(step.params))
 
@@ -122,9 +123,20 @@ def _softmax(p: Params) -> float:
 
 
 def _keep_rows(p: Params) -> float:
-    """Of int8: runtime/memory.cpp moves four words at a time, or bytes if its ends are not aligned alike."""
     moved, apart = int(p["kElements"]), int(p["kFrom"])
-    if apart % 4 or apart < 16:
+    return 4 * moved + 25 if apart < 16 else _moved(moved, apart)
+
+
+def _copy_rows(p: Params) -> float:
+    moved = int(p["kRowElements"])
+    if moved <= 64:  # in line, without looking at how it is aligned
+        return 10 + p["kRows"] * (6 + 2 * (moved // 4 + (moved % 4 + 1) // 2))
+    return 10 + p["kRows"] * (8 + _moved(moved, int(p["kInputStep"] - p["kOutputStep"])))
+
+
+def _moved(moved: int, apart: int) -> int:
+    """Of int8: runtime/memory.cpp moves four words at a time, or bytes if its ends are not aligned alike."""
+    if apart % 4:
         return 4 * moved + 25
     fours, rest = divmod(moved, 16)
     return 13 * fours + 4 * (rest // 4 + rest % 4) + 50

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 
@@ -44,14 +45,22 @@ def _layer(program: Program, op: Op, steps: tuple[Step, ...], core: Core) -> Lay
     costs = [cost.instructions(step, core) for step in steps]
     times = [len(step.stripes) if step.stripes else 1 for step in steps]
     known = [count * n for count, n in zip(costs, times, strict=True) if count is not None]
-    turns = _turns(program, op)
-    return Layer(
+    layer = Layer(
         op.index,
         " + ".join(dict.fromkeys(step.kernel + _variant(step) for step in steps)),
         sum(constants.values()),
         sum(scratch.values()),
         sum(known) if len(known) == len(costs) else None,
-        *((turns.count, turns.saved[op.index]) if turns else ()),
+    )
+    turns = _turns(program, op)
+    if turns is None:
+        return layer
+    return replace(
+        layer,
+        stripes=turns.count // turns.patches,
+        saved_bytes=turns.saved[op.index],
+        patches=turns.patches,
+        repeated_outputs=turns.again[op.index],
     )
 
 
@@ -155,24 +164,30 @@ class _Emitter:
             for tensors in (op.inputs, op.outputs)
         )
         stripes = _turns(self._program, op)
-        conditions = [
-            _condition(step.stripes, stripes.count) if stripes and step.stripes else "" for step in steps
-        ]
+
+        def condition(step: Step) -> str:
+            return _condition(step.stripes, stripes.count) if stripes and step.stripes else ""
+
+        calls = groupby(zip(steps, structs, strict=True), lambda pair: condition(pair[0]))
         return {
             "comment": f"Op {op.index}: {_kinds(op)}, {inputs} -> {outputs}",
             "function": function,
-            "striped": stripes is not None,
-            "begins": stripes.count if stripes and stripes.first == op.index else 0,
+            "stripes": stripes,
+            "begins": stripes is not None and stripes.first == op.index,
             "ends": stripes is not None and stripes.last == op.index,
-            "steps": [
+            "structs": [
+                {"name": name, "params": [_param(key, value) for key, value in step.params.items()]}
+                for name, struct, step in zip(own, structs, steps, strict=True)
+                if struct == name
+            ],
+            "calls": [
                 {
-                    "struct": struct,
-                    "is_new": struct == name,
-                    "params": [_param(name, value) for name, value in step.params.items()],
-                    "condition": condition,
-                    "call": self._call(op, step, struct, "    " if condition else "  "),
+                    "condition": when,
+                    "lines": [
+                        self._call(op, step, struct, "    " if when else "  ") for step, struct in some
+                    ],
                 }
-                for name, struct, step, condition in zip(own, structs, steps, conditions, strict=True)
+                for when, some in calls
             ],
         }
 

@@ -42,7 +42,7 @@ def towards(goal: str, program: Program, portable: Program, board: Board) -> Pro
 
 def _fast(program: Program, board: Board) -> Program:
     """Weights of 16 bits where the board's flash has room, first where they save most per byte."""
-    room = _flash_left(program, board)
+    room = flash_left(program, board)
     wider = {step: wide for step in _steps(program) if (wide := dsp.widened(step)) is not None}
 
     def bytes_more(step: Step) -> int:
@@ -60,7 +60,8 @@ def _fast(program: Program, board: Board) -> Program:
     return _changed(program, lambda step: wider[step] if step in chosen else step)
 
 
-def _flash_left(program: Program, board: Board) -> int:
+def flash_left(program: Program, board: Board) -> int:
+    """About how many bytes of the board's flash a firmware with `program` leaves, at the least."""
     steps = list(_steps(program))
     shell = _ARDUINO_BYTES if board.arduino else _SHELL_BYTES
     return board.flash.bytes - shell - len(steps) * _STEP_BYTES - sum(step.constant_bytes for step in steps)

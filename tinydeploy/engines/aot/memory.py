@@ -131,16 +131,22 @@ def _problem(program: Program) -> _Problem:
         for op, steps in program.ops
         for source, output, distance in _overlaps(program, steps)
         if max(times[source]) == min(times[output]) == op.index
+        and _carried(program, op.index).isdisjoint((source, output))
     }
     for stripes in program.stripes:
         for overlap in stripes.overlaps:
             (source, begin), (output, target) = program.place(overlap.input), program.place(overlap.output)
             if (max(times[source]), min(times[output])) == (stripes.last, stripes.first):
-                least = max(overlap.distance + target - begin, overlaps.get((source, output), 0))
-                overlaps[source, output] = least
+                overlaps[source, output] = max(0, overlap.distance + target - begin)
     position = {key: n for n, key in enumerate(buffers)}
     pairs = {(position[source], position[output]): d for (source, output), d in overlaps.items()}
     return _Problem(buffers, pairs, initialised)
+
+
+def _carried(program: Program, op: int) -> frozenset[int]:
+    """The tensors that neither begin nor end with `op`, as it is run in turns: by whose memory they are."""
+    turns = (stripes for stripes in program.stripes if stripes.first <= op <= stripes.last)
+    return frozenset(program.place(tensor)[0] for stripes in turns for tensor in stripes.carried)
 
 
 def _overlaps(program: Program, steps: Sequence[Step]) -> Iterator[tuple[int, int, int]]:

@@ -65,10 +65,14 @@ def _packed(buffers: Sequence[Buffer], sharing: Sequence[int], pairs: Overlaps) 
         sides = [{pair[side] for pair in pairs} for side in (0, 1)]
         return max(sum(align(buffers[i].bytes) for i in side) for side in sides)
     position = {i: n for n, i in enumerate(sharing)}
-    placer = _Placer(
-        [buffers[i] for i in sharing], {(position[i], position[j]): d for (i, j), d in pairs.items()}
-    )
-    for order in permutations(range(len(sharing))):
+    allowed = tuple(((position[i], position[j]), distance) for (i, j), distance in pairs.items())
+    return _least(tuple(buffers[i].bytes for i in sharing), allowed)
+
+
+@lru_cache(maxsize=4096)  # most ops need the same in each program that stripes.py tries
+def _least(sizes: tuple[int, ...], allowed: tuple[tuple[tuple[int, int], int], ...]) -> int:
+    placer = _Placer([Buffer(size, 0, 0) for size in sizes], dict(allowed))
+    for order in permutations(range(len(sizes))):
         placer.attempt(order)
     return placer.top
 

@@ -76,7 +76,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Slice:
-    """Rows of `tensor` as a tensor of their own: from byte `offset` on, in each stripe `pitch` further."""
+    """Pixels of `tensor` as a tensor of their own: from byte `offset` on, in each stripe `pitch` further."""
 
     tensor: int
     offset: int
@@ -87,17 +87,22 @@ class Slice:
 class Stripes:
     """The ops from index `first` to `last` are run one after the other `count` times, a few rows each time.
 
+    Each of the `patches` is a share of the columns, and has all its stripes before the next.
+
     `carried` are the tensors whose bytes one stripe leaves to the next: what the ops read and make as a
     whole, and the rows that a later window still needs. `overlaps` are those of the whole. `saved` says by
-    op how many bytes its output has beyond those that its buffer holds.
+    op how many bytes its output has beyond those that its buffer holds, `again` how many elements of it are
+    computed once more, for another patch.
     """
 
     first: int
     last: int
     count: int
+    patches: int
     carried: frozenset[int]
     overlaps: tuple[Overlap, ...]
     saved: Mapping[int, int]
+    again: Mapping[int, int]
 
 
 @dataclass(frozen=True, eq=False)
