@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from model_builder import ModelBuilder
 from tinydeploy import boards, checks, tflite_model
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Refusal
+from tinydeploy.engines.tflm import TflmEngine
 from tinydeploy.errors import FitError, ModelError
 from tinydeploy.graph import Graph
+from tinydeploy.job import prepare
 
 
 @dataclass
@@ -23,6 +26,9 @@ class OnlyRelu:
 
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         return tuple(Refusal(op.index, "no kernel") for op in graph.ops if op.kind != "RELU")
+
+    def whole_tensors(self, graph: Graph) -> frozenset[int]:
+        return frozenset((*graph.inputs, *graph.outputs))
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         raise NotImplementedError
@@ -80,3 +86,37 @@ def test_verdicts() -> None:
     assert (small.board, large) == ("stm32vldiscovery", checks.Verdict("only-relu", "mps2-an386", ""))
     assert "bytes of RAM" in small.problem
     assert all("COS" in v.problem for v in checks.runnable(chain(["COS"]), [OnlyRelu()], two))
+    arenas = {"only-relu": 7000}
+    small, large = checks.runnable(chain(["RELU"]), [OnlyRelu()], two, arenas)
+    assert (small.problem[:34], large.problem) == ("the arena takes 7,000 bytes, and s", "")
+
+
+def test_only_the_edges_have_to_be_whole_for_aot() -> None:
+    random = np.random.default_rng(0)
+    model = ModelBuilder()
+    x = model.tensor((1, 32, 8, 8), scale=0.1)
+    wide = model.tensor((1, 32, 8, 64), scale=0.1)
+    y = model.tensor((1, 32, 8, 8), scale=0.1)
+    one = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
+    for source, target, channels, depth in ((x, wide, 64, 8), (wide, y, 8, 64)):
+        shape = (channels, 1, 1, depth)
+        weights = model.tensor(shape, scale=0.01, data=random.integers(-127, 128, shape))
+        model.op("CONV_2D", [source, weights], [target], **one)
+    graph = tflite_model.parse(model.build([x], [y]), "m.tflite")
+    small = boards.board("stm32vldiscovery")  # 8 KiB of RAM, and tensor `wide` has 16
+    with pytest.raises(FitError, match=r"tensor 1 \[1, 32, 8, 64\] takes 16,384 bytes"):
+        checks.check(graph, TflmEngine(), small)
+    assert prepare(graph, board=small.id, engine="aot").sources.arena is not None
+
+
+def test_an_arena_larger_than_the_ram() -> None:
+    model = ModelBuilder()
+    tensors = [model.tensor((1, 3000), scale=1.0) for _ in range(4)]
+    for source, target in pairwise(tensors):
+        model.op("ABS", [source], [target])
+    total = model.tensor((1, 3000), scale=1.0)
+    model.op("ADD", [tensors[0], tensors[3]], [total])
+    graph = tflite_model.parse(model.build(tensors[:1], [tensors[1], total]), "m.tflite")
+    with pytest.raises(FitError, match=r"the arena takes [\d,]+ bytes, and stm32vldiscovery has") as caught:
+        prepare(graph, board="stm32vldiscovery", engine="aot")
+    assert "--optimize ram" in caught.value.hint

@@ -27,6 +27,9 @@ class Adversary:
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         return ()
 
+    def whole_tensors(self, graph: Graph) -> frozenset[int]:
+        return frozenset(graph.inputs)
+
     def library(self, graph: Graph, board: Board) -> None:
         return None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tinydeploy.boards import Board
 from tinydeploy.engines import Engine, Refusal
 from tinydeploy.errors import FitError, ModelError, TinydeployError
-from tinydeploy.graph import Graph, Tensor
+from tinydeploy.graph import Graph
 from tinydeploy.tflite_model import FIXED_SHAPE_HINT
 
 
@@ -25,7 +25,7 @@ def check(graph: Graph, engine: Engine, board: Board) -> None:
     """Returns if nothing speaks against building.
 
     Raises ModelError if the engine has no kernel for an op, FitError if the constants are larger than
-    the board's flash, or a tensor is larger than its RAM. A model that passes
+    the board's flash, or a tensor that the engine needs whole is larger than its RAM. A model that passes
     may still turn out too large: that shows in the arena's plan and in the linker.
     """
     refusals = engine.refusals(graph)
@@ -43,34 +43,45 @@ def check(graph: Graph, engine: Engine, board: Board) -> None:
             f"and {board.id} has {board.flash.bytes:,} bytes of flash",
             "take a board with more flash, or a smaller model",
         )
-    largest = max(_activations(graph), key=lambda tensor: tensor.bytes)
+    whole = (graph.tensors[index] for index in engine.whole_tensors(graph))
+    largest = max(whole, key=lambda tensor: tensor.bytes)
+    _check_ram(f"tensor {largest.index} {list(largest.shape)} takes", largest.bytes, board)
+
+
+def check_arena(arena_bytes: int, board: Board) -> None:
+    """Raises FitError if an arena of so many bytes is larger than the board's RAM."""
+    _check_ram("the arena takes", arena_bytes, board)
+
+
+def _check_ram(what: str, bytes_: int, board: Board) -> None:
     room = board.ram.bytes - board.stack_bytes
-    if largest.bytes > room:
+    if bytes_ > room:
         raise FitError(
-            f"tensor {largest.index} {list(largest.shape)} takes {largest.bytes:,} bytes, "
-            f"and {board.id} has {room:,} bytes of RAM besides its stack",
-            "take a board with more RAM, or a smaller model",
+            f"{what} {bytes_:,} bytes, and {board.id} has {room:,} bytes of RAM besides its stack",
+            "take a board with more RAM, or a smaller model; --optimize ram plans the smallest arena",
         )
 
 
-def runnable(graph: Graph, engines: Iterable[Engine], boards: Iterable[Board]) -> tuple[Verdict, ...]:
-    """A verdict for each pair of engine and board, engines first."""
+def runnable(
+    graph: Graph, engines: Iterable[Engine], boards: Iterable[Board], arenas: Mapping[str, int] | None = None
+) -> tuple[Verdict, ...]:
+    """A verdict for each pair of engine and board, engines first.
+
+    `arenas` are the bytes that an engine's arena has at the least, by its name, if that is known.
+    """
     listed = tuple(boards)
+    known = arenas or {}
     verdicts = []
     for engine in engines:
         for board in listed:
             try:
                 check(graph, engine, board)
+                check_arena(known.get(engine.name, 0), board)
                 problem = ""
             except TinydeployError as error:
                 problem = error.message
             verdicts.append(Verdict(engine.name, board.id, problem))
     return tuple(verdicts)
-
-
-def _activations(graph: Graph) -> list[Tensor]:
-    used = {i for op in graph.ops for i in (*op.inputs, *op.outputs) if i >= 0} | {*graph.inputs}
-    return [graph.tensors[i] for i in used if graph.tensors[i].data is None]
 
 
 def _count(refused: int, ops: int) -> str:

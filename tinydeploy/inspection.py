@@ -66,6 +66,7 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
     chosen = optimize or GOALS[0]
     arenas = {}
     goal_arenas = {}
+    least_arenas: dict[str, int] = {}
     layers: dict[int, dict[str, Layer]] = {op.index: {} for op in graph.ops}
     for name in ENGINES:
         for goal in GOALS if name == AotEngine.name else (chosen,):
@@ -77,6 +78,11 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
                 layers[layer.op][goal] = layer
             if sources.arena is not None:
                 goal_arenas[goal] = sources.arena.bytes
+                # On other boards kernels may do without working memory.
+                least = sources.arena.bytes - max(
+                    (layer.scratch_bytes for layer in sources.layers), default=0
+                )
+                least_arenas[name] = min(least, least_arenas.get(name, least))
                 if goal == chosen:
                     arenas[name] = sources.arena
     live = _live_bytes(graph)
@@ -106,7 +112,7 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
         optimize=chosen,
         arenas=arenas,
         goal_arenas=goal_arenas,
-        verdicts=checks.runnable(graph, ENGINES.values(), all_boards()),
+        verdicts=checks.runnable(graph, ENGINES.values(), all_boards(), least_arenas),
     )
 
 

@@ -142,13 +142,16 @@ def prepare(graph: Graph, **options: Unpack[Options]) -> Job:
     if isinstance(engine, str):
         engine = engine_named(engine, options.get("optimize"), options.get("tflm_library"))
     checks.check(graph, engine, board)
+    sources = engine.generate(graph, board)
+    if sources.arena is not None:
+        checks.check_arena(sources.arena.bytes, board)
     link = options.get("link", DEFAULT_LINK)
     if target != "qemu" or board.arduino:
         link = "uart"  # an Arduino core has Serial, and no semihosting
     return Job(
         graph,
         board,
-        engine.generate(graph, board),
+        sources,
         link,
         engine.library(graph, board),
         target,

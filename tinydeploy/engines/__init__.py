@@ -115,6 +115,9 @@ class Engine(Protocol):
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         """Every op that this engine cannot run, and why; empty if it can run the graph."""
 
+    def whole_tensors(self, graph: Graph) -> frozenset[int]:
+        """The tensors that have to be in RAM as a whole, whatever the board."""
+
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """The sources for this graph on this board. Raises ModelError if `refusals` is not empty."""
 

@@ -44,6 +44,10 @@ class AotEngine:
         """Every op that has no kernel, or none for its types and options."""
         return lower(graph)[1]
 
+    def whole_tensors(self, graph: Graph) -> frozenset[int]:
+        """Those at the edges: what is between them may be made a few rows at a time."""
+        return frozenset((*graph.inputs, *graph.outputs))
+
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
         # MVE adds in ten instructions for four outputs. Code that all layers share would be there twice.

@@ -29,6 +29,11 @@ class TflmEngine:
         reasons = ((op.index, _reason(graph, op)) for op in graph.ops)
         return tuple(Refusal(index, reason) for index, reason in reasons if reason)
 
+    def whole_tensors(self, graph: Graph) -> frozenset[int]:
+        """All that are no constants."""
+        used = {i for op in graph.ops for i in (*op.inputs, *op.outputs) if i >= 0} | {*graph.inputs}
+        return frozenset(i for i in used if graph.tensors[i].data is None)
+
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """src/model.cpp, src/model_data.{h,cpp} and what ties the library to the runtime.
 
