@@ -64,6 +64,12 @@ def picture(seed: int) -> bytes:
     return random_graphs.chained(Picture, seed, CHAINED, 6)
 
 
+def pictures(first: int, count: int) -> list[bytes]:
+    """So many of them, but for the few whose scales are too far apart for the engine."""
+    models = map(picture, range(first, first + count))
+    return [model for model in models if not lower(tflite_model.parse(model, "model"))[1]]
+
+
 def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None) -> EngineSources:
     """The sources with random runs in patches and stripes; `taken` gets the programs that have any."""
     random = Random(graph.sha256)
@@ -90,7 +96,7 @@ def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None
 
 
 def test_random_runs() -> None:
-    models = [picture(seed) for seed in range(56 * native.FACTOR)]
+    models = pictures(0, 56 * native.FACTOR)
     taken: list[Program] = []
     for model in models:
         cut_somewhere(tflite_model.parse(model, "model"), native.DSP, taken)
@@ -104,12 +110,12 @@ def test_random_runs() -> None:
 
 
 def test_sanitizers_find_nothing() -> None:
-    models = [picture(seed) for seed in range(1000, 1008)]
+    models = pictures(1000, 8)
     native.assert_parity(models, sanitize=True, generate=cut_somewhere)
 
 
 def test_the_arena_shrinks_and_outputs_stay() -> None:
-    models = [picture(seed) for seed in range(2000, 2000 + 24 * native.FACTOR)]
+    models = pictures(2000, 24 * native.FACTOR)
     sizes = {
         goal: [
             arena(AotEngine(goal).generate(tflite_model.parse(model, "model"), native.DSP))
