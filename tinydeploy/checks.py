@@ -50,15 +50,15 @@ def check(graph: Graph, engine: Engine, board: Board) -> None:
 
 def check_arena(arena_bytes: int, board: Board) -> None:
     """Raises FitError if an arena of so many bytes is larger than the board's RAM."""
-    _check_ram("the arena takes", arena_bytes, board)
+    _check_ram("the arena takes", arena_bytes, board, "; --optimize ram plans the smallest arena")
 
 
-def _check_ram(what: str, bytes_: int, board: Board) -> None:
+def _check_ram(what: str, bytes_: int, board: Board, way_out: str = "") -> None:
     room = board.ram.bytes - board.stack_bytes
     if bytes_ > room:
         raise FitError(
             f"{what} {bytes_:,} bytes, and {board.id} has {room:,} bytes of RAM besides its stack",
-            "take a board with more RAM, or a smaller model; --optimize ram plans the smallest arena",
+            f"take a board with more RAM, or a smaller model{way_out}",
         )
 
 

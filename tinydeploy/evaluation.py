@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -218,11 +218,9 @@ def _per_op(
         cycles, micros = (None, None) if clock_hz is None else (count, _micros(count, clock_hz))
         instructions = count if clock_hz is None else None
         macs, layer = op_macs(job.graph, op), layers.get(op.index)
-        cost = OpCost(op.index, op.kind, instructions, macs, cycles, micros, stack.get(op.index))
-        if layer is None:
-            return cost
-        made = ("kernel", "constant_bytes", "scratch_bytes", "stripes", "patches", "repeated_outputs")
-        return replace(cost, **{name: getattr(layer, name) for name in made})
+        names = ("kernel", "constant_bytes", "scratch_bytes", "stripes", "patches", "repeated_outputs")
+        made = {name: getattr(layer, name) for name in names} if layer else {}
+        return OpCost(op.index, op.kind, instructions, macs, cycles, micros, stack.get(op.index), **made)
 
     ops = [job.graph.ops[index] for index in job.sources.profiled_ops]
     return tuple(cost(op, count) for op, count in zip(ops, op_counts, strict=True))

@@ -65,6 +65,7 @@ class _Tries:
         self._patches = patches
         self.plans = cache(self._plans)
         self.cut = cache(lambda plan: _cut(plan.program, plan, suit))
+        self.needed = cache(lambda plan: max(memory.needed(self.cut(plan)).values()))
 
     def _plans(self, program: Program, crowded: int) -> list[tuple[int, Schedule]]:
         """All of runs around the op of index `crowded`, by what they need at least."""
@@ -86,7 +87,7 @@ def _cut_greedily(best: Program, tries: _Tries, means: Means) -> Program:
                 continue
             cut = tries.cut(plan)
             kernels = max(1, _kernels(cut) - _kernels(best))
-            cost = max(memory.needed(cut).values())
+            cost = tries.needed(plan)
             cost += kernels * means.kernel_bytes + (plan.patches - 1) * cost // _WORTHWHILE
             if cost < peak:
                 cuts.append((cost, plan.stripes * plan.patches, kernels, len(plan.ops), cut))
