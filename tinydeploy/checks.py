@@ -9,7 +9,6 @@ from tinydeploy.boards import Board
 from tinydeploy.engines import Engine, Refusal
 from tinydeploy.errors import FitError, ModelError, TinydeployError
 from tinydeploy.graph import Graph
-from tinydeploy.tflite_model import FIXED_SHAPE_HINT
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,9 @@ def check(graph: Graph, engine: Engine, board: Board) -> None:
     """
     refusals = engine.refusals(graph)
     if refusals:
-        hint = "tinydeploy inspect shows which engines can run which ops"
-        if any(graph.ops[refusal.op].kind == "SHAPE" for refusal in refusals):
-            hint = f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
         raise ModelError(
             f"{engine.name} cannot run {_count(len(refusals), len(graph.ops))}: {_listed(graph, refusals)}",
-            hint,
+            "tinydeploy inspect shows which engines can run which ops",
         )
     if graph.constant_bytes > board.flash.bytes:
         raise FitError(

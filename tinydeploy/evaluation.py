@@ -151,7 +151,7 @@ def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
 def _model_info(job: Job) -> ModelInfo:
     graph = job.graph
     ops = tuple(OpInfo(op.index, op.kind, op_shape(graph, op), op_macs(graph, op)) for op in graph.ops)
-    return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.note)
+    return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.note, graph.signature)
 
 
 def _build_info(job: Job, firmware: Firmware) -> BuildInfo:

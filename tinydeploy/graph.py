@@ -68,7 +68,8 @@ class Quantization:
 class Tensor:
     """One tensor. `data` is set (and read-only) for constants, None for activations and variables.
 
-    `initial` is what a variable holds before the first inference; None is its zero point.
+    `initial` is what a variable holds before the first inference; None is its zero point. `is_open` says that
+    the file leaves an extent open, mostly the batch: `shape` is what runs.
     """
 
     index: int
@@ -79,6 +80,7 @@ class Tensor:
     data: npt.NDArray[np.generic] | None = None
     is_variable: bool = False
     initial: npt.NDArray[np.generic] | None = None
+    is_open: bool = False
 
     @property
     def elements(self) -> int:
@@ -109,16 +111,27 @@ class Op:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A model: tensors, ops in execution order, and which tensors go in and out."""
+    """A model: tensors, ops in execution order, and which tensors go in and out.
+
+    `folded` are the indices of the ops whose outputs are constants, computed when the model was read: they
+    are in `ops`, as in the file, and do not run. `signature` is the function's name, if the file has several.
+    """
 
     path: str
-    content: bytes = field(repr=False)  # of the file
+    content: bytes = field(repr=False)  # of the file, with this function alone
     description: str
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     note: str = ""  # what was changed of the file's model
+    folded: frozenset[int] = frozenset()
+    signature: str = ""
+
+    @cached_property
+    def running(self) -> tuple[Op, ...]:
+        """The ops that an inference runs: all but the folded ones."""
+        return tuple(op for op in self.ops if op.index not in self.folded)
 
     @cached_property
     def sha256(self) -> str:
@@ -137,8 +150,8 @@ class Graph:
 
     @property
     def constant_bytes(self) -> int:
-        """Bytes of all constant tensors that an op reads."""
-        used = {i for op in self.ops for i in op.inputs if i >= 0}
+        """Bytes of all constant tensors that a running op reads."""
+        used = {i for op in self.running for i in op.inputs if i >= 0}
         return sum(self.tensors[i].bytes for i in used if self.tensors[i].data is not None)
 
 

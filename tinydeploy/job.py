@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from tinydeploy import boards, build, checks, ports, project, upload
+from tinydeploy import boards, build, checks, foreign, ports, project, upload
 from tinydeploy.boards import DEFAULT_BOARD, Board
 from tinydeploy.build import Firmware
 from tinydeploy.engines import Engine, EngineSources, Library
@@ -29,13 +29,15 @@ DEFAULT_LINK = "pipe"
 class Options(TypedDict, total=False):
     """How to deploy a model; the defaults are prepare()'s.
 
-    `logits` leaves out the SOFTMAX at the model's end. `engine` may be one that is not in the registry.
+    `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
+    at the model's end. `engine` may be one that is not in the registry.
     `optimize` is what the aot engine strives for, one of its GOALS. `link` counts in QEMU only: elsewhere
     there is but the UART. `target` is as choose_target says. `port` is a device, a USB serial number, or
     "auto" for the one port with the board's USB ids; with it the target is the board, flashed by
     `upload_command` or as its PlatformIO platform does it.
     """
 
+    signature: str | None
     logits: bool
     board: str
     engine: str | Engine
@@ -56,6 +58,8 @@ def model_path(model: str | Path) -> Path:
         return path
     named = path / f"{path.resolve().name}.tflite"
     found = [named] if named.is_file() else sorted(path.glob("*.tflite"))
+    if not found and (known := foreign.folder(path)):
+        raise UsageError(*known)
     if len(found) != 1:
         raise UsageError(f"{path} holds {len(found) or 'no'} .tflite files", "name the file itself")
     return found[0]

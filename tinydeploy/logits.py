@@ -32,4 +32,5 @@ def without_softmax(graph: Graph) -> Graph:
     outputs, operators = (table.Vector(table.Offset(field)) for field in (_OUTPUTS, _OPERATORS))
     struct.pack_into("<i", content, outputs, last.inputs[0])
     struct.pack_into("<I", content, operators - 4, len(graph.ops) - 1)
-    return replace(tflite_model.parse(bytes(content), graph.path), note=NOTE)
+    bare = tflite_model.parse(bytes(content), graph.path)
+    return replace(bare, note=NOTE, signature=graph.signature)

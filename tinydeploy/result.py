@@ -36,6 +36,7 @@ class ModelInfo:
     macs: int
     ops: tuple[OpInfo, ...]
     note: str = ""  # what was changed of the file's model
+    signature: str = ""  # the name of the function that was run, if the file has several
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,10 @@ def boards() -> tuple[Board, ...]:
 
 
 def inspect(model: str | Path, **options: Unpack[Options]) -> Inspection:
-    """What the model holds and where it can run; of `options`, `board`, `optimize` and `logits` count."""
+    """What the model holds and where it can run.
+
+    Of `options`, `board`, `optimize`, `signature` and `logits` count.
+    """
     board = board_files.board(options.get("board", DEFAULT_BOARD))
     return inspection.inspect_graph(_load(model, options), board, options.get("optimize"))
 
@@ -194,7 +197,7 @@ def run_each(
 
 
 def _load(model: str | Path, options: Options) -> Graph:
-    graph = tflite_model.load(model_path(model))
+    graph = tflite_model.load(model_path(model), options.get("signature"))
     return without_softmax(graph) if options.get("logits") else graph
 
 

@@ -88,8 +88,10 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
     """
     output = output_tensor(graph, op)
     require(len(op.inputs) in (3, 4) and min(op.inputs[:3]) >= 0, f"it has {len(op.inputs)} inputs")
-    shape = constant_ints(graph, op, 0, "output's shape")
-    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+    shape = output.shape  # which holds even where the shape is computed: TFLite Micro does not look at it
+    if graph.tensors[op.inputs[0]].data is not None:
+        given = constant_ints(graph, op, 0, "output's shape")
+        require(given == shape, f"its output has the shape {shape}, not {given}")
     inputs = (op.inputs[2], op.inputs[1], *op.inputs[3:])
     layer = _layer(graph, replace(op, inputs=inputs), channel_axis=0)
     _, kernel_height, kernel_width, depth = layer.weights.shape
@@ -123,10 +125,10 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
         }
     # Of each phase only the taps that it has take part in the sum that the zero point is multiplied with.
     bias = np.empty((*strides, layer.channels), np.int64)
-    given = layer.bias + np.int64(zero_point) * layer.weights.sum(axis=(1, 2, 3), dtype=np.int64)
+    whole = layer.bias + np.int64(zero_point) * layer.weights.sum(axis=(1, 2, 3), dtype=np.int64)
     for y, x in np.ndindex(*strides):
         taps = layer.weights[:, y :: strides[0], x :: strides[1]]
-        bias[y, x] = given - zero_point * taps.sum(axis=(1, 2, 3), dtype=np.int64)
+        bias[y, x] = whole - zero_point * taps.sum(axis=(1, 2, 3), dtype=np.int64)
     folded = replace(layer, bias=bias.reshape(-1) if layer.is_16x8 else bias.reshape(-1).astype(np.int32))
     images = np.arange(batches)[:, np.newaxis, np.newaxis] * height
     first = ((images + firsts[0][:, np.newaxis]) * width + firsts[1]) * depth
