@@ -1,8 +1,9 @@
-"""Values that follow from the file alone, computed once when it is read: shapes, and what is made of them.
+"""What follows from the file alone, settled once when it is read: shapes, and what is computed from them.
 
 A converter that leaves the batch open writes ops that compute shapes while the model runs (SHAPE,
-STRIDED_SLICE, PACK …), though every tensor's shape stands in the file. Here the outputs of each op whose
-inputs are constants, or that asks for nothing but a shape, become constants.
+STRIDED_SLICE, PACK …), and shapes in which 1 stands for what it does not know. The file's inputs have a
+batch of 1, and here all else follows from them: a shape that the file leaves open becomes the one that runs,
+and the outputs of each op whose inputs are constants, or that asks for nothing but a shape, become constants.
 
 The file is untrusted. All that is read and made for it counts against a bound, before it is. Kinds and
 options that are not known in host_ops.py stay ops.
@@ -11,22 +12,21 @@ options that are not known in host_ops.py stay ops.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import Graph, Op, Tensor
+from tinydeploy.graph import MAX_RANK, MAX_TENSOR_BYTES, Graph, Op, Tensor
 from tinydeploy.host_ops import FOLDERS, OF_SHAPES, Array, Call, UnknownError
+from tinydeploy.shapes import infer
 
 MAX_BYTES = 16 << 20  # that all folded ops of a model may read and make
 FIXED_SHAPE_HINT = "convert with fixed shapes: tf.keras.Input(shape, batch_size=1)"
 
-# Which input of an op is its output's shape.
-_SHAPE_INPUTS = {"RESHAPE": 1, "TRANSPOSE_CONV": 0, "BROADCAST_TO": 1, "FILL": 0}
-
 
 def fold(graph: Graph) -> Graph:
-    """`graph` with all that can be computed as constants, and the ops that made them in `folded`.
+    """`graph` with every shape and all that follows from constants settled, and the ops for that in `folded`.
 
     Raises ModelError, naming the op, where a value does not fit what the file says of its tensor, and where a
     shape hangs on what is only known at run time.
@@ -35,21 +35,24 @@ def fold(graph: Graph) -> Graph:
     folded = set[int]()
     room = MAX_BYTES
     for op in graph.ops:
+        if min(op.inputs[:1], default=-1) < 0:
+            continue
         call = _call(op, tensors)
-        if call is None:
-            continue
-        work = sum(tensor.bytes for tensor in (*call.inputs, *call.outputs) if tensor.elements)
-        work -= sum(tensor.bytes for tensor in call.inputs) if op.kind in OF_SHAPES else 0
-        if work > room:
-            continue
         try:
+            _settle_shapes(call, graph, tensors)
+            call = _call(op, tensors)
+            work = sum(tensor.bytes for tensor in (*call.inputs, *call.outputs))
+            if not _is_known(call) or work > room:
+                continue
             results = _evaluate(call)
         except UnknownError:
             continue
         except (ValueError, IndexError, TypeError, OverflowError, ArithmeticError) as error:
             is_open = any(tensor.is_open for tensor in (*call.inputs, *call.outputs))
             raise ModelError(
-                f"{graph.path}: op {op.index} ({op.kind}) cannot be computed at conversion: {error}",
+                f"{graph.path}: the shape of what op {op.index} ({op.kind}) makes is not known: {error}"
+                if is_open
+                else f"{graph.path}: op {op.index} ({op.kind}) cannot be computed at conversion: {error}",
                 FIXED_SHAPE_HINT if is_open else "the file contradicts itself; convert it again",
             ) from error
         room -= work
@@ -57,36 +60,44 @@ def fold(graph: Graph) -> Graph:
         for output, result in zip(call.outputs, results, strict=True):
             result.flags.writeable = False
             tensors[output.index] = replace(output, data=result)
-    known = replace(graph, tensors=tuple(tensors), folded=frozenset(folded))
-    _check_shapes(known)
-    return known
+    return replace(graph, tensors=tuple(tensors), folded=frozenset(folded))
 
 
-def _call(op: Op, tensors: list[Tensor]) -> Call | None:
-    """What there is to compute; None if the op is not known or its inputs are not."""
-    if op.kind not in FOLDERS or min(op.inputs, default=-1) < 0:
-        return None
-    call = Call(op, tuple(tensors[i] for i in op.inputs), tuple(tensors[i] for i in op.outputs))
-    known = op.kind in OF_SHAPES or all(tensor.data is not None for tensor in call.inputs)
-    return call if known and not any(output.is_variable for output in call.outputs) else None
+def _call(op: Op, tensors: list[Tensor]) -> Call:
+    """The op with its tensors as they are by now."""
+    given = tuple(tensors[index] for index in op.inputs if index >= 0)
+    return Call(op, given, tuple(tensors[index] for index in op.outputs))
 
 
-def _check_shapes(graph: Graph) -> None:
-    """No op makes a tensor whose shape is known at run time alone: the file's shape is then a stand-in."""
-    for op in graph.running:
-        position = _SHAPE_INPUTS.get(op.kind)
-        if position is None or len(op.inputs) <= position:
+def _settle_shapes(call: Call, graph: Graph, tensors: list[Tensor]) -> None:
+    """Gives the outputs whose shape the file leaves open the shape that follows from the inputs.
+
+    Raises ValueError if it cannot be known.
+    """
+    if not any(output.is_open for output in call.outputs):
+        return
+    shapes = infer(call)
+    if shapes is None:
+        inputs = [tensor for tensor in call.inputs if tensor.shape != graph.tensors[tensor.index].shape]
+        if inputs:
+            raise ValueError(f"it hangs on tensor {inputs[0].index}, whose shape the file does not have")
+        return
+    for output, shape in zip(call.outputs, shapes, strict=True):
+        if not output.is_open or shape == output.shape:
             continue
-        output, shape = graph.tensors[op.outputs[0]], op.inputs[position]
-        computed = shape >= 0 and graph.tensors[shape].data is None
-        source = graph.tensors[op.inputs[0]]
-        misfit = op.kind == "RESHAPE" and source.elements != output.elements
-        if output.is_open and (computed or misfit):
-            raise ModelError(
-                f"{graph.path}: op {op.index} ({op.kind}) makes tensor {output.index} ({output.name}), whose "
-                "shape is only known at run time",
-                FIXED_SHAPE_HINT,
-            )
+        if min(shape, default=1) <= 0 or len(shape) > MAX_RANK:
+            raise ValueError(f"it would be {list(shape)}")
+        if prod(shape) * output.dtype.bytes > MAX_TENSOR_BYTES:
+            raise ValueError(f"{list(shape)} is too large")
+        tensors[output.index] = replace(output, shape=shape)
+
+
+def _is_known(call: Call) -> bool:
+    """Whether the op can be computed from what the file holds."""
+    if call.op.kind not in FOLDERS or len(call.inputs) != len(call.op.inputs):
+        return False
+    known = call.op.kind in OF_SHAPES or all(tensor.data is not None for tensor in call.inputs)
+    return known and not any(output.is_variable for output in call.outputs)
 
 
 def _evaluate(call: Call) -> tuple[Array, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -11,6 +11,9 @@ from math import prod
 
 import numpy as np
 import numpy.typing as npt
+
+MAX_RANK = 8
+MAX_TENSOR_BYTES = 2**31 - 1
 
 OptionValue = int | float | str | bool | tuple[int, ...]
 
@@ -118,7 +121,7 @@ class Graph:
     """
 
     path: str
-    content: bytes = field(repr=False)  # of the file, with this function alone
+    file: bytes = field(repr=False)
     description: str
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
@@ -127,6 +130,12 @@ class Graph:
     note: str = ""  # what was changed of the file's model
     folded: frozenset[int] = frozenset()
     signature: str = ""
+    rewritten: Callable[[], bytes] | None = field(default=None, repr=False)
+
+    @cached_property
+    def content(self) -> bytes:
+        """The model as a .tflite: the file, or what had to be made of it to be run; see rewriting.py."""
+        return self.file if self.rewritten is None else self.rewritten()
 
     @cached_property
     def running(self) -> tuple[Op, ...]:
@@ -136,12 +145,12 @@ class Graph:
     @cached_property
     def sha256(self) -> str:
         """Hex digest of the model file."""
-        return hashlib.sha256(self.content).hexdigest()
+        return hashlib.sha256(self.file).hexdigest()
 
     @property
     def file_bytes(self) -> int:
         """Size of the model file."""
-        return len(self.content)
+        return len(self.file)
 
     @property
     def macs(self) -> int:

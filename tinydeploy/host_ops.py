@@ -1,8 +1,8 @@
 """The ops that are computed when a model is read, in numpy: one small function for each kind.
 
 Arithmetic is that of plain integers, modulo their width; quantised numbers are moved, never computed with.
-The file is untrusted: none of these makes anything before its shape is known to be the one that the file says,
-or no larger than what it reads.
+The file is untrusted: none of these makes anything before its shape is known to be the one that the file
+says, or no larger than what it reads.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Call:
         """What input `position` holds. Raises ValueError if the op has none."""
         found = self.inputs[position].data if position < len(self.inputs) else None
         if found is None:
-            raise ValueError(f"input {position} is missing")
+            raise ValueError(f"its input {position} is computed at run time, or missing")
         return found
 
     def arrays(self) -> list[Array]:
@@ -130,9 +130,8 @@ def _reverse(call: Call) -> Array:
     return np.flip(call.array(0), call.ints(1))
 
 
-@_folds("STRIDED_SLICE")
-def _strided_slice(call: Call) -> Array:
-    source: Array = call.array(0)
+def index_of(call: Call) -> tuple[Any, ...]:
+    """What STRIDED_SLICE takes of its input, as numpy's index."""
     if call.option("offset"):
         raise UnknownError
     begins, ends, steps = (call.ints(position) for position in (1, 2, 3))
@@ -156,7 +155,12 @@ def _strided_slice(call: Call) -> Array:
         else:
             first, last = masked("begin", position), masked("end", position)
             chosen.append(slice(None if first else begin, None if last else end, step))
-    return np.asarray(source[tuple(chosen)])
+    return tuple(chosen)
+
+
+@_folds("STRIDED_SLICE")
+def _strided_slice(call: Call) -> Array:
+    return np.asarray(call.array(0)[index_of(call)])
 
 
 @_folds("SLICE")
@@ -225,6 +229,8 @@ def _gather(call: Call) -> Array:
 @_folds("FILL")
 def _fill(call: Call) -> Array:
     value = call.array(1)
+    if call.outputs[0].quantization is not None:
+        raise UnknownError  # a state to begin with, which takes less as an op than as a constant
     call.require(call.ints(0))
     return np.broadcast_to(value.reshape(()), call.outputs[0].shape)
 

@@ -13,7 +13,8 @@ import math
 import re
 import struct
 from collections.abc import Callable, Iterator
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,12 @@ import numpy.typing as npt
 import tflite
 from flatbuffers.number_types import Int8Flags, Int32Flags
 
-from tinydeploy import folding, foreign, resource_variables, signatures
+from tinydeploy import folding, foreign, resource_variables, rewriting, signatures
 from tinydeploy.errors import ModelError
 from tinydeploy.folding import FIXED_SHAPE_HINT
-from tinydeploy.graph import DType, Graph, Op, OptionValue, Quantization, Tensor
+from tinydeploy.graph import MAX_RANK, MAX_TENSOR_BYTES, DType, Graph, Op, OptionValue, Quantization, Tensor
 
 MAX_FILE_BYTES = 256 << 20
-MAX_RANK = 8
-MAX_TENSOR_BYTES = 2**31 - 1
 MAX_STEP = 2**15  # strides, dilations, filter sizes
 
 QUANTISE_HINT = (
@@ -156,8 +155,6 @@ def parse(data: bytes, path: str, signature: str | None = None) -> Graph:
         graph = _Reader(data, path).graph(signature)
     except (struct.error, ValueError, TypeError, IndexError, OverflowError) as error:
         raise ModelError(f"{path} is cut short or damaged: offsets point outside it", DAMAGED_HINT) from error
-    _check_dataflow(graph)
-    graph = folding.fold(graph)
     _check_types(graph)
     return graph
 
@@ -268,9 +265,10 @@ class _Reader:
         tensors, ops = resource_variables.resolve(
             main, initialisers, lambda text: self.error(text, VARIABLES_HINT)
         )
-        return Graph(
+        kept = chosen, *initialisers
+        graph = Graph(
             path=self.path,
-            content=signatures.alone(self.data, self.path, (chosen, *initialisers), main[1]),
+            file=self.data,
             description=self.text(model.Description()),
             tensors=tensors,
             ops=ops,
@@ -278,6 +276,17 @@ class _Reader:
             outputs=outputs,
             signature=name if len(known) > 1 else "",
         )
+        _check_dataflow(graph)
+        settled = folding.fold(graph)
+        changed = {
+            after.index: after
+            for before, after in zip(tensors, settled.tensors, strict=True)
+            if after is not before
+        }
+        if kept == tuple(range(len(subgraphs))) and not changed:
+            return settled
+        write = partial(rewriting.rewrite, self.data, kept, changed, settled.folded)
+        return replace(settled, rewritten=write)
 
     def subgraph(
         self, table: Any, codes: list[tuple[str, int]], buffers: list[npt.NDArray[np.uint8]]

@@ -17,10 +17,11 @@ from tinydeploy.engines.aot.checks import (
     per_tensor,
     positive_axis,
     require,
+    require_same_quantization,
     require_same_size,
     require_types,
 )
-from tinydeploy.engines.aot.program import Alias, Argument, Step, Write, lowers, operand
+from tinydeploy.engines.aot.program import Alias, Argument, Step, UnsupportedError, Write, lowers, operand
 from tinydeploy.engines.aot.strides import Strides
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
@@ -385,6 +386,22 @@ def lower_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
         (offset, around),
     )
     return (fill(output, _pad_value(graph, op)), copy)
+
+
+@lowers("FILL")
+def lower_fill(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """Every element is the one value, as that of a state to begin with."""
+    (_, value), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((value, output), DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
+    shape = constant_ints(graph, op, 0, "shape", (DType.INT32, DType.INT64))
+    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+    if value.data is None:
+        raise UnsupportedError("its value is computed at run time")
+    require(value.elements == 1, "its value is no scalar")
+    if output.dtype in (DType.INT8, DType.INT16):
+        require_same_quantization(value, output)
+    number: int | float = value.data.reshape(-1)[0].item()
+    return (fill(output, number),)
 
 
 def fill(output: Tensor, value: int | float) -> Step:

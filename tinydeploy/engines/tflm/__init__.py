@@ -26,12 +26,12 @@ class TflmEngine:
 
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         """Every op that TFLite Micro has no kernel for, at all or in its types."""
-        reasons = ((op.index, _reason(graph, op)) for op in graph.ops)
+        reasons = ((op.index, _reason(graph, op)) for op in graph.running)
         return tuple(Refusal(index, reason) for index, reason in reasons if reason)
 
     def whole_tensors(self, graph: Graph) -> frozenset[int]:
         """All that are no constants."""
-        used = {i for op in graph.ops for i in (*op.inputs, *op.outputs) if i >= 0} | {*graph.inputs}
+        used = {i for op in graph.running for i in (*op.inputs, *op.outputs) if i >= 0} | {*graph.inputs}
         return frozenset(i for i in used if graph.tensors[i].data is None)
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
@@ -53,7 +53,7 @@ class TflmEngine:
             adders=_adders(graph),
             inputs=len(graph.inputs),
             outputs=len(graph.outputs),
-            ops=len(graph.ops),
+            ops=len(graph.running),
         )
         copied = _COPIED if board.arduino else _COPIED + _WITHOUT_SYSTEM
         data = templates.render("tflm_model_data.cpp.j2", bytes=[str(b) for b in graph.content])
@@ -64,7 +64,7 @@ class TflmEngine:
                 "src/model_data.cpp": data,
                 **{f"src/{name}": (paths.FIRMWARE / "tflm" / name).read_text() for name in copied},
             },
-            profiled_ops=tuple(op.index for op in graph.ops),
+            profiled_ops=tuple(op.index for op in graph.running),
             arena=None,
         )
 
@@ -74,11 +74,11 @@ class TflmEngine:
 
 
 def _adders(graph: Graph) -> list[str]:
-    return sorted({ADDERS[op.kind] for op in graph.ops})
+    return sorted({ADDERS[op.kind] for op in graph.running})
 
 
 def _has_per_channel_fc(graph: Graph) -> bool:
-    weights = (graph.tensors[op.inputs[1]] for op in graph.ops if op.kind == "FULLY_CONNECTED")
+    weights = (graph.tensors[op.inputs[1]] for op in graph.running if op.kind == "FULLY_CONNECTED")
     return any(tensor.quantization is not None and tensor.quantization.per_channel for tensor in weights)
 
 
