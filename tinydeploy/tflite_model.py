@@ -495,17 +495,11 @@ class _Reader:
             if index in self.other_types:
                 hint = QUANTISE_HINT if "float" in self.other_types[index] else "int8 models are wanted"
                 raise self.error(f"{where}: {self.other_types[index]}", hint)
-            if index in self.nibbles and not (
-                kind in _WITH_NIBBLES
-                and inputs.index(index) == 1
-                and inputs.count(index) == 1
-                and tensors[index].data is not None
-                and inputs[0] >= 0
-                and tensors[inputs[0]].dtype is DType.INT8
-            ):
+            if index in self.nibbles and not _is_nibble_weights(kind, inputs, tensors, index):
                 raise self.error(
                     f"{where}: tensor {index} ({tensors[index].name}) holds int4, which has no kernel",
-                    f"int4 is for constant weights of {', '.join(_WITH_NIBBLES)} on int8",
+                    f"int4 is for constant weights of {', '.join(_WITH_NIBBLES)} on int8, of FULLY_CONNECTED "
+                    "with one scale",
                 )
 
     def options(self, where: str, kind: str, table: Any) -> dict[str, OptionValue]:
@@ -542,6 +536,16 @@ class _Reader:
                     raise self.error(f"{where} has the {field} {value}")
                 values[field] = value
         return values
+
+
+def _is_nibble_weights(kind: str, inputs: tuple[int, ...], tensors: tuple[Tensor, ...], index: int) -> bool:
+    """Whether TFLite Micro has a kernel that takes the four-bit tensor `index` as the op's weights."""
+    if kind not in _WITH_NIBBLES or inputs[:2] != (inputs[0], index) or inputs.count(index) != 1:
+        return False
+    weights, source = tensors[index], tensors[inputs[0]]
+    by_channel = weights.quantization is not None and weights.quantization.per_channel
+    fits = not by_channel or kind != "FULLY_CONNECTED"
+    return fits and inputs[0] >= 0 and weights.data is not None and source.dtype is DType.INT8
 
 
 # A table without fields, vtable first: its accessors give the schema's defaults.
