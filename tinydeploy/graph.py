@@ -202,7 +202,7 @@ def class_count(graph: Graph) -> int:
 
     Several class numbers, as of each pixel, are no class: the answer is 1.
     """
-    makers = {op.outputs[0]: op for op in graph.ops}
+    makers = {op.outputs[0]: op for op in graph.ops if op.outputs}
     output = graph.tensors[graph.outputs[0]]
     maker = makers.get(output.index)
     while maker is not None and maker.kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"):

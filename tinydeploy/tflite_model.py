@@ -113,7 +113,8 @@ _RANKS = {
     "GATHER": (None, None),
     "ARG_MAX": (None, None),
     "ARG_MIN": (None, None),
-    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), (None,)),
+    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS"), (None,)),
+    **dict.fromkeys(("ADD", "SUB", "MUL", "PAD", "PADV2"), (None, None)),
     "EMBEDDING_LOOKUP": (None, None),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (3, *(2,) * 8),
 }
