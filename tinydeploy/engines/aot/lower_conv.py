@@ -34,13 +34,17 @@ Params = dict[str, int | float | bool]
 @lowers("CONV_2D")
 def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any stride, dilation and padding; grouped if the weights have fewer input channels than the input."""
-    layer = _layer(graph, op, channel_axis=0)
+    return _conv_2d(_layer(graph, op, channel_axis=0))
+
+
+def _conv_2d(layer: Layer) -> tuple[Step, ...]:
+    """A convolution with weights [output channel][y][x][input channel of the group]."""
     _, kernel_height, kernel_width, depth = layer.weights.shape
     batches, height, width, input_depth = layer.input.shape
     require(input_depth % depth == 0, "its input's channels are not a multiple of its weights'")
     groups = input_depth // depth
     require(layer.channels % groups == 0, "its output's channels are not a multiple of its groups")
-    windows = _windows(op, layer.input, layer.output, kernel_height, kernel_width)
+    windows = _windows(layer.op, layer.input, layer.output, kernel_height, kernel_width)
     if kernel_height == kernel_width == groups == 1 and layer.output.shape[1:3] == (height, width):
         return pointwise(layer, batches * height * width, depth)
     params: Params = {
@@ -59,7 +63,7 @@ def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
 
 @lowers("DEPTHWISE_CONV_2D")
 def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """Any stride, dilation, padding and depth multiplier."""
+    """Any stride, dilation, padding and depth multiplier; of one input channel, it is a CONV_2D."""
     layer = _layer(graph, op, channel_axis=3)
     _, kernel_height, kernel_width, _ = layer.weights.shape
     depth = layer.input.shape[3]
@@ -68,6 +72,8 @@ def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         layer.weights.shape[0] == 1 and multiplier * depth == layer.channels,
         "its weights do not fit its input and its depth multiplier",
     )
+    if depth == 1:
+        return _conv_2d(replace(layer, weights=np.ascontiguousarray(layer.weights.transpose(3, 1, 2, 0))))
     params: Params = {
         "kBatches": layer.input.shape[0],
         **_windows(op, layer.input, layer.output, kernel_height, kernel_width),
