@@ -29,6 +29,7 @@ from tinydeploy.engines.aot.quantize import layer_scale
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
 Params = dict[str, int | float | bool]
+_MOST_PHASES = 32  # along an axis of TRANSPOSE_CONV: each pair of them has biases of its own
 
 
 @lowers("CONV_2D")
@@ -120,7 +121,9 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
         places = -(-steps // stride) if same else (steps - kernel + stride) // stride
         before = max((places - 1) * stride + kernel - steps, 0) // 2
         strides.append(stride)
+        require(stride <= _MOST_PHASES, f"its stride is {stride}, more than {_MOST_PHASES}")
         # The lowest row, or column, that each output's window may reach.
+        require(steps < 2**15, "its output is larger than 32,767 pixels")
         firsts.append(np.clip(-((kernel - 1 - before - np.arange(steps)) // stride), 0, size - 1))
         params |= {
             f"kInput{side}": size,
@@ -136,10 +139,10 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
         taps = layer.weights[:, y :: strides[0], x :: strides[1]]
         bias[y, x] = whole - zero_point * taps.sum(axis=(1, 2, 3), dtype=np.int64)
     folded = replace(layer, bias=bias.reshape(-1) if layer.is_16x8 else bias.reshape(-1).astype(np.int32))
-    images = np.arange(batches)[:, np.newaxis, np.newaxis] * height
-    first = ((images + firsts[0][:, np.newaxis]) * width + firsts[1]) * depth
+    pixels = overlap.pixels(batches, firsts[0], firsts[1], height, width)
+    first = None if pixels is None else pixels * depth
     block = next(rows for rows in (4, 2, 1) if layer.channels % rows == 0)
-    least = overlap.by_channels(first.reshape(-1), layer.channels, block)
+    least = overlap.by_channels(first, layer.channels, block)
     return _call(folded, "transpose_conv", "transpose_conv.h", params, least)
 
 
@@ -267,7 +270,7 @@ def pointwise(layer: Layer, batches: int, depth: int) -> tuple[Step, ...]:
     """`batches` rows of `depth` values, each times all weights."""
     params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
     block = 1 if layer.is_16x8 else 4
-    least = overlap.by_channels(np.arange(batches) * depth, layer.channels, block)
+    least = overlap.by_channels(overlap.rows(batches, depth), layer.channels, block)
     return _call(layer, "fully_connected", "fully_connected.h", params, least)
 
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, product
 from math import prod
 
-import numpy as np
-
 from tinydeploy.engines.aot import overlap, strides
 from tinydeploy.engines.aot.checks import (
     constant_ints,
@@ -180,11 +178,11 @@ def _parting(
 
 def _copy_rows(params: dict[str, int], source: Argument, output: Tensor) -> Step:
     """The copy that `params` describe."""
-    rows = np.arange(params["kRows"], dtype=np.int64)
-    first = params["kInputOffset"] + rows * params["kInputStep"]
-    end = params["kOutputOffset"] + rows * params["kOutputStep"] + params["kRowElements"]
     size = output.dtype.bytes
-    overlaps = overlap.over(source, output, overlap.of_copies(first * size, end * size))
+    first = params["kInputOffset"] * size, (params["kInputStep"] * size,)
+    end = (params["kOutputOffset"] + params["kRowElements"]) * size, (params["kOutputStep"] * size,)
+    least = overlap.of_nest((params["kRows"],), first, end, copies=True)
+    overlaps = overlap.over(source, output, least)
     return Step("copy_rows", "shape.h", params, (source, Write(output.index)), overlaps)
 
 
@@ -208,9 +206,9 @@ def copy_block(
         run, outer = loops[-1], slice(-1)
     else:
         run, outer = 1, slice(None)
-    first = overlap.walk(loops[outer], input_strides[outer], walk_in[0])
-    end = overlap.walk(loops[outer], output_strides[outer], walk_out[0]) + run
-    overlaps = overlap.over(source, output, overlap.of_copies(first * size, end * size))
+    first = walk_in[0] * size, tuple(stride * size for stride in input_strides[outer])
+    end = (walk_out[0] + run) * size, tuple(stride * size for stride in output_strides[outer])
+    overlaps = overlap.over(source, output, overlap.of_nest(loops[outer], first, end, copies=True))
     return Step("copy_block", "shape.h", offsets | nest, (source, Write(output.index)), overlaps)
 
 
