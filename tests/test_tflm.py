@@ -8,17 +8,19 @@ import os
 import re
 import socket
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 import tflite
 from model_builder import ModelBuilder
 
-from tinydeploy import boards, tflite_model, tools, verbs
+from tinydeploy import boards, checks, reference, tflite_model, tools, verbs
 from tinydeploy.engines.tflm import TflmEngine, library
-from tinydeploy.engines.tflm.ops import ADDERS, FAST_KERNELS, HYBRID, NOT_UINT8
+from tinydeploy.engines.tflm.ops import ADDERS, FAST_KERNELS
 from tinydeploy.errors import ModelError, ToolError, UsageError
 from tinydeploy.graph import Graph
 from tinydeploy.job import prepare
@@ -77,7 +79,7 @@ def graph_of(kind: str, dtype: str = "int8") -> Graph:
 def test_the_table_speaks_of_ops_that_exist() -> None:
     builtin = {name for name in dir(tflite.BuiltinOperator) if name.isupper()}
     assert {kind for kind in ADDERS if not kind.startswith("CUSTOM:")} <= builtin
-    assert set(FAST_KERNELS) | NOT_UINT8 | HYBRID <= set(ADDERS)
+    assert set(FAST_KERNELS) <= set(ADDERS)
     assert len(set(ADDERS.values())) == len(ADDERS)
 
 
@@ -138,6 +140,74 @@ def test_ops_without_a_kernel_are_refused() -> None:
 
 def test_int16_runs_where_aot_would_not() -> None:
     assert TflmEngine().refusals(graph_of("RELU", "int16")) == ()
+
+
+def refused(builder: ModelBuilder, source: int, result: int) -> str:
+    graph = tflite_model.parse(builder.build([source], [result]), "made.tflite")
+    return checks.reasons(graph, TflmEngine().refusals(graph))
+
+
+def test_what_tflite_micro_refuses_to_allocate_is_refused_with_its_reason() -> None:
+    graph = graph_of("EXP")  # TFLite Micro has the op, for float
+    assert re.fullmatch(
+        r"1 of 1 op: EXP \(op 0: TFLite Micro: exp\.cc:\d+ input->type != kTfLiteFloat32 \(INT8 .*\)\)",
+        checks.reasons(graph, TflmEngine().refusals(graph)),
+    )
+
+
+def test_what_it_refuses_while_it_runs_is_refused_too() -> None:
+    model = ModelBuilder()
+    x, y = model.tensor((2, 3), "int32"), model.tensor((3, 2), "int32")
+    model.op("TRANSPOSE", [x, model.tensor((2,), "int32", data=[1, 0])], [y])
+    assert "TRANSPOSE (op 0: TFLite Micro: Type INT32 is currently not supported" in refused(model, x, y)
+
+
+def test_a_crash_is_a_no_and_the_next_model_is_asked_afresh() -> None:
+    graph = graph_of("RELU")
+    broken = replace(graph, content=graph.content[:8] + b"\xff" * 200)
+    assert "TFLite Micro" in checks.reasons(broken, TflmEngine().refusals(broken))
+    assert TflmEngine().refusals(graph_of("RELU6")) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "arrays", "batch", "made"),
+    [
+        ("SPACE_TO_BATCH_ND", (1, 8, 4), ([2], [[0, 0]]), (1, 4, 4), (2, 4, 4)),
+        ("BATCH_TO_SPACE_ND", (4, 3, 2), ([2], [[1, 1]]), (1, 4, 2), (2, 4, 2)),
+    ],
+)
+def test_a_batch_that_the_converter_did_not_know(
+    kind: str, shape: tuple[int, ...], arrays: tuple[Any, Any], batch: tuple[int, ...], made: tuple[int, ...]
+) -> None:
+    """The file has 1 for it, and TFLite Micro computes a part of the output without a word."""
+    for output, right in ((batch, False), (made, True)):
+        model = ModelBuilder()
+        x, y = model.tensor(shape, scale=0.1), model.tensor(output, scale=0.1)
+        constants = [model.tensor(np.shape(a), "int32", data=np.array(a)) for a in arrays]
+        model.op(kind, [x, *constants], [y])
+        graph = tflite_model.parse(model.build([x], [y]), "made.tflite")
+        found = TflmEngine().refusals(graph)
+        assert (found == ()) == right
+        if not right:
+            with pytest.raises(ModelError) as caught:
+                checks.check(graph, TflmEngine(), BOARD)
+            assert "does not follow from" in caught.value.message and "batch_size=1" in caught.value.hint
+
+
+def test_an_output_larger_than_the_broadcast_of_both_inputs() -> None:
+    model = ModelBuilder()
+    x, z, y = (model.tensor(shape, scale=0.1) for shape in ((1, 1), (1, 1), (1, 64)))
+    model.op("MINIMUM", [x, z], [y])
+    graph = tflite_model.parse(model.build([x, z], [y]), "made.tflite")
+    assert (
+        "1×64 in the file, which does not follow from 1×1 and 1×1" in TflmEngine().refusals(graph)[0].reason
+    )
+
+
+def test_without_the_interpreter_the_lists_have_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "available", lambda: False)
+    assert TflmEngine().refusals(graph_of("EXP")) == ()
+    assert TflmEngine().refusals(graph_of("GELU"))
 
 
 # The libraries that it takes.

@@ -42,7 +42,7 @@ class ArenaPlan:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why an engine cannot run an op (`op` is its index in the graph), in a few words."""
+    """Why an engine cannot run an op, in a few words: `op` is its index, or -1 for the model as a whole."""
 
     op: int
     reason: str

@@ -8,10 +8,10 @@ from typing import ClassVar
 from tinydeploy import paths, templates
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Library, Refusal
-from tinydeploy.engines.tflm import library
-from tinydeploy.engines.tflm.ops import ADDERS, HYBRID, NOT_UINT8
+from tinydeploy.engines.tflm import library, verdict
+from tinydeploy.engines.tflm.ops import ADDERS
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import DType, Graph, Op
+from tinydeploy.graph import Graph
 
 _COPIED = ("debug_log.cpp", "model_data.h")
 _WITHOUT_SYSTEM = ("newlib.cpp",)  # an Arduino core brings its own
@@ -25,9 +25,8 @@ class TflmEngine:
     name: ClassVar[str] = "tflm"
 
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
-        """Every op that TFLite Micro has no kernel for, at all or in its types."""
-        reasons = ((op.index, _reason(graph, op)) for op in graph.running)
-        return tuple(Refusal(index, reason) for index, reason in reasons if reason)
+        """Every op that TFLite Micro cannot run, as it says itself where it is installed."""
+        return verdict.refusals(graph)
 
     def whole_tensors(self, graph: Graph) -> frozenset[int]:
         """All that are no constants."""
@@ -42,7 +41,8 @@ class TflmEngine:
         refusals = self.refusals(graph)
         if refusals:
             first = refusals[0]
-            raise ModelError(f"tflm cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}")
+            where = f"op {first.op}, {graph.ops[first.op].kind}" if first.op >= 0 else "the model"
+            raise ModelError(f"tflm cannot run {where}: {first.reason}")
         digest = bytes.fromhex(graph.sha256)
         model = templates.render(
             "tflm_model.cpp.j2",
@@ -80,14 +80,3 @@ def _adders(graph: Graph) -> list[str]:
 def _has_per_channel_fc(graph: Graph) -> bool:
     weights = (graph.tensors[op.inputs[1]] for op in graph.running if op.kind == "FULLY_CONNECTED")
     return any(tensor.quantization is not None and tensor.quantization.per_channel for tensor in weights)
-
-
-def _reason(graph: Graph, op: Op) -> str:
-    if op.kind not in ADDERS:
-        return "TFLite Micro has no kernel"
-    tensors = [graph.tensors[index] for index in op.inputs if index >= 0]
-    if op.kind in NOT_UINT8 and any(tensor.dtype is DType.UINT8 for tensor in tensors):
-        return "no kernel for uint8"
-    if op.kind in HYBRID and tensors[0].dtype is DType.FLOAT32 and tensors[1].dtype is not DType.FLOAT32:
-        return "no kernel for float activations with integer weights"
-    return ""
