@@ -71,7 +71,7 @@ def evaluate(
         with _timed(phases, "target"), job.session(firmware, timeout, progress) as session:
             sized = searched or sizing.check_plan(job, session)
             device = session.device
-            device.setup(sized.arena.bytes)
+            measure.setup(device, job.graph, sized.arena.bytes)
             op_counts = measure.profile_ops(device, samples.inputs, progress)
             measured = measure.run_samples(device, job.graph, samples.inputs, progress)
             stats = device.stats()

@@ -119,9 +119,15 @@ class Job:
     def session(self, firmware: Firmware, timeout: float, progress: Progress = silent) -> Iterator[Session]:
         """The firmware running on the board's target, closed on every way out."""
         with Session(self._open(firmware, progress), firmware, self.graph.sha256, timeout) as session:
-            runs, built = session.greeting.engine, self.sources.engine
+            greeting = session.greeting
+            runs, built = greeting.engine, self.sources.engine
             if runs != built:
                 raise WrongFirmwareError(f"the device runs the engine {runs}, not {built}")
+            found = (greeting.inputs, greeting.outputs, greeting.ops)
+            if found != (len(self.graph.inputs), len(self.graph.outputs), len(self.sources.profiled_ops)):
+                raise WrongFirmwareError(
+                    "the device tells of {} inputs, {} outputs and {} ops: not this model's".format(*found)
+                )
             yield session
 
     def _open(self, firmware: Firmware, progress: Progress) -> Target:

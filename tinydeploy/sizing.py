@@ -118,7 +118,7 @@ def _probe(
     """One whole inference in an arena of `size` bytes, and its output."""
     device = session.device
     try:
-        device.setup(size)
+        measure.setup(device, graph, size)
         outputs = measure.run_samples(device, graph, inputs).outputs
     except DeviceStatusError as error:
         return Outcome(size, False, error.message), b""
