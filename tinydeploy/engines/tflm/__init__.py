@@ -50,7 +50,6 @@ class TflmEngine:
             sha256_bytes=",\n     ".join(
                 ", ".join(f"0x{b:02x}" for b in digest[i : i + 16]) for i in (0, 16)
             ),
-            adders=_adders(graph),
             inputs=len(graph.inputs),
             outputs=len(graph.outputs),
             ops=len(graph.ops),
@@ -70,11 +69,29 @@ class TflmEngine:
 
     def library(self, graph: Graph, board: Board) -> Library:
         """TFLite Micro as a library that holds every op of the graph. Raises ToolError or ModelError."""
-        return library.find(self.source, board, _adders(graph), per_channel=_has_per_channel_fc(graph))
+        return library.find(self.source, board, _variants(graph), per_channel=_has_per_channel_fc(graph))
 
 
-def _adders(graph: Graph) -> list[str]:
-    return sorted({ADDERS[op.kind] for op in graph.ops})
+def _variants(graph: Graph) -> dict[str, str]:
+    """The resolver's method for each kind of op, and what ends the name of a kernel for its types alone.
+
+    That is empty where not all ops of the kind have the types of such a kernel.
+    """
+    suffixes: dict[str, set[str]] = {}
+    for op in graph.ops:
+        suffixes.setdefault(ADDERS[op.kind], set()).add(_suffix(graph, op))
+    return {adder: found.pop() if len(found) == 1 else "" for adder, found in sorted(suffixes.items())}
+
+
+def _suffix(graph: Graph, op: Op) -> str:
+    types = {graph.tensors[index].dtype for index in (*op.inputs, *op.outputs) if index >= 0}
+    types -= {DType.INT32, DType.INT64}  # biases, shapes, axes
+    first = [graph.tensors[index].dtype for index in (*op.inputs[:1], *op.outputs[:1]) if index >= 0]
+    if types == {DType.INT8}:
+        return "_INT8"
+    if op.kind == "SOFTMAX" and first == [DType.INT8, DType.INT16]:
+        return "_INT8_INT16"
+    return "_INT16" if types <= {DType.INT8, DType.INT16} and set(first) == {DType.INT16} else ""
 
 
 def _has_per_channel_fc(graph: Graph) -> bool:
