@@ -72,7 +72,8 @@ class Tensor:
     """One tensor. `data` is set (and read-only) for constants, None for activations and variables.
 
     `initial` is what a variable holds before the first inference; None is its zero point. `is_open` says that
-    the file leaves an extent open, mostly the batch: `shape` is what runs.
+    the file leaves an extent open, mostly the batch: `shape` is what runs; `is_int4`, that in the file two
+    elements share a byte: `data` has one in each.
     """
 
     index: int
@@ -84,6 +85,7 @@ class Tensor:
     is_variable: bool = False
     initial: npt.NDArray[np.generic] | None = None
     is_open: bool = False
+    is_int4: bool = False
 
     @property
     def elements(self) -> int:

@@ -73,7 +73,7 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
     layers: dict[int, dict[str, Layer]] = {op.index: {} for op in graph.ops}
     for name in ENGINES:
         for goal in GOALS if name == AotEngine.name else (chosen,):
-            engine = engine_named(name, goal)
+            engine = engine_named(name, goal if name == AotEngine.name else None)
             if engine.refusals(graph):
                 continue
             sources = engine.generate(graph, board)

@@ -113,14 +113,17 @@ class Reference:
             return self._objection()
         return None
 
-    def arena_passes(self, size: int, inputs: Sequence[Array], timeout: float = 60.0) -> bool:
+    def arena_passes(self, size: int, inputs: Sequence[Array], timeout: float = 60.0) -> bool | None:
         """Whether an arena of `size` bytes carries a whole inference with the right outputs.
 
-        `inputs` is as in run(). A refusal, a crash, a hang and a wrong output all mean no.
+        `inputs` is as in run(). A refusal, a crash and a wrong output mean no; None says that no answer came
+        within `timeout` seconds.
         """
         if self._expected is None or self._expected[0] is not inputs:
             self._expected = (inputs, self.run(inputs))
         outputs = self._call(size, inputs, timeout)
+        if outputs is None and self._child.ending == "hung":
+            return None
         return outputs is not None and all(
             np.array_equal(a, b) for a, b in zip(outputs, self._expected[1], strict=True)
         )

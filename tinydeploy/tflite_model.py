@@ -370,6 +370,7 @@ class _Reader:
             data=self.constant(index, table.Buffer(), raw, shape, dtype) if is_constant else None,
             is_variable=table.IsVariable(),
             is_open=bool((self.vector(table.ShapeSignatureAsNumpy()) < 0).any()),
+            is_int4=index in self.nibbles,
         )
 
     def constant(

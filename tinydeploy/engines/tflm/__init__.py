@@ -11,7 +11,7 @@ from tinydeploy.engines import EngineSources, Library, Refusal
 from tinydeploy.engines.tflm import library, verdict
 from tinydeploy.engines.tflm.ops import ADDERS
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import Graph
+from tinydeploy.graph import DType, Graph, Op
 
 _COPIED = ("debug_log.cpp", "model_data.h")
 _WITHOUT_SYSTEM = ("newlib.cpp",)  # an Arduino core brings its own
@@ -50,7 +50,6 @@ class TflmEngine:
             sha256_bytes=",\n     ".join(
                 ", ".join(f"0x{b:02x}" for b in digest[i : i + 16]) for i in (0, 16)
             ),
-            adders=_adders(graph),
             inputs=len(graph.inputs),
             outputs=len(graph.outputs),
             ops=len(graph.running),
@@ -70,11 +69,31 @@ class TflmEngine:
 
     def library(self, graph: Graph, board: Board) -> Library:
         """TFLite Micro as a library that holds every op of the graph. Raises ToolError or ModelError."""
-        return library.find(self.source, board, _adders(graph), per_channel=_has_per_channel_fc(graph))
+        return library.find(self.source, board, _variants(graph), per_channel=_has_per_channel_fc(graph))
 
 
-def _adders(graph: Graph) -> list[str]:
-    return sorted({ADDERS[op.kind] for op in graph.running})
+def _variants(graph: Graph) -> dict[str, str]:
+    """The resolver's method for each kind of op, and what ends the name of a kernel for its types alone.
+
+    That is empty where not all ops of the kind have the types of such a kernel.
+    """
+    suffixes: dict[str, set[str]] = {}
+    for op in graph.running:
+        suffixes.setdefault(ADDERS[op.kind], set()).add(_suffix(graph, op))
+    return {adder: found.pop() if len(found) == 1 else "" for adder, found in sorted(suffixes.items())}
+
+
+def _suffix(graph: Graph, op: Op) -> str:
+    tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
+    if any(tensor.is_int4 for tensor in tensors):
+        return ""
+    types = {tensor.dtype for tensor in tensors} - {DType.INT32, DType.INT64}  # those of biases, shapes, axes
+    first = [graph.tensors[index].dtype for index in (*op.inputs[:1], *op.outputs[:1]) if index >= 0]
+    if types == {DType.INT8}:
+        return "_INT8"
+    if op.kind == "SOFTMAX" and first == [DType.INT8, DType.INT16]:
+        return "_INT8_INT16"
+    return "_INT16" if types <= {DType.INT8, DType.INT16} and set(first) == {DType.INT16} else ""
 
 
 def _has_per_channel_fc(graph: Graph) -> bool:
