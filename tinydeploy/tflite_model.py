@@ -118,6 +118,14 @@ _RANKS = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (3, *(2,) * 8),
 }
 
+# And of the first output.
+_OUTPUT_RANKS = {
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "AVERAGE_POOL_2D", "MAX_POOL_2D"), 4),
+    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), 4),
+    "SVDF": 2,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": 3,
+}
+
 
 def load(path: Path | str, signature: str | None = None) -> Graph:
     """Reads and checks the model at `path`: its first signature, or the one named.
@@ -469,6 +477,10 @@ class _Reader:
                     f"{where}: input {position} has shape {list(operand.shape)} "
                     f"where rank {rank} and some elements are needed"
                 )
+        rank = _OUTPUT_RANKS.get(kind)
+        if rank is not None and len(tensors[outputs[0]].shape) != rank:
+            shape = list(tensors[outputs[0]].shape)
+            raise self.error(f"{where}: its output has shape {shape} where rank {rank} is needed")
         return Op(index, kind, inputs, outputs, self.options(where, kind, table), version)
 
     def check_types(
