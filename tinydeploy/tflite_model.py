@@ -469,7 +469,9 @@ def _check_dataflow(graph: Graph) -> None:
 
 
 def _check_types(graph: Graph) -> None:
-    """Float and uint8 only at the model's edges, next to QUANTIZE and DEQUANTIZE."""
+    """Float only at the edges or between integers, where it is the engines' to judge; uint8 at the edges."""
+    computed = {graph.tensors[i].dtype for op in graph.ops for i in op.outputs}
+    partly_quantised = DType.INT8 in computed or DType.INT16 in computed
     for op in graph.ops:
         inputs = {i for i in op.inputs if i >= 0}
         types = {graph.tensors[i].dtype for i in (*inputs, *op.outputs)}
@@ -479,14 +481,11 @@ def _check_types(graph: Graph) -> None:
         if at_edge or op.kind.startswith("CUSTOM:"):
             continue
         where = f"op {op.index} ({op.kind})"
-        if DType.FLOAT32 in types:
+        if DType.FLOAT32 in types and not partly_quantised:
             weights = {t.dtype for i in inputs if (t := graph.tensors[i]).data is not None}
-            computed = {graph.tensors[i].dtype for other in graph.ops for i in other.outputs}
             kind = "a float model"
             if DType.INT8 in weights:
                 kind = "a dynamic-range model (int8 weights, float arithmetic)"
-            elif DType.INT8 in computed:
-                kind = "only partly quantised"
             raise ModelError(f"{graph.path} is {kind}: {where} computes in float32", QUANTISE_HINT)
         if DType.UINT8 in types:
             raise ModelError(
