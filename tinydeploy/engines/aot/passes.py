@@ -27,7 +27,7 @@ def simplify(graph: Graph, ops: Iterable[Op], adding: bool) -> tuple[Op, ...]:
 
 
 def fold_padding(graph: Graph, given: Iterable[Op]) -> tuple[Op, ...]:
-    """The `given` ops without each PAD that the convolutions behind it can do: they pad with zero points, too.
+    """The `given` ops without each PAD that the convolutions behind it can do: they pad with zero points too.
 
     Such a convolution reads the PAD's input. Its `padding` becomes EXPLICIT, with the options pad_top,
     pad_bottom, pad_left and pad_right in rows and columns.
