@@ -303,8 +303,9 @@ def _param(name: str, value: int | float | bool) -> _Param:
 
 def _float(value: float) -> str:
     single = np.float32(value)
-    assert np.isfinite(single)
-    return f"{single!s}f"
+    if np.isfinite(single):
+        return f"{single!s}f"
+    return "-" * bool(np.signbit(single)) + ('__builtin_nanf("")' if np.isnan(single) else "__builtin_inff()")
 
 
 def _constant(constant: Constant) -> dict[str, object]:

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, product
 from math import prod
 
+import numpy as np
+import numpy.typing as npt
+
 from tinydeploy.engines.aot import overlap, strides
 from tinydeploy.engines.aot.checks import (
     constant_ints,
@@ -19,7 +22,16 @@ from tinydeploy.engines.aot.checks import (
     require_same_size,
     require_types,
 )
-from tinydeploy.engines.aot.program import Alias, Argument, Step, UnsupportedError, Write, lowers, operand
+from tinydeploy.engines.aot.program import (
+    Alias,
+    Argument,
+    Constant,
+    Step,
+    UnsupportedError,
+    Write,
+    lowers,
+    operand,
+)
 from tinydeploy.engines.aot.strides import Strides
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
@@ -43,6 +55,7 @@ _MOVES = {
     "TRANSPOSE": (DType.INT8, DType.INT16, DType.FLOAT32),
     "UNPACK": _WIDE,
 }
+JOINS = ("CONCATENATION", "PACK")
 _LOOPS = 5
 _COPIES = 27  # of MIRROR_PAD, which has three parts along each axis
 
@@ -68,22 +81,34 @@ def lower_concatenation(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per input, of runs that the axis makes."""
     sources, output = input_tensors(graph, op), output_tensor(graph, op)
     _require_movable(op, *sources, output)
+    axis, extents = _extents(op, sources, output)
+    for source in sources:
+        if output.dtype is DType.INT8:
+            a, b = per_tensor(source), per_tensor(output)
+            same = (a.scale, a.zero_point) == (b.scale, b.zero_point)
+            require(same, "an input's scale or zero point differs from the output's")
+    return tuple(_joining(graph, op, axis, extents))
+
+
+def _extents(op: Op, sources: Sequence[Tensor], output: Tensor) -> tuple[int, list[int]]:
+    """The axis along which a CONCATENATION or a PACK puts its inputs, and how many steps each takes."""
+    axis = positive_axis(int_option(op, "axis"), len(output.shape))
+    if op.kind == "PACK":
+        item = output.shape[:axis] + output.shape[axis + 1 :]
+        fits = all(source.shape == item for source in sources) and len(sources) == output.shape[axis]
+        require(fits, f"its inputs do not stack up to the output's {output.shape}")
+        return axis, [1] * len(sources)
     activation = op.options.get("fused_activation_function", "NONE")
     require(activation == "NONE", f"the fused activation {activation} is not supported")
     require(len(sources) <= 10, f"it has {len(sources)} inputs, more than TFLite Micro's 10")
-    axis = positive_axis(int_option(op, "axis"), len(output.shape))
     for source in sources:
         rest = [shape[:axis] + shape[axis + 1 :] for shape in (source.shape, output.shape)]
         require(
             rest[0] == rest[1], f"an input of shape {source.shape} does not fit the output's {output.shape}"
         )
-        if output.dtype is DType.INT8:
-            a, b = per_tensor(source), per_tensor(output)
-            same = (a.scale, a.zero_point) == (b.scale, b.zero_point)
-            require(same, "an input's scale or zero point differs from the output's")
     extents = [source.shape[axis] for source in sources]
     require(sum(extents) == output.shape[axis], f"its inputs do not add up to the output's {output.shape}")
-    return tuple(_joining(graph, op, axis, extents))
+    return axis, extents
 
 
 @lowers("PACK")
@@ -91,11 +116,18 @@ def lower_pack(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per input, as CONCATENATION along the new axis."""
     sources, output = input_tensors(graph, op), output_tensor(graph, op)
     _require_movable(op, *sources, output)
-    axis = positive_axis(int_option(op, "axis"), len(output.shape))
-    item = output.shape[:axis] + output.shape[axis + 1 :]
-    fits = all(source.shape == item for source in sources) and len(sources) == output.shape[axis]
-    require(fits, f"its inputs do not stack up to the output's {output.shape}")
-    return tuple(_joining(graph, op, axis, [1] * len(sources)))
+    return tuple(_joining(graph, op, *_extents(op, sources, output)))
+
+
+def joined(graph: Graph, op: Op, entries: npt.NDArray[np.generic]) -> tuple[Step, ...]:
+    """CONCATENATION or PACK of functions of 8-bit tensors: `entries` has a table for each input."""
+    axis, extents = _extents(op, input_tensors(graph, op), output_tensor(graph, op))
+    steps = []
+    for position, copy in enumerate(_joining(graph, op, axis, extents)):
+        table = Constant(f"op{op.index}_table{position}", entries[position], f"of each input {position}")
+        args = (*copy.args, table)
+        steps.append(Step("lookup_rows", "lookup.h", copy.params, args))
+    return tuple(steps)
 
 
 def _joining(graph: Graph, op: Op, axis: int, extents: list[int]) -> Iterator[Step]:
