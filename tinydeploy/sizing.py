@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tinydeploy import arena, measure, samples
 from tinydeploy.arena import ArenaSearch, Outcome
 from tinydeploy.build import Firmware
-from tinydeploy.errors import DeviceFaultError, DeviceStatusError, LinkError, TargetDiedError, TargetError
+from tinydeploy.errors import DeviceFaultError, DeviceStatusError, GateError, LinkError, TargetDiedError
 from tinydeploy.graph import Graph
 from tinydeploy.job import Job
 from tinydeploy.progress import Progress, silent
@@ -42,7 +42,7 @@ def check_plan(job: Job, session: Session) -> ArenaReport:
     outcomes = [_probe(session, job.graph, inputs, size)[0] for size in (plan.bytes - arena.STEP, plan.bytes)]
     smaller, planned = outcomes
     if not planned.passed:
-        raise TargetError(f"the planned arena of {plan.bytes:,} bytes fails on the target: {planned.detail}")
+        raise GateError(f"the planned arena of {plan.bytes:,} bytes fails on the target: {planned.detail}")
     info = ArenaInfo(
         bytes=plan.bytes,
         method="planned",
