@@ -151,9 +151,11 @@ def _check(wishes: Wishes, output: Output, everything: Sequence[Output]) -> None
         if not any(
             _has(task, wishes.metric, one) for one in asked for task in (*tasks(one), *on_demand(one))
         ):
-            can = dict.fromkeys(
-                name for task in (*tasks(output), *on_demand(output)) for name in task.metrics
-            )
+            can = [
+                name
+                for name in metrics.METRICS
+                if any(_has(task, name, output) for task in (*tasks(output), *on_demand(output)))
+            ]
             raise UsageError(
                 f"{output.name} is {_described(output)}, which has no {wishes.metric}",
                 f"it can have {', '.join(can)}",

@@ -99,7 +99,8 @@ def wanted_values(y: Array, shape: Shape, limits: tuple[float, float] | None) ->
     if y.dtype.kind in "SU":
         raise UnfitError(f"y is {y.dtype}: values are numbers")
     if _bare(y.shape[1:]) != _bare(shape):
-        raise UnfitError(f"y is {y.dtype} of shape {list(y.shape)}", f"the output has shape {list(shape)}")
+        wanted = f"no values for an output of shape {list(shape)}"
+        raise UnfitError(f"y ({y.dtype} of shape {list(y.shape)}) holds {wanted}")
     _check_finite(y)
     if limits and y.size and (y.min() < limits[0] or y.max() > limits[1]):
         raise UnfitError(
