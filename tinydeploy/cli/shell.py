@@ -37,12 +37,26 @@ stderr = Console(stderr=True)
 
 def show(renderable: RenderableType) -> None:
     """Prints a result for people."""
-    stdout.print(renderable)
+    with _reader():
+        stdout.print(renderable)
 
 
 def show_json(value: Any) -> None:
     """Prints a result as JSON, and nothing else, on stdout."""
-    click.echo(json.dumps(plain(value), indent=2))
+    with _reader():
+        click.echo(json.dumps(plain(value), indent=2))
+
+
+class _ReaderGoneError(BaseException):
+    """Whoever read stdout has closed it. Not BrokenPipeError, which click makes exit code 1."""
+
+
+@contextmanager
+def _reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGoneError from error
 
 
 def plain(value: Any) -> Any:
@@ -102,7 +116,7 @@ def guarded(command: click.Command) -> NoReturn:
     except _Interrupted:
         _complain("interrupted")
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
+    except _ReaderGoneError:
         # The reader has gone: nobody is left to tell, and nothing is left to be flushed to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(PIPE_CLOSED)
