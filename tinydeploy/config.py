@@ -28,6 +28,9 @@ class Config:
     optimize: str | None = None
     data: Path | None = None
     samples: int | None = None
+    metric: str | None = None
+    output: str | None = None
+    threshold: float | None = None
     out: Path | None = None
     target: str | None = None
     link: str | None = None
@@ -46,6 +49,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "optimize": (str,),
     "data": (str,),
     "samples": (int,),
+    "metric": (str,),
+    "output": (int, str),
+    "threshold": (int, float),
     "out": (str,),
     "target": (str,),
     "link": (str,),
@@ -71,7 +77,9 @@ def _value(path: Path, key: str, raw: Any) -> Any:
         wrong = wrong or not all(isinstance(item, str) for item in raw)
     if wrong:
         raise UsageError(f"{path}: '{key}' must be {_WORDS[types[-1]]}")
-    if isinstance(raw, int | float) and not isinstance(raw, bool) and raw <= 0:
+    if key == "output":
+        return str(raw)
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and raw <= 0 and key != "threshold":
         raise UsageError(f"{path}: '{key}' must be above zero")
     if key in ("data", "out"):
         return path.parent / raw

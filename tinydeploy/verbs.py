@@ -13,7 +13,7 @@ from typing import Unpack
 
 from tinydeploy import boards as board_files
 from tinydeploy import doctor as doctor_checks
-from tinydeploy import inspection, project, report, selftest, sizing, tflite_model
+from tinydeploy import inspection, outputs, project, report, selftest, sizing, tflite_model
 from tinydeploy import samples as sample_files
 from tinydeploy.boards import DEFAULT_BOARD, Board
 from tinydeploy.build import Firmware
@@ -24,6 +24,7 @@ from tinydeploy.evaluation import evaluate
 from tinydeploy.graph import Graph
 from tinydeploy.inspection import Inspection
 from tinydeploy.job import Options, model_path, prepare
+from tinydeploy.judgement import Wishes
 from tinydeploy.link.device import Greeting
 from tinydeploy.logits import without_softmax
 from tinydeploy.ports import AUTO, Port
@@ -77,7 +78,7 @@ def generate(
 ) -> Path:
     """Writes a PlatformIO project that stands on its own into the folder `out`, and returns it.
 
-    With `renode_test` it has a self-test for Renode too: the first `samples` of `data`, or of seeded random
+    With `renode_test` it has a self-test for Renode too: so many `samples` of `data`, or of seeded random
     inputs, with the outputs that they should give, in a suite for renode-test. There an inference
     may take `max_instructions`.
     """
@@ -91,7 +92,7 @@ def generate(
     job = prepare(_load(model, options), **options)
     test = None
     if renode_test:
-        inputs = _samples(job.graph, data, samples or SELFTEST_SAMPLES, SELFTEST_SAMPLES)
+        inputs = _unlabelled(job.graph, data, samples or SELFTEST_SAMPLES)
         test = selftest.make(job, inputs, max_instructions)
     return project.write(job.project(job.planned_bytes, test), Path(out))
 
@@ -164,6 +165,9 @@ def run(
     data: str | Path | None = None,
     samples: int | None = None,
     labels: Sequence[str] = (),
+    metric: str | None = None,
+    output: str | int | None = None,
+    threshold: float | None = None,
     out: str | Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     progress: Progress = silent,
@@ -172,15 +176,17 @@ def run(
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
     `data` is an .npz with x and y; without it, seeded random inputs are run and no accuracy is told.
-    `samples` takes the first so many. `labels` names the classes. For a board that nothing here
-    emulates, the target is the board.
+    `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
+    metrics.METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
+    see docs/accuracy.md. For a board that nothing here emulates, the target is the board. A check that failed
+    is no exception: verdict.failures(result) names it.
     """
     graph = _load(model, options)
     folder = _folder(graph, out, options)
     report.check_writable(folder)
-    chosen = _samples(graph, data, samples, RANDOM_SAMPLES)
+    chosen = _samples(graph, data, samples, _wishes(metric, output, threshold, labels))
     job = prepare(graph, **options).connected()
-    result = evaluate(job, chosen, labels=labels, timeout=timeout, progress=progress)
+    result = evaluate(job, chosen, timeout=timeout, progress=progress)
     report.write(result, folder)
     return result, folder
 
@@ -192,6 +198,9 @@ def run_each(
     data: str | Path | None = None,
     samples: int | None = None,
     labels: Sequence[str] = (),
+    metric: str | None = None,
+    output: str | int | None = None,
+    threshold: float | None = None,
     out: str | Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     progress: Progress = silent,
@@ -204,10 +213,10 @@ def run_each(
     graph = _load(model, options)
     folder = _folder(graph, out, options)
     report.check_writable(folder)
-    chosen = _samples(graph, data, samples, RANDOM_SAMPLES)
+    chosen = _samples(graph, data, samples, _wishes(metric, output, threshold, labels))
     named = engine_names(",".join(engines), options.pop("optimize", None))
     jobs = [prepare(graph, **options | _engine_options(name, goal)).connected() for name, goal in named]
-    results = tuple(evaluate(job, chosen, labels=labels, timeout=timeout, progress=progress) for job in jobs)
+    results = tuple(evaluate(job, chosen, timeout=timeout, progress=progress) for job in jobs)
     for engine, result in zip(engines, results, strict=True):
         report.write(result, folder / engine)
     report.write_runs(results, folder)
@@ -230,8 +239,24 @@ def _folder(graph: Graph, out: str | Path | None, options: Options) -> Path:
     return Path("tinydeploy-out") / f"{Path(graph.path).stem}-{board.id}"
 
 
-def _samples(graph: Graph, data: str | Path | None, count: int | None, random: int) -> Samples:
-    """The first `count` samples of the file `data`; without a file, `count` or `random` random inputs."""
-    if data is None:
-        return sample_files.random(graph, count or random, sizing.SEED)
-    return sample_files.load(Path(data), graph, count)
+def _wishes(
+    metric: str | None, output: str | int | None, threshold: float | None, labels: Sequence[str]
+) -> Wishes:
+    return Wishes(metric, None if output is None else str(output), threshold, tuple(labels))
+
+
+def _samples(graph: Graph, data: str | Path | None, count: int | None, wishes: Wishes) -> Samples:
+    """`count` samples of the file `data`, held against its labels; without a file, random inputs."""
+    if data is not None:
+        return sample_files.load(Path(data), graph, count, wishes)
+    if wishes.metric is not None or wishes.threshold is not None:
+        raise UsageError("a metric or a threshold needs labels", "give --data, an .npz with x and y")
+    if wishes.output is not None:
+        outputs.named(graph, wishes.output)
+    return sample_files.random(graph, count or RANDOM_SAMPLES, sizing.SEED)
+
+
+def _unlabelled(graph: Graph, data: str | Path | None, count: int) -> Samples:
+    if data is not None:
+        return sample_files.load(Path(data), graph, count, labelled=False)
+    return sample_files.random(graph, count, sizing.SEED)

@@ -6,10 +6,10 @@ import click
 
 from tinydeploy import __version__
 from tinydeploy.cli import arena, boards, build, cache, doctor, flash, generate, inspect, run
-from tinydeploy.cli.shell import guarded
+from tinydeploy.cli.shell import EXIT_CODES, guarded
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.version_option(__version__)
 def tinydeploy() -> None:
     """Build firmware from a quantised .tflite, run it on a microcontroller, and measure it there."""

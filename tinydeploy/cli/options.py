@@ -14,6 +14,7 @@ from tinydeploy.boards import DEFAULT_BOARD
 from tinydeploy.config import Config
 from tinydeploy.engines.aot import GOALS
 from tinydeploy.job import DEFAULT_ENGINE, DEFAULT_LINK, model_path
+from tinydeploy.metrics import METRICS
 from tinydeploy.targets import TARGETS
 from tinydeploy.targets.qemu import LINKS
 from tinydeploy.verbs import DEFAULT_TIMEOUT
@@ -39,7 +40,22 @@ tflm_library = click.option(
     help="The TFLite Micro that the tflm engine runs on: a folder, a git address, or a registry spec.",
 )
 data = click.option("--data", type=click.Path(path_type=Path), help="Labelled samples: an .npz with x and y.")
-samples = click.option("--samples", type=click.IntRange(1), help="How many samples to run.  [default: all]")
+samples = click.option(
+    "--samples", type=click.IntRange(1), help="How many samples to run, spread over the file.  [default: all]"
+)
+metric = click.option(
+    "--metric", metavar="NAME", help=f"How to judge: {', '.join(METRICS)}, or topK.  [default: as the output]"
+)
+output = click.option(
+    "--output",
+    metavar="NAME|INDEX",
+    help="The model's output that y belongs to.  [default: the first that y fits]",
+)
+threshold = click.option(
+    "--threshold",
+    type=float,
+    help="From here on an output, or an anomaly score, says yes.  [default: 0.5 of LOGISTIC]",
+)
 out = click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write to.")
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there."
@@ -75,6 +91,8 @@ def stacked(*decorators: Decorator) -> Decorator:
 
 build = stacked(signature, logits, board, engine, optimize, tflm_library, target, link)
 """What a firmware is made from, and for."""
+judging = stacked(metric, output, threshold)
+"""How outputs are held against labels."""
 deployment = stacked(build, port, upload_command, timeout)
 """The same, and how to get at what runs it."""
 
