@@ -133,7 +133,9 @@ def _classification(
     )
 
 
-def parity(name: str, outputs: Sequence[Array], reference: Sequence[Array], *, classifier: bool) -> Parity:
+def parity(
+    name: str, outputs: Sequence[Array], reference: Sequence[Array], *, classifier: bool = False
+) -> Parity:
     """Element-wise agreement with the reference; for float outputs off_by_one counts neighbouring floats."""
     steps = np.concatenate(
         [_distance(ours, theirs).ravel() for ours, theirs in zip(outputs, reference, strict=True)]
