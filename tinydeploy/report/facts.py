@@ -153,7 +153,7 @@ def facts(result: Result) -> Iterator[Fact]:
         second = result.second_opinion
         yield Fact(
             "second_opinion",
-            f"The reference and {text.printable(second.reference)}",
+            f"Reference with {text.printable(second.reference)}",
             text.percent(text.ratio(second.identical, second.outputs)),
             f"identical; {second.off_by_one:,} off by one, {second.worse:,} worse, "
             f"of {second.outputs:,} outputs",
