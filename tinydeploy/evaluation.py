@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinydeploy import __version__, elf, measure, outputs, scoring, sizing
+from tinydeploy import __version__, elf, measure, outputs, scoring, second_opinion, sizing
 from tinydeploy.build import Firmware
 from tinydeploy.errors import ModelError
 from tinydeploy.graph import Op, op_macs, op_shape
@@ -83,6 +83,8 @@ def evaluate(
         with _timed(phases, "reference"):
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
+    with _timed(phases, "second opinion"):
+        opinion = _opinion(job, samples, expected)
 
     library = job.library_info(firmware)
     judged = _judged(job, measured, samples, expected)
@@ -113,6 +115,7 @@ def evaluate(
             *_warnings(stats, clock_hz, job.board.clock_hz),
             *_uncounted(job, target.kind),
             *expected.problem,
+            *opinion.warnings,
         ),
         provenance=Provenance(
             versions=_versions(firmware, target, expected.name),
@@ -123,6 +126,7 @@ def evaluate(
             data=samples.source,
         ),
         library=library,
+        second_opinion=opinion.parity,
     )
 
 
@@ -144,6 +148,12 @@ def _expected(reference: Reference | None, samples: Samples) -> _Expected:
         return _Expected(reference.version, reference.run(samples.inputs))
     except ModelError as error:
         return _Expected("none", None, (f"there is no reference to compare with: {error.message}",))
+
+
+def _opinion(job: Job, samples: Samples, expected: _Expected) -> second_opinion.Opinion:
+    if expected.outputs is None:
+        return second_opinion.Opinion()
+    return second_opinion.ask(job.graph.content, samples.inputs, expected.outputs)
 
 
 @contextmanager

@@ -287,6 +287,7 @@ class Result:
     library: LibraryInfo | None = None  # for an engine that stands on one
     optimize: str | None = None
     unjudged: str | None = None
+    second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
 
     @property
     def unit(self) -> str:

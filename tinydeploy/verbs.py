@@ -13,6 +13,7 @@ from typing import Unpack
 
 from tinydeploy import boards as board_files
 from tinydeploy import doctor as doctor_checks
+from tinydeploy import fit as board_fit
 from tinydeploy import inspection, outputs, project, report, selftest, sizing, tflite_model
 from tinydeploy import samples as sample_files
 from tinydeploy.boards import DEFAULT_BOARD, Board
@@ -21,6 +22,7 @@ from tinydeploy.doctor import Finding
 from tinydeploy.engines.registry import engine_names
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluation import evaluate
+from tinydeploy.fit import Fit
 from tinydeploy.graph import Graph
 from tinydeploy.inspection import Inspection
 from tinydeploy.job import Options, model_path, prepare
@@ -58,12 +60,19 @@ def boards() -> tuple[Board, ...]:
 
 
 def inspect(model: str | Path, **options: Unpack[Options]) -> Inspection:
-    """What the model holds and where it can run.
+    """What the model holds and which engines run it.
 
     Of `options`, `board`, `optimize`, `signature` and `logits` count.
     """
     board = board_files.board(options.get("board", DEFAULT_BOARD))
     return inspection.inspect_graph(_load(model, options), board, options.get("optimize"))
+
+
+def fit(
+    model: str | Path, words: Sequence[str] = (), *, every_goal: bool = False, **options: Unpack[Options]
+) -> tuple[Fit, ...]:
+    """How the model fits the boards that `words` select, as fit.fits says; of `options`, `logits` counts."""
+    return board_fit.fits(_load(model, options), board_fit.select(words), every_goal=every_goal)
 
 
 def generate(

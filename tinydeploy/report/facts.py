@@ -150,6 +150,16 @@ def facts(result: Result) -> Iterator[Fact]:
             f"of {parity.outputs:,} outputs",
             good["parity"],
         )
+    if result.second_opinion:
+        second = result.second_opinion
+        yield Fact(
+            "second_opinion",
+            f"Reference with {text.printable(second.reference)}",
+            text.percent(text.ratio(second.identical, second.outputs)),
+            f"identical; {second.off_by_one:,} off by one, {second.worse:,} worse, "
+            f"of {second.outputs:,} outputs",
+            False if second.worse else None,
+        )
 
 
 def verdict(result: Result) -> str:
