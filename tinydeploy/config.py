@@ -22,6 +22,7 @@ class Config:
     """
 
     board: str | None = None
+    signature: str | None = None
     logits: bool | None = None
     engine: str | None = None
     optimize: str | None = None
@@ -39,6 +40,7 @@ class Config:
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "board": (str,),
+    "signature": (str,),
     "logits": (bool,),
     "engine": (str,),
     "optimize": (str,),

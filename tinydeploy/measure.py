@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tinydeploy.errors import WrongFirmwareError
 from tinydeploy.graph import Graph, Tensor
-from tinydeploy.link.device import Device
+from tinydeploy.link.device import Device, SetupReply
 from tinydeploy.progress import Progress, silent
 from tinydeploy.result import Accuracy, ClassFigure, Parity, Spread
 from tinydeploy.samples import dequantize
@@ -41,6 +42,31 @@ def run_samples(
         counts.append(_invoke(device, inputs, sample, profile=False))
         rows.append([_read(device, graph, position) for position in range(len(graph.outputs))])
     return Measurement(tuple(np.stack(column) for column in zip(*rows, strict=True)), tuple(counts))
+
+
+def setup(device: Device, graph: Graph, arena_bytes: int) -> None:
+    """Sets the model up in that arena. Raises WrongFirmwareError if its tensors are not the model's."""
+    inputs, outputs = (
+        [graph.tensors[index].bytes for index in some] for some in (graph.inputs, graph.outputs)
+    )
+    check_tensors(device.setup(arena_bytes), inputs, outputs)
+
+
+def check_tensors(found: SetupReply, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+    """Raises WrongFirmwareError unless the device's inputs and outputs have so many bytes each."""
+    for what, sizes, wanted in (
+        ("inputs", found.input_bytes, inputs),
+        ("outputs", found.output_bytes, outputs),
+    ):
+        if list(sizes) != list(wanted):
+            raise WrongFirmwareError(
+                f"the device's {what} have {_listed(sizes)} bytes, the model's {_listed(wanted)}",
+                "build and load the firmware again",
+            )
+
+
+def _listed(sizes: Sequence[int]) -> str:
+    return ", ".join(f"{size:,}" for size in sizes) or "no"
 
 
 def profile_ops(device: Device, inputs: Sequence[Array], progress: Progress = silent) -> tuple[int, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from tinydeploy import paths
+from tinydeploy import cache, paths
 from tinydeploy.boards import Board
-from tinydeploy.build import Firmware, locked, run_platformio
+from tinydeploy.build import Firmware, run_platformio
 from tinydeploy.errors import ToolError
 
 UPLOAD_TIMEOUT = 180.0  # seconds
@@ -27,7 +27,7 @@ def upload(
     log = paths.cache_dir() / "logs" / f"upload-{firmware.project.parent.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     options = ["--target", "nobuild", "--target", "upload", "--upload-port", port, "--disable-auto-clean"]
-    with locked(firmware.project.parent):
+    with cache.locked(firmware.project.parent):
         if command:
             # Settings of a file of its own, so that the project stays the one that was built.
             (firmware.project / _CONFIG).write_text(

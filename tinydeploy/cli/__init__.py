@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tinydeploy import __version__
-from tinydeploy.cli import arena, boards, build, doctor, flash, generate, inspect, run
+from tinydeploy.cli import arena, boards, build, cache, doctor, flash, generate, inspect, run
 from tinydeploy.cli.shell import guarded
 
 
@@ -15,7 +15,7 @@ def tinydeploy() -> None:
     """Build firmware from a quantised .tflite, run it on a microcontroller, and measure it there."""
 
 
-for verb in (doctor, boards, inspect, generate, build, arena, flash, run):
+for verb in (doctor, boards, inspect, generate, build, arena, flash, run, cache):
     tinydeploy.add_command(verb.command)
 
 

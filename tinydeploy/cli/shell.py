@@ -58,7 +58,8 @@ def progress() -> Iterator[Progress]:
         task = bars.add_task("", total=None)
 
         def update(phase: str, done: int = 0, total: int = 0) -> None:
-            bars.update(task, description=phase, completed=done, total=total or None)
+            bars.tasks[0].total = total or None  # update() takes None for "as before"
+            bars.update(task, description=phase, completed=done)
 
         yield update
 
