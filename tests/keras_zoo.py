@@ -1,10 +1,10 @@
 """A zoo of small Keras models of all common layers, converted to .tflite as people do it.
 
-echo act_elu_open_int8 | python tests/keras_zoo.py FOLDER
+echo act_elu_open_int8 | python -P tests/keras_zoo.py FOLDER
 
-writes FOLDER/act_elu_open_int8.tflite, or what TensorFlow's converter said into act_elu_open_int8.refused, and
-answers with the name, for every line that it reads. This file's own run imports TensorFlow. The tests run
-without: they read FILES only, and run this file with a Python that has it.
+writes FOLDER/act_elu_open_int8.tflite, or what TensorFlow's converter said into act_elu_open_int8.refused,
+for every line that it reads, and answers with that line. Only this file's own run imports TensorFlow:
+the tests read FILES, and run this file with a Python that has it.
 
 Each function below that takes `batch` is a model: with None its batch is open, as Keras leaves it by default,
 with 1 it is fixed. Weights and calibration samples are random.
@@ -220,7 +220,7 @@ def unet(batch: Batch) -> Model:
 @zoo
 def conv_bn_pool(batch: Batch) -> Model:
     body = [Conv2D(8, 3, padding="same", use_bias=False), BatchNormalization(), layers.ReLU()]
-    body += [layers.AveragePooling2D(), Conv2D(8, 3, 2), BatchNormalization(), layers.LeakyReLU(0.1)]
+    body += [layers.AveragePooling2D(2), Conv2D(8, 3, 2), BatchNormalization(), layers.LeakyReLU(0.1)]
     return chain((16, 16, 3), batch, *body, layers.MaxPooling2D(3, 1), Flatten(), Dense(4))
 
 
@@ -598,7 +598,8 @@ def unary_maths(batch: Batch) -> Model:
 
 @zoo
 def two_inputs(batch: Batch) -> Model:
-    image, facts = keras.Input((8, 8, 1), batch_size=batch), keras.Input((4,), batch_size=batch)
+    image = keras.Input((8, 8, 1), batch_size=batch, name="image")
+    facts = keras.Input((4,), batch_size=batch, name="facts")
     x = layers.GlobalAveragePooling2D()(Conv2D(4, 3, activation="relu")(image))
     return keras.Model([image, facts], Dense(3)(layers.Concatenate()([x, Dense(4, "relu")(facts)])))
 
@@ -677,9 +678,10 @@ def _converter(model: Model) -> Any:
     _shake(model)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
 
-    def representative() -> Iterator[list[Any]]:
+    def representative() -> Iterator[Any]:
         for _ in range(CALIBRATION):
-            yield [_sample(random, spec) for spec in model.inputs]
+            given = {spec.name: _sample(random, spec) for spec in model.inputs}
+            yield given if len(given) > 1 else [*given.values()]
 
     converter.representative_dataset = representative
     return converter
@@ -716,6 +718,7 @@ def write(folder: Path, file: str) -> None:
 
 
 if __name__ == "__main__":
+    print("ready", flush=True)
     for line in sys.stdin:
         write(Path(sys.argv[1]), line.strip())
         print(line.strip(), flush=True)
