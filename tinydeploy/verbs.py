@@ -26,10 +26,11 @@ from tinydeploy.job import Options, model_path, prepare
 from tinydeploy.link.device import Greeting
 from tinydeploy.logits import without_softmax
 from tinydeploy.ports import AUTO, Port
-from tinydeploy.progress import Progress, silent
+from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.result import Result
 from tinydeploy.samples import Samples
 from tinydeploy.sizing import ArenaReport
+from tinydeploy.targets.serial_board import SerialBoard
 
 DEFAULT_TIMEOUT = 30.0  # seconds
 RANDOM_SAMPLES = 16
@@ -69,10 +70,13 @@ def generate(
     data: str | Path | None = None,
     samples: int | None = None,
     max_instructions: int | None = None,
+    notice: Notice = unsaid,
     **options: Unpack[Options],
 ) -> Path:
     """Writes a PlatformIO project that stands on its own into the folder `out`, and returns it.
 
+    It is for the board itself, wherever there is such a board, if no `target` is named. `notice` is told
+    what there is to know of it.
     With `renode_test` it has a self-test for Renode too: the first `samples` of `data`, or of seeded random
     inputs, with the outputs that they should give, in a suite for renode-test. There an inference
     may take `max_instructions`.
@@ -84,17 +88,23 @@ def generate(
                 f"a test for Renode cannot be made for the target '{target}'", "leave --target out"
             )
         options["target"] = "renode"
-    job = prepare(_load(model, options), **options)
+    elif samples is not None or max_instructions is not None:
+        ignored = "samples" if samples is not None else "max_instructions"
+        raise UsageError(f"{ignored} is for a self-test, and none was asked for", "add --renode-test")
+    job = prepare(_load(model, options), for_board=True, **options)
     test = None
     if renode_test:
         inputs = _samples(job.graph, data, samples or SELFTEST_SAMPLES, SELFTEST_SAMPLES)
         test = selftest.make(job, inputs, max_instructions)
-    return project.write(job.project(job.planned_bytes, test), Path(out))
+    folder = project.write(job.project(job.planned_bytes, test), Path(out))
+    for note in job.notes:
+        notice(note)
+    return folder
 
 
 def build(model: str | Path, *, progress: Progress = silent, **options: Unpack[Options]) -> Firmware:
-    """The firmware with its sizes, from the cache if nothing changed."""
-    job = prepare(_load(model, options), **options)
+    """The firmware that `generate` makes, with its sizes, from the cache if nothing changed."""
+    job = prepare(_load(model, options), for_board=True, **options)
     return job.build(job.planned_bytes, progress)
 
 
@@ -132,10 +142,10 @@ def flash(
 ) -> Flashed:
     """Builds the firmware, uploads it to the board, and makes sure that it runs there."""
     job = prepare(_load(model, options), **options | {"port": options.get("port") or AUTO}).connected()
-    assert job.port is not None
     firmware = job.build(job.planned_bytes, progress)
     with job.session(firmware, timeout, progress) as session:
-        return Flashed(firmware, job.port, session.greeting)
+        assert isinstance(session.target, SerialBoard)
+        return Flashed(firmware, session.target.port, session.greeting)
 
 
 def run(
@@ -152,8 +162,8 @@ def run(
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
     `data` is an .npz with x and y; without it, seeded random inputs are run and no accuracy is told.
-    `samples` takes the first so many. `labels` names the classes. For a board that nothing here
-    emulates, the target is the board.
+    `samples` takes the first so many. `labels` names the classes. For a board that QEMU does not emulate,
+    the target is the board.
     """
     graph = _load(model, options)
     folder = _folder(graph, out, options)

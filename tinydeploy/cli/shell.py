@@ -63,6 +63,11 @@ def progress() -> Iterator[Progress]:
         yield update
 
 
+def tell(line: str) -> None:
+    """A line on stderr that is no error."""
+    click.echo(f"tinydeploy: {line}", err=True)
+
+
 def _complain(message: str, hint: str = "") -> None:
     click.echo(f"tinydeploy: {message}" + (f" ({hint})" if hint else ""), err=True)
 
