@@ -82,6 +82,10 @@ uint32_t clock_hz() { return F_CPU; }
 
 uint32_t hz() { return TINYDEPLOY_COUNTS_INSTRUCTIONS ? 0 : clock_hz(); }
 
+// The interrupts are the core's.
+void on() {}
+void off() {}
+
 #if defined(__AVR__)
 
 // Timer 1 counts cycles and wraps every 65536; timer 3 counts 1024 at a time, and wraps every four seconds. Of
