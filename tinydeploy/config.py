@@ -36,6 +36,8 @@ class Config:
     link: str | None = None
     port: str | None = None
     upload_command: str | None = None
+    dtr: str | None = None
+    rts: str | None = None
     timeout: float | None = None
     tflm_library: str | None = None
     labels: tuple[str, ...] = field(default=())
@@ -57,6 +59,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "link": (str,),
     "port": (str,),
     "upload_command": (str,),
+    "dtr": (str,),
+    "rts": (str,),
     "timeout": (int, float),
     "tflm.library": (str,),
     "labels": (list,),

@@ -114,6 +114,7 @@ def evaluate(
             *_slow_kernels(job, library),
             *_warnings(stats, clock_hz, job.board.clock_hz),
             *_uncounted(job, target.kind),
+            *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
             *expected.problem,
             *opinion.warnings,
         ),

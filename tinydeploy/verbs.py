@@ -30,10 +30,11 @@ from tinydeploy.judgement import Wishes
 from tinydeploy.link.device import Greeting
 from tinydeploy.logits import without_softmax
 from tinydeploy.ports import AUTO, Port
-from tinydeploy.progress import Progress, silent
+from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.result import Result
 from tinydeploy.samples import Samples
 from tinydeploy.sizing import ArenaReport
+from tinydeploy.targets.serial_board import SerialBoard
 
 DEFAULT_TIMEOUT = 30.0  # seconds
 RANDOM_SAMPLES = 16
@@ -83,10 +84,13 @@ def generate(
     data: str | Path | None = None,
     samples: int | None = None,
     max_instructions: int | None = None,
+    notice: Notice = unsaid,
     **options: Unpack[Options],
 ) -> Path:
     """Writes a PlatformIO project that stands on its own into the folder `out`, and returns it.
 
+    It is for the board itself, wherever there is such a board, if no `target` is named. `notice` is told
+    what there is to know of it.
     With `renode_test` it has a self-test for Renode too: so many `samples` of `data`, or of seeded random
     inputs, with the outputs that they should give, in a suite for renode-test. There an inference
     may take `max_instructions`.
@@ -98,17 +102,23 @@ def generate(
                 f"a test for Renode cannot be made for the target '{target}'", "leave --target out"
             )
         options["target"] = "renode"
-    job = prepare(_load(model, options), **options)
+    elif samples is not None or max_instructions is not None:
+        ignored = "samples" if samples is not None else "max_instructions"
+        raise UsageError(f"{ignored} is for a self-test, and none was asked for", "add --renode-test")
+    job = prepare(_load(model, options), for_board=True, **options)
     test = None
     if renode_test:
         inputs = _unlabelled(job.graph, data, samples or SELFTEST_SAMPLES)
         test = selftest.make(job, inputs, max_instructions)
-    return project.write(job.project(job.planned_bytes, test), Path(out))
+    folder = project.write(job.project(job.planned_bytes, test), Path(out))
+    for note in job.notes:
+        notice(note)
+    return folder
 
 
 def build(model: str | Path, *, progress: Progress = silent, **options: Unpack[Options]) -> Firmware:
-    """The firmware with its sizes, from the cache if nothing changed."""
-    job = prepare(_load(model, options), **options)
+    """The firmware that `generate` makes, with its sizes, from the cache if nothing changed."""
+    job = prepare(_load(model, options), for_board=True, **options)
     return job.build(job.planned_bytes, progress)
 
 
@@ -162,10 +172,10 @@ def flash(
 ) -> Flashed:
     """Builds the firmware, uploads it to the board, and makes sure that it runs there."""
     job = prepare(_load(model, options), **options | {"port": options.get("port") or AUTO}).connected()
-    assert job.port is not None
     firmware = job.build(job.planned_bytes, progress)
     with job.session(firmware, timeout, progress) as session:
-        return Flashed(firmware, job.port, session.greeting)
+        assert isinstance(session.target, SerialBoard)
+        return Flashed(firmware, session.target.port, session.greeting)
 
 
 def run(
@@ -187,7 +197,7 @@ def run(
     `data` is an .npz with x and y; without it, seeded random inputs are run and no accuracy is told.
     `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
     metrics.METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
-    see docs/accuracy.md. For a board that nothing here emulates, the target is the board. A check that failed
+    see docs/accuracy.md. For a board that QEMU does not emulate, the target is the board. A check that failed
     is no exception: verdict.failures(result) names it.
     """
     graph = _load(model, options)

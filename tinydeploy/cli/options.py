@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tinydeploy import config
-from tinydeploy.boards import DEFAULT_BOARD
+from tinydeploy import boards, config
+from tinydeploy.boards import DEFAULT_BOARD, LEVELS
 from tinydeploy.config import Config
 from tinydeploy.engines.aot import GOALS
 from tinydeploy.job import DEFAULT_ENGINE, DEFAULT_LINK, model_path
@@ -65,13 +65,25 @@ target = click.option(
     type=click.Choice(TARGETS),
     help="What the firmware is made for, and runs on.  [default: QEMU if it has the board, else the board]",
 )
+target_made = click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    help="What the firmware is made for.  [default: the board, or what emulates it if there is no other]",
+)
 link = click.option(
     "--link", type=click.Choice(LINKS), help=f"How the host talks to QEMU.  [default: {DEFAULT_LINK}]"
 )
 port = click.option(
     "--port",
-    help="Run on the board at this serial port or USB serial number; 'auto' finds it by its USB ids.",
+    help="Run on the board at this serial port, URL or USB serial number; 'auto' finds it by its USB ids.",
 )
+no_upload = click.option(
+    "--no-upload", is_flag=True, default=None, help="Measure the firmware that the board has already."
+)
+dtr = click.option(
+    "--dtr", type=click.Choice(LEVELS), help="The port's line DTR, once it is open.  [default: the board's]"
+)
+rts = click.option("--rts", type=click.Choice(LEVELS), help="The same for RTS.")
 upload_command = click.option(
     "--upload-command", help="What flashes the board, instead of PlatformIO's way; it fills in $SOURCE."
 )
@@ -89,12 +101,15 @@ def stacked(*decorators: Decorator) -> Decorator:
     )
 
 
-build = stacked(signature, logits, board, engine, optimize, tflm_library, target, link)
+_source = stacked(signature, logits, board, engine, optimize, tflm_library)
+made = stacked(_source, target_made, link)
 """What a firmware is made from, and for."""
 judging = stacked(metric, output, threshold)
 """How outputs are held against labels."""
-deployment = stacked(build, port, upload_command, timeout)
-"""The same, and how to get at what runs it."""
+at_port = stacked(port, upload_command, dtr, rts)
+"""How to get at a board."""
+deployment = stacked(_source, target, link, at_port, no_upload, timeout)
+"""What a firmware is made from, and how to get at what runs it."""
 
 
 def configured(model: Path) -> tuple[Path, Config]:
@@ -105,5 +120,22 @@ def configured(model: Path) -> tuple[Path, Config]:
 
 def merged(file: Config, **flags: Any) -> dict[str, Any]:
     """Keyword arguments for a verb: the flag if given, else the file's value; neither leaves the default."""
-    values = {name: getattr(file, name) if flag is None else flag for name, flag in flags.items()}
-    return {name: value for name, value in values.items() if value is not None}
+    values = {name: getattr(file, name, None) if flag is None else flag for name, flag in flags.items()}
+    values = {name: value for name, value in values.items() if value is not None}
+    for name in _meant_for_another_target(values, flags):
+        del values[name]
+    return values
+
+
+def _meant_for_another_target(values: Mapping[str, Any], flags: Mapping[str, Any]) -> list[str]:
+    """The file's values that mean nothing where the flags lead: it may describe a board and an emulator."""
+    given = {name for name, flag in flags.items() if flag is not None}
+    meant: tuple[str, ...] = ()
+    if "port" in given:
+        meant = ("target", "link")
+    elif "target" in given:
+        meant = ("port", "upload_command", "dtr", "rts") if values["target"] != "board" else ()
+        meant += ("link",) if values["target"] != "qemu" else ()
+    elif "port" not in values and boards.board(values.get("board", DEFAULT_BOARD)).is_emulated:
+        meant = ("upload_command", "dtr", "rts")
+    return [name for name in meant if name in values and name not in given]

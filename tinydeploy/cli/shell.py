@@ -87,6 +87,11 @@ def progress() -> Iterator[Progress]:
         yield update
 
 
+def tell(line: str) -> None:
+    """A line on stderr that is no error."""
+    click.echo(f"tinydeploy: {line}", err=True)
+
+
 def _complain(message: str, hint: str = "") -> None:
     """One line on stderr. A message may name what a file names, so nothing in it may steer a terminal."""
     click.echo(printable(f"tinydeploy: {message}" + (f" ({hint})" if hint else "")), err=True)
