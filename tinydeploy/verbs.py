@@ -183,7 +183,7 @@ def run_each(
     """
     graph = _load(model, options)
     folder = _folder(graph, out, options)
-    report.check_writable(folder)
+    report.check_writable(folder, engines)
     chosen = _samples(graph, data, samples, RANDOM_SAMPLES)
     jobs = [prepare(graph, **options | {"engine": engine}).connected() for engine in engines]
     results = tuple(evaluate(job, chosen, labels=labels, timeout=timeout, progress=progress) for job in jobs)
