@@ -192,10 +192,10 @@ def _manifest(root: Path, chip: str, description: str, sources: Sequence[str], f
         },
     }
     path, text = shadow / "library.json", json.dumps(manifest, indent=2) + "\n"
-    if not path.is_file() or path.read_text() != text:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
         shadow.mkdir(parents=True, exist_ok=True)
         whole = path.with_suffix(f".{os.getpid()}")
-        whole.write_text(text)
+        whole.write_text(text, encoding="utf-8")
         whole.replace(path)
     return f"symlink://{shadow}"
 
@@ -219,7 +219,7 @@ def _identity(folder: Path, root: Path) -> tuple[str, str]:
 
 def _library_json(folder: Path) -> tuple[str, str] | None:
     try:
-        manifest = json.loads((folder / "library.json").read_text())
+        manifest = json.loads((folder / "library.json").read_text(encoding="utf-8"))
         return str(manifest["name"]), str(manifest["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -227,7 +227,7 @@ def _library_json(folder: Path) -> tuple[str, str] | None:
 
 def _library_properties(folder: Path) -> tuple[str, str] | None:
     try:
-        lines = (folder / "library.properties").read_text().splitlines()
+        lines = (folder / "library.properties").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return None
     fields = dict(line.split("=", 1) for line in lines if "=" in line)
@@ -240,7 +240,9 @@ def _git_commit(folder: Path) -> str:
         return ""
     try:
         command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
@@ -281,6 +283,7 @@ def _download(source: str) -> Path:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 timeout=_DOWNLOAD_TIMEOUT,
                 check=False,
             )
