@@ -445,7 +445,7 @@ BOARD_SCHEMA: dict[str, Any] = {
 
 def _read(path: Path) -> Board:
     try:
-        raw = tomllib.loads(path.read_text())
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
         jsonschema.validate(raw, BOARD_SCHEMA)
     except (tomllib.TOMLDecodeError, jsonschema.ValidationError) as error:
         reason = error.message if isinstance(error, jsonschema.ValidationError) else str(error)

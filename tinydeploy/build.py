@@ -98,7 +98,9 @@ def compiler_version(core: Core) -> str:
     """The first line of `gcc --version` of the core's toolchain. Raises ToolError if it is not installed."""
     gcc = f"{core.toolchain}gcc"
     try:
-        done = subprocess.run([gcc, "--version"], capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            [gcc, "--version"], capture_output=True, text=True, errors="replace", timeout=20, check=True
+        )
     except OSError as error:
         raise ToolError(
             f"{gcc} is not on PATH; {core.name} firmware needs it",
@@ -106,7 +108,10 @@ def compiler_version(core: Core) -> str:
         ) from error
     except subprocess.SubprocessError as error:
         raise ToolError(f"{gcc} --version does not answer", f"is {shutil.which(gcc)} intact?") from error
-    return done.stdout.partition("\n")[0]
+    said = done.stdout.strip().partition("\n")[0]
+    if not said:
+        raise ToolError(f"{gcc} --version says nothing", f"is {shutil.which(gcc)} intact?")
+    return said
 
 
 def check_cxx_library(core: Core) -> None:

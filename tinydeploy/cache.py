@@ -40,7 +40,7 @@ _held: dict[Path, int] = {}  # entries in use, by the descriptor that holds them
 
 @dataclass(frozen=True)
 class Usage:
-    """The cache's place, its limit and size in bytes; per kind of entry how many there are, and their bytes."""
+    """The cache's place, its limit and size in bytes; per kind the number of entries, and their bytes."""
 
     folder: Path
     limit: int

@@ -218,7 +218,12 @@ def _binutil(elf: ELFFile, tool: str, *arguments: str) -> str:
     prefix = _TOOLS.get(elf["e_machine"], "")
     try:
         done = subprocess.run(
-            [prefix + tool, *arguments], capture_output=True, text=True, timeout=_TOOL_TIMEOUT, check=False
+            [prefix + tool, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TOOL_TIMEOUT,
+            check=False,
         )
     except (OSError, subprocess.SubprocessError):
         return ""

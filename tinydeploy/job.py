@@ -58,14 +58,17 @@ class Options(TypedDict, total=False):
 def model_path(model: str | Path) -> Path:
     """The .tflite that `model` names: a file, or a folder that holds one named after it, or just one."""
     path = Path(model)
-    if not path.exists():
-        raise UsageError(f"no such file: {path}")
-    if path.is_file():
-        return path
-    named = path / f"{path.resolve().name}.tflite"
-    found = [named] if named.is_file() else sorted(path.glob("*.tflite"))
-    if not found and (known := foreign.folder(path)):
-        raise UsageError(*known)
+    try:
+        if not path.exists():
+            raise UsageError(f"no such file: {path}")
+        if path.is_file():
+            return path
+        named = path / f"{path.resolve().name}.tflite"
+        found = [named] if named.is_file() else sorted(path.glob("*.tflite"))
+        if not found and (known := foreign.folder(path)):
+            raise UsageError(*known)
+    except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be read
+        raise UsageError(f"cannot look for {path}: {getattr(error, 'strerror', None) or error}") from error
     if len(found) != 1:
         raise UsageError(f"{path} holds {len(found) or 'no'} .tflite files", "name the file itself")
     return found[0]

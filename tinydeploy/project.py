@@ -6,22 +6,22 @@ import hashlib
 import json
 import re
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tinydeploy import paths, templates, tools
+from tinydeploy import output, paths, templates, tools
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Library
 from tinydeploy.errors import UsageError
 from tinydeploy.graph import Graph
+from tinydeploy.output import Manifest
 
 MANIFEST = "tinydeploy-project.json"
 """Names every file that was generated, with its SHA-256: what differs from it is the user's own work."""
 
-_SCHEMA = "tinydeploy.project/1"
+_MANIFEST = Manifest(MANIFEST, "tinydeploy.project/1", alone=True)
 _TEMPLATES = {
     "platformio.ini": "platformio.ini.j2",
     "README.md": "README.md.j2",
@@ -148,8 +148,7 @@ def generate(
     files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
     build_id = content_hash(files)[:_BUILD_ID_DIGITS]
     files["src/build_id.h"] = templates.render("build_id.h.j2", build_id=build_id, **context).encode()
-    digests = {path: _sha256(files[path]) for path in sorted(files)}
-    files[MANIFEST] = _json({"schema": _SCHEMA, "files": digests})
+    files[MANIFEST] = _MANIFEST.content(files)
     return Project(dict(sorted(files.items())), board.platformio, build_id)
 
 
@@ -249,27 +248,16 @@ def _uploads(board: Board) -> dict[str, Any]:
 def write(project: Project, folder: Path) -> Path:
     """Writes the project to `folder`, which appears with all its files or stays as it was; returns it.
 
-    A project that tinydeploy wrote there before is replaced. Raises UsageError if the folder holds
-    anything else, if that project has been edited since, or if it cannot be written.
+    Of a project that tinydeploy wrote there before, files that are as they were are replaced, or removed if
+    this one has none of that name; PlatformIO's folder stays. Raises UsageError, naming the file, if the
+    folder holds anything else or such a file was edited; also if it cannot be written.
     """
-    folder = folder.resolve()
     try:
-        _refuse_foreign(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            fresh, old = Path(scratch) / "new", Path(scratch) / "old"
-            write_files(project, fresh)
-            try:
-                if folder.exists():
-                    folder.rename(old)
-                fresh.rename(folder)
-            except BaseException:
-                if old.exists() and not folder.exists():
-                    old.rename(folder)
-                raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(f"cannot write to {folder}: {reason}", "choose another folder with -o") from error
+        folder = folder.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links
+        raise UsageError(f"cannot write to {folder}: {error}", "choose another folder with -o") from error
+    with output.staged(folder, project.files, _MANIFEST) as fresh:
+        write_files(project, fresh)
     return folder
 
 
@@ -279,26 +267,6 @@ def write_files(project: Project, folder: Path) -> None:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-
-
-def _refuse_foreign(folder: Path) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    hint = "choose another folder with -o, or remove this one"
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is a file", hint)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        if manifest["schema"] != _SCHEMA:
-            raise ValueError(manifest["schema"])
-        written = dict(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder} is not empty, and not a project made by tinydeploy", hint) from error
-    present = {path: _sha256(content) for path, content in _tree(folder).items() if path != MANIFEST}
-    changed = sorted(path for path, digest in present.items() if written.get(path) != digest)
-    if changed:
-        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        raise UsageError(f"{folder} holds work of yours: {changed[0]}{others}", hint)
 
 
 def _tree(folder: Path) -> dict[str, bytes]:
@@ -320,7 +288,3 @@ def _byte_lines(content: bytes) -> list[str]:
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

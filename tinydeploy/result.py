@@ -320,5 +320,7 @@ def _plain(value: Any) -> Any:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of result.json."""
-    loaded: dict[str, Any] = json.loads((Path(__file__).with_name("result.schema.json")).read_text())
+    loaded: dict[str, Any] = json.loads(
+        (Path(__file__).with_name("result.schema.json")).read_text(encoding="utf-8")
+    )
     return loaded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from tinydeploy import cache, paths
@@ -33,10 +34,11 @@ def upload(
     with cache.locked(firmware.project.parent):
         if command:
             # Settings of a file of its own, so that the project stays the one that was built.
-            (firmware.project / _CONFIG).write_text(
+            config = (
                 f"[platformio]\nextra_configs = platformio.ini\n"
                 f"[env:{board.platformio}]\nupload_command = {' '.join(command.split())}\n"
             )
+            (firmware.project / _CONFIG).write_bytes(os.fsencode(config))
             options += ["--project-conf", str(firmware.project / _CONFIG)]
         status = run_platformio(firmware.project, log, timeout, *options)
     if status != 0:

@@ -231,7 +231,7 @@ def run_each(
     """
     graph = _load(model, options)
     folder = _folder(graph, out, options)
-    report.check_writable(folder)
+    report.check_writable(folder, engines)
     chosen = _samples(graph, data, samples, _wishes(metric, output, threshold, labels))
     named = engine_names(",".join(engines), options.pop("optimize", None))
     jobs = [prepare(graph, **options | _engine_options(name, goal)).connected() for name, goal in named]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,19 @@ from tinydeploy.targets.qemu import LINKS
 from tinydeploy.verbs import DEFAULT_TIMEOUT
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Seconds(click.FloatRange):
+    """A time that a wait can take: above zero, at most config.LONGEST_TIMEOUT, and a number."""
+
+    def __init__(self) -> None:
+        super().__init__(0, config.LONGEST_TIMEOUT, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click."""
+        number = super().convert(value, param, ctx)
+        return self.fail(f"{value} is no number of seconds", param, ctx) if math.isnan(number) else number
+
 
 model = click.argument("model", type=click.Path(path_type=Path))
 signature = click.option(
@@ -41,7 +55,9 @@ tflm_library = click.option(
 )
 data = click.option("--data", type=click.Path(path_type=Path), help="Labelled samples: an .npz with x and y.")
 samples = click.option(
-    "--samples", type=click.IntRange(1), help="How many samples to run, spread over the file.  [default: all]"
+    "--samples",
+    type=click.IntRange(1, config.MOST_SAMPLES),
+    help="How many samples to run, spread over the file.  [default: all]",
 )
 metric = click.option(
     "--metric", metavar="NAME", help=f"How to judge: {', '.join(METRICS)}, or topK.  [default: as the output]"
@@ -56,7 +72,13 @@ threshold = click.option(
     type=float,
     help="From here on an output, or an anomaly score, says yes.  [default: 0.5 of LOGISTIC]",
 )
-out = click.option("-o", "--out", type=click.Path(path_type=Path), help="The folder to write to.")
+out = click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    envvar=config.OUT_VARIABLE,
+    help="The folder to write to.",
+)
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there."
 )
@@ -85,11 +107,13 @@ dtr = click.option(
 )
 rts = click.option("--rts", type=click.Choice(LEVELS), help="The same for RTS.")
 upload_command = click.option(
-    "--upload-command", help="What flashes the board, instead of PlatformIO's way; it fills in $SOURCE."
+    "--upload-command",
+    envvar=config.UPLOAD_COMMAND_VARIABLE,
+    help="What flashes the board, instead of PlatformIO's way; it fills in $SOURCE.",
 )
 timeout = click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(),
     help=f"Seconds that the target may take for one answer.  [default: {DEFAULT_TIMEOUT:g}]",
 )
 

@@ -46,10 +46,15 @@ def program(system: str) -> str:
 def version(path: str) -> str:
     """What the program calls itself: "QEMU emulator version 7.2.22 (Debian …)"."""
     try:
-        shown = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=True)
+        shown = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, errors="replace", timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError) as error:
         raise ToolError(f"{path} --version failed: {error}") from error
-    return shown.stdout.splitlines()[0].strip()
+    said = shown.stdout.strip().splitlines()
+    if not said:
+        raise ToolError(f"{path} --version says nothing", f"is {path} intact?")
+    return said[0].strip()
 
 
 def check_link(link: str) -> None:

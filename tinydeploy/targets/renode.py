@@ -70,6 +70,7 @@ def version(path: str) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=60,
             check=True,
         )
@@ -211,11 +212,11 @@ class RenodeTarget(Target):
         """Has Renode make the machine, up to where the firmware can be started."""
         assert self._folder is not None
         description, script = self._folder / "board.repl", self._folder / "board.resc"
-        description.write_text(platform_description(self._board))
+        description.write_text(platform_description(self._board), encoding="utf-8")
         terminal = f'emulation CreateUartPtyTerminal "link" "{self._folder / "uart"}"'
         commands = _script(self._board, description, self._elf, terminal)
         # A command that fails ends the script, and then the first word is never said.
-        script.write_text("\n".join([*commands, f'echo "{_LOADED}"']) + "\n")
+        script.write_bytes(os.fsencode("\n".join([*commands, f'echo "{_LOADED}"']) + "\n"))
         self._command(f"include {_quoted(script)}")
         self._command(f'echo "{_ANSWERED}"')
         deadline = time.monotonic() + _START_TIMEOUT

@@ -139,7 +139,10 @@ class _Emitter:
             "src/model.cpp": model,
             "src/model_data.h": templates.render("aot_model_data.h.j2", constants=constants),
             "src/model_data.cpp": templates.render("aot_model_data.cpp.j2", constants=constants),
-            **{f"src/kernels/{name}": (_KERNELS / name).read_text() for name in _with_includes(headers)},
+            **{
+                f"src/kernels/{name}": (_KERNELS / name).read_text(encoding="utf-8")
+                for name in _with_includes(headers)
+            },
         }
 
     def _places(self) -> Iterator[_Place]:
@@ -268,7 +271,9 @@ def _with_includes(headers: list[str]) -> list[str]:
         name = todo.pop()
         if name not in found:
             found.append(name)
-            todo += re.findall(r'^#include "([^"]+)"', (_KERNELS / name).read_text(), re.MULTILINE)
+            todo += re.findall(
+                r'^#include "([^"]+)"', (_KERNELS / name).read_text(encoding="utf-8"), re.MULTILINE
+            )
     return sorted(found)
 
 

@@ -61,7 +61,10 @@ class TflmEngine:
             files={
                 "src/model.cpp": model,
                 "src/model_data.cpp": data,
-                **{f"src/{name}": (paths.FIRMWARE / "tflm" / name).read_text() for name in copied},
+                **{
+                    f"src/{name}": (paths.FIRMWARE / "tflm" / name).read_text(encoding="utf-8")
+                    for name in copied
+                },
             },
             profiled_ops=tuple(op.index for op in graph.running),
             arena=None,

@@ -256,11 +256,11 @@ def _manifest(
 
 def _update(path: Path, text: str) -> None:
     """Has `path` hold `text`, whole at every moment."""
-    if path.is_file() and path.read_text() == text:
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.with_suffix(f".{os.getpid()}")
-    whole.write_text(text)
+    whole.write_text(text, encoding="utf-8")
     whole.replace(path)
 
 
@@ -283,7 +283,7 @@ def _identity(folder: Path, root: Path) -> tuple[str, str]:
 
 def _library_json(folder: Path) -> tuple[str, str] | None:
     try:
-        manifest = json.loads((folder / "library.json").read_text())
+        manifest = json.loads((folder / "library.json").read_text(encoding="utf-8"))
         return str(manifest["name"]), str(manifest["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -291,7 +291,7 @@ def _library_json(folder: Path) -> tuple[str, str] | None:
 
 def _library_properties(folder: Path) -> tuple[str, str] | None:
     try:
-        lines = (folder / "library.properties").read_text().splitlines()
+        lines = (folder / "library.properties").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return None
     fields = dict(line.split("=", 1) for line in lines if "=" in line)
@@ -304,7 +304,9 @@ def _git_commit(folder: Path) -> str:
         return ""
     try:
         command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
@@ -345,6 +347,7 @@ def _download(source: str) -> Path:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 timeout=_DOWNLOAD_TIMEOUT,
                 check=False,
             )
