@@ -72,7 +72,8 @@ class Tensor:
     """One tensor. `data` is set (and read-only) for constants, None for activations and variables.
 
     `initial` is what a variable holds before the first inference; None is its zero point. `is_open` says that
-    the file leaves an extent open, mostly the batch: `shape` is what runs.
+    the file leaves an extent open, mostly the batch: `shape` is what runs; `is_int4`, that in the file two
+    elements share a byte: `data` has one in each.
     """
 
     index: int
@@ -84,6 +85,7 @@ class Tensor:
     is_variable: bool = False
     initial: npt.NDArray[np.generic] | None = None
     is_open: bool = False
+    is_int4: bool = False
 
     @property
     def elements(self) -> int:
@@ -195,21 +197,6 @@ def op_macs(graph: Graph, op: Op) -> int:
         batches, _ = graph.tensors[op.inputs[0]].shape
         return batches * sum(graph.tensors[i].elements for i in op.inputs[1:3])
     return 0
-
-
-def class_count(graph: Graph) -> int:
-    """How many classes the first output tells apart: by a score each, or by the number of one (ARG_MAX).
-
-    Several class numbers, as of each pixel, are no class: the answer is 1.
-    """
-    makers = {op.outputs[0]: op for op in graph.ops if op.outputs}
-    output = graph.tensors[graph.outputs[0]]
-    maker = makers.get(output.index)
-    while maker is not None and maker.kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"):
-        maker = makers.get(maker.inputs[0])
-    if maker is None or maker.kind not in ("ARG_MAX", "ARG_MIN"):
-        return output.elements
-    return graph.tensors[maker.inputs[0]].elements if output.elements == 1 else 1
 
 
 def positions_below(graph: Graph, tensor: Tensor) -> int | None:

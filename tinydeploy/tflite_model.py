@@ -379,6 +379,7 @@ class _Reader:
             data=self.constant(index, table.Buffer(), raw, shape, dtype) if is_constant else None,
             is_variable=table.IsVariable(),
             is_open=bool((self.vector(table.ShapeSignatureAsNumpy()) < 0).any()),
+            is_int4=index in self.nibbles,
         )
 
     def constant(
@@ -587,7 +588,9 @@ def _check_dataflow(graph: Graph) -> None:
 
 
 def _check_types(graph: Graph) -> None:
-    """Float and uint8 only at the model's edges, next to QUANTIZE and DEQUANTIZE."""
+    """Float only at the edges or between integers, where it is the engines' to judge; uint8 at the edges."""
+    computed = {graph.tensors[i].dtype for op in graph.ops for i in op.outputs}
+    partly_quantised = DType.INT8 in computed or DType.INT16 in computed
     for op in graph.running:
         inputs = {i for i in op.inputs if i >= 0}
         types = {graph.tensors[i].dtype for i in (*inputs, *op.outputs)}
@@ -597,7 +600,7 @@ def _check_types(graph: Graph) -> None:
         if at_edge or op.kind.startswith("CUSTOM:"):
             continue
         where = f"op {op.index} ({op.kind})"
-        if DType.FLOAT32 in types:
+        if DType.FLOAT32 in types and not partly_quantised:
             kind = _kind_of_float(graph)
             raise ModelError(f"{graph.path} is {kind}: {where} computes in float32", QUANTISE_HINT)
         if DType.UINT8 in types:
@@ -608,9 +611,6 @@ def _check_types(graph: Graph) -> None:
 
 def _kind_of_float(graph: Graph) -> str:
     """What a model is that computes in float32: by all its ops, as converters leave small layers alone."""
-    computed = {graph.tensors[i].dtype for op in graph.ops for i in op.outputs}
-    if DType.INT8 in computed or DType.INT16 in computed:
-        return "only partly quantised"
     read = {graph.tensors[i] for op in graph.ops for i in op.inputs if i >= 0}
     if any(tensor.data is not None and tensor.dtype is DType.INT8 for tensor in read):
         return "a dynamic-range model (int8 weights, float arithmetic)"

@@ -105,6 +105,8 @@ def _has_scratch(steps: Iterable[Step]) -> bool:
 
 def _by_single_pixels(step: Step) -> tuple[Step, ...]:
     """`step` by columns of one pixel, or else by the usual kernel."""
+    if not step.is_tuned:
+        return (step,)
     if single := dsp.by_single_pixels(step) or dsp_16x8.by_single_pixels(step):
         return single
     choice = dsp.CHOICES.get(step.kernel) or dsp_16x8.CHOICES.get(step.kernel)

@@ -7,6 +7,7 @@ from itertools import accumulate, product
 from math import prod
 
 import numpy as np
+import numpy.typing as npt
 
 from tinydeploy.engines.aot import overlap, strides
 from tinydeploy.engines.aot.checks import (
@@ -21,7 +22,16 @@ from tinydeploy.engines.aot.checks import (
     require_same_size,
     require_types,
 )
-from tinydeploy.engines.aot.program import Alias, Argument, Step, UnsupportedError, Write, lowers, operand
+from tinydeploy.engines.aot.program import (
+    Alias,
+    Argument,
+    Constant,
+    Step,
+    UnsupportedError,
+    Write,
+    lowers,
+    operand,
+)
 from tinydeploy.engines.aot.strides import Strides
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
@@ -45,6 +55,7 @@ _MOVES = {
     "TRANSPOSE": (DType.INT8, DType.INT16, DType.FLOAT32),
     "UNPACK": _WIDE,
 }
+JOINS = ("CONCATENATION", "PACK")
 _LOOPS = 5
 _COPIES = 27  # of MIRROR_PAD, which has three parts along each axis
 
@@ -70,22 +81,34 @@ def lower_concatenation(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per input, of runs that the axis makes."""
     sources, output = input_tensors(graph, op), output_tensor(graph, op)
     _require_movable(op, *sources, output)
+    axis, extents = _extents(op, sources, output)
+    for source in sources:
+        if output.dtype is DType.INT8:
+            a, b = per_tensor(source), per_tensor(output)
+            same = (a.scale, a.zero_point) == (b.scale, b.zero_point)
+            require(same, "an input's scale or zero point differs from the output's")
+    return tuple(_joining(graph, op, axis, extents))
+
+
+def _extents(op: Op, sources: Sequence[Tensor], output: Tensor) -> tuple[int, list[int]]:
+    """The axis along which a CONCATENATION or a PACK puts its inputs, and how many steps each takes."""
+    axis = positive_axis(int_option(op, "axis"), len(output.shape))
+    if op.kind == "PACK":
+        item = output.shape[:axis] + output.shape[axis + 1 :]
+        fits = all(source.shape == item for source in sources) and len(sources) == output.shape[axis]
+        require(fits, f"its inputs do not stack up to the output's {output.shape}")
+        return axis, [1] * len(sources)
     activation = op.options.get("fused_activation_function", "NONE")
     require(activation == "NONE", f"the fused activation {activation} is not supported")
     require(len(sources) <= 10, f"it has {len(sources)} inputs, more than TFLite Micro's 10")
-    axis = positive_axis(int_option(op, "axis"), len(output.shape))
     for source in sources:
         rest = [shape[:axis] + shape[axis + 1 :] for shape in (source.shape, output.shape)]
         require(
             rest[0] == rest[1], f"an input of shape {source.shape} does not fit the output's {output.shape}"
         )
-        if output.dtype is DType.INT8:
-            a, b = per_tensor(source), per_tensor(output)
-            same = (a.scale, a.zero_point) == (b.scale, b.zero_point)
-            require(same, "an input's scale or zero point differs from the output's")
     extents = [source.shape[axis] for source in sources]
     require(sum(extents) == output.shape[axis], f"its inputs do not add up to the output's {output.shape}")
-    return tuple(_joining(graph, op, axis, extents))
+    return axis, extents
 
 
 @lowers("PACK")
@@ -93,11 +116,18 @@ def lower_pack(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per input, as CONCATENATION along the new axis."""
     sources, output = input_tensors(graph, op), output_tensor(graph, op)
     _require_movable(op, *sources, output)
-    axis = positive_axis(int_option(op, "axis"), len(output.shape))
-    item = output.shape[:axis] + output.shape[axis + 1 :]
-    fits = all(source.shape == item for source in sources) and len(sources) == output.shape[axis]
-    require(fits, f"its inputs do not stack up to the output's {output.shape}")
-    return tuple(_joining(graph, op, axis, [1] * len(sources)))
+    return tuple(_joining(graph, op, *_extents(op, sources, output)))
+
+
+def joined(graph: Graph, op: Op, entries: npt.NDArray[np.generic]) -> tuple[Step, ...]:
+    """CONCATENATION or PACK of functions of 8-bit tensors: `entries` has a table for each input."""
+    axis, extents = _extents(op, input_tensors(graph, op), output_tensor(graph, op))
+    steps = []
+    for position, copy in enumerate(_joining(graph, op, axis, extents)):
+        table = Constant(f"op{op.index}_table{position}", entries[position], f"of each input {position}")
+        args = (*copy.args, table)
+        steps.append(Step("lookup_rows", "lookup.h", copy.params, args))
+    return tuple(steps)
 
 
 def _joining(graph: Graph, op: Op, axis: int, extents: list[int]) -> Iterator[Step]:
@@ -180,11 +210,11 @@ def _parting(
 
 def _copy_rows(params: dict[str, int], source: Argument, output: Tensor) -> Step:
     """The copy that `params` describe."""
-    rows = np.arange(params["kRows"], dtype=np.int64)
-    first = params["kInputOffset"] + rows * params["kInputStep"]
-    end = params["kOutputOffset"] + rows * params["kOutputStep"] + params["kRowElements"]
     size = output.dtype.bytes
-    overlaps = overlap.over(source, output, overlap.of_copies(first * size, end * size))
+    first = params["kInputOffset"] * size, (params["kInputStep"] * size,)
+    end = (params["kOutputOffset"] + params["kRowElements"]) * size, (params["kOutputStep"] * size,)
+    least = overlap.of_nest((params["kRows"],), first, end, copies=True)
+    overlaps = overlap.over(source, output, least)
     return Step("copy_rows", "shape.h", params, (source, Write(output.index)), overlaps)
 
 
@@ -208,9 +238,9 @@ def copy_block(
         run, outer = loops[-1], slice(-1)
     else:
         run, outer = 1, slice(None)
-    first = overlap.walk(loops[outer], input_strides[outer], walk_in[0])
-    end = overlap.walk(loops[outer], output_strides[outer], walk_out[0]) + run
-    overlaps = overlap.over(source, output, overlap.of_copies(first * size, end * size))
+    first = walk_in[0] * size, tuple(stride * size for stride in input_strides[outer])
+    end = (walk_out[0] + run) * size, tuple(stride * size for stride in output_strides[outer])
+    overlaps = overlap.over(source, output, overlap.of_nest(loops[outer], first, end, copies=True))
     return Step("copy_block", "shape.h", offsets | nest, (source, Write(output.index)), overlaps)
 
 
