@@ -144,6 +144,8 @@ class Step:
     @property
     def is_tuned(self) -> bool:
         """Whether a core's own kernel may take its place: what it reads second, as weights, is a constant."""
+        if len(self.args) < 2:
+            return False
         source, second = self.args[:2]
         return isinstance(source, Read) and not (self.kernel.startswith(_LAYERS) and isinstance(second, Read))
 
