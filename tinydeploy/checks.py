@@ -33,6 +33,8 @@ def check(graph: Graph, engine: Engine, board: Board) -> None:
         hint = "tinydeploy inspect shows which engines can run which ops"
         if any(graph.ops[refusal.op].kind == "SHAPE" for refusal in refusals):
             hint = f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
+        elif any("float32" in refusal.reason for refusal in refusals):
+            hint = "change the layer that was left in float, or try --engine tflm, which has float kernels"
         raise ModelError(
             f"{engine.name} cannot run {_count(len(refusals), len(graph.ops))}: {_listed(graph, refusals)}",
             hint,
