@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import jinja2
 
 from tinydeploy import boards, paths
+from tinydeploy.engines.aot import AotEngine, planner
+from tinydeploy.graph import Graph
 
 ENGINES = Path(__file__).with_name("firmware_engines")
 RUNTIME = paths.FIRMWARE / "runtime"
@@ -73,11 +76,28 @@ def for_board(
 
 def for_host(folder: Path, engine: str) -> Path:
     """The same sources as a program that speaks the protocol on standard input and output."""
-    program = folder / engine
+    return _for_host(folder, engine, [ENGINES / f"{engine}.cpp"])
+
+
+def model_for_host(folder: Path, graph: Graph) -> Path:
+    """A generated model in the same way. Its counts depend on what the model's first input holds."""
+    with mock.patch.object(planner, "PLACEMENTS", 2000):  # the arena need not be the best
+        made = AotEngine().generate(graph, boards.board("megaatmega2560"))
+    assert made.arena is not None
+    for path, text in made.files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    sizes = {"TINYDEPLOY_ARENA_BYTES": made.arena.bytes, "TINYDEPLOY_OPS": len(made.profiled_ops)}
+    flags = [f"-D{name}={value}" for name, value in (sizes | {"COUNTS_BY_INPUT": 1}).items()]
+    return _for_host(folder, "model", [folder / path for path in made.files if path.endswith(".cpp")], *flags)
+
+
+def _for_host(folder: Path, name: str, engine: list[Path], *flags: str) -> Path:
+    program = folder / name
     _header(folder, "build_id.h", build_id=BUILD_ID)
-    sources = [RUNTIME / f"{name}.cpp" for name in _PORTABLE]
-    sources += [ENGINES / "native" / "port.cpp", ENGINES / f"{engine}.cpp"]
-    includes = [f"-I{ENGINES / 'native'}", f"-I{folder}", f"-I{paths.FIRMWARE}"]
+    sources = [RUNTIME / f"{part}.cpp" for part in _PORTABLE]
+    sources += [ENGINES / "native" / "port.cpp", *engine]
+    includes = [f"-I{ENGINES / 'native'}", f"-I{folder}", f"-I{paths.FIRMWARE}", f"-I{RUNTIME}", *flags]
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     _run("g++", *_FLAGS, *_WARNINGS, "-O1", *sanitizers, *includes, *map(str, sources), "-o", str(program))
     return program

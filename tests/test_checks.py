@@ -57,12 +57,6 @@ def test_ops_that_the_engine_lacks_are_all_named() -> None:
     assert caught.value.hint
 
 
-def test_shapes_computed_at_run_time_get_a_hint() -> None:
-    with pytest.raises(ModelError) as caught:
-        checks.check(chain(["SHAPE"]), OnlyRelu(), boards.board("mps2-an386"))
-    assert "batch_size=1" in caught.value.hint
-
-
 def test_a_tensor_larger_than_the_ram() -> None:
     graph = chain(["RELU"], elements=8192)
     with pytest.raises(FitError, match=r"tensor \d \[1, 8192\] takes 8,192 bytes, and stm32vldiscovery has"):
@@ -78,17 +72,6 @@ def test_constants_larger_than_the_flash() -> None:
     graph = tflite_model.parse(model.build([x], [y]), "m.tflite")
     with pytest.raises(FitError, match="constants take 160,000 bytes, and stm32vldiscovery has 131,072"):
         checks.check(graph, OnlyRelu(), boards.board("stm32vldiscovery"))
-
-
-def test_verdicts() -> None:
-    two = [boards.board("stm32vldiscovery"), boards.board("mps2-an386")]
-    small, large = checks.runnable(chain(["RELU"], 8192), [OnlyRelu()], two)
-    assert (small.board, large) == ("stm32vldiscovery", checks.Verdict("only-relu", "mps2-an386", ""))
-    assert "bytes of RAM" in small.problem
-    assert all("COS" in v.problem for v in checks.runnable(chain(["COS"]), [OnlyRelu()], two))
-    arenas = {"only-relu": 7000}
-    small, large = checks.runnable(chain(["RELU"]), [OnlyRelu()], two, arenas)
-    assert (small.problem[:34], large.problem) == ("the arena takes 7,000 bytes, and s", "")
 
 
 def test_only_the_edges_have_to_be_whole_for_aot() -> None:

@@ -39,7 +39,7 @@ ECHO_BYTES = 600
 BUILD_ID = firmware_build.BUILD_ID
 FAIL, LOG = 0xF2, 0xF3  # first input bytes that the echo engine takes as orders
 
-frames = st.builds(Frame, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=MAX_PAYLOAD))
+frames = st.builds(Frame, st.integers(0, 255), st.integers(0, 2**40 - 1), st.binary(max_size=MAX_PAYLOAD))
 chunks = st.integers(1, 300)
 
 
@@ -55,7 +55,7 @@ def test_frames_round_trip_however_the_stream_is_cut(sent: list[Frame], step: in
 @given(frames)
 def test_a_frame_costs_two_bytes_beside_its_body_and_holds_no_zero(frame: Frame) -> None:
     line = encode(frame)
-    assert len(line) == 2 + len(frame.payload) + 4 + 2
+    assert len(line) == 2 + len(frame.payload) + 8 + 2
     assert line.index(0) == len(line) - 1
 
 
@@ -75,7 +75,7 @@ def test_a_flipped_bit_is_never_taken_for_the_frame(frame: Frame, position: int)
 
 
 def test_a_payload_that_is_too_long_is_refused() -> None:
-    with pytest.raises(ValueError, match="249"):
+    with pytest.raises(ValueError, match="245"):
         encode(Frame(0, 0, bytes(MAX_PAYLOAD + 1)))
 
 
@@ -193,7 +193,7 @@ def test_another_build_of_the_model_is_not_taken(echo: Path) -> None:
 
 def test_another_protocol_is_not_taken(echo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_module, "PROTOCOL_VERSION", 99)
-    with process(echo) as (stream, _), pytest.raises(WrongFirmwareError, match="version 2 of"):
+    with process(echo) as (stream, _), pytest.raises(WrongFirmwareError, match="version 3 of"):
         Device(stream).hello()
 
 

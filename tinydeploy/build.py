@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from tinydeploy import elf, paths, platformio_boards, tools
+from tinydeploy import cache, elf, paths, platformio_boards, tools
 from tinydeploy.boards import Board, Core
 from tinydeploy.elf import Sizes
 from tinydeploy.errors import FitError, ToolError
@@ -32,6 +30,7 @@ _OVERFLOW = re.compile(r"region `(flash|ram)' overflowed by (\d+) bytes?")
 _TOO_LARGE = re.compile(
     r"The (program|data) size \((\d+) bytes\) is greater than maximum allowed \((\d+) bytes\)"
 )
+_RETRIEVED = re.compile(r"^Retrieved `(.+)' from cache$", re.MULTILINE)
 _UNREACHABLE = re.compile(r"UnknownPackageError|HTTPClientError|InternetConnectionError|PackageException")
 
 
@@ -60,18 +59,22 @@ def build(project: Project, board: Board, *, timeout: float = DEFAULT_TIMEOUT) -
     Raises ToolError if the compiler is missing, or the build fails or takes longer than `timeout`
     seconds; FitError if the firmware is larger than the board's flash or RAM.
     """
+    cache.limit()
     # With an Arduino core comes its compiler, by the platform's version.
     compiler = board.downloads or compiler_version(board.core)
     platformio, scons = _version("platformio"), _version("scons")
     key = content_hash(project.files, compiler, platformio, scons)[:32]
     entry = paths.cache_dir() / "builds" / key
-    cached = entry.is_dir()
+    cached = cache.is_whole(entry) and cache.use(entry)
     if not cached:
         try:
-            with locked(entry):
-                cached = entry.is_dir()  # another process may have built it while this one waited
+            with cache.locked(entry):
+                cached = cache.is_whole(entry)  # another process may have built it while this one waited
                 if not cached:
                     _build_into(entry, project, board, timeout)
+                cache.use(entry)
+            with suppress(ToolError):  # an entry that cannot be removed is no reason to fail
+                cache.trim()
         except OSError as error:
             raise ToolError(
                 f"cannot build in {paths.cache_dir()}: {error.strerror or error}",
@@ -95,7 +98,9 @@ def compiler_version(core: Core) -> str:
     """The first line of `gcc --version` of the core's toolchain. Raises ToolError if it is not installed."""
     gcc = f"{core.toolchain}gcc"
     try:
-        done = subprocess.run([gcc, "--version"], capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            [gcc, "--version"], capture_output=True, text=True, errors="replace", timeout=20, check=True
+        )
     except OSError as error:
         raise ToolError(
             f"{gcc} is not on PATH; {core.name} firmware needs it",
@@ -103,7 +108,10 @@ def compiler_version(core: Core) -> str:
         ) from error
     except subprocess.SubprocessError as error:
         raise ToolError(f"{gcc} --version does not answer", f"is {shutil.which(gcc)} intact?") from error
-    return done.stdout.partition("\n")[0]
+    said = done.stdout.strip().partition("\n")[0]
+    if not said:
+        raise ToolError(f"{gcc} --version says nothing", f"is {shutil.which(gcc)} intact?")
+    return said
 
 
 def check_cxx_library(core: Core) -> None:
@@ -125,25 +133,17 @@ def _version(distribution: str) -> str:
         ) from error
 
 
-@contextmanager
-def locked(entry: Path) -> Iterator[None]:
-    """Holds the lock of an entry of the cache, which the system lets go of however this process ends."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with entry.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _build_into(entry: Path, project: Project, board: Board, timeout: float) -> None:
     """Builds in a folder beside `entry`, which comes into being whole, or not at all."""
     work = entry.with_suffix(".work")
-    shutil.rmtree(work, ignore_errors=True)  # what a killed process left; nobody else has the lock
+    cache.remove(work)  # what a killed process left; nobody else has the lock
     log = paths.cache_dir() / "logs" / f"{entry.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    cache.remove(log)
     try:
         write_files(project, work / "project")
-        status = run_platformio(work / "project", log, timeout)
         output = _output(work / "project", project.environment)
+        status = _compile(work / "project", output, log, timeout)
         # Of data that RAM has no room for, PlatformIO only warns.
         fits = not _TOO_LARGE.search(log.read_text(errors="replace"))
         if status != 0 or not fits or not (output / "firmware.elf").is_file():
@@ -151,9 +151,29 @@ def _build_into(entry: Path, project: Project, board: Board, timeout: float) -> 
         for objects in [path for path in output.iterdir() if path.is_dir()]:
             shutil.rmtree(objects)  # nothing needs them again: PlatformIO's own cache has them too
         log.rename(work / "build.log")
-        work.rename(entry)
+        made = [path for path in output.iterdir() if path.is_file() and not path.name.startswith(".")]
+        cache.seal(work, [*(work / "project" / path for path in project.files), *made, work / "build.log"])
+        cache.publish(work, entry)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _compile(folder: Path, output: Path, log: Path, timeout: float) -> int:
+    """Runs PlatformIO, and once more if what it took from its cache was not as it had been compiled."""
+    objects = cache.objects()
+    for _ in range(2):
+        try:
+            status = run_platformio(folder, log, timeout)
+        finally:
+            said = log.read_text(errors="replace") if log.is_file() else ""
+            taken = {folder / name for name in _RETRIEVED.findall(said)}
+            objects.record(path for path in output.rglob("*") if path not in taken and path.is_file())
+        if status == 0 and objects.are_right(taken):
+            break
+        if not (taken or "cache" in said) or not (objects.sweep() or str(objects.folder) in said):
+            break
+        shutil.rmtree(output, ignore_errors=True)
+    return status
 
 
 def _output(folder: Path, environment: str) -> Path:
@@ -170,7 +190,7 @@ def environment(core: Path | None = None) -> dict[str, str]:
     return kept | {
         "LC_ALL": "C.UTF-8",
         "PLATFORMIO_CORE_DIR": str(core),
-        "PLATFORMIO_BUILD_CACHE_DIR": str(core / "objects"),
+        "PLATFORMIO_BUILD_CACHE_DIR": str(cache.objects().folder),
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
         "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true",
         "PLATFORMIO_DISABLE_COLOR": "true",

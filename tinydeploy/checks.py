@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from tinydeploy.boards import Board
 from tinydeploy.engines import Engine, Refusal
-from tinydeploy.errors import FitError, ModelError, TinydeployError
+from tinydeploy.errors import FitError, ModelError
+from tinydeploy.folding import FIXED_SHAPE_HINT
 from tinydeploy.graph import Graph
-from tinydeploy.tflite_model import FIXED_SHAPE_HINT
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether `engine` can run the graph on `board`: `problem` is empty, or one line that says why not."""
-
-    engine: str
-    board: str
-    problem: str
 
 
 def check(graph: Graph, engine: Engine, board: Board) -> None:
-    """Returns if nothing speaks against building.
+    """Returns if nothing speaks against building: check_ops and check_memories."""
+    check_ops(graph, engine)
+    check_memories(graph, engine, board)
 
-    Raises ModelError if the engine has no kernel for an op, FitError if the constants are larger than
-    the board's flash, or a tensor that the engine needs whole is larger than its RAM. A model that passes
-    may still turn out too large: that shows in the arena's plan and in the linker.
-    """
+
+def check_ops(graph: Graph, engine: Engine) -> None:
+    """Raises ModelError if the engine has no kernel for an op."""
     refusals = engine.refusals(graph)
     if refusals:
         hint = "tinydeploy inspect shows which engines can run which ops"
-        if any(graph.ops[refusal.op].kind == "SHAPE" for refusal in refusals):
+        kinds = {graph.ops[refusal.op].kind for refusal in refusals if refusal.op >= 0}
+        if kinds & {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}:
             hint = f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
-        elif any("float32" in refusal.reason for refusal in refusals):
+        elif engine.name == "aot" and any("float32" in refusal.reason for refusal in refusals):
             hint = "change the layer that was left in float, or try --engine tflm, which has float kernels"
-        raise ModelError(
-            f"{engine.name} cannot run {_count(len(refusals), len(graph.ops))}: {_listed(graph, refusals)}",
-            hint,
-        )
+        raise ModelError(f"{engine.name} cannot run {reasons(graph, refusals)}", hint)
+
+
+def check_memories(graph: Graph, engine: Engine, board: Board) -> None:
+    """Raises FitError if the constants alone are larger than the flash, or a whole tensor than the RAM.
+
+    A model that passes may still turn out too large: that shows in the arena's plan and in the linker.
+    """
     if graph.constant_bytes > board.flash.bytes:
         raise FitError(
             f"the model's constants take {graph.constant_bytes:,} bytes, "
@@ -64,34 +60,11 @@ def _check_ram(what: str, bytes_: int, board: Board, way_out: str = "") -> None:
         )
 
 
-def runnable(
-    graph: Graph, engines: Iterable[Engine], boards: Iterable[Board], arenas: Mapping[str, int] | None = None
-) -> tuple[Verdict, ...]:
-    """A verdict for each pair of engine and board, engines first.
-
-    `arenas` are the bytes that an engine's arena has at the least, by its name, if that is known.
-    """
-    listed = tuple(boards)
-    known = arenas or {}
-    verdicts = []
-    for engine in engines:
-        for board in listed:
-            try:
-                check(graph, engine, board)
-                check_arena(known.get(engine.name, 0), board)
-                problem = ""
-            except TinydeployError as error:
-                problem = error.message
-            verdicts.append(Verdict(engine.name, board.id, problem))
-    return tuple(verdicts)
-
-
-def _count(refused: int, ops: int) -> str:
-    return f"{refused} of {ops} op{'s' if ops > 1 else ''}"
-
-
-def _listed(graph: Graph, refusals: Iterable[Refusal]) -> str:
-    """Refused ops by kind and reason: "CAST (op 3: no kernel), CUMSUM (ops 5, 9: no kernel)"."""
+def reasons(graph: Graph, refusals: Sequence[Refusal]) -> str:
+    """What is refused: "3 of 5 ops: CAST (op 3: no kernel), CUMSUM (ops 5, 9: no kernel)"."""
+    whole = [refusal.reason for refusal in refusals if refusal.op < 0]
+    if whole:
+        return f"the model: {whole[0]}"
     groups: dict[tuple[str, str], list[int]] = {}
     for refusal in refusals:
         groups.setdefault((graph.ops[refusal.op].kind, refusal.reason), []).append(refusal.op)
@@ -99,4 +72,5 @@ def _listed(graph: Graph, refusals: Iterable[Refusal]) -> str:
     for (kind, reason), ops in groups.items():
         plural = "s" if len(ops) > 1 else ""
         parts.append(f"{kind} (op{plural} {', '.join(map(str, ops))}: {reason})")
-    return ", ".join(parts)
+    count, many = len(graph.ops), "s" if len(graph.ops) > 1 else ""
+    return f"{len(refusals)} of {count} op{many}: {', '.join(parts)}"

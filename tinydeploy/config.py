@@ -12,6 +12,13 @@ from typing import Any
 from tinydeploy.errors import UsageError
 
 FILE_NAME = "tinydeploy.toml"
+MOST_SAMPLES = 10_000_000
+LONGEST_TIMEOUT = 86_400.0  # seconds: a day
+UPLOAD_COMMAND_VARIABLE = "TINYDEPLOY_UPLOAD_COMMAND"
+OUT_VARIABLE = "TINYDEPLOY_OUT"
+
+_MOST_BYTES = 1 << 20  # of a file
+_MOST = {"samples": MOST_SAMPLES, "timeout": LONGEST_TIMEOUT}
 
 
 @dataclass(frozen=True)
@@ -22,16 +29,22 @@ class Config:
     """
 
     board: str | None = None
+    signature: str | None = None
     logits: bool | None = None
     engine: str | None = None
     optimize: str | None = None
     data: Path | None = None
     samples: int | None = None
+    metric: str | None = None
+    output: str | None = None
+    threshold: float | None = None
     out: Path | None = None
     target: str | None = None
     link: str | None = None
     port: str | None = None
     upload_command: str | None = None
+    dtr: str | None = None
+    rts: str | None = None
     timeout: float | None = None
     tflm_library: str | None = None
     labels: tuple[str, ...] = field(default=())
@@ -39,16 +52,22 @@ class Config:
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "board": (str,),
+    "signature": (str,),
     "logits": (bool,),
     "engine": (str,),
     "optimize": (str,),
     "data": (str,),
     "samples": (int,),
+    "metric": (str,),
+    "output": (int, str),
+    "threshold": (int, float),
     "out": (str,),
     "target": (str,),
     "link": (str,),
     "port": (str,),
     "upload_command": (str,),
+    "dtr": (str,),
+    "rts": (str,),
     "timeout": (int, float),
     "tflm.library": (str,),
     "labels": (list,),
@@ -69,13 +88,37 @@ def _value(path: Path, key: str, raw: Any) -> Any:
         wrong = wrong or not all(isinstance(item, str) for item in raw)
     if wrong:
         raise UsageError(f"{path}: '{key}' must be {_WORDS[types[-1]]}")
-    if isinstance(raw, int | float) and not isinstance(raw, bool) and raw <= 0:
+    if key == "output":
+        return str(raw)
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and raw <= 0 and key != "threshold":
         raise UsageError(f"{path}: '{key}' must be above zero")
+    if key in _MOST and not raw <= _MOST[key]:
+        raise UsageError(f"{path}: '{key}' must be a number, at most {_MOST[key]:,.0f}")
+    for text in [raw] if isinstance(raw, str) else raw if isinstance(raw, list) else []:
+        if not text.isprintable():
+            raise UsageError(f"{path}: '{key}' holds characters that cannot be printed")
+    _refuse_untrusted(path, key, raw)
     if key in ("data", "out"):
         return path.parent / raw
     if key == "tflm.library" and (path.parent / Path(raw).expanduser()).is_dir():
         return str(path.parent / Path(raw).expanduser())
     return tuple(raw) if isinstance(raw, list) else raw
+
+
+def _refuse_untrusted(path: Path, key: str, raw: Any) -> None:
+    """Whoever has made the file, which may have come with the model, runs nothing here and writes nowhere else."""
+    if key == "upload_command":
+        raise UsageError(
+            f"{path}: 'upload_command' is a command, and a file beside a model is not trusted with any",
+            f"give it by --upload-command or {UPLOAD_COMMAND_VARIABLE}",
+        )
+    if key == "out":
+        folder = path.parent.resolve()
+        if not (folder / raw).resolve().is_relative_to(folder):
+            raise UsageError(
+                f"{path}: 'out' leads out of its folder, and a file beside a model is not trusted with that",
+                f"give it by -o or {OUT_VARIABLE}",
+            )
 
 
 def load(model: Path) -> Config:
@@ -88,8 +131,12 @@ def load(model: Path) -> Config:
     if not path.is_file():
         return Config()
     try:
-        raw = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UsageError(f"{path}: too large for what it is", f"at most {_MOST_BYTES:,} bytes")
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise UsageError(f"{path}: nested too deeply") from error
+    except (ValueError, OSError) as error:  # TOMLDecodeError, UnicodeDecodeError, numbers of too many digits
         raise UsageError(f"{path}: {error}") from error
     values = dict(_flat(raw))
     for key in values:

@@ -74,7 +74,12 @@ def _distribution(name: str, needed_for: str, *, default_path: bool) -> Finding:
 def _program(tool: Tool) -> Finding:
     try:
         done = subprocess.run(
-            [tool.program, "--version"], capture_output=True, text=True, timeout=_TIMEOUT, check=True
+            [tool.program, "--version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT,
+            check=True,
         )
         # A distribution's own package version stands in parentheses.
         found = re.search(r"\d+(\.\d+)+", re.sub(r"\([^)]*\)", "", done.stdout.partition("\n")[0]))

@@ -8,22 +8,25 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinydeploy import __version__, elf, logits, measure, sizing
+from tinydeploy import __version__, elf, measure, outputs, scoring, second_opinion, sizing
 from tinydeploy.build import Firmware
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import Op, class_count, op_macs, op_shape
+from tinydeploy.graph import Op, op_macs, op_shape
 from tinydeploy.job import Job
+from tinydeploy.judgement import CLASSES
 from tinydeploy.link.device import Stats
 from tinydeploy.measure import Measurement
+from tinydeploy.outputs import Kind, Output
 from tinydeploy.progress import Progress, silent
 from tinydeploy.reference import Reference
 from tinydeploy.reference import available as reference_available
 from tinydeploy.result import (
     Accuracy,
+    ArenaInfo,
     BoardInfo,
     BuildInfo,
     LibraryInfo,
@@ -43,13 +46,12 @@ def evaluate(
     job: Job,
     samples: Samples,
     *,
-    labels: Sequence[str] = (),
     timeout: float,
     progress: Progress = silent,
 ) -> Result:
     """Builds the job's firmware, runs the samples on its target and on the host, and reports.
 
-    `labels` names the classes. Raises a TargetError if the target fails on the way.
+    Raises a TargetError if the target fails on the way, and a GateError if the planned arena does.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
     phases: dict[str, float] = {}
@@ -71,7 +73,7 @@ def evaluate(
         with _timed(phases, "target"), job.session(firmware, timeout, progress) as session:
             sized = searched or sizing.check_plan(job, session)
             device = session.device
-            device.setup(sized.arena.bytes)
+            measure.setup(device, job.graph, sized.arena.bytes)
             op_counts = measure.profile_ops(device, samples.inputs, progress)
             measured = measure.run_samples(device, job.graph, samples.inputs, progress)
             stats = device.stats()
@@ -81,8 +83,11 @@ def evaluate(
         with _timed(phases, "reference"):
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
+    with _timed(phases, "second opinion"):
+        opinion = _opinion(job, samples, expected)
 
-    library = _library_info(job, firmware)
+    library = job.library_info(firmware)
+    judged = _judged(job, measured, samples, expected)
     counts, in_cycles = measure.spread(measured.counts), greeting.unit == "cycles"
     clock_hz = greeting.clock_hz or job.board.clock_hz
     return Result(
@@ -92,22 +97,26 @@ def evaluate(
         optimize=job.sources.optimize,
         target=target,
         build=_build_info(job, firmware),
-        arena=sized.arena,
+        arena=_arena(sized.arena, stats),
         stack_bytes=stats.stack_bytes,
         stack_budget=job.board.stack_bytes,
         instructions=None if in_cycles else counts,
         cycles=counts if in_cycles else None,
         time_us=_times(counts, clock_hz) if in_cycles else None,
         per_op=_per_op(job, firmware, op_counts, clock_hz if in_cycles else None),
-        accuracy=_accuracy(job, measured, samples, labels, expected),
+        accuracy=judged if isinstance(judged, Accuracy) else None,
+        unjudged=None if isinstance(judged, Accuracy) else judged or None,
         parity=_parity(job, measured, samples, expected),
         warnings=(
             *samples.warnings,
+            *_doubts(judged),
             *(job.library.warnings if job.library else ()),
             *_slow_kernels(job, library),
             *_warnings(stats, clock_hz, job.board.clock_hz),
             *_uncounted(job, target.kind),
+            *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
             *expected.problem,
+            *opinion.warnings,
         ),
         provenance=Provenance(
             versions=_versions(firmware, target, expected.name),
@@ -118,6 +127,7 @@ def evaluate(
             data=samples.source,
         ),
         library=library,
+        second_opinion=opinion.parity,
     )
 
 
@@ -141,6 +151,12 @@ def _expected(reference: Reference | None, samples: Samples) -> _Expected:
         return _Expected("none", None, (f"there is no reference to compare with: {error.message}",))
 
 
+def _opinion(job: Job, samples: Samples, expected: _Expected) -> second_opinion.Opinion:
+    if expected.outputs is None:
+        return second_opinion.Opinion()
+    return second_opinion.ask(job.graph.content, samples.inputs, expected.outputs)
+
+
 @contextmanager
 def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
     clock = time.monotonic()
@@ -151,7 +167,7 @@ def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
 def _model_info(job: Job) -> ModelInfo:
     graph = job.graph
     ops = tuple(OpInfo(op.index, op.kind, op_shape(graph, op), op_macs(graph, op)) for op in graph.ops)
-    return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.note)
+    return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.note, graph.signature)
 
 
 def _build_info(job: Job, firmware: Firmware) -> BuildInfo:
@@ -169,22 +185,6 @@ def _build_info(job: Job, firmware: Firmware) -> BuildInfo:
         largest_symbols=sizes.largest_symbols,
         engine_flash_bytes=None if job.library else sizes.model_flash_bytes + elf.unit_bytes(firmware.elf),
     )
-
-
-def _library_info(job: Job, firmware: Firmware) -> LibraryInfo | None:
-    library = job.library
-    if library is None:
-        return None
-    names = elf.functions(firmware.elf)
-    kernels = {}
-    for kind in sorted({op.kind for op in job.graph.ops}):
-        found = [
-            makers
-            for makers, prefix in library.kernels.get(kind, {}).items()
-            if any(name.startswith(prefix) for name in names)
-        ]
-        kernels[kind] = found[0] if found else "reference"
-    return LibraryInfo(library.name, library.version, kernels)
 
 
 def _slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:
@@ -235,34 +235,36 @@ def _micros(cycles: float, clock_hz: int) -> float:
     return round(1e6 * cycles / clock_hz, 3)
 
 
-def _accuracy(
-    job: Job,
-    measured: Measurement,
-    samples: Samples,
-    labels: Sequence[str],
-    expected: _Expected,
-) -> Accuracy | None:
-    if samples.labels is None:
-        return None
-    output = job.graph.tensors[job.graph.outputs[0]]
-    reference = expected.outputs[0] if expected.outputs else None
-    classes = class_count(job.graph)
-    return measure.accuracy(measured.outputs[0], samples.labels, output, labels, reference, classes=classes)
+def _judged(job: Job, measured: Measurement, samples: Samples, expected: _Expected) -> Accuracy | str:
+    """The accuracy, or why there is none; "" without labels."""
+    if samples.judge is None:
+        return samples.unjudged
+    return scoring.accuracy(samples.judge, job.graph, samples.inputs, measured.outputs, expected.outputs)
+
+
+def _doubts(judged: Accuracy | str) -> tuple[str, ...]:
+    if isinstance(judged, Accuracy):
+        return judged.doubts
+    return (f"there is no accuracy: {judged}",) if judged else ()
 
 
 def _parity(job: Job, measured: Measurement, samples: Samples, expected: _Expected) -> Parity | None:
     if expected.outputs is None:
         return None
-    if samples.labels is not None:
-        classifier = samples.is_classification
-    else:
-        makers = {op.kind for op in job.graph.ops if job.graph.outputs[0] in op.outputs}
-        classifier = (
-            makers == {"SOFTMAX"}
-            or job.graph.note == logits.NOTE
-            or ("ARG_MAX" in makers and class_count(job.graph) > 1)
-        )
-    return measure.parity(expected.name, measured.outputs, expected.outputs, classifier=classifier)
+    return measure.parity(expected.name, measured.outputs, expected.outputs, _classifier(job, samples))
+
+
+def _classifier(job: Job, samples: Samples) -> Output | None:
+    """The output whose largest element is a class: the judged one; the first if it surely has classes."""
+    if samples.judge is not None:
+        return samples.judge.output if samples.judge.task is CLASSES else None
+    first = outputs.outputs(job.graph)[0]
+    return first if first.kind in (Kind.SOFTMAX, Kind.LOGITS, Kind.INDEX) and first.classes > 1 else None
+
+
+def _arena(arena: ArenaInfo, stats: Stats) -> ArenaInfo:
+    """An arena past whose end the firmware wrote did not pass, whatever came out."""
+    return replace(arena, passes_at=None, fails_at=arena.bytes) if stats.arena_overrun else arena
 
 
 def _uncounted(job: Job, target: str) -> tuple[str, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinydeploy import checks
-from tinydeploy.boards import Board, all_boards
+from tinydeploy.boards import Board
 from tinydeploy.engines import ArenaPlan, Layer
 from tinydeploy.engines.aot import GOALS, AotEngine
 from tinydeploy.engines.registry import ENGINES, engine_named
-from tinydeploy.graph import Graph, Tensor, op_macs, op_shape
+from tinydeploy.engines.tflm import verdict as tflm_verdict
+from tinydeploy.graph import Graph, Op, Tensor, op_macs, op_shape
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class TensorInfo:
 class OpRow:
     """One op: what it makes, from how many constant bytes, and the activations live while it runs.
 
-    `layers` is how the aot engine does it, by goal; empty if the op costs nothing or cannot be compiled.
+    `layers` is how the aot engine does it, by goal; empty if the op costs nothing, cannot be compiled, or is
+    `folded`: what it makes was computed when the model was read.
     """
 
     index: int
@@ -37,14 +39,16 @@ class OpRow:
     constant_bytes: int
     live_bytes: int
     layers: dict[str, Layer]
+    folded: bool = False
 
 
 @dataclass(frozen=True)
 class Inspection:
     """A model's contents, and what the aot engine makes of them for the goal `optimize`.
 
-    `arenas` has the plan of each engine that makes one, `goal_arenas` the aot engine's bytes by goal, and
-    `verdicts` who can run the model.
+    `arenas` has the plan of each engine that makes one, and `goal_arenas` the aot engine's bytes by goal.
+    `refusals` says by engine why it cannot run the model, "" if it can; for that, TFLite Micro was
+    `tflm_asked`, or else only the list of its ops.
     """
 
     path: str
@@ -58,7 +62,9 @@ class Inspection:
     optimize: str
     arenas: dict[str, ArenaPlan]
     goal_arenas: dict[str, int]
-    verdicts: tuple[checks.Verdict, ...]
+    refusals: dict[str, str]
+    tflm_asked: bool
+    signature: str = ""
 
 
 def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> Inspection:
@@ -66,23 +72,20 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
     chosen = optimize or GOALS[0]
     arenas = {}
     goal_arenas = {}
-    least_arenas: dict[str, int] = {}
+    refusals = {}
     layers: dict[int, dict[str, Layer]] = {op.index: {} for op in graph.ops}
     for name in ENGINES:
+        refused = ENGINES[name].refusals(graph)
+        refusals[name] = checks.reasons(graph, refused) if refused else ""
         for goal in GOALS if name == AotEngine.name else (chosen,):
-            engine = engine_named(name, goal)
-            if engine.refusals(graph):
+            if refused:
                 continue
+            engine = engine_named(name, goal if name == AotEngine.name else None)
             sources = engine.generate(graph, board)
             for layer in sources.layers:
                 layers[layer.op][goal] = layer
             if sources.arena is not None:
                 goal_arenas[goal] = sources.arena.bytes
-                # On other boards kernels may do without working memory.
-                least = sources.arena.bytes - max(
-                    (layer.scratch_bytes for layer in sources.layers), default=0
-                )
-                least_arenas[name] = min(least, least_arenas.get(name, least))
                 if goal == chosen:
                     arenas[name] = sources.arena
     live = _live_bytes(graph)
@@ -92,11 +95,10 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
             op.kind,
             op_shape(graph, op),
             op_macs(graph, op),
-            sum(
-                graph.tensors[i].bytes for i in set(op.inputs) if i >= 0 and graph.tensors[i].data is not None
-            ),
+            _constant_bytes(graph, op),
             live[op.index],
             layers[op.index],
+            op.index in graph.folded,
         )
         for op in graph.ops
     )
@@ -112,7 +114,9 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
         optimize=chosen,
         arenas=arenas,
         goal_arenas=goal_arenas,
-        verdicts=checks.runnable(graph, ENGINES.values(), all_boards(), least_arenas),
+        refusals=refusals,
+        tflm_asked=tflm_verdict.asked(),
+        signature=graph.signature,
     )
 
 
@@ -127,15 +131,23 @@ def _tensor_info(tensor: Tensor) -> TensorInfo:
     )
 
 
+def _constant_bytes(graph: Graph, op: Op) -> int:
+    """What the constants that `op` reads while it runs take."""
+    if op.index in graph.folded:
+        return 0
+    constants = {i for i in op.inputs if i >= 0 and graph.tensors[i].data is not None}
+    return sum(graph.tensors[i].bytes for i in constants)
+
+
 def _live_bytes(graph: Graph) -> list[int]:
     """Per op, the bytes of every activation that exists by then and is needed then or later."""
     first = dict.fromkeys(graph.inputs, -1)
     last = dict.fromkeys(graph.outputs, len(graph.ops))
     for op in graph.ops:
-        for index in op.outputs:
+        for index in op.outputs if op.index not in graph.folded else ():
             first.setdefault(index, op.index)
             last.setdefault(index, op.index)
-        for index in op.inputs:
+        for index in op.inputs if op.index not in graph.folded else ():
             if index >= 0 and graph.tensors[index].data is None:
                 last[index] = max(last.get(index, -1), op.index)
     for tensor in graph.tensors:

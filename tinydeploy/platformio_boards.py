@@ -28,8 +28,8 @@ def manifest(board_id: str) -> tuple[str, dict[str, Any]]:
             "pio boards ID names its platform; pio pkg install --global --platform PLATFORM installs it",
         )
     try:
-        board = json.loads(found[0].read_text())
-        platform = json.loads((found[0].parent.parent / "platform.json").read_text())
+        board = json.loads(found[0].read_text(encoding="utf-8"))
+        platform = json.loads((found[0].parent.parent / "platform.json").read_text(encoding="utf-8"))
         spec = f"{platform['name']}@{platform['version']}"
         sizes = board["upload"]["maximum_size"], board["upload"]["maximum_ram_size"]
         if "arduino" not in board["frameworks"] or not all(isinstance(size, int) for size in sizes):

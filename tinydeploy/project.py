@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tempfile
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tinydeploy import paths, templates, tools
+from tinydeploy import output, paths, templates, tools
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Library
 from tinydeploy.errors import UsageError
 from tinydeploy.graph import Graph
+from tinydeploy.output import Manifest
 
 MANIFEST = "tinydeploy-project.json"
 """Names every file that was generated, with its SHA-256: what differs from it is the user's own work."""
 
-_SCHEMA = "tinydeploy.project/1"
+_MANIFEST = Manifest(MANIFEST, "tinydeploy.project/1", alone=True)
 _TEMPLATES = {
     "platformio.ini": "platformio.ini.j2",
     "README.md": "README.md.j2",
@@ -31,6 +32,26 @@ _SELFTEST_TEMPLATES = {
     "tests/renode/selftest.robot": "selftest.robot.j2",
     ".github/workflows/renode.yml": "renode.yml.j2",
 }
+_PLACES = (
+    ("src/model.cpp", "the model: one inference, as code or as a TFLite Micro program"),
+    ("src/model_data*", "the model's constants"),
+    ("src/debug_log.cpp", "what TFLite Micro asks of a system"),
+    ("src/newlib.cpp", "what the C library asks of a system"),
+    ("src/kernels/", "the operators that the model uses"),
+    ("src/runtime/", "link, counters and `main`, or what takes its place: the same in every project"),
+    (
+        "src/runtime/engine.h",
+        "the interface between the two: call it from a `main` of your own to use the model in a product",
+    ),
+    ("src/board.h", "what this build is for: board, link, arena size"),
+    ("src/selftest_data.cpp", "the samples that the self-test runs, and what they should give"),
+    ("tests/renode/", "the board as Renode has it, and how it is run there"),
+    ("platforms/baremetal/", "PlatformIO's build rules: compiler flags and how the firmware is linked"),
+    ("boards/", "the board: core, memory sizes, which are enforced"),
+)
+"""What is where, of all that a project may have."""
+
+_NOTHING: Mapping[str, str] = {}
 _BUILD_FOLDER = ".pio"
 _BUILD_ID_DIGITS = 16
 
@@ -73,6 +94,8 @@ def generate(
     *,
     target: str = "board",
     selftest: SelfTest | None = None,
+    command: Sequence[str] = (),
+    also: Mapping[str, str] = _NOTHING,
 ) -> Project:
     """The project that runs `sources` on `board`, equal bytes for equal inputs.
 
@@ -80,7 +103,8 @@ def generate(
     `arena_bytes` long; None reserves all RAM that is left, of which the host then names a part.
     `library` is what the sources are built with, if they do not stand on their own. `target` is an
     emulator's name ("qemu", "renode"), or else the firmware is for the board itself. With a `selftest`,
-    the project has a second environment that runs it.
+    the project has a second environment that runs it. `command` is the emulator's command line for its
+    firmware, and `also` are the files that it needs, by their paths.
     """
     context: dict[str, Any] = {
         "board": board,
@@ -94,29 +118,66 @@ def generate(
         "model": re.sub(r"[^A-Za-z0-9._-]", "_", Path(graph.path).name),
         "model_sha256": graph.sha256,
         "selftest": selftest,
+        "notes": notes(board, target, library),
+        "command": shlex.join(command),
+        "elf": firmware_path(board),
+        "packages": _packages(board, library),
     }
     wanted = _TEMPLATES
     if selftest is not None:
         wanted = _TEMPLATES | _SELFTEST_TEMPLATES
         context["inputs"] = _byte_lines(selftest.inputs)
         context["expected"] = _byte_lines(selftest.expected)
-        context["packages"] = tools.project_packages(board.core.toolchain, cxx_library=library is not None)
-    files = {path: templates.render(name, **context).encode() for path, name in wanted.items()}
+    brought = {**also, **sources.files, **(library.files if library else {})}
+    files = {path: text.encode() for path, text in brought.items()}
     if selftest is not None:
         files["tests/renode/board.repl"] = selftest.platform.encode()
     runtime = _tree(paths.FIRMWARE / "runtime")
-    files |= {f"src/runtime/{path}": text for path, text in runtime.items() if _is_for(board, path)}
+    left_out = {"memory.cpp"} if library else set()  # a C library brings its own
+    files |= {
+        f"src/runtime/{path}": text
+        for path, text in runtime.items()
+        if _is_for(board, path) and path not in left_out
+    }
     if not board.downloads:
         platform = _tree(paths.FIRMWARE / "platform")
         files |= {f"platforms/baremetal/{path}": text for path, text in platform.items()}
         files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
-    files |= {path: text.encode() for path, text in sources.files.items()}
+    context["places"] = [(place, what) for place, what in _PLACES if _holds(files, place, wanted)]
+    files |= {path: templates.render(name, **context).encode() for path, name in wanted.items()}
     files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
     build_id = content_hash(files)[:_BUILD_ID_DIGITS]
-    files["src/build_id.h"] = templates.render("build_id.h.j2", build_id=build_id).encode()
-    digests = {path: _sha256(files[path]) for path in sorted(files)}
-    files[MANIFEST] = _json({"schema": _SCHEMA, "files": digests})
+    files["src/build_id.h"] = templates.render("build_id.h.j2", build_id=build_id, **context).encode()
+    files[MANIFEST] = _MANIFEST.content(files)
     return Project(dict(sorted(files.items())), board.platformio, build_id)
+
+
+def firmware_path(board: Board) -> str:
+    """Where PlatformIO puts the firmware, in the project."""
+    return f"{_BUILD_FOLDER}/build/{board.platformio}/firmware.elf"
+
+
+def notes(board: Board, target: str, library: Library | None) -> tuple[str, ...]:
+    """What there is to know of a project before it is used, in lines."""
+    said = []
+    if board.only_emulated:
+        emulator = {"qemu": "QEMU", "renode": "Renode"}.get(target, target)
+        said.append(
+            f"{board.id} is an emulator's board only: this firmware runs in {emulator}, not on hardware"
+        )
+    return (*said, *(library.warnings if library else ()))
+
+
+def _packages(board: Board, library: Library | None) -> tuple[str, ...]:
+    """The Debian packages that the project is built with."""
+    if board.downloads:
+        return ()
+    return tools.project_packages(board.core.toolchain, cxx_library=library is not None)
+
+
+def _holds(files: Mapping[str, bytes], place: str, wanted: Mapping[str, str]) -> bool:
+    """Whether the project has a file that is `place`, or in it, or begins with what is before its "*"."""
+    return any(path == place or path.startswith(place.rstrip("*")) for path in (*files, *wanted))
 
 
 def content_hash(files: Mapping[str, bytes], *also: str) -> str:
@@ -187,27 +248,16 @@ def _uploads(board: Board) -> dict[str, Any]:
 def write(project: Project, folder: Path) -> Path:
     """Writes the project to `folder`, which appears with all its files or stays as it was; returns it.
 
-    A project that tinydeploy wrote there before is replaced. Raises UsageError if the folder holds
-    anything else, if that project has been edited since, or if it cannot be written.
+    Of a project that tinydeploy wrote there before, files that are as they were are replaced, or removed if
+    this one has none of that name; PlatformIO's folder stays. Raises UsageError, naming the file, if the
+    folder holds anything else or such a file was edited; also if it cannot be written.
     """
-    folder = folder.resolve()
     try:
-        _refuse_foreign(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            fresh, old = Path(scratch) / "new", Path(scratch) / "old"
-            write_files(project, fresh)
-            try:
-                if folder.exists():
-                    folder.rename(old)
-                fresh.rename(folder)
-            except BaseException:
-                if old.exists() and not folder.exists():
-                    old.rename(folder)
-                raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(f"cannot write to {folder}: {reason}", "choose another folder with -o") from error
+        folder = folder.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links
+        raise UsageError(f"cannot write to {folder}: {error}", "choose another folder with -o") from error
+    with output.staged(folder, project.files, _MANIFEST) as fresh:
+        write_files(project, fresh)
     return folder
 
 
@@ -217,26 +267,6 @@ def write_files(project: Project, folder: Path) -> None:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-
-
-def _refuse_foreign(folder: Path) -> None:
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    hint = "choose another folder with -o, or remove this one"
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is a file", hint)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        if manifest["schema"] != _SCHEMA:
-            raise ValueError(manifest["schema"])
-        written = dict(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder} is not empty, and not a project made by tinydeploy", hint) from error
-    present = {path: _sha256(content) for path, content in _tree(folder).items() if path != MANIFEST}
-    changed = sorted(path for path, digest in present.items() if written.get(path) != digest)
-    if changed:
-        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        raise UsageError(f"{folder} holds work of yours: {changed[0]}{others}", hint)
 
 
 def _tree(folder: Path) -> dict[str, bytes]:
@@ -258,7 +288,3 @@ def _byte_lines(content: bytes) -> list[str]:
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -3,6 +3,7 @@
 #include "frame.h"
 #include "port/link.h"
 #include "protocol.h"
+#include "session.h"
 #include "selftest.h"
 
 namespace tinydeploy {
@@ -14,15 +15,14 @@ namespace fault {
 #endif
   constexpr uint32_t kMaxRegisters = 14;
   constexpr size_t kMaxBytes = 3 + 4 * kMaxRegisters;
-  uint8_t body[kMaxBytes + frame::kCrc];
+  uint8_t body[kMaxBytes + frame::kTrailer];
   body[0] = static_cast<uint8_t>(Kind::kFault);
-  body[1] = 0;
   body[2] = static_cast<uint8_t>(architecture);
   size_t bytes = 3;
   for (uint32_t i = 0; i < count && i < kMaxRegisters; ++i, bytes += 4) frame::store32(body + bytes, registers[i]);
   uint8_t encoded[1 + sizeof(body) + 2];
   encoded[0] = 0;  // ends the frame that was being sent, if any
-  const size_t length = 1 + frame::encode(body, bytes, encoded + 1);
+  const size_t length = 1 + frame::encode(body, bytes, request_due(), encoded + 1);
   for (;;) {
     link::write(encoded, length);
     uint8_t byte;

@@ -17,9 +17,12 @@ uint32_t crc32(const uint8_t* data, size_t bytes) {
   return ~crc;
 }
 
-size_t encode(uint8_t* body, size_t bytes, uint8_t* frame) {
+size_t encode(uint8_t* body, size_t bytes, uint64_t number, uint8_t* frame) {
+  body[1] = static_cast<uint8_t>(number);
+  store32(body + bytes, static_cast<uint32_t>(number >> 8));
+  bytes += 4;
   store32(body + bytes, crc32(body, bytes));
-  bytes += kCrc;
+  bytes += 4;
   // A code byte says where the next zero would be. A body of at most 254 bytes has no other block ends.
   size_t code_at = 0;
   size_t length = 1;
@@ -69,8 +72,8 @@ bool Decoder::push(uint8_t byte) {
 bool Decoder::finish() {
   if (!started_) return false;  // zeros between frames mean nothing
   started_ = false;
-  const bool intact = !broken_ && left_in_block_ == 0 && bytes_ >= kHeader + kCrc &&
-                      load32(body_ + bytes_ - kCrc) == crc32(body_, bytes_ - kCrc);
+  const bool intact = !broken_ && left_in_block_ == 0 && bytes_ >= kHeader + kTrailer &&
+                      load32(body_ + bytes_ - 4) == crc32(body_, bytes_ - 4);
   if (!intact) ++bad_frames_;
   return intact;
 }

@@ -1,4 +1,4 @@
-// Frames of the link: kind, sequence number, payload and CRC-32, stuffed with COBS, ended by a zero byte.
+// Frames of the link: kind, number, payload and CRC-32, stuffed with COBS, ended by a zero byte.
 // docs/protocol.md describes them.
 #pragma once
 
@@ -8,11 +8,11 @@
 namespace tinydeploy {
 namespace frame {
 
-constexpr size_t kMaxPayload = 248;
-constexpr size_t kHeader = 2;  // kind, sequence number
-constexpr size_t kCrc = 4;
-constexpr size_t kMaxBody = kHeader + kMaxPayload + kCrc;  // 254: COBS then costs exactly one byte
-constexpr size_t kMaxFrame = kMaxBody + 2;                 // that byte, and the zero at the end
+constexpr size_t kMaxPayload = 244;
+constexpr size_t kHeader = 2;   // kind, and the number's lowest byte
+constexpr size_t kTrailer = 8;  // the number's other four bytes, CRC
+constexpr size_t kMaxBody = kHeader + kMaxPayload + kTrailer;  // 254: COBS then costs exactly one byte
+constexpr size_t kMaxFrame = kMaxBody + 2;                     // that byte, and the zero at the end
 
 inline uint16_t load16(const uint8_t* from) { return static_cast<uint16_t>(from[0] | from[1] << 8); }
 inline uint32_t load32(const uint8_t* from) {
@@ -25,9 +25,9 @@ inline void store32(uint8_t* to, uint32_t value) {
 // CRC-32 of ISO-HDLC, the one of zlib.
 uint32_t crc32(const uint8_t* data, size_t bytes);
 
-// Writes the frame of body[0, bytes) (kind, sequence number, payload) to `frame`, which has room for
-// kMaxFrame bytes; returns its length. `body` has room for the CRC, which is appended to it.
-size_t encode(uint8_t* body, size_t bytes, uint8_t* frame);
+// Writes the frame of body[0, bytes) (kind, a byte for the number, payload) to `frame`, which has room for
+// kMaxFrame bytes; returns its length. `body` has room for the trailer, which is appended to it.
+size_t encode(uint8_t* body, size_t bytes, uint64_t number, uint8_t* frame);
 
 // Takes a stream of bytes apart, one at a time.
 class Decoder {
@@ -36,9 +36,9 @@ class Decoder {
   bool push(uint8_t byte);
 
   uint8_t kind() const { return body_[0]; }
-  uint8_t sequence() const { return body_[1]; }
+  uint64_t number() const { return body_[1] | static_cast<uint64_t>(load32(body_ + bytes_ - kTrailer)) << 8; }
   const uint8_t* payload() const { return body_ + kHeader; }
-  size_t payload_bytes() const { return bytes_ - kHeader - kCrc; }
+  size_t payload_bytes() const { return bytes_ - kHeader - kTrailer; }
 
   // How many frames were dropped because they were damaged.
   uint32_t bad_frames() const { return bad_frames_; }

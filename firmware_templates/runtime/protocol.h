@@ -5,7 +5,7 @@
 
 namespace tinydeploy {
 
-constexpr uint8_t kProtocolVersion = 2;
+constexpr uint8_t kProtocolVersion = 3;
 
 enum class Kind : uint8_t {
   // Requests; the reply has kReply set.

@@ -12,6 +12,7 @@
 #include "port/link.h"
 #include "port/stack.h"
 #include "protocol.h"
+#include "terminal.h"
 
 namespace tinydeploy {
 namespace {
@@ -27,18 +28,18 @@ struct Request {
   uint32_t word(size_t at) const { return frame::load32(data + at); }
 };
 
-// One frame's content: kind, sequence number, then what is added.
+// One frame's content: kind, number, then what is added.
 class Message {
  public:
-  void begin(uint8_t kind, uint8_t sequence) {
+  void begin(uint8_t kind, uint64_t number) {
     body_[0] = kind;
-    body_[1] = sequence;
+    number_ = number;
     bytes_ = frame::kHeader;
   }
-  void begin(Kind kind, uint8_t sequence) { begin(static_cast<uint8_t>(kind), sequence); }
+  void begin(Kind kind, uint64_t number) { begin(static_cast<uint8_t>(kind), number); }
   // A reply's first byte is its status, kOk until refuse() says otherwise.
-  void begin_reply(uint8_t kind, uint8_t sequence) {
-    begin(kind | kReply, sequence);
+  void begin_reply(uint8_t kind, uint64_t number) {
+    begin(kind | kReply, number);
     add8(static_cast<uint8_t>(Status::kOk));
   }
   void set_status(Status status) { body_[frame::kHeader] = static_cast<uint8_t>(status); }
@@ -59,25 +60,24 @@ class Message {
     __builtin_memcpy(body_ + bytes_, data, bytes);
     bytes_ += bytes;
   }
-  uint8_t sequence() const { return body_[1]; }
+  uint64_t number() const { return number_; }
   void send() {
     static uint8_t encoded[frame::kMaxFrame];
-    link::write(encoded, frame::encode(body_, bytes_, encoded));
+    link::write(encoded, frame::encode(body_, bytes_, number_, encoded));
   }
 
  private:
   uint8_t body_[frame::kMaxBody];
   size_t bytes_;
+  uint64_t number_;
 };
 
 frame::Decoder decoder;
-bool in_session;
-uint32_t session_id;
-uint8_t expected;  // sequence number of the next request
-Message last;      // reply to the request executed last, kept in case the host did not get it
-Message aside;     // anything else that is said; these lie here rather than on the stack, which is the engine's
+uint64_t begun;  // number of the hello that began the session; 0 if there is none
+uint64_t due;    // number of the request that is executed next, one after the other
+Message last;    // reply to the request executed last, kept in case the host did not get it
+Message aside;   // anything else that is said; these lie here rather than on the stack, which is the engine's
 bool is_set_up;
-uint8_t log_sequence;
 
 // Each request's execution adds what it found out to the reply, or changes nothing and says why.
 
@@ -173,25 +173,23 @@ Refusal execute(uint8_t kind, const Request& request, Message& reply) {
   }
 }
 
-void greet(const Request& request, uint8_t sequence) {
+void greet(const Request& request, uint64_t number) {
   Message& greeting = aside;
-  greeting.begin_reply(static_cast<uint8_t>(Kind::kHello), sequence);
-  if (request.bytes != 4) {
+  greeting.begin_reply(static_cast<uint8_t>(Kind::kHello), number);
+  if (request.bytes != 0 || number == 0) {
     greeting.refuse(Refusal::kBadRequest);
     greeting.send();
     return;
   }
   // The same session's hello again means only that the greeting was lost.
-  if (!in_session || request.word(0) != session_id) {
-    in_session = true;
-    session_id = request.word(0);
-    expected = static_cast<uint8_t>(sequence + 1);
+  if (number != begun) {
+    begun = number;
+    due = number + 1;
     is_set_up = false;
     decoder.forget_bad_frames();  // what a line carries while it is being opened says nothing of the session
-    last.begin_reply(static_cast<uint8_t>(Kind::kHello), sequence);
+    last.begin_reply(static_cast<uint8_t>(Kind::kHello), number);
   }
   greeting.add8(kProtocolVersion);
-  greeting.add32(session_id);
   greeting.add8(link::kWindow);
   greeting.add8(TINYDEPLOY_COUNTS_INSTRUCTIONS ? 0 : 1);
   greeting.add32(counter::hz());
@@ -207,30 +205,31 @@ void greet(const Request& request, uint8_t sequence) {
   greeting.send();
 }
 
-void answer(uint8_t kind, uint8_t sequence, const Request& request) {
+void answer(uint8_t kind, uint64_t number, const Request& request) {
+  constexpr uint64_t kNear = 256;  // more than any window: what is further ahead is of another session
   if (kind == static_cast<uint8_t>(Kind::kHello)) {
-    greet(request, sequence);
-    return;
-  }
-  const uint8_t ahead = static_cast<uint8_t>(sequence - expected);
-  if (!in_session || (ahead != 0 && ahead < 128)) {
-    aside.begin(in_session ? Kind::kOutOfOrder : Kind::kNoSession, sequence);
-    if (in_session) aside.add8(expected);
+    greet(request, number);
+  } else if (begun == 0 || number <= begun || number >= due + kNear) {
+    aside.begin(Kind::kNoSession, number);
     aside.send();
-  } else if (ahead == 0) {
-    last.begin_reply(kind, sequence);
+  } else if (number > due) {
+    aside.begin(Kind::kOutOfOrder, number);
+    aside.add64(due);
+    aside.send();
+  } else if (number == due) {
+    last.begin_reply(kind, number);
     const Refusal refusal = execute(kind, request, last);
     if (refusal == Refusal::kNone) {
-      ++expected;
+      ++due;
     } else {
       last.refuse(refusal);
     }
     last.send();
-  } else if (sequence == last.sequence()) {
+  } else if (number == last.number()) {
     last.send();
   } else {
     // Executed before the last one: only writes are sent without waiting, and their replies are all alike.
-    aside.begin_reply(kind, sequence);
+    aside.begin_reply(kind, number);
     aside.send();
   }
 }
@@ -242,16 +241,19 @@ void serve() {
   for (;;) {
     const size_t bytes = link::read(received, sizeof(received));
     for (size_t i = 0; i < bytes; ++i) {
+      terminal::hear(received[i]);
       if (decoder.push(received[i])) {
-        answer(decoder.kind(), decoder.sequence(), {decoder.payload(), decoder.payload_bytes()});
+        answer(decoder.kind(), decoder.number(), {decoder.payload(), decoder.payload_bytes()});
       }
     }
   }
 }
 
+uint64_t request_due() { return due; }
+
 void send_log(const char* text, size_t bytes) {
-  if (!in_session) return;
-  aside.begin(Kind::kLog, log_sequence++);
+  if (begun == 0) return;
+  aside.begin(Kind::kLog, due);
   aside.add(text, bytes < frame::kMaxPayload ? bytes : frame::kMaxPayload);
   aside.send();
 }

@@ -24,12 +24,13 @@ _JOINED = Layer(-1, "with the op before", 0, 0, 0)
 
 @click.command("inspect")
 @options.model
+@options.signature
 @options.logits
 @options.board
 @options.optimize
 @options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:
-    """Ops, shapes, quantisation, MACs, constants, memory over time, and what can run the model."""
+    """Ops, shapes, quantisation, MACs, constants, memory over time, and the engines that can run it."""
     path, file = options.configured(model)
     inspection = verbs.inspect(path, **options.merged(file, **flags))
     if as_json:
@@ -44,6 +45,8 @@ def _header(inspection: Inspection) -> RenderableType:
     table.add_column()
     table.add_row("Model", Text(text.printable(inspection.path)))
     table.add_row("File", f"{text.kib(inspection.file_bytes)}, sha256 {inspection.sha256[:16]}…")
+    if inspection.signature:
+        table.add_row("Signature", Text(text.printable(inspection.signature)))
     table.add_row("MACs", text.millions(inspection.macs))
     table.add_row("Constants", text.kib(inspection.constant_bytes))
     for heading, tensors in (("Input", inspection.inputs), ("Output", inspection.outputs)):
@@ -94,7 +97,7 @@ def _ops(inspection: Inspection) -> RenderableType:
             text.millions(op.macs) if op.macs else "–",
             text.kib(op.constant_bytes) if op.constant_bytes else "–",
             text.kib(op.live_bytes),
-            Text(bar, style),
+            Text("computed at conversion", "dim") if op.folded else Text(bar, style),
         )
     return table
 
@@ -160,10 +163,14 @@ def _change(own: Layer, other: Layer) -> str:
 
 
 def _runs(inspection: Inspection) -> RenderableType:
-    table = Table(box=None, header_style="dim")
-    for heading in ("Engine", "Board", ""):
-        table.add_column(heading)
-    for verdict in inspection.verdicts:
-        mark = Text(f"✗ {verdict.problem}", "red") if verdict.problem else Text("✓", "green")
-        table.add_row(verdict.engine, verdict.board, mark)
-    return table
+    table = Table(box=None, show_header=False)
+    for _ in range(3):
+        table.add_column()
+    for engine, refusal in inspection.refusals.items():
+        mark, words = (Text("✗", "red"), f"cannot run {refusal}") if refusal else (Text("✓", "green"), "")
+        if engine == "tflm" and not refusal:
+            asked = "TFLite Micro ran it on this machine"
+            words = asked if inspection.tflm_asked else "by its ops; TFLite Micro is not here to be asked"
+        table.add_row(engine, mark, Text(text.printable(words)))
+    hint = f"tinydeploy fit {text.printable(inspection.path)} lists the boards that it fits"
+    return Group(table, Text(hint, "dim"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +21,15 @@ from rich.progress import Progress as Bars
 
 from tinydeploy.errors import TinydeployError
 from tinydeploy.progress import Progress, silent
+from tinydeploy.report.text import printable
 
-USAGE = 2
+CHECK_FAILED, USAGE, FAILED, INTERRUPTED = 1, 2, 3, 130
+PIPE_CLOSED = 141  # as a shell tells of a program that SIGPIPE ended
+EXIT_CODES = (
+    f"Exit codes: 0 done, {CHECK_FAILED} a check failed, {USAGE} wrong usage, or a model or data file that "
+    f"cannot be used or does not fit the board, {FAILED} a tool, a build or a target failed, "
+    f"{INTERRUPTED} interrupted."
+)
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -28,12 +37,26 @@ stderr = Console(stderr=True)
 
 def show(renderable: RenderableType) -> None:
     """Prints a result for people."""
-    stdout.print(renderable)
+    with _reader():
+        stdout.print(renderable)
 
 
 def show_json(value: Any) -> None:
     """Prints a result as JSON, and nothing else, on stdout."""
-    click.echo(json.dumps(plain(value), indent=2))
+    with _reader():
+        click.echo(json.dumps(plain(value), indent=2))
+
+
+class _ReaderGoneError(BaseException):
+    """Whoever read stdout has closed it. Not BrokenPipeError, which click makes exit code 1."""
+
+
+@contextmanager
+def _reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGoneError from error
 
 
 def plain(value: Any) -> Any:
@@ -58,13 +81,20 @@ def progress() -> Iterator[Progress]:
         task = bars.add_task("", total=None)
 
         def update(phase: str, done: int = 0, total: int = 0) -> None:
-            bars.update(task, description=phase, completed=done, total=total or None)
+            bars.tasks[0].total = total or None  # update() takes None for "as before"
+            bars.update(task, description=phase, completed=done)
 
         yield update
 
 
+def tell(line: str) -> None:
+    """A line on stderr that is no error."""
+    click.echo(f"tinydeploy: {line}", err=True)
+
+
 def _complain(message: str, hint: str = "") -> None:
-    click.echo(f"tinydeploy: {message}" + (f" ({hint})" if hint else ""), err=True)
+    """One line on stderr. A message may name what a file names, so nothing in it may steer a terminal."""
+    click.echo(printable(f"tinydeploy: {message}" + (f" ({hint})" if hint else "")), err=True)
 
 
 class _Interrupted(BaseException):
@@ -76,7 +106,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def guarded(command: click.Command) -> NoReturn:
-    """Runs the command and exits: 0, 1 for a missed gate, 2 for everything that went wrong."""
+    """Runs the command and exits as EXIT_CODES says."""
     # A terminated run ends its children just as an interrupted one does.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -91,10 +121,14 @@ def guarded(command: click.Command) -> NoReturn:
         sys.exit(USAGE)
     except _Interrupted:
         _complain("interrupted")
-        sys.exit(USAGE)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone: nobody is left to tell
-        sys.exit(USAGE)
+        sys.exit(INTERRUPTED)
+    except _ReaderGoneError:
+        # The reader has gone: nobody is left to tell, and nothing is left to be flushed to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(PIPE_CLOSED)
+    except Exception:  # ours to mend: it must not look like a check that failed
+        traceback.print_exc()
+        sys.exit(FAILED)
 
 
 def _click_hint(error: click.ClickException) -> str:

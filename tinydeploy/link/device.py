@@ -11,25 +11,27 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from tinydeploy.errors import (
+    DeviceFaultError,
     DeviceResetError,
     DeviceStatusError,
     LinkCorruptError,
-    LinkError,
     LinkTimeoutError,
+    TargetError,
     WrongFirmwareError,
 )
 from tinydeploy.link import fault, frames
 from tinydeploy.link.channel import BAUD, Stream
 from tinydeploy.link.frames import Frame
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 _REPLY = 0x80
 _HELLO_RETRY = 0.05  # seconds until the first; doubled after each. A hello may come before the device is up
 _FIRST_RETRY = 0.5
 _LAST_RETRY = 4.0
 _DELIMITER = b"\0"
 _TEXT = 8  # characters: what is longer and all printable is no chance
-_GREETING = struct.Struct("<xBIBBIIIII32sQ")  # status, then the fields of Greeting; the engine's name follows
+_GREETING = struct.Struct("<BBBIIIII32sQ")  # the fields of Greeting; the engine's name follows
+_STATS = struct.Struct("<IIIBI")  # the fields of Stats
 _REBUILD = "build and load the firmware again"
 _BAD_LINE = f"a wrong baud rate, or bad cabling: the firmware speaks at {BAUD} baud"
 
@@ -58,7 +60,7 @@ _STATUS = {
     0x40: "the device refuses the request as malformed",
     0x41: "the device has no model set up",
 }
-_REFUSALS = (0x40, 0x41)  # not executed, so the sequence number is still free
+_REFUSALS = (0x40, 0x41)  # not executed, so its number is still due
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,13 @@ class Device:
         self._on_log = on_log
         self._decoder = frames.Decoder()
         self._received: deque[Frame] = deque()
-        self._sequence = 0
+        self._fault: DeviceFaultError | None = None  # told by a device that nobody has greeted
+        self._hint = ""  # of a fault in another session
+        self._begun = self._next = 0  # numbers: of the session's hello, of the next request
+        self._end = 0  # one more than the highest number sent
         self._window = 1
         self._ops = 0
-        self._inputs = 0
+        self._inputs = self._outputs = 0
         self._setup = SetupReply((), ())
 
     def hello(self, expected_sha256: str | None = None, expected_build: str | None = None) -> Greeting:
@@ -133,16 +138,19 @@ class Device:
 
         Both are in hexadecimal; None takes any model, or any build.
         """
-        session = secrets.token_bytes(4)
+        self._decoder = frames.Decoder()
+        self._received.clear()
+        self._fault, self._hint = None, ""
         self._window = 1
-        self._sequence = 0
+        # The session's number, with 256 numbers for requests; it goes up with each 256 of them.
+        self._begun = self._next = self._end = (1 + secrets.randbelow(2**31)) << 8
         self._send(_DELIMITER)  # ends what an earlier session may have left half-sent
-        payload = self._exchange(Kind.HELLO, [session], lambda greeting: greeting[2:6] == session)
-        if payload[1] != PROTOCOL_VERSION or len(payload) < _GREETING.size:
-            raise WrongFirmwareError(
-                f"the device speaks version {payload[1]} of the protocol, not {PROTOCOL_VERSION}", _REBUILD
-            )
-        version, _, window, cycles, clock_hz, capacity, inputs, outputs, ops, sha256, number = (
+        payload = self._request(Kind.HELLO, None)
+        if payload[:1] != bytes([PROTOCOL_VERSION]):
+            raise _other_protocol(payload)
+        if len(payload) < _GREETING.size:
+            raise _wrong_length(Kind.HELLO, len(payload), _GREETING.size)
+        version, window, cycles, clock_hz, capacity, inputs, outputs, ops, sha256, number = (
             _GREETING.unpack_from(payload)
         )
         digest, build = sha256.hex(), f"{number:016x}"
@@ -155,7 +163,7 @@ class Device:
             raise WrongFirmwareError(
                 f"the device runs another build of this model, {build}, not {expected_build}", _REBUILD
             )
-        self._window, self._inputs, self._ops = max(1, window), inputs, ops
+        self._window, self._inputs, self._outputs, self._ops = max(1, window), inputs, outputs, ops
         engine = payload[_GREETING.size :].decode("ascii", "replace")
         unit = "cycles" if cycles else "instructions"
         return Greeting(
@@ -164,8 +172,9 @@ class Device:
 
     def setup(self, arena_bytes: int) -> SetupReply:
         """Builds the model, in its initial state, in an arena of that many bytes, which is painted before."""
-        payload = self._request(Kind.SETUP, struct.pack("<I", arena_bytes))
-        sizes = struct.unpack(f"<{len(payload) // 4}I", payload)
+        tensors = self._inputs + self._outputs
+        payload = self._request(Kind.SETUP, 4 * tensors, struct.pack("<I", arena_bytes))
+        sizes = struct.unpack(f"<{tensors}I", payload)
         self._setup = SetupReply(sizes[: self._inputs], sizes[self._inputs :])
         return self._setup
 
@@ -175,22 +184,22 @@ class Device:
         step = frames.MAX_PAYLOAD - head.size
         parts = [head.pack(index, at) + data[at : at + step] for at in range(0, len(data), step)]
         if parts:
-            self._exchange(Kind.WRITE, parts)
+            self._exchange(Kind.WRITE, 0, parts)
 
     def invoke(self, profile: bool = False) -> int:
         """Runs one inference; returns its count in the greeting's unit.
 
         With `profile`, op_counts() has each op's count afterwards, and the count returned is their sum.
         """
-        (count,) = struct.unpack("<Q", self._request(Kind.INVOKE, bytes([profile])))
+        (count,) = struct.unpack("<Q", self._request(Kind.INVOKE, 8, bytes([profile])))
         return int(count)
 
     def read_output(self, index: int) -> bytes:
         """All bytes of an output tensor."""
         size, step = self._setup.output_bytes[index], frames.MAX_PAYLOAD - 1
+        parts = [(at, min(step, size - at)) for at in range(0, size, step)]
         return b"".join(
-            self._request(Kind.READ, struct.pack("<BIB", index, at, min(step, size - at)))
-            for at in range(0, size, step)
+            self._request(Kind.READ, part, struct.pack("<BIB", index, at, part)) for at, part in parts
         )
 
     def op_counts(self) -> tuple[int, ...]:
@@ -198,36 +207,37 @@ class Device:
         counts: list[int] = []
         while len(counts) < self._ops:
             take = min(self._ops - len(counts), (frames.MAX_PAYLOAD - 1) // 4)
-            payload = self._request(Kind.OPS, struct.pack("<IB", len(counts), take))
+            payload = self._request(Kind.OPS, 4 * take, struct.pack("<IB", len(counts), take))
             counts += struct.unpack(f"<{take}I", payload)
         return tuple(counts)
 
     def stats(self) -> Stats:
         """What the painted stack and arena tell."""
-        stack, touched, high_water, overrun, bad_frames = struct.unpack("<IIIBI", self._request(Kind.STATS))
+        stack, touched, high_water, overrun, bad_frames = _STATS.unpack(
+            self._request(Kind.STATS, _STATS.size)
+        )
         return Stats(stack, touched, high_water, bool(overrun), bad_frames)
 
     def reset_state(self) -> None:
         """Puts the model's state (of an LSTM, of variables) back to its initial values."""
-        self._request(Kind.RESET)
+        self._request(Kind.RESET, 0)
 
     def close(self) -> None:
         """Lets go of the line."""
         self._stream.close()
 
-    def _request(self, kind: Kind, payload: bytes = b"") -> bytes:
-        return self._exchange(kind, [payload])[1:]
+    def _request(self, kind: Kind, answer_bytes: int | None, payload: bytes = b"") -> bytes:
+        return self._exchange(kind, answer_bytes, [payload])
 
-    def _exchange(
-        self, kind: Kind, payloads: Sequence[bytes], is_answer: Callable[[bytes], bool] = lambda payload: True
-    ) -> bytes:
-        """Has each of `payloads` executed, in order and once; returns the last one's reply with its status.
+    def _exchange(self, kind: Kind, answer_bytes: int | None, payloads: Sequence[bytes]) -> bytes:
+        """Has each of `payloads` executed, in order and once; returns the last one's reply after its status.
 
+        Each reply has to have `answer_bytes` there; None leaves that to the caller.
         Go-back-N: up to a window of frames is sent ahead; a gap or a silence starts again from the
         first frame that is not known to be executed. A reply stands for all frames before its own too.
         """
         total = len(payloads)
-        first = self._sequence
+        first = self._next
         done = sent = 0  # of the payloads
         rewound_at = -1
         bad_before, retries = self._decoder.bad_frames, 0
@@ -236,9 +246,10 @@ class Device:
         deadline, retry_at = now + self.timeout, now + retry
         while True:
             while sent < min(total, done + self._window):
-                self._send(frames.encode(Frame(kind, (first + sent) % 256, payloads[sent])))
+                self._end = max(self._end, first + sent + 1)
+                self._send(frames.encode(Frame(kind, first + sent, payloads[sent])))
                 sent += 1
-            frame = self._next(min(deadline, retry_at))
+            frame = self._frame(min(deadline, retry_at))
             now = time.monotonic()
             if frame is None and now < deadline:
                 retries += 1
@@ -250,47 +261,66 @@ class Device:
             if frame is None or now >= deadline:
                 raise self._silence(kind, self._decoder.bad_frames - bad_before, retries)
             before = done
-            if frame.kind == kind | _REPLY and frame.payload:
-                ahead = (frame.sequence - first - done) % 256
-                if ahead < sent - done and is_answer(frame.payload):
-                    status = frame.payload[0]
-                    refused = status in _REFUSALS
-                    done += ahead + (not refused)
-                    self._sequence = (first + done) % 256
-                    if status:
-                        raise DeviceStatusError(_STATUS.get(status, f"the device answers status {status}"))
-                    if done == total:
-                        return frame.payload
-            elif frame.kind == Kind.OUT_OF_ORDER and frame.payload and kind != Kind.HELLO:
-                ahead = (frame.payload[0] - first - done) % 256
-                if ahead < sent - done:
-                    done += ahead
+            in_flight = done <= frame.number - first < sent
+            if frame.kind == kind | _REPLY and frame.payload and in_flight:
+                status, answer = frame.payload[0], frame.payload[1:]
+                done = frame.number - first + (status not in _REFUSALS)
+                self._next = first + done
+                if status:
+                    raise DeviceStatusError(_STATUS.get(status, f"the device answers status {status}"))
+                if answer_bytes not in (None, len(answer)):
+                    raise _wrong_length(kind, len(answer), answer_bytes)
+                if done == total:
+                    return answer
+            elif frame.kind == Kind.OUT_OF_ORDER and in_flight:
+                due = int.from_bytes(frame.payload, "little") - first
+                if done <= due < sent:
+                    done = due
                     if rewound_at != done:  # each frame after the gap is complained about
                         rewound_at = sent = done
-            elif frame.kind == Kind.NO_SESSION and kind != Kind.HELLO:
+            elif frame.kind == Kind.NO_SESSION and in_flight and kind != Kind.HELLO:
                 raise DeviceResetError("the device has started anew in the middle of a session")
             if done > before:
                 retry = _FIRST_RETRY
                 deadline, retry_at = now + self.timeout, now + retry
 
-    def _next(self, until: float) -> Frame | None:
-        """The next frame that is part of the dialogue; None if there is none by then."""
+    def _frame(self, until: float) -> Frame | None:
+        """The next frame that answers a request of this session; None if there is none by then."""
         while True:
             while self._received:
                 frame = self._received.popleft()
-                if frame.kind == Kind.FAULT:
+                if not self._begun <= frame.number < self._end:
+                    self._foreign(frame)
+                elif frame.kind == Kind.FAULT:
                     raise fault.parse(frame.payload)
-                if frame.kind != Kind.LOG:
+                elif frame.kind == Kind.LOG:
+                    self._on_log(frame.payload.decode("utf-8", "replace"))
+                else:
                     return frame
-                self._on_log(frame.payload.decode("utf-8", "replace"))
             if time.monotonic() >= until:
                 return None
             self._received.extend(self._decoder.feed(self._stream.read(until)))
 
+    def _foreign(self, frame: Frame) -> None:
+        """A frame that is of no request of this session: it answers nothing, but may explain a silence."""
+        if frame.kind == Kind.FAULT:
+            told = fault.parse(frame.payload)
+            if frame.number == 0:  # before any session
+                self._fault = told
+            else:
+                self._hint = f"in an earlier session {told.message}: reset the board"
+        # Version 2 had the session's number, which its hello held in the same place, after the version.
+        elif frame.kind == Kind.HELLO | _REPLY and frame.payload[2:6] == (self._begun >> 8).to_bytes(
+            4, "little"
+        ):
+            raise _other_protocol(frame.payload[1:])
+
     def _send(self, data: bytes) -> None:
         self._stream.write(data, time.monotonic() + self.timeout)
 
-    def _silence(self, kind: Kind, bad_frames: int, retries: int) -> LinkError:
+    def _silence(self, kind: Kind, bad_frames: int, retries: int) -> TargetError:
+        if self._fault is not None:
+            return self._fault
         what = f"{kind.name} within {self.timeout:g} s"
         noise = self._decoder.noise
         if kind == Kind.HELLO and (said := _text(noise)):
@@ -301,9 +331,24 @@ class Device:
             )
         if kind == Kind.HELLO and noise:
             return LinkCorruptError(f"no intact answer to {what}: what came were no frames", _BAD_LINE)
+        if self._hint:
+            return LinkTimeoutError(f"the device did not answer {what}", self._hint)
         ways = ["check the port and its wiring"] if kind == Kind.HELLO else []
         ways.append("raise --timeout if it only is slow")
         return LinkTimeoutError(f"the device did not answer {what}", "; ".join(ways))
+
+
+def _other_protocol(greeting: bytes) -> WrongFirmwareError:
+    version = f"version {greeting[0]}" if greeting else "another version"
+    return WrongFirmwareError(
+        f"the device speaks {version} of the protocol, not {PROTOCOL_VERSION}", _REBUILD
+    )
+
+
+def _wrong_length(kind: Kind, found: int, wanted: int | None) -> LinkCorruptError:
+    return LinkCorruptError(
+        f"the device's answer to {kind.name} has {found} bytes instead of {wanted}", _REBUILD
+    )
 
 
 def _text(noise: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Frames: kind, sequence number, payload and CRC-32, stuffed with COBS, ended by a zero byte."""
+"""Frames: kind, number, payload and CRC-32, stuffed with COBS, ended by a zero byte."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ from dataclasses import dataclass
 
 from cobs import cobs
 
-MAX_PAYLOAD = 248
-_HEADER = 2
+MAX_PAYLOAD = 244
+_HEADER = 2  # kind, and the number's lowest byte
+_NUMBER = 4  # its other bytes
 _CRC = 4
-_MAX_STUFFED = _HEADER + MAX_PAYLOAD + _CRC + 1
+_MAX_STUFFED = _HEADER + MAX_PAYLOAD + _NUMBER + _CRC + 1
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame. `kind` and `sequence` are 0..255, `payload` is at most MAX_PAYLOAD bytes."""
+    """One frame. `kind` is 0..255, `number` is 0..2**40 - 1, `payload` is at most MAX_PAYLOAD bytes."""
 
     kind: int
-    sequence: int
+    number: int
     payload: bytes = b""
 
 
 def encode(frame: Frame) -> bytes:
-    """The frame's bytes on the line, zero byte included. Raises ValueError if a field is out of range."""
+    """The frame's bytes on the line, zero byte included. Raises ValueError for too long a payload."""
     if len(frame.payload) > MAX_PAYLOAD:
         raise ValueError(f"a payload of {len(frame.payload)} bytes")
-    body = bytes((frame.kind, frame.sequence)) + frame.payload
+    body = (
+        bytes((frame.kind, frame.number & 0xFF))
+        + frame.payload
+        + (frame.number >> 8).to_bytes(_NUMBER, "little")
+    )
     return bytes(cobs.encode(body + zlib.crc32(body).to_bytes(_CRC, "little"))) + b"\0"
 
 
@@ -71,6 +76,7 @@ def _decode(stuffed: bytes) -> Frame | None:
     except cobs.DecodeError:
         return None
     content, crc = body[:-_CRC], body[-_CRC:]
-    if len(content) < _HEADER or zlib.crc32(content) != int.from_bytes(crc, "little"):
+    if len(content) < _HEADER + _NUMBER or zlib.crc32(content) != int.from_bytes(crc, "little"):
         return None
-    return Frame(content[0], content[1], bytes(content[_HEADER:]))
+    number = content[1] | int.from_bytes(content[-_NUMBER:], "little") << 8
+    return Frame(content[0], number, bytes(content[_HEADER:-_NUMBER]))

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tinydeploy import output
 from tinydeploy.errors import UsageError
+from tinydeploy.output import Manifest
 from tinydeploy.result import Result
 
 RUNS_SCHEMA = "tinydeploy.runs/1"
 
 
-def check_writable(folder: Path) -> None:
-    """Raise UsageError if `write` could not write into `folder`; makes nothing."""
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise _unwritable(folder, f"{existing} is not a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise _unwritable(folder, "permission denied")
+_MANIFEST = Manifest("tinydeploy-files.json", "tinydeploy.files/1")
+
+
+def check_writable(folder: Path, engines: Sequence[str] = ()) -> None:
+    """Raise UsageError if `write` (with `engines`: write_runs) could not write there; makes nothing."""
+    try:
+        existing = folder
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir():
+            raise _unwritable(folder, f"{existing} is not a folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise _unwritable(folder, "permission denied")
+        output.check(folder.resolve(), ["runs.json" if engines else "result.json", "report.html"], _MANIFEST)
+    except (OSError, RuntimeError) as error:
+        raise _unwritable(folder, getattr(error, "strerror", None) or str(error)) from error
+    for engine in engines:
+        check_writable(folder / engine)
 
 
 def write(result: Result, folder: Path) -> None:
     """Write result.json and report.html into `folder`, which is made if it is missing.
 
-    Each file is replaced as a whole, so a reader never sees half of one. Raises UsageError if the
-    folder cannot be written.
+    Each file is replaced as a whole, so a reader never sees half of one. Raises UsageError if one is not as
+    it was written here before, or the folder cannot be written.
     """
     from tinydeploy.report import html  # brings matplotlib, which a command that draws nothing need not load
 
@@ -54,25 +64,8 @@ def _json(value: dict[str, Any]) -> str:
 
 
 def _write(contents: Mapping[str, str], folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            _replace(folder / name, content)
-    except OSError as error:
-        raise _unwritable(folder, error.strerror or str(error)) from error
+    output.write(folder, {name: content.encode() for name, content in contents.items()}, _MANIFEST)
 
 
 def _unwritable(folder: Path, reason: str) -> UsageError:
     return UsageError(f"cannot write to {folder}: {reason}", "choose another folder with -o/--out")
-
-
-def _replace(path: Path, content: str) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, 0o644)
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -9,7 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 from tinydeploy.report import text
-from tinydeploy.report.facts import NOT_TIME, facts, kernels, side_by_side, target_name, versus
+from tinydeploy.report.facts import (
+    NOT_TIME,
+    facts,
+    judged,
+    kernels,
+    others,
+    side_by_side,
+    target_name,
+    versus,
+)
 from tinydeploy.result import Result
 
 _TOP_OPS = 8
@@ -45,8 +54,9 @@ def _setting(result: Result) -> Table:
     table.add_column(style="dim")
     table.add_column()
     model, board, target = result.model, result.board, result.target
+    name = f"signature {model.signature}" if model.signature else ""
     described = f"{model.path}, {len(model.ops)} ops, {text.millions(model.macs)} MACs"
-    table.add_row("Model", _plain(", ".join(filter(None, (described, model.note)))))
+    table.add_row("Model", _plain(", ".join(filter(None, (described, name, model.note)))))
     table.add_row("Board", _plain(f"{board.id}, {board.core}, {text.clock(board.clock_hz)}"))
     table.add_row("Target", _plain(f"{target_name(target)}, link {target.link}"))
     goal = f", optimised for {result.optimize}" if result.optimize else ""
@@ -54,6 +64,12 @@ def _setting(result: Result) -> Table:
     if result.library:
         table.add_row("Library", _plain(f"{result.library.name} {result.library.version}"))
         table.add_row("Kernels", _plain(kernels(result.library)))
+    if result.provenance.data:
+        table.add_row("Data", _plain(result.provenance.data))
+    if result.accuracy:
+        table.add_row("Judged", _plain(judged(result.accuracy)))
+        if result.accuracy.also:
+            table.add_row("Also", _plain(others(result.accuracy)))
     return table
 
 

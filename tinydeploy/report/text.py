@@ -16,6 +16,11 @@ def kib(size: int) -> str:
     return f"{size / 1024:,.{decimals}f} KiB"
 
 
+def mib(size: int) -> str:
+    """Bytes as MiB: "12.3 MiB"."""
+    return f"{size / (1 << 20):,.1f} MiB"
+
+
 def millions(count: float) -> str:
     """A count with three significant digits in millions ("7.70 M"), exact below 100,000 ("3,600")."""
     if abs(count) < 100_000:

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "runtime/engine.h"
+#include "runtime/frame.h"
 #include "runtime/port/clock.h"
 #include "runtime/port/counter.h"
 #include "runtime/port/link.h"
@@ -40,13 +42,20 @@ void start() {}
 
 namespace counter {
 
-// Each reading is one later than the one before.
+// Each reading is one later than the one before, or also later by what the model's input holds: then no two
+// inferences have the same count, unless they have the same input.
 Reading read() {
   static uint32_t readings;
+#if COUNTS_BY_INPUT
+  const Span input = engine::input(0);
+  if (input.data != nullptr) readings += frame::crc32(input.data, input.bytes) % 1000;
+#endif
   return {0, readings++};
 }
 
 void open() {}
+void on() {}
+void off() {}
 uint32_t hz() { return 0; }
 uint64_t between(const Reading& begin, const Reading& end) { return end.value - begin.value; }
 

@@ -9,13 +9,16 @@ namespace {
 uint8_t body[frame::kMaxBody];
 uint8_t coded[frame::kMaxFrame];
 
-// Fills body with `bytes` random bytes, of which about one in `zeros` is zero, and encodes it.
+uint64_t number;
+
+// Fills body with `bytes` random bytes, of which about one in `zeros` is zero, and encodes it with a random number.
 size_t random_frame(size_t bytes, uint32_t zeros) {
   for (size_t i = 0; i < bytes; ++i) {
     const uint32_t random = check::random32();
     body[i] = (random >> 8) % zeros == 0 ? 0 : static_cast<uint8_t>(random);
   }
-  return frame::encode(body, bytes, coded);
+  number = static_cast<uint64_t>(check::random32()) << 8 | (check::random32() & 255);
+  return frame::encode(body, bytes, number, coded);
 }
 
 // How many frames `decoder` finds in the coded bytes.
@@ -33,10 +36,10 @@ void crc_is_the_one_of_zlib() {
 
 void a_known_frame() {
   body[0] = 0x11;
-  body[1] = 0x00;
-  const size_t length = frame::encode(body, 2, coded);
-  CHECK(length == 8);
-  CHECK(coded[0] == 2 && coded[1] == 0x11);  // the next zero is two bytes on
+  const size_t length = frame::encode(body, 2, 0x1234567800, coded);
+  CHECK(length == 12);
+  CHECK(coded[0] == 2 && coded[1] == 0x11);  // the number's lowest byte, a zero, is two bytes on
+  CHECK(coded[3] == 0x78 && coded[4] == 0x56 && coded[5] == 0x34 && coded[6] == 0x12);
   CHECK(coded[length - 1] == 0);
 }
 
@@ -45,10 +48,10 @@ void frames_of_every_length_come_back() {
   for (size_t bytes = frame::kHeader; bytes <= frame::kHeader + frame::kMaxPayload; ++bytes) {
     for (uint32_t zeros = 1; zeros < 1000000; zeros *= 64) {
       const size_t length = random_frame(bytes, zeros);
-      CHECK(length == bytes + frame::kCrc + 2);
+      CHECK(length == bytes + frame::kTrailer + 2);
       for (size_t i = 0; i + 1 < length; ++i) CHECK(coded[i] != 0);
       CHECK(push_all(decoder, length) == 1);
-      CHECK(decoder.kind() == body[0] && decoder.sequence() == body[1]);
+      CHECK(decoder.kind() == body[0] && decoder.number() == number);
       CHECK(decoder.payload_bytes() == bytes - frame::kHeader);
       for (size_t i = frame::kHeader; i < bytes; ++i) CHECK(decoder.payload()[i - frame::kHeader] == body[i]);
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -35,6 +36,8 @@ def emit(program: Program, core: Core, optimize: str) -> EngineSources:
         arena=arena.plan,
         layers=tuple(_layer(program, op, steps, core) for op, steps in program.ops),
         optimize=optimize,
+        instances=dict(emitter.instances),
+        constant_bytes=emitter.constant_bytes,
     )
 
 
@@ -105,6 +108,12 @@ class _Emitter:
         self._constants: dict[str, Constant] = {}
         self._names: dict[tuple[str, bytes], str] = {}  # of constants, by their content
         self._structs: dict[tuple[object, ...], str] = {}  # by the kernel and the parameters
+        self.instances: Counter[str] = Counter()
+
+    @property
+    def constant_bytes(self) -> int:
+        """What the constants take, each aligned to a word."""
+        return sum(-(-constant.values.nbytes // 4) * 4 for constant in self._constants.values())
 
     def files(self) -> dict[str, str]:
         """Path in the project to text."""
@@ -130,7 +139,10 @@ class _Emitter:
             "src/model.cpp": model,
             "src/model_data.h": templates.render("aot_model_data.h.j2", constants=constants),
             "src/model_data.cpp": templates.render("aot_model_data.cpp.j2", constants=constants),
-            **{f"src/kernels/{name}": (_KERNELS / name).read_text() for name in _with_includes(headers)},
+            **{
+                f"src/kernels/{name}": (_KERNELS / name).read_text(encoding="utf-8")
+                for name in _with_includes(headers)
+            },
         }
 
     def _places(self) -> Iterator[_Place]:
@@ -162,6 +174,9 @@ class _Emitter:
         inputs, outputs = (
             ", ".join(_shape(self._graph.tensors[index]) for index in tensors if index >= 0)
             for tensors in (op.inputs, op.outputs)
+        )
+        self.instances.update(
+            step.kernel for name, struct, step in zip(own, structs, steps, strict=True) if struct == name
         )
         stripes = _turns(self._program, op)
 
@@ -256,7 +271,9 @@ def _with_includes(headers: list[str]) -> list[str]:
         name = todo.pop()
         if name not in found:
             found.append(name)
-            todo += re.findall(r'^#include "([^"]+)"', (_KERNELS / name).read_text(), re.MULTILINE)
+            todo += re.findall(
+                r'^#include "([^"]+)"', (_KERNELS / name).read_text(encoding="utf-8"), re.MULTILINE
+            )
     return sorted(found)
 
 

@@ -116,7 +116,7 @@ class _Islands:
         self._float = _kept_float(graph)
 
     def folded(self) -> Folded:
-        for op in self._graph.ops:
+        for op in self._graph.running:
             try:
                 self._op(op)
             except _Refused as reason:
@@ -378,7 +378,7 @@ def _kept_float(graph: Graph) -> set[int]:
     """The tensors of floats and bools that have to be there: outputs of the model, and what moves to them."""
     unquantised = (DType.FLOAT32, DType.BOOL)
     kept = {index for index in graph.outputs if graph.tensors[index].dtype in unquantised}
-    for op in reversed(graph.ops):
+    for op in reversed(graph.running):
         if not kept.isdisjoint(op.outputs) and op.kind in (*_JOINS, *_MOVES):
             inputs = op.inputs if op.kind in _JOINS else op.inputs[_MOVES[op.kind] :][:1]
             kept |= {i for i in inputs if i >= 0 and graph.tensors[i].dtype in unquantised}

@@ -15,13 +15,14 @@ import socket
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tinydeploy import build, paths
+from tinydeploy import build, paths, templates
 from tinydeploy.boards import Board
 from tinydeploy.engines import Library
 from tinydeploy.engines.tflm.ops import FAST_KERNELS
+from tinydeploy.engines.tflm.selection import KERNELS, RESOLVER, Registrations, Sources, registrations
 from tinydeploy.errors import ModelError, ToolError, UsageError
 
 VARIABLE = "TINYDEPLOY_TFLM"
@@ -37,7 +38,8 @@ _CONNECT_TIMEOUT = 5.0  # seconds
 _DOWNLOAD_TIMEOUT = 300.0
 _REGISTRY = "api.registry.platformio.org"
 _FULLY_CONNECTED = "tensorflow/lite/micro/kernels/fully_connected_common.c*"
-_RESOLVER = Path("tensorflow/lite/micro/micro_mutable_op_resolver.h")
+_TREE_SCRIPT = Path("tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py")
+_CMSIS_NN_HEADER = Path("third_party/cmsis_nn/Include/arm_nnfunctions.h")
 _ESP32_S3 = "esp32s3"
 _HINT = (
     f"name a folder with TFLite Micro by --tflm-library or {VARIABLE}, or take --engine aot, which needs none"
@@ -66,9 +68,11 @@ _COMPILED = (
     "-<tensorflow/lite/micro/mock_*>",
     "-<tensorflow/lite/micro/*test_help*>",
 )
+# What is compiled of these is chosen for the model.
+_CHOSEN = (f"-<{KERNELS}/>", "-<signal/>", "-<third_party/cmsis_nn/Source/>")
 # The kernels for ESP-NN stand beside the reference ones that they replace. ESP-NN itself is another library,
 # which is looked for beside TFLite Micro, under the names that git and ESP-IDF give it.
-_FOR_ESP_NN = Path("tensorflow/lite/micro/kernels/esp_nn")
+_FOR_ESP_NN = KERNELS / "esp_nn"
 _ESP_NN_FOLDERS = ("esp-nn", "espressif__esp-nn")
 _SOURCES = ("signal", "tensorflow", "third_party", "src", "include")
 _HASHED = (".h", ".hpp", ".c", ".cc", ".cpp", ".S")
@@ -81,12 +85,16 @@ def default_source(board: Board) -> str:
     return ESPRESSIF if _is_esp32(board) else WCL
 
 
-def find(source: str | None, board: Board, adders: Sequence[str], *, per_channel: bool = False) -> Library:
+def find(
+    source: str | None, board: Board, variants: Mapping[str, str], *, per_channel: bool = False
+) -> Library:
     """The library that `source` names: a folder, a git address (with "#commit") or a registry spec.
 
-    None means what $TINYDEPLOY_TFLM names, else `default_source`. `per_channel` says that the weights of a
-    FULLY_CONNECTED have a scale for each channel, which older kernels do not see. Raises ToolError if it
-    cannot be had, UsageError if it is not TFLite Micro, ModelError if its resolver lacks one of `adders`.
+    None means what $TINYDEPLOY_TFLM names, else `default_source`. `variants` has the resolver's method for
+    each kind of op, and what ends the name of a kernel for its types alone: {"AddConv2D": "_INT8"}.
+    `per_channel` says that the weights of a FULLY_CONNECTED have a scale for each channel, which older
+    kernels do not see. Raises ToolError if it cannot be had, UsageError if it is not TFLite Micro,
+    ModelError if its resolver lacks one of the methods.
     """
     wanted = source or os.environ.get(VARIABLE) or default_source(board)
     folder = Path(wanted).expanduser()
@@ -94,7 +102,7 @@ def find(source: str | None, board: Board, adders: Sequence[str], *, per_channel
         if _is_path(wanted):
             raise UsageError(f"no such folder: {wanted}", _HINT)
         folder = _download(wanted)
-    return _recognise(folder.resolve(), board, adders, per_channel)
+    return _recognise(folder.resolve(), board, variants, per_channel)
 
 
 def _is_path(source: str) -> bool:
@@ -105,12 +113,14 @@ def _is_esp32(board: Board) -> bool:
     return board.arduino is not None and board.arduino.platform.partition("@")[0] == "espressif32"
 
 
-def _recognise(folder: Path, board: Board, adders: Sequence[str], per_channel: bool) -> Library:
-    root = next((root for root in (folder, folder / "src") if (root / _RESOLVER).is_file()), None)
+def _recognise(folder: Path, board: Board, variants: Mapping[str, str], per_channel: bool) -> Library:
+    root = next((root for root in (folder, folder / "src") if (root / RESOLVER).is_file()), None)
     if root is None:
-        raise UsageError(f"{folder} does not hold TFLite Micro: {_RESOLVER} is missing", _HINT)
-    resolver = (root / _RESOLVER).read_text(errors="replace")
-    missing = [adder for adder in adders if not re.search(rf"\b{adder}\(", resolver)]
+        raise UsageError(f"{folder} does not hold TFLite Micro: {RESOLVER} is missing", _HINT)
+    if (root / _TREE_SCRIPT).is_file():
+        raise _checkout(root, board)
+    known = registrations(root)
+    missing = [adder for adder in variants if adder not in known.adders]
     name, version = _identity(folder, root)
     if missing:
         raise ModelError(
@@ -124,6 +134,8 @@ def _recognise(folder: Path, board: Board, adders: Sequence[str], per_channel: b
     if (folder / "library.properties").is_file():
         # Arduino's editions choose their sources and C++ by these.
         defines += ["ARDUINO=10819", "ARDUINO_EXCLUDE_CODE"]
+    if (root / _CMSIS_NN_HEADER).is_file():
+        version += f"; CMSIS-NN {_cmsis_nn_version(root)}"
     sources = list(_COMPILED)
     includes = [root / include for include in _INCLUDES if (root / include).is_dir()]
     chip = board.arduino.mcu if board.arduino and _is_esp32(board) else ""
@@ -139,14 +151,55 @@ def _recognise(folder: Path, board: Board, adders: Sequence[str], per_channel: b
         if chip == _ESP32_S3:
             defines.append("CONFIG_IDF_TARGET_ESP32S3=1")
     flags = tuple(f"-D{define}" for define in defines)
-    manifest = _manifest(root, chip, f"TFLite Micro in {folder}", sources, _include_flags(includes))
+    calls = _calls(variants, known)
+    needed = Sources(root, esp_nn=bool(chip)).needed(calls.values())
+    if needed is not None:
+        sources = [*_COMPILED, *_CHOSEN, *(f"+<{path}>" for path in needed)]
+    manifest = _manifest(root, chip, f"TFLite Micro in {folder}", None, _include_flags(includes))
     warnings: tuple[str, ...] = ()
     if per_channel and not any(b"per_channel" in path.read_bytes() for path in root.glob(_FULLY_CONNECTED)):
         warnings = (
             f"{name} {version} takes one scale for all weights of a FULLY_CONNECTED, and this model has one "
             "per channel: its outputs are wrong; a newer TFLite Micro, or --engine aot, gets them right",
         )
-    return Library(name, version, (manifest, *others), flags, FAST_KERNELS, warnings)
+    resolver = templates.render("op_resolver.h.j2", calls=calls, default=known.by_adder)
+    return Library(
+        name=name,
+        version=version,
+        dependencies=(manifest, *others),
+        flags=flags,
+        kernels=FAST_KERNELS,
+        warnings=warnings,
+        files={"src/op_resolver.h": resolver},
+        sources=tuple(sources),
+    )
+
+
+def _checkout(root: Path, board: Board) -> UsageError:
+    """TFLite Micro as its developers have it: its own script makes of it what can be compiled."""
+    kernels = " OPTIMIZED_KERNEL_DIR=cmsis_nn" if board.core.is_arm else ""
+    options = f"TARGET=cortex_m_generic TARGET_ARCH=project_generation{kernels}"
+    return UsageError(
+        f"{root} is a checkout of TFLite Micro, whose third-party sources are not in it; make a tree of it",
+        f'cd {root} && python3 {_TREE_SCRIPT} --makefile_options="{options}" ~/tflm-tree; it needs make, '
+        "wget, unzip, the Python packages numpy and Pillow, and a network; then name ~/tflm-tree",
+    )
+
+
+def _calls(variants: Mapping[str, str], known: Registrations) -> dict[str, str]:
+    """By method of the resolver what registers the kernel: one for the types alone if there is one."""
+    return {
+        adder: known.variant(adder, suffix) or known.by_adder.get(adder, "")
+        for adder, suffix in variants.items()
+    }
+
+
+def _cmsis_nn_version(root: Path) -> str:
+    """The release of CMSIS-NN and its date, as the header tells them: "19.1.0 (27 March 2026)"."""
+    head = (root / _CMSIS_NN_HEADER).read_text(errors="replace")[:4096]
+    release = re.search(r"\$Revision:\s*V?\.?\s*([\w.]+)", head)
+    date = re.search(r"\$Date:\s*(.+)", head)
+    return (release[1] if release else "of unknown version") + (f" ({date[1].strip()})" if date else "")
 
 
 def _esp_nn(folder: Path) -> Path:
@@ -171,33 +224,44 @@ def _include_flags(folders: Sequence[Path]) -> list[str]:
     return [f"-I{folder}" for folder in folders]
 
 
-def _manifest(root: Path, chip: str, description: str, sources: Sequence[str], flags: Sequence[str]) -> str:
+def _manifest(
+    root: Path, chip: str, description: str, sources: Sequence[str] | None, flags: Sequence[str]
+) -> str:
     """The dependency on the sources in `root`: a folder that stands for them, made if it is missing.
 
-    Its name is where the sources lie, and the chip if they are chosen for one.
+    Its name is where the sources lie, and the chip if they are chosen for one: so all models share objects.
+    Without `sources`, the project says what is compiled (library.py in the folder reads it).
     """
     name = hashlib.sha256(f"{root}{chip}".encode()).hexdigest()[:12]
     shadow = paths.cache_dir() / "libraries" / f"tflm-{name}"
+    script = paths.FIRMWARE / "tflm" / "library.py"
+    build = {
+        "srcDir": str(root),
+        "includeDir": str(root),
+        # Messages name a file by its place in the library, so that flash does not depend on where that lies.
+        "flags": ["-w", f"-ffile-prefix-map={root}/=", *flags],
+        "libLDFMode": "off",
+        "libCompatMode": "off",
+    }
     manifest = {
         "name": shadow.name,
         "version": "0.0.0",
         "description": description,
-        "build": {
-            "srcDir": str(root),
-            "includeDir": str(root),
-            "srcFilter": sources,
-            "flags": ["-w", *flags],
-            "libLDFMode": "off",
-            "libCompatMode": "off",
-        },
+        "build": build | ({"extraScript": script.name} if sources is None else {"srcFilter": list(sources)}),
     }
-    path, text = shadow / "library.json", json.dumps(manifest, indent=2) + "\n"
-    if not path.is_file() or path.read_text() != text:
-        shadow.mkdir(parents=True, exist_ok=True)
-        whole = path.with_suffix(f".{os.getpid()}")
-        whole.write_text(text)
-        whole.replace(path)
+    _update(shadow / script.name, script.read_text())
+    _update(shadow / "library.json", json.dumps(manifest, indent=2) + "\n")
     return f"symlink://{shadow}"
+
+
+def _update(path: Path, text: str) -> None:
+    """Has `path` hold `text`, whole at every moment."""
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_suffix(f".{os.getpid()}")
+    whole.write_text(text, encoding="utf-8")
+    whole.replace(path)
 
 
 def _identity(folder: Path, root: Path) -> tuple[str, str]:
@@ -219,7 +283,7 @@ def _identity(folder: Path, root: Path) -> tuple[str, str]:
 
 def _library_json(folder: Path) -> tuple[str, str] | None:
     try:
-        manifest = json.loads((folder / "library.json").read_text())
+        manifest = json.loads((folder / "library.json").read_text(encoding="utf-8"))
         return str(manifest["name"]), str(manifest["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -227,7 +291,7 @@ def _library_json(folder: Path) -> tuple[str, str] | None:
 
 def _library_properties(folder: Path) -> tuple[str, str] | None:
     try:
-        lines = (folder / "library.properties").read_text().splitlines()
+        lines = (folder / "library.properties").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return None
     fields = dict(line.split("=", 1) for line in lines if "=" in line)
@@ -240,7 +304,9 @@ def _git_commit(folder: Path) -> str:
         return ""
     try:
         command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
@@ -281,6 +347,7 @@ def _download(source: str) -> Path:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 timeout=_DOWNLOAD_TIMEOUT,
                 check=False,
             )
