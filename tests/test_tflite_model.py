@@ -494,8 +494,7 @@ def test_float_and_dynamic_range_models() -> None:
     model.op("DEQUANTIZE", [x], [f])
     model.op("SIN", [f], [g])
     model.op("QUANTIZE", [g], [y])
-    error = refusal(model.build([x], [y]))
-    assert "only partly quantised" in error.message and "op 0 (DEQUANTIZE)" in error.message
+    tflite_model.parse(model.build([x], [y]), "model")  # which engine can run it is not asked here
 
 
 def test_uint8_models() -> None:

@@ -25,6 +25,8 @@ def check_ops(graph: Graph, engine: Engine) -> None:
         kinds = {graph.ops[refusal.op].kind for refusal in refusals if refusal.op >= 0}
         if kinds & {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}:
             hint = f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
+        elif engine.name == "aot" and any("float32" in refusal.reason for refusal in refusals):
+            hint = "change the layer that was left in float, or try --engine tflm, which has float kernels"
         raise ModelError(f"{engine.name} cannot run {reasons(graph, refusals)}", hint)
 
 

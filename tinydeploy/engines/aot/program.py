@@ -143,11 +143,11 @@ class Step:
 
     @property
     def is_tuned(self) -> bool:
-        """Whether a core's own kernel may take its place: what it reads second, as weights, is a constant."""
-        if len(self.args) < 2:
-            return False
-        source, second = self.args[:2]
-        return isinstance(source, Read) and not (self.kernel.startswith(_LAYERS) and isinstance(second, Read))
+        """Whether a core's own kernel may take its place: of a layer, only if it reads constant weights."""
+        if not self.kernel.startswith(_LAYERS):
+            return True
+        source, weights = self.args[:2]
+        return isinstance(source, Read) and not isinstance(weights, Read)
 
     @property
     def constant_bytes(self) -> int:
