@@ -91,6 +91,8 @@ _ENUM_FIELDS = {
     "out_data_type": "TensorType",
     "kernel_type": "LSTMKernelType",
     "mode": "MirrorPadMode",
+    "output_type": "TensorType",
+    "out_type": "TensorType",
 }
 
 _WITHOUT_OUTPUT = ("ASSIGN_VARIABLE", "CALL_ONCE")

@@ -57,6 +57,12 @@ def lower_reshape(graph: Graph, op: Op) -> Alias:
     (source, *_), output = input_tensors(graph, op, 1, 2), output_tensor(graph, op)
     _require_movable(op, source, output)
     require_same_size(source, output)
+    if op.kind == "EXPAND_DIMS":
+        require(len(op.inputs) == 2, "it has no axis")
+        types = (DType.INT32, DType.INT64)
+        axis = positive_axis(constant_int(graph, op, 1, "axis", types), len(output.shape))
+        shape = (*source.shape[:axis], 1, *source.shape[axis:])
+        require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     return Alias(source.index, output.index)
 
 
