@@ -16,7 +16,7 @@ test:  ## Lint, check types, and run every test
 	.venv/bin/mypy
 	.venv/bin/pytest -n auto --dist worksteal
 
-nightly:  ## The tests with ten times as many random models, and 50,000 random layers
+nightly:  ## The tests with ten times as many random models, 50,000 random layers, 10,000 broken files
 	@scripts/setup test
 	TINYDEPLOY_NIGHTLY=1 .venv/bin/pytest -n auto --dist worksteal
 

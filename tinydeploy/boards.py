@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+from jsonschema.exceptions import best_match
 
 from tinydeploy import paths, platformio_boards
 from tinydeploy.errors import UsageError
@@ -443,13 +444,18 @@ BOARD_SCHEMA: dict[str, Any] = {
 }
 
 
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(BOARD_SCHEMA)
+
+
 def _read(path: Path) -> Board:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        jsonschema.validate(raw, BOARD_SCHEMA)
-    except (tomllib.TOMLDecodeError, jsonschema.ValidationError) as error:
-        reason = error.message if isinstance(error, jsonschema.ValidationError) else str(error)
-        raise UsageError(f"board file {path} is not valid: {reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"board file {path} is not valid: {error}") from error
+    if wrong := best_match(_validator().iter_errors(raw)):
+        raise UsageError(f"board file {path} is not valid: {wrong.message}")
     usb = raw.get("usb", {})
     return Board(
         id=path.stem,

@@ -81,6 +81,9 @@ _OPTIONS = {
     "VAR_HANDLE": "VarHandleOptions",
 }
 
+# TFLite Micro does without the table what the schema's defaults do not say, or cannot do without it.
+_OPTIONS_NEEDED = ("MIRROR_PAD", "VAR_HANDLE")
+
 # Which enum a field of the options holds. A field not named here is a plain number.
 _ENUM_FIELDS = {
     "fused_activation_function": "ActivationFunctionType",
@@ -92,6 +95,7 @@ _ENUM_FIELDS = {
     "out_type": "TensorType",
     "kernel_type": "LSTMKernelType",
     "mode": "MirrorPadMode",
+    "output_type": "TensorType",
 }
 
 _WITH_GAPS = ("UNIDIRECTIONAL_SEQUENCE_LSTM",)  # ops whose leading inputs may be left out
@@ -513,6 +517,8 @@ class _Reader:
             return {}
         options = getattr(tflite, wanted)()
         union = None if name == "NONE" else table.BuiltinOptions()
+        if union is None and kind in _OPTIONS_NEEDED:
+            raise self.error(f"{where} has no options, and cannot be run without them")
         if union is None:
             options.Init(_EMPTY_TABLE, 4)
         else:

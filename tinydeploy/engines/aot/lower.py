@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from tinydeploy.engines import Refusal
 from tinydeploy.engines.aot import (  # noqa: F401, each registers its lowerings
@@ -51,6 +52,7 @@ class Program:
         return self.memory[piece.tensor], self.offsets.get(piece.tensor, 0) + piece.offset
 
 
+@lru_cache(maxsize=8)  # asked for by each goal and board, and to know what is refused
 def lower(graph: Graph, adding: bool = True) -> tuple[Program, tuple[Refusal, ...]]:
     """The program of `graph`, and every op that could not be lowered: it is whole only if there is none.
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot import overlap, strides
 from tinydeploy.engines.aot.checks import (
+    constant_int,
     constant_ints,
     input_tensors,
     int_option,
@@ -70,6 +71,12 @@ def lower_reshape(graph: Graph, op: Op) -> Alias:
     (source, *_), output = input_tensors(graph, op, 1, 2), output_tensor(graph, op)
     _require_movable(op, source, output)
     require_same_size(source, output)
+    if op.kind == "EXPAND_DIMS":
+        require(len(op.inputs) == 2, "it has no axis")
+        types = (DType.INT32, DType.INT64)
+        axis = positive_axis(constant_int(graph, op, 1, "axis", types), len(output.shape))
+        shape = (*source.shape[:axis], 1, *source.shape[axis:])
+        require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     return Alias(source.index, output.index)
 
 
@@ -104,7 +111,8 @@ def _extents(op: Op, sources: Sequence[Tensor], output: Tensor) -> tuple[int, li
     for source in sources:
         rest = [shape[:axis] + shape[axis + 1 :] for shape in (source.shape, output.shape)]
         require(
-            rest[0] == rest[1], f"an input of shape {source.shape} does not fit the output's {output.shape}"
+            rest[0] == rest[1] and len(source.shape) == len(output.shape),
+            f"an input of shape {source.shape} does not fit the output's {output.shape}",
         )
     extents = [source.shape[axis] for source in sources]
     require(sum(extents) == output.shape[axis], f"its inputs do not add up to the output's {output.shape}")
@@ -116,6 +124,7 @@ def lower_pack(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per input, as CONCATENATION along the new axis."""
     sources, output = input_tensors(graph, op), output_tensor(graph, op)
     _require_movable(op, *sources, output)
+    _require_count(op, "values_count", len(sources))
     return tuple(_joining(graph, op, *_extents(op, sources, output)))
 
 
@@ -128,6 +137,12 @@ def joined(graph: Graph, op: Op, entries: npt.NDArray[np.generic]) -> tuple[Step
         args = (*copy.args, table)
         steps.append(Step("lookup_rows", "lookup.h", copy.params, args))
     return tuple(steps)
+
+
+def _require_count(op: Op, option: str, tensors: int) -> None:
+    """TFLite Micro goes by the number of tensors that an option gives."""
+    given = int_option(op, option)
+    require(given == tensors, f"its {option} is {given}, and it has {tensors} tensors")
 
 
 def _joining(graph: Graph, op: Op, axis: int, extents: list[int]) -> Iterator[Step]:
@@ -153,8 +168,8 @@ def _joining(graph: Graph, op: Op, axis: int, extents: list[int]) -> Iterator[St
 def lower_split(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per output, of equal shares of the axis."""
     _, source = input_tensors(graph, op, 2)
-    (value,) = constant_ints(graph, op, 0, "axis")
-    axis = positive_axis(value, len(source.shape))
+    _require_count(op, "num_splits", len(op.outputs))
+    axis = positive_axis(constant_int(graph, op, 0, "axis"), len(source.shape))
     extents = [source.shape[axis] // len(op.outputs)] * len(op.outputs)
     return _parting(graph, op, 1, axis, extents)
 
@@ -163,9 +178,9 @@ def lower_split(graph: Graph, op: Op) -> tuple[Step, ...]:
 def lower_split_v(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per output, of the shares of the axis that input 1 names; one of them may be -1, the rest."""
     source, _, _ = input_tensors(graph, op, 3)
+    _require_count(op, "num_splits", len(op.outputs))
     sizes = constant_ints(graph, op, 1, "sizes", (DType.INT32, DType.INT64))
-    (value,) = constant_ints(graph, op, 2, "axis")
-    axis = positive_axis(value, len(source.shape))
+    axis = positive_axis(constant_int(graph, op, 2, "axis"), len(source.shape))
     rest = source.shape[axis] - sum(size for size in sizes if size >= 0)
     return _parting(graph, op, 0, axis, [rest if size == -1 else size for size in sizes])
 
@@ -174,6 +189,7 @@ def lower_split_v(graph: Graph, op: Op) -> tuple[Step, ...]:
 def lower_unpack(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per output, of single steps along the axis, which vanishes."""
     (source,) = input_tensors(graph, op, 1)
+    _require_count(op, "num", len(op.outputs))
     axis = positive_axis(int_option(op, "axis"), len(source.shape))
     return _parting(graph, op, 0, axis, [1] * source.shape[axis], keeps_axis=False)
 
