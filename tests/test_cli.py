@@ -71,18 +71,7 @@ def small_model(folder: Path) -> Path:
         (["boards", "nano"], "unknown board 'nano'"),
         (["run", MNIST, "--data", "."], "is a folder.*np.savez"),
         (["run", MNIST, "--data", "a.csv"], "a.csv is a text file.*np.genfromtxt"),
-        (["run", MNIST, "--data", "x.npy"], "x.npy is a single array"),
-        (["run", MNIST, "--metric", "top1"], "needs labels .give --data"),
-        (
-            ["run", MNIST, "--data", LABELLED, "--metric", "best"],
-            "unknown metric 'best' .known: top1,",
-        ),
-        (
-            ["run", MNIST, "--data", LABELLED, "--metric", "mean_iou"],
-            "10 classes, which has no mean_iou",
-        ),
-        (["run", MNIST, "--data", LABELLED, "--threshold", "0.4"], "no threshold.*leave --threshold out"),
-        (["run", MNIST, "--data", LABELLED, "--output", "7"], "no output '7' .it has 0 "),
+        (["run", MNIST, "--data", LABELLED, "--metric", "best"], "unknown metric 'best' .known: top1,"),
         (["run", MNIST, "--output", "7"], "no output '7' .it has 0 "),
         (["fly"], "No such command 'fly'"),
     ],
@@ -92,7 +81,6 @@ def test_a_mistake_is_one_line_with_exit_code_2(tmp_path: Path, arguments: list[
     (tmp_path / "text.tflite").write_text("this is not a model")
     np.savez(tmp_path / "shape.npz", x=np.zeros((4, 27, 27), np.float32), y=np.zeros(4, np.int64))
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
-    np.save(tmp_path / "x.npy", np.zeros(4))
     np.savez(tmp_path / "type.npz", x=np.zeros((4, 28, 28), np.int32), y=np.zeros(4, np.int64))
     before = sorted(tmp_path.rglob("*"))
     is_one_clear_line(tinydeploy(*arguments, cwd=tmp_path), pattern)

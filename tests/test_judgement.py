@@ -232,6 +232,16 @@ def test_the_output_is_chosen_and_it_is_said_how() -> None:
     assert 'y fits output 1 "made by SOFTMAX" [1, 3]: choose with --output' in told
 
 
+def test_a_metric_is_first_looked_for_where_it_belongs() -> None:
+    numbers = np.array([0, 1, 2])
+    for metric in ("top1", "macro_f1"):
+        judge = choose(HEADS, numbers, Wishes(metric=metric))
+        assert isinstance(judge, Judge) and judge.output.position == 1
+    judge = choose(HEADS, numbers, Wishes(metric="top1", output="0"))  # the largest of several LOGISTICs
+    assert isinstance(judge, Judge) and judge.output.position == 0 and judge.task.words == "classes"
+    assert judge.chosen.endswith("4 LOGISTICs; chosen by --output, --metric")
+
+
 def test_labels_that_an_output_cannot_have_leave_no_figure() -> None:
     told = choose(FOUR, np.array([0, 1, 3]), Wishes())
     assert isinstance(told, str) and "y as [n, 4] of 0 and 1" in told

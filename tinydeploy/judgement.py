@@ -6,7 +6,7 @@ where one output can be several things.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -118,20 +118,19 @@ def choose(graph: Graph, y: Array, wishes: Wishes) -> Judge | str:
     everything = outputs.outputs(graph)
     first = outputs.named(graph, wishes.output) if wishes.output is not None else everything[0]
     _check(wishes, first, everything)
-    why = "the first output" if len(everything) > 1 else ""
-    try:
-        return _judge(first, y, wishes, "--output" if wishes.output is not None else why)
-    except UnfitError as error:
-        misfit = error
-    others = []
-    for output in everything:
-        if output.position != first.position:
-            try:
-                others.append(_judge(output, y, wishes, "the only output that y fits"))
-            except (UnfitError, UsageError):
-                continue
-    if len(others) == 1 and wishes.output is None:
-        return others[0]
+    why = "--output" if wishes.output is not None else "the first output" if len(everything) > 1 else ""
+    lacking = misfit = UnfitError(f"it has no {wishes.metric}")
+    others: list[Judge] = []
+    for ways in (tasks, on_demand) if wishes.metric is not None else (tasks,):
+        try:
+            return _judge(first, ways(first), y, wishes, why)
+        except UnfitError as error:
+            misfit = error if misfit is lacking and error.reason != lacking.reason else misfit
+        others = list(_others(everything, first, ways, y, wishes))
+        if len(others) == 1 and wishes.output is None:
+            return others[0]
+        if others and wishes.output is None:
+            break
     hint = misfit.hint
     if others:
         hint = f"y fits {' and '.join(judge.output.name for judge in others)}: choose with --output"
@@ -139,6 +138,22 @@ def choose(graph: Graph, y: Array, wishes: Wishes) -> Judge | str:
     if wishes.metric is not None or (not others and (misfit.wrong or whole)):
         raise DataError(f"{misfit.reason} (judged by {first.name})", hint)
     return f"{first.name} is {_described(first)}, and {misfit.reason}" + (f" ({hint})" if hint else "")
+
+
+def _others(
+    everything: Sequence[Output],
+    first: Output,
+    ways: Callable[[Output], tuple[Task, ...]],
+    y: Array,
+    wishes: Wishes,
+) -> Iterator[Judge]:
+    """The judges of all other outputs that the labels fit."""
+    for output in everything:
+        if output.position != first.position:
+            try:
+                yield _judge(output, ways(output), y, wishes, "the only output that y fits")
+            except (UnfitError, UsageError):
+                continue
 
 
 def _check(wishes: Wishes, output: Output, everything: Sequence[Output]) -> None:
@@ -185,13 +200,10 @@ def _described(output: Output) -> str:
     return what + where
 
 
-def _judge(output: Output, y: Array, wishes: Wishes, why: str) -> Judge:
-    """Raises UnfitError if the labels fit none of the output's tasks."""
-    possible = tasks(output)
+def _judge(output: Output, possible: tuple[Task, ...], y: Array, wishes: Wishes, why: str) -> Judge:
+    """Raises UnfitError if the labels fit none of the possible tasks."""
     if wishes.metric is not None:
-        possible = tuple(
-            task for task in (*possible, *on_demand(output)) if _has(task, wishes.metric, output)
-        )
+        possible = tuple(task for task in possible if _has(task, wishes.metric, output))
     misfit = UnfitError(f"it has no {wishes.metric}")
     for number, task in enumerate(possible):
         try:
