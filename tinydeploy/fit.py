@@ -9,7 +9,7 @@ from enum import StrEnum
 from tinydeploy import boards, checks, footprint
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources
-from tinydeploy.engines.aot import GOALS, AotEngine
+from tinydeploy.engines.aot import GOALS, AotEngine, scalar
 from tinydeploy.errors import FitError, UsageError
 from tinydeploy.footprint import Need
 from tinydeploy.graph import Graph
@@ -140,7 +140,8 @@ class _Programs:
     def of(self, board: Board, goal: str) -> EngineSources:
         """The sources for `board`; those with more flash have been asked for before."""
         core = board.core
-        made = self._made.setdefault((core.dsp or core.id, core.mve, goal), [])
+        alike = (core.dsp, core.mve, None if core.dsp else scalar.blocks(core), goal)
+        made = self._made.setdefault(alike, [])
         for sources in made:
             if _roomy(sources, board):
                 return sources
