@@ -3,7 +3,7 @@
 echo act_elu_open_int8 | python -P tests/keras_zoo.py FOLDER
 
 writes into FOLDER act_elu_open_int8.tflite, and act_elu_open_int8.npz with inputs x0, x1 … and what
-TensorFlow Lite makes of them, y0, y1 …; or act_elu_open_int8.refused with what TensorFlow's converter said. It
+TensorFlow Lite makes of them, y0, y1 …; or act_elu_open_int8.refused with what its converter said. It
 does so for every line that it reads, and answers with that line. Only this file's own run imports TensorFlow:
 the tests read FILES, and run this file with a Python that has it.
 
