@@ -2,8 +2,9 @@
 
 echo act_elu_open_int8 | python -P tests/keras_zoo.py FOLDER
 
-writes FOLDER/act_elu_open_int8.tflite, or what TensorFlow's converter said into act_elu_open_int8.refused,
-for every line that it reads, and answers with that line. Only this file's own run imports TensorFlow:
+writes into FOLDER act_elu_open_int8.tflite, and act_elu_open_int8.npz with inputs x0, x1 … and what
+TensorFlow Lite makes of them, y0, y1 …; or act_elu_open_int8.refused with what its converter said. It
+does so for every line that it reads, and answers with that line. Only this file's own run imports TensorFlow:
 the tests read FILES, and run this file with a Python that has it.
 
 Each function below that takes `batch` is a model: with None its batch is open, as Keras leaves it by default,
@@ -40,6 +41,7 @@ Builder = Callable[[Batch], Model]
 BATCHES: dict[str, Batch] = {"open": None, "fixed": 1}
 PRECISIONS = ("int8", "16x8")
 CALIBRATION = 8  # samples that the converter sees
+SAMPLES = 4  # that a file is judged by
 
 ZOO: dict[str, Builder] = {}
 
@@ -702,8 +704,35 @@ def convert(model: Model, precision: str) -> bytes:
     return bytes(converter.convert())
 
 
+def _random(random: np.random.Generator, spec: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Samples for an input of the .tflite: all codes of a quantised one, the words of an embedding."""
+    dtype, shape = spec["dtype"], (SAMPLES, *spec["shape"])
+    if dtype == np.float32:
+        return random.normal(0, 1, shape).astype(dtype)
+    low, high = (0, 100) if dtype == np.int32 else (np.iinfo(dtype).min, np.iinfo(dtype).max + 1)
+    return random.integers(low, high, shape).astype(dtype)
+
+
+def _judged(model: bytes) -> dict[str, np.ndarray[Any, Any]]:
+    """Samples as x0, x1 … and the outputs of TensorFlow Lite's own kernels as y0, y1 …, each [n, *shape]."""
+    resolver = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = tf.lite.Interpreter(model_content=model, experimental_op_resolver_type=resolver)
+    interpreter.allocate_tensors()
+    random = np.random.default_rng(2)
+    given = [_random(random, spec) for spec in interpreter.get_input_details()]
+    outputs: list[list[Any]] = []
+    for number in range(SAMPLES):
+        interpreter.reset_all_variables()
+        for spec, values in zip(interpreter.get_input_details(), given, strict=True):
+            interpreter.set_tensor(spec["index"], values[number])
+        interpreter.invoke()
+        outputs.append([interpreter.get_tensor(spec["index"]) for spec in interpreter.get_output_details()])
+    made = {f"x{i}": values for i, values in enumerate(given)}
+    return made | {f"y{i}": np.stack(values) for i, values in enumerate(zip(*outputs, strict=True))}
+
+
 def write(folder: Path, file: str) -> None:
-    """One of FILES, whole or not there."""
+    """One of FILES: the .tflite comes last, and nothing half-written has its name."""
     name, batch, precision = FILES[file]
     keras.utils.set_random_seed(zlib.crc32(name.encode()))
     try:
@@ -712,7 +741,10 @@ def write(folder: Path, file: str) -> None:
     except Exception as error:
         made, path = f"{type(error).__name__}: {error}".encode(), folder / f"{file}.refused"
     keras.backend.clear_session()
-    part = path.with_suffix(f".part{os.getpid()}")
+    part = folder / f"part{os.getpid()}.npz"
+    if path.suffix == ".tflite":
+        np.savez(part, **_judged(made))
+        part.rename(folder / f"{file}.npz")
     part.write_bytes(made)
     part.rename(path)
 
