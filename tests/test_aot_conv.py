@@ -105,7 +105,7 @@ def convolutions(draw: st.DrawFn) -> bytes:
 @st.composite
 def depthwise_convolutions(draw: st.DrawFn) -> bytes:
     window = draw(sizes())
-    depth, multiplier = draw(st.integers(1, 9)), draw(st.sampled_from([1, 1, 2, 3, 8]))
+    depth, multiplier = draw(st.integers(1, 9) | st.just(1)), draw(st.sampled_from([1, 1, 2, 3, 8]))
     batches = draw(st.integers(1, 2))
     return layer(
         draw,
@@ -185,6 +185,24 @@ def test_convolutions(models: list[bytes]) -> None:
 @given(st.lists(depthwise_convolutions(), min_size=BATCH, max_size=BATCH))
 def test_depthwise_convolutions(models: list[bytes]) -> None:
     native.assert_parity(models)
+
+
+@pytest.mark.parametrize(("dtype", "kernel"), [("int8", "conv_2d_dsp"), ("int16", "conv_2d_16x8_dsp")])
+def test_a_depthwise_convolution_of_one_channel_is_a_convolution(dtype: str, kernel: str) -> None:
+    wide = dtype == "int16"
+    random = np.random.default_rng(3)
+    model = ModelBuilder()
+    x = model.tensor((2, 13, 10, 1), dtype, scale=1e-3 if wide else 0.1, zero_point=0 if wide else -7)
+    scales = random.uniform(0.005, 0.02, 5).tolist()
+    w = model.tensor((1, 6, 4, 5), scale=scales, axis=3, data=random.integers(-128, 128, (1, 6, 4, 5)))
+    b = model.tensor((5,), "int64" if wide else "int32", data=random.integers(-3000, 3000, 5))
+    y = model.tensor((2, 7, 5, 5), dtype, scale=2e-3 if wide else 0.2, zero_point=0 if wide else 11)
+    options = {"padding": "SAME", "stride_h": 2, "stride_w": 2, "depth_multiplier": 5}
+    model.op("DEPTHWISE_CONV_2D", [x, w, b], [y], fused_activation_function="RELU6", **options)
+    blob = model.build([x], [y])
+    layers = AotEngine().generate(tflite_model.parse(blob, "model"), native.DSP).layers
+    assert [layer.kernel for layer in layers] == [kernel]
+    native.assert_parity([blob])
 
 
 @native.property_settings(40 // BATCH)

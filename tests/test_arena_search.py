@@ -54,3 +54,33 @@ def test_progress_is_told_per_probe() -> None:
     told: list[tuple[str, int, int]] = []
     found = search(needs(100), 4096, progress=lambda phase, done, total: told.append((phase, done, total)))
     assert [done for _, done, _ in told] == list(range(1, len(found.outcomes) + 1))
+
+
+@given(
+    threshold=st.integers(1, 1 << 20),
+    spare=st.integers(0, 1 << 20),
+    stalls=st.sets(st.integers(1, 20), max_size=3),
+)
+def test_a_machine_that_stalls_changes_nothing(threshold: int, spare: int, stalls: set[int]) -> None:
+    """Probes by number that end in silence: a hang by a target that would have passed, or not."""
+    made = 0
+
+    def probe(size: int) -> Outcome:
+        nonlocal made
+        made += 1
+        silent = made - 1 in stalls
+        return Outcome(size, size >= threshold and not silent, "no answer" if silent else "", silent)
+
+    found = search(probe, threshold + STEP + spare, patient=needs(threshold))
+    assert threshold <= found.bytes < threshold + STEP
+    proof = [outcome for outcome in found.outcomes if outcome.bytes == found.fails_at]
+    assert not found.fails_at or not all(outcome.silent for outcome in proof)
+
+
+def test_a_silence_that_comes_again_is_a_proof() -> None:
+    def hangs(size: int) -> Outcome:
+        return Outcome(size, size >= 1000, "", silent=size < 1000)
+
+    found = search(hangs, 4096, patient=hangs)
+    assert (found.bytes, found.fails_at) == (1008, 992)
+    assert [outcome.bytes for outcome in found.outcomes].count(992) == 2

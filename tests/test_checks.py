@@ -57,12 +57,6 @@ def test_ops_that_the_engine_lacks_are_all_named() -> None:
     assert caught.value.hint
 
 
-def test_shapes_computed_at_run_time_get_a_hint() -> None:
-    with pytest.raises(ModelError) as caught:
-        checks.check(chain(["SHAPE"]), OnlyRelu(), boards.board("mps2-an386"))
-    assert "batch_size=1" in caught.value.hint
-
-
 def test_a_tensor_larger_than_the_ram() -> None:
     graph = chain(["RELU"], elements=8192)
     with pytest.raises(FitError, match=r"tensor \d \[1, 8192\] takes 8,192 bytes, and stm32vldiscovery has"):

@@ -133,6 +133,37 @@ def test_rows_that_are_read_once(params: dict[str, int], depth: int) -> None:
     assert is_safe(trace, overlap.row_by_row(params, depth))
 
 
+LOOPS = st.lists(st.tuples(st.integers(1, 4), st.integers(-9, 9), st.integers(-9, 9)), max_size=4)
+
+
+def walk(shape: list[int], start: int, strides: list[int]) -> list[int]:
+    """Where a loop nest gets to, one step after the other."""
+    turns = product(*map(range, shape))
+    return [start + sum(i * stride for i, stride in zip(turn, strides, strict=True)) for turn in turns]
+
+
+@given(LOOPS, st.integers(0, 20), st.integers(1, 20), st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_loop_nests_of_any_size_as_step_by_step(
+    loops: list[tuple[int, int, int]], read: int, written: int, copies: bool
+) -> None:
+    shape, reads, writes = ([loop[i] for loop in loops] for i in range(3))
+    step_by_step = overlap.of_copies if copies else overlap.distance
+    expected = step_by_step(walk(shape, read, reads), walk(shape, written, writes))
+    assert overlap.of_nest(shape, (read, reads), (written, writes), copies) == expected
+
+
+def test_what_has_too_many_steps_stays_apart() -> None:
+    large = 1 << 28
+    params = {f"k{name}{side}": large for name in ("Input", "Output") for side in ("Height", "Width")}
+    params |= {f"kStride{side}": 1 for side in ("Height", "Width")}
+    params |= {"kBatches": 1, "kPadTop": 0, "kPadLeft": 0, "kKernelHeight": 1, "kInputDepth": 1}
+    assert overlap.by_channels(overlap.windows(params, 4), 4) == overlap.APART
+    assert overlap.channel_by_channel(overlap.rows(large, 4), 4) == overlap.APART
+    assert overlap.row_by_row(params, 4) == overlap.channel_rows(params, 4) == overlap.APART
+    assert overlap.of_nest((large, large), (0, (large, 1)), (1, (large, 1))) == 0
+
+
 STEPS = st.tuples(st.integers(0, 40), st.integers(1, 9), st.integers(0, 40), st.integers(1, 9))
 
 
@@ -153,7 +184,6 @@ def test_distances_of_plain_cases() -> None:
     assert overlap.by_channels(np.arange(1) * 640, 128, channels=4) == 124
     assert overlap.distance(np.arange(9), np.arange(9) + 1) == 0
     assert overlap.distance([0], [100]) == 0
-    assert overlap.walk((2, 3), (10, -1), 4).tolist() == [4, 3, 2, 14, 13, 12]
 
 
 # The kernels, with their buffers as close as they may be

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import reference
+from tinydeploy import interpreter, reference
 from tinydeploy.errors import ModelError, ToolError
 from tinydeploy.reference import Reference
 
@@ -83,9 +83,9 @@ def test_no_process_outlives_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> No
 
     with Reference(relu_model()) as host:
         host.run([np.zeros((1, 1, 4), np.int8)])
-        child = host._process
+        child = host._child.process
         assert child is not None
-        monkeypatch.setattr(reference, "_receive", interrupt)
+        monkeypatch.setattr(interpreter, "receive", interrupt)
         with pytest.raises(KeyboardInterrupt):
             host.run([np.zeros((1, 1, 4), np.int8)])
         assert child.poll() is not None
@@ -94,7 +94,7 @@ def test_no_process_outlives_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_hang_ends_at_the_deadline() -> None:
     with Reference(relu_model()) as host:
         host.run([np.zeros((1, 1, 4), np.int8)])
-        child = host._process
+        child = host._child.process
         assert child is not None
         assert not host.arena_passes(1 << 20, [np.zeros((100_000, 1, 4), np.int8)], timeout=1e-6)
         assert child.poll() is not None

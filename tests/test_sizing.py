@@ -1,7 +1,12 @@
 """The arena on the target: a search through faults, hangs and wrong answers, and a plan that is checked."""
 
+import os
 import re
+import signal
+import threading
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 from firmware_build import ENGINES
@@ -13,6 +18,7 @@ from tinydeploy.engines import EngineSources, Refusal
 from tinydeploy.errors import DeviceFaultError, TargetError
 from tinydeploy.graph import Graph
 
+NIGHTLY = os.environ.get("TINYDEPLOY_NIGHTLY") == "1"
 MNIST = Path(__file__).resolve().parent.parent / "models" / "mnist"
 
 
@@ -108,3 +114,36 @@ def test_on_the_host_it_is_tflite_micros_arena() -> None:
     assert report.found_on == "host"
     assert "64-bit" in report.note
     assert report.arena.fails_at == report.arena.bytes - 16
+
+
+def stalls(stop: threading.Event, random: Random, seconds: float) -> None:
+    """Stops this process's emulators for `seconds` at a time, at random moments, as a busy machine may."""
+    while not stop.wait(random.uniform(0.02, 0.6)):
+        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+        emulators = [int(pid) for pid in children if "qemu-system" in comm(pid)]
+        for signum, pause in ((signal.SIGSTOP, seconds), (signal.SIGCONT, 0.0)):
+            for pid in emulators:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signum)
+            stop.wait(pause)
+
+
+def comm(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("seed", range(50 if NIGHTLY else 3))
+def test_a_machine_that_stalls_does_not_make_the_arena_larger(model: Path, seed: int) -> None:
+    random, stop = Random(seed), threading.Event()
+    thread = threading.Thread(target=stalls, args=(stop, random, 2.0))
+    thread.start()
+    try:
+        found = verbs.arena(model, engine=Adversary(5000)).arena
+    finally:
+        stop.set()
+        thread.join()
+    assert (found.bytes, found.fails_at) == (5008, 4992)
+    assert [outcome.passed for outcome in found.outcomes if outcome.bytes == 4992][-1] is False

@@ -201,8 +201,8 @@ def test_a_channel_of_zeros() -> None:
 def test_a_custom_ops_working_memory() -> None:
     model = ModelBuilder()
     x, memory, y = (model.tensor((1, 4), scale=1.0) for _ in range(3))
-    model.op("ethos-u", [x, memory], [y], custom=True)
-    assert tflite_model.parse(model.build([x], [y]), "m").ops[0].kind == "CUSTOM:ethos_u"
+    model.op("npu-2", [x, memory], [y], custom=True)
+    assert tflite_model.parse(model.build([x], [y]), "m").ops[0].kind == "CUSTOM:npu_2"
 
 
 # What is refused
@@ -275,10 +275,6 @@ def _quantization(index: int, **changes: Any) -> Callable[[Any], None]:
     return edit
 
 
-def _two_subgraphs(model: Any) -> None:
-    model.subgraphs = model.subgraphs * 2
-
-
 def _add_bits_to_opcode(model: Any) -> None:
     model.operatorCodes[0].builtinCode = 9999
 
@@ -290,8 +286,7 @@ INT8, INT32 = schema.TensorType.INT8, schema.TensorType.INT32
     ("edit", "message"),
     [
         (_model(version=2), "schema version 2"),
-        (_two_subgraphs, "2 subgraphs"),
-        (_model(subgraphs=[]), "0 subgraphs"),
+        (_model(subgraphs=[]), "no subgraph"),
         (_add_bits_to_opcode, "operator code 9999 is unknown"),
         (_graph(inputs=[]), "inputs are missing"),
         (_graph(outputs=[]), "outputs are missing"),
@@ -312,7 +307,8 @@ INT8, INT32 = schema.TensorType.INT8, schema.TensorType.INT32
         (_tensor(1, shape=[0, 3, 3, 2], buffer=0, quantization=None), "rank 4 and some elements are needed"),
         (_tensor(0, shape=[4, 4]), "rank 4"),
         (_tensor(0, type=schema.TensorType.STRING), "holds string"),
-        (_tensor(1, type=schema.TensorType.INT4), "holds int4"),
+        (_tensor(1, type=schema.TensorType.INT4), "54 bytes of data where its shape wants 27"),
+        (_tensor(0, type=schema.TensorType.INT4), "holds int4"),
         (_tensor(1, type=schema.TensorType.FLOAT16), "holds float16"),
         (_tensor(0, type=99), "holds 99"),
         (_tensor(0, buffer=99), "names buffer 99 of"),
@@ -332,6 +328,7 @@ INT8, INT32 = schema.TensorType.INT8, schema.TensorType.INT32
         (_quantization(1, quantizedDimension=9), "3 scales along axis 9"),
         (_op(0, opcodeIndex=99), "operator code 99 of 3"),
         (_op(0, inputs=[0]), "1 inputs where 2 are needed"),
+        (_op(0, inputs=[0, -1, 2]), "input 1 is missing"),
         (_op(0, inputs=[0, 99, 2]), "names tensor 99 of 7"),
         (_op(0, inputs=[0, -2, 2]), "names tensor -2 of 7"),
         (_op(0, outputs=[]), "has no output"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tinydeploy.boards import Board
 from tinydeploy.engines import Engine, Refusal
 from tinydeploy.errors import FitError, ModelError, TinydeployError
+from tinydeploy.folding import FIXED_SHAPE_HINT
 from tinydeploy.graph import Graph
-from tinydeploy.tflite_model import FIXED_SHAPE_HINT
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,10 @@ def check(graph: Graph, engine: Engine, board: Board) -> None:
     refusals = engine.refusals(graph)
     if refusals:
         hint = "tinydeploy inspect shows which engines can run which ops"
-        if any(graph.ops[refusal.op].kind == "SHAPE" for refusal in refusals):
+        kinds = {graph.ops[refusal.op].kind for refusal in refusals if refusal.op >= 0}
+        if kinds & {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}:
             hint = f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
-        raise ModelError(
-            f"{engine.name} cannot run {_count(len(refusals), len(graph.ops))}: {_listed(graph, refusals)}",
-            hint,
-        )
+        raise ModelError(f"{engine.name} cannot run {reasons(graph, refusals)}", hint)
     if graph.constant_bytes > board.flash.bytes:
         raise FitError(
             f"the model's constants take {graph.constant_bytes:,} bytes, "
@@ -84,12 +82,11 @@ def runnable(
     return tuple(verdicts)
 
 
-def _count(refused: int, ops: int) -> str:
-    return f"{refused} of {ops} op{'s' if ops > 1 else ''}"
-
-
-def _listed(graph: Graph, refusals: Iterable[Refusal]) -> str:
-    """Refused ops by kind and reason: "CAST (op 3: no kernel), CUMSUM (ops 5, 9: no kernel)"."""
+def reasons(graph: Graph, refusals: Sequence[Refusal]) -> str:
+    """What is refused: "3 of 5 ops: CAST (op 3: no kernel), CUMSUM (ops 5, 9: no kernel)"."""
+    whole = [refusal.reason for refusal in refusals if refusal.op < 0]
+    if whole:
+        return f"the model: {whole[0]}"
     groups: dict[tuple[str, str], list[int]] = {}
     for refusal in refusals:
         groups.setdefault((graph.ops[refusal.op].kind, refusal.reason), []).append(refusal.op)
@@ -97,4 +94,5 @@ def _listed(graph: Graph, refusals: Iterable[Refusal]) -> str:
     for (kind, reason), ops in groups.items():
         plural = "s" if len(ops) > 1 else ""
         parts.append(f"{kind} (op{plural} {', '.join(map(str, ops))}: {reason})")
-    return ", ".join(parts)
+    count, many = len(graph.ops), "s" if len(graph.ops) > 1 else ""
+    return f"{len(refusals)} of {count} op{many}: {', '.join(parts)}"

@@ -29,6 +29,7 @@ class Config:
     """
 
     board: str | None = None
+    signature: str | None = None
     logits: bool | None = None
     engine: str | None = None
     optimize: str | None = None
@@ -46,6 +47,7 @@ class Config:
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "board": (str,),
+    "signature": (str,),
     "logits": (bool,),
     "engine": (str,),
     "optimize": (str,),
@@ -92,7 +94,7 @@ def _value(path: Path, key: str, raw: Any) -> Any:
 
 
 def _refuse_untrusted(path: Path, key: str, raw: Any) -> None:
-    """Whoever has made the file, which may have come with the model, runs nothing here and writes nowhere else."""
+    """Whoever made the file, which may have come with the model, runs nothing and writes nowhere else."""
     if key == "upload_command":
         raise UsageError(
             f"{path}: 'upload_command' is a command, and a file beside a model is not trusted with any",

@@ -160,14 +160,18 @@ def _calls(disassembly: str) -> dict[str, set[tuple[str, bool]]]:
     return calls
 
 
-def compile_flags(path: Path) -> tuple[str, ...]:
-    """The options that GCC says it compiled the firmware's C++ with, from the debug information."""
+def compile_flags(path: Path, source: str = "") -> tuple[str, ...]:
+    """The options that GCC says it compiled the firmware's C++ with, from the debug information.
+
+    They are those of the first unit whose path holds `source`. Definitions (-D) are not among them.
+    """
     with _opened(path) as elf:
         if elf.has_dwarf_info():
             for unit in elf.get_dwarf_info().iter_CUs():
-                producer = unit.get_top_DIE().attributes.get("DW_AT_producer")
+                attributes = unit.get_top_DIE().attributes
+                producer, name = (attributes.get(f"DW_AT_{key}") for key in ("producer", "name"))
                 text = producer.value.decode() if producer else ""
-                if text.startswith("GNU C++"):
+                if text.startswith("GNU C++") and name and source in name.value.decode():
                     return tuple(word for word in text.split() if word.startswith("-"))
     return ()
 

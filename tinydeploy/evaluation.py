@@ -82,7 +82,7 @@ def evaluate(
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
 
-    library = _library_info(job, firmware)
+    library = job.library_info(firmware)
     counts, in_cycles = measure.spread(measured.counts), greeting.unit == "cycles"
     clock_hz = greeting.clock_hz or job.board.clock_hz
     return Result(
@@ -151,7 +151,7 @@ def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
 def _model_info(job: Job) -> ModelInfo:
     graph = job.graph
     ops = tuple(OpInfo(op.index, op.kind, op_shape(graph, op), op_macs(graph, op)) for op in graph.ops)
-    return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.note)
+    return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.note, graph.signature)
 
 
 def _build_info(job: Job, firmware: Firmware) -> BuildInfo:
@@ -169,22 +169,6 @@ def _build_info(job: Job, firmware: Firmware) -> BuildInfo:
         largest_symbols=sizes.largest_symbols,
         engine_flash_bytes=None if job.library else sizes.model_flash_bytes + elf.unit_bytes(firmware.elf),
     )
-
-
-def _library_info(job: Job, firmware: Firmware) -> LibraryInfo | None:
-    library = job.library
-    if library is None:
-        return None
-    names = elf.functions(firmware.elf)
-    kernels = {}
-    for kind in sorted({op.kind for op in job.graph.ops}):
-        found = [
-            makers
-            for makers, prefix in library.kernels.get(kind, {}).items()
-            if any(name.startswith(prefix) for name in names)
-        ]
-        kernels[kind] = found[0] if found else "reference"
-    return LibraryInfo(library.name, library.version, kernels)
 
 
 def _slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:

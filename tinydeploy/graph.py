@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -11,6 +11,9 @@ from math import prod
 
 import numpy as np
 import numpy.typing as npt
+
+MAX_RANK = 8
+MAX_TENSOR_BYTES = 2**31 - 1
 
 OptionValue = int | float | str | bool | tuple[int, ...]
 
@@ -68,7 +71,9 @@ class Quantization:
 class Tensor:
     """One tensor. `data` is set (and read-only) for constants, None for activations and variables.
 
-    `initial` is what a variable holds before the first inference; None is its zero point.
+    `initial` is what a variable holds before the first inference; None is its zero point. `is_open` says that
+    the file leaves an extent open, mostly the batch: `shape` is what runs; `is_int4`, that in the file two
+    elements share a byte: `data` has one in each.
     """
 
     index: int
@@ -79,6 +84,8 @@ class Tensor:
     data: npt.NDArray[np.generic] | None = None
     is_variable: bool = False
     initial: npt.NDArray[np.generic] | None = None
+    is_open: bool = False
+    is_int4: bool = False
 
     @property
     def elements(self) -> int:
@@ -109,26 +116,43 @@ class Op:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A model: tensors, ops in execution order, and which tensors go in and out."""
+    """A model: tensors, ops in execution order, and which tensors go in and out.
+
+    `folded` are the indices of the ops whose outputs are constants, computed when the model was read: they
+    are in `ops`, as in the file, and do not run. `signature` is the function's name, if the file has several.
+    """
 
     path: str
-    content: bytes = field(repr=False)  # of the file
+    file: bytes = field(repr=False)
     description: str
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     note: str = ""  # what was changed of the file's model
+    folded: frozenset[int] = frozenset()
+    signature: str = ""
+    rewritten: Callable[[], bytes] | None = field(default=None, repr=False)
+
+    @cached_property
+    def content(self) -> bytes:
+        """The model as a .tflite: the file, or what had to be made of it to be run; see rewriting.py."""
+        return self.file if self.rewritten is None else self.rewritten()
+
+    @cached_property
+    def running(self) -> tuple[Op, ...]:
+        """The ops that an inference runs: all but the folded ones."""
+        return tuple(op for op in self.ops if op.index not in self.folded)
 
     @cached_property
     def sha256(self) -> str:
         """Hex digest of the model file."""
-        return hashlib.sha256(self.content).hexdigest()
+        return hashlib.sha256(self.file).hexdigest()
 
     @property
     def file_bytes(self) -> int:
         """Size of the model file."""
-        return len(self.content)
+        return len(self.file)
 
     @property
     def macs(self) -> int:
@@ -137,8 +161,8 @@ class Graph:
 
     @property
     def constant_bytes(self) -> int:
-        """Bytes of all constant tensors that an op reads."""
-        used = {i for op in self.ops for i in op.inputs if i >= 0}
+        """Bytes of all constant tensors that a running op reads."""
+        used = {i for op in self.running for i in op.inputs if i >= 0}
         return sum(self.tensors[i].bytes for i in used if self.tensors[i].data is not None)
 
 

@@ -9,7 +9,7 @@ from tinydeploy.boards import Board, all_boards
 from tinydeploy.engines import ArenaPlan, Layer
 from tinydeploy.engines.aot import GOALS, AotEngine
 from tinydeploy.engines.registry import ENGINES, engine_named
-from tinydeploy.graph import Graph, Tensor, op_macs, op_shape
+from tinydeploy.graph import Graph, Op, Tensor, op_macs, op_shape
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class TensorInfo:
 class OpRow:
     """One op: what it makes, from how many constant bytes, and the activations live while it runs.
 
-    `layers` is how the aot engine does it, by goal; empty if the op costs nothing or cannot be compiled.
+    `layers` is how the aot engine does it, by goal; empty if the op costs nothing, cannot be compiled, or is
+    `folded`: what it makes was computed when the model was read.
     """
 
     index: int
@@ -37,6 +38,7 @@ class OpRow:
     constant_bytes: int
     live_bytes: int
     layers: dict[str, Layer]
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Inspection:
     arenas: dict[str, ArenaPlan]
     goal_arenas: dict[str, int]
     verdicts: tuple[checks.Verdict, ...]
+    signature: str = ""
 
 
 def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> Inspection:
@@ -70,7 +73,7 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
     layers: dict[int, dict[str, Layer]] = {op.index: {} for op in graph.ops}
     for name in ENGINES:
         for goal in GOALS if name == AotEngine.name else (chosen,):
-            engine = engine_named(name, goal)
+            engine = engine_named(name, goal if name == AotEngine.name else None)
             if engine.refusals(graph):
                 continue
             sources = engine.generate(graph, board)
@@ -92,11 +95,10 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
             op.kind,
             op_shape(graph, op),
             op_macs(graph, op),
-            sum(
-                graph.tensors[i].bytes for i in set(op.inputs) if i >= 0 and graph.tensors[i].data is not None
-            ),
+            _constant_bytes(graph, op),
             live[op.index],
             layers[op.index],
+            op.index in graph.folded,
         )
         for op in graph.ops
     )
@@ -113,6 +115,7 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
         arenas=arenas,
         goal_arenas=goal_arenas,
         verdicts=checks.runnable(graph, ENGINES.values(), all_boards(), least_arenas),
+        signature=graph.signature,
     )
 
 
@@ -127,15 +130,23 @@ def _tensor_info(tensor: Tensor) -> TensorInfo:
     )
 
 
+def _constant_bytes(graph: Graph, op: Op) -> int:
+    """What the constants that `op` reads while it runs take."""
+    if op.index in graph.folded:
+        return 0
+    constants = {i for i in op.inputs if i >= 0 and graph.tensors[i].data is not None}
+    return sum(graph.tensors[i].bytes for i in constants)
+
+
 def _live_bytes(graph: Graph) -> list[int]:
     """Per op, the bytes of every activation that exists by then and is needed then or later."""
     first = dict.fromkeys(graph.inputs, -1)
     last = dict.fromkeys(graph.outputs, len(graph.ops))
     for op in graph.ops:
-        for index in op.outputs:
+        for index in op.outputs if op.index not in graph.folded else ():
             first.setdefault(index, op.index)
             last.setdefault(index, op.index)
-        for index in op.inputs:
+        for index in op.inputs if op.index not in graph.folded else ():
             if index >= 0 and graph.tensors[index].data is None:
                 last[index] = max(last.get(index, -1), op.index)
     for tensor in graph.tensors:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from tinydeploy import boards, build, checks, ports, project, upload
+from tinydeploy import boards, build, checks, elf, foreign, ports, project, upload
 from tinydeploy.boards import DEFAULT_BOARD, Board
 from tinydeploy.build import Firmware
 from tinydeploy.engines import Engine, EngineSources, Library
@@ -18,6 +18,7 @@ from tinydeploy.graph import Graph
 from tinydeploy.ports import Port
 from tinydeploy.progress import Progress, silent
 from tinydeploy.project import SelfTest
+from tinydeploy.result import LibraryInfo
 from tinydeploy.session import Session
 from tinydeploy.targets import Target, choose_target, open_target
 from tinydeploy.targets.serial_board import SerialBoard
@@ -29,13 +30,15 @@ DEFAULT_LINK = "pipe"
 class Options(TypedDict, total=False):
     """How to deploy a model; the defaults are prepare()'s.
 
-    `logits` leaves out the SOFTMAX at the model's end. `engine` may be one that is not in the registry.
+    `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
+    at the model's end. `engine` may be one that is not in the registry.
     `optimize` is what the aot engine strives for, one of its GOALS. `link` counts in QEMU only: elsewhere
     there is but the UART. `target` is as choose_target says. `port` is a device, a USB serial number, or
     "auto" for the one port with the board's USB ids; with it the target is the board, flashed by
     `upload_command` or as its PlatformIO platform does it.
     """
 
+    signature: str | None
     logits: bool
     board: str
     engine: str | Engine
@@ -59,6 +62,8 @@ def model_path(model: str | Path) -> Path:
         found = [named] if named.is_file() else sorted(path.glob("*.tflite"))
     except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be read
         raise UsageError(f"cannot look for {path}: {getattr(error, 'strerror', None) or error}") from error
+    if not found and (known := foreign.folder(path)):
+        raise UsageError(*known)
     if len(found) != 1:
         raise UsageError(f"{path} holds {len(found) or 'no'} .tflite files", "name the file itself")
     return found[0]
@@ -109,10 +114,28 @@ class Job:
 
     def build(self, arena_bytes: int | None, progress: Progress) -> Firmware:
         """The firmware of `project(arena_bytes)`."""
-        progress("building the firmware", 0, 0)
+        first = " (TFLite Micro's first build takes a minute or more)" if self.library else ""
+        progress(f"building the firmware{first}", 0, 0)
         if self.library and not self.board.downloads:
             build.check_cxx_library(self.board.core)
         return build.build(self.project(arena_bytes), self.board)
+
+    def library_info(self, firmware: Firmware) -> LibraryInfo | None:
+        """What `firmware` really holds of the library, read from its ELF; None without a library."""
+        library = self.library
+        if library is None:
+            return None
+        names = elf.functions(firmware.elf)
+        kernels = {}
+        for kind in sorted({op.kind for op in self.graph.running}):
+            found = [
+                makers
+                for makers, prefix in library.kernels.get(kind, {}).items()
+                if any(name.startswith(prefix) for name in names)
+            ]
+            kernels[kind] = found[0] if found else "reference"
+        flags = (*elf.compile_flags(firmware.elf, "tensorflow/lite/micro/"), *library.flags)
+        return LibraryInfo(library.name, library.version, kernels, tuple(dict.fromkeys(flags)))
 
     @contextmanager
     def session(self, firmware: Firmware, timeout: float, progress: Progress = silent) -> Iterator[Session]:

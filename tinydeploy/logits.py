@@ -31,5 +31,6 @@ def without_softmax(graph: Graph) -> Graph:
     # Two numbers change where they stand: which tensor goes out, and how many operators there are.
     outputs, operators = (table.Vector(table.Offset(field)) for field in (_OUTPUTS, _OPERATORS))
     struct.pack_into("<i", content, outputs, last.inputs[0])
-    struct.pack_into("<I", content, operators - 4, len(graph.ops) - 1)
-    return replace(tflite_model.parse(bytes(content), graph.path), note=NOTE)
+    struct.pack_into("<I", content, operators - 4, len(graph.running) - 1)
+    bare = tflite_model.parse(bytes(content), graph.path)
+    return replace(bare, note=NOTE, signature=graph.signature)

@@ -105,12 +105,18 @@ def generate(
     if selftest is not None:
         files["tests/renode/board.repl"] = selftest.platform.encode()
     runtime = _tree(paths.FIRMWARE / "runtime")
-    files |= {f"src/runtime/{path}": text for path, text in runtime.items() if _is_for(board, path)}
+    left_out = {"memory.cpp"} if library else set()  # a C library brings its own
+    files |= {
+        f"src/runtime/{path}": text
+        for path, text in runtime.items()
+        if _is_for(board, path) and path not in left_out
+    }
     if not board.downloads:
         platform = _tree(paths.FIRMWARE / "platform")
         files |= {f"platforms/baremetal/{path}": text for path, text in platform.items()}
         files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
-    files |= {path: text.encode() for path, text in sources.files.items()}
+    for path, text in (*sources.files.items(), *(library.files.items() if library else ())):
+        files[path] = text.encode()
     files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
     build_id = content_hash(files)[:_BUILD_ID_DIGITS]
     files["src/build_id.h"] = templates.render("build_id.h.j2", build_id=build_id).encode()

@@ -1,38 +1,31 @@
 """The host reference: TFLite Micro's own interpreter, from PyPI, whose outputs firmware has to equal.
 
 The interpreter does not verify the model and may crash (with a small arena it does), so it runs in a
-process of its own: this module as `python -m tinydeploy.reference`. Parent and child exchange .npz
-archives, each after its length, so nothing is ever unpickled.
+process of its own: this module as `python -m tinydeploy.reference`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.metadata
 import importlib.util
-import io
-import os
-import signal
-import struct
-import subprocess
-import sys
-import tempfile
-import threading
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from tinydeploy.errors import ModelError, ToolError
-
-Array = npt.NDArray[Any]
+from tinydeploy.interpreter import Archive, Array, Child, listed, numbered, serve
 
 # Tried in turn; the pages of an arena that TFLite Micro does not touch cost nothing.
 _ROOMY_ARENAS = (16 << 20, 256 << 20, 2 << 30)
-_HEADER = struct.Struct("<Q")
+_ALLOCATION_TIMEOUT = 60.0  # seconds; it takes milliseconds, but the process may have to be started
+_TRIAL_TIMEOUT = 10.0  # seconds for one inference, after which a model counts as slow, not as refused
+_NODE = re.compile(r"Node (\S+) \(number (\d+)\D*\) failed to \w+")
+_UNKNOWN = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
 
 
 def available() -> bool:
@@ -51,19 +44,31 @@ def version() -> str:
     return f"tflite-micro {importlib.metadata.version('tflite-micro')}"
 
 
+@dataclass(frozen=True)
+class Objection:
+    """Why TFLite Micro does not run a model, in its own words, and which operator of the file it names.
+
+    `kind` is empty and `number` None where it names none.
+    """
+
+    reason: str
+    kind: str = ""
+    number: int | None = None
+
+
 class Reference:
     """TFLite Micro running one model on the host, with 64-bit pointers. Use as a context manager.
 
-    `timeout` bounds each call in seconds.
+    `timeout` bounds each call in seconds. `child` may be one that others use before and afterwards.
     """
 
-    def __init__(self, model: bytes, timeout: float = 600.0) -> None:
+    def __init__(self, model: bytes, timeout: float = 600.0, child: Child | None = None) -> None:
         """Starts nothing yet. Raises ToolError if the `tflite-micro` package is missing."""
         self.version = version()
-        self._model = model
+        self._model: bytes | None = model  # until the child has it
+        self._content = model
         self._timeout = timeout
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close())
+        self._child = child or Child(__name__)
         self._arena = 0
         self._begun: Sequence[Array] | None = None
         self._expected: tuple[Sequence[Array], list[Array]] | None = None
@@ -78,8 +83,7 @@ class Reference:
 
     def close(self) -> None:
         """Ends the child process."""
-        self._end()
-        self._log.close()
+        self._child.close()
 
     def begin(self, inputs: Sequence[Array]) -> None:
         """Has the child start on `run(inputs)` while the caller does something else."""
@@ -92,114 +96,97 @@ class Reference:
         `inputs` holds an array [n, *shape] per model input, in the input's own type; the result an array
         [n, *shape] per model output. Raises ModelError if TFLite Micro refuses the model or crashes.
         """
-        for arena in _ROOMY_ARENAS if not self._arena else (self._arena,):
-            outputs = self._call(arena, inputs, self._timeout)
-            if outputs is not None:
-                self._arena = arena
-                return outputs
-        raise ModelError(f"TFLite Micro cannot run the model: {self._last_words()}")
+        outputs = self._roomy(inputs, self._timeout)
+        if outputs is None:
+            raise ModelError(f"TFLite Micro cannot run the model: {self._objection().reason}")
+        return outputs
 
-    def arena_passes(self, size: int, inputs: Sequence[Array], timeout: float = 60.0) -> bool:
+    def objection(self, inputs: Sequence[Array]) -> Objection | None:
+        """Why TFLite Micro cannot allocate the model's tensors or run one inference; None if it can.
+
+        `inputs` is as in run(), with one sample. Whether it can is what counts here, not the arena's size,
+        which 64-bit pointers enlarge. An inference that takes too long speaks for the model.
+        """
+        if self._roomy((), _ALLOCATION_TIMEOUT) is None:
+            return self._objection()
+        if self._roomy(inputs, _TRIAL_TIMEOUT) is None and self._child.ending != "hung":
+            return self._objection()
+        return None
+
+    def arena_passes(self, size: int, inputs: Sequence[Array], timeout: float = 60.0) -> bool | None:
         """Whether an arena of `size` bytes carries a whole inference with the right outputs.
 
-        `inputs` is as in run(). A refusal, a crash, a hang and a wrong output all mean no.
+        `inputs` is as in run(). A refusal, a crash and a wrong output mean no; None says that no answer came
+        within `timeout` seconds.
         """
         if self._expected is None or self._expected[0] is not inputs:
             self._expected = (inputs, self.run(inputs))
         outputs = self._call(size, inputs, timeout)
+        if outputs is None and self._child.ending == "hung":
+            return None
         return outputs is not None and all(
             np.array_equal(a, b) for a, b in zip(outputs, self._expected[1], strict=True)
         )
+
+    def _roomy(self, inputs: Sequence[Array], timeout: float) -> list[Array] | None:
+        """The outputs with an arena that is large enough; None if none is."""
+        for arena in _ROOMY_ARENAS if not self._arena else (self._arena,):
+            outputs = self._call(arena, inputs, timeout)
+            if outputs is not None:
+                self._arena = arena
+                return outputs
+            if self._child.ending == "hung":
+                break
+        return None
 
     def _call(self, arena: int, inputs: Sequence[Array], timeout: float) -> list[Array] | None:
         """None if TFLite Micro failed, in whichever way."""
         begun, self._begun = self._begun, None
         if begun is not inputs:
             if begun is not None:
-                self._end()  # it is busy with something that nobody wants any more
+                self._child.end()  # it is busy with something that nobody wants any more
             self._ask(arena, inputs)
-        assert self._process is not None and self._process.stdout is not None
-        timer = threading.Timer(timeout, self._process.kill)
-        timer.start()
-        try:
-            answer = _receive(self._process.stdout)
-        except BaseException:  # an interrupt must not leave a child behind, nor half an answer in the pipe
-            self._end()
-            raise
-        finally:
-            timer.cancel()
-        if answer is None:
-            self._end()
-            return None
-        return _list(answer) if answer else None
+        answer = self._child.answer(timeout)
+        return None if answer is None else listed(answer)
 
     def _ask(self, arena: int, inputs: Sequence[Array]) -> None:
-        process = self._process or self._start()
-        assert process.stdin is not None
-        try:
-            with contextlib.suppress(BrokenPipeError):  # it has ended: there will be no answer
-                _send(process.stdin, {"arena": np.array(arena), **_numbered(inputs)})
-        except BaseException:
-            self._end()
-            raise
+        if self._child.process is None:
+            self._model = self._content
+        new = {} if self._model is None else {"model": np.frombuffer(self._model, np.uint8)}
+        self._child.forget()
+        self._child.ask({"arena": np.array(arena), **new, **numbered(inputs)})
+        self._model = None
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._log.seek(0)
-        self._log.truncate()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tinydeploy.reference"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            _send(self._process.stdin, {"model": np.frombuffer(self._model, np.uint8)})
-        return self._process
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-    def _last_words(self) -> str:
-        if self._process is None:
-            return "it crashed"
-        self._log.seek(0)
-        lines = self._log.read(1 << 16).decode("utf-8", "replace").split("\n")
-        said = [line.strip() for line in lines if line.strip()]
-        return "".join(c for c in said[0] if c.isprintable())[:200] if said else "it says no reason"
+    def _objection(self) -> Objection:
+        said, ending = self._child.said(), self._child.ending
+        # "tensorflow/lite/micro/kernels/exp.cc:41 …": the folders tell a user nothing.
+        words = re.sub(r"^\S*/", "", said[0])[:200] if said else ""
+        if ending:
+            how = "it hangs" if ending == "hung" else f"it crashes ({ending})"
+            return Objection(f"{how}: {words}" if words else how)
+        if node := next((found for line in said if (found := _NODE.search(line))), None):
+            return Objection(words, node[1], int(node[2]))
+        unknown = _UNKNOWN.search(words)
+        return Objection(words or "it says no reason", unknown[1] if unknown else "")
 
 
-def _numbered(arrays: Sequence[Array]) -> dict[str, Array]:
-    return {str(i): array for i, array in enumerate(arrays)}
+_trials: Child | None = None
 
 
-def _list(archive: Mapping[str, Array]) -> list[Array]:
-    return [archive[str(i)] for i in range(len(archive))]
+@functools.lru_cache(maxsize=64)
+def _tried(model: bytes, trial: tuple[tuple[tuple[int, ...], str, bytes], ...]) -> Objection | None:
+    global _trials
+    _trials = _trials or Child(__name__)  # it ends with this process, which then closes its pipe
+    inputs = [np.frombuffer(content, dtype).reshape(shape) for shape, dtype, content in trial]
+    return Reference(model, child=_trials).objection(inputs)
 
 
-def _send(stream: IO[bytes], arrays: Mapping[str, Any]) -> None:
-    packed = io.BytesIO()
-    np.savez(packed, **arrays)
-    stream.write(_HEADER.pack(packed.tell()))
-    stream.write(packed.getbuffer())
-    stream.flush()
+def objection(model: bytes, inputs: Sequence[Array]) -> Objection | None:
+    """Reference(model).objection(inputs), asked once for each model, of one child for all models.
 
-
-def _receive(stream: IO[bytes]) -> dict[str, Array] | None:
-    """None at the end of the stream, wherever it comes."""
-    header = stream.read(_HEADER.size)
-    if len(header) < _HEADER.size:
-        return None
-    (size,) = _HEADER.unpack(header)
-    packed = stream.read(size)
-    if len(packed) < size:
-        return None
-    with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
-        return dict(archive)
+    Raises ToolError if the `tflite-micro` package is missing.
+    """
+    return _tried(model, tuple((array.shape, array.dtype.str, array.tobytes()) for array in inputs))
 
 
 def _infer(
@@ -218,41 +205,38 @@ def _infer(
     return [np.stack(output) for output in zip(*samples, strict=True)]
 
 
-def _serve() -> None:
-    """The child: one model, then requests until the parent closes the pipe."""
-    from tflite_micro import runtime
+class _Served:
+    """The child's side: the model that it was last given, and the interpreter that it last built."""
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt ends it even in the middle of an inference
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever the interpreter prints is not an answer
-    first = _receive(sys.stdin.buffer)
-    if first is None:
-        return
-    model = first["model"].tobytes()
-    graph = runtime.schema_fb.Model.GetRootAs(model, 0)
-    outputs = graph.Subgraphs(0).OutputsLength()
-    # CALL_ONCE initialises variables once in an interpreter's life; reset() sets them to their zero points.
-    codes = {graph.OperatorCodes(i).BuiltinCode() for i in range(graph.OperatorCodesLength())}
-    initialises = runtime.schema_fb.BuiltinOperator.CALL_ONCE in codes
-    built: tuple[int, Any] | None = None
+    def __init__(self) -> None:
+        from tflite_micro import runtime
 
-    def start(arena: int) -> Any:
-        return runtime.Interpreter.from_bytes(model, arena_size=arena)
+        self._runtime = runtime
+        self._model = b""
+        self._built: tuple[int, Any] | None = None
 
-    while (request := _receive(sys.stdin.buffer)) is not None:
-        arena = int(request.pop("arena"))
-        try:
-            if built is None or built[0] != arena:
-                built = None  # frees the arena before the next one is taken
-                built = (arena, start(arena))
-            again = functools.partial(start, arena) if initialises else None
-            answer = _infer(built[1], _list(request), outputs, again)
-            built = None if initialises else built
-        except (RuntimeError, ValueError, MemoryError) as error:
-            print(error, file=sys.stderr, flush=True)
-            built, answer = None, []
-        _send(answers, _numbered(answer))
+    def reply(self, question: Archive) -> Archive:
+        """Outputs of `question`'s samples; nothing if it has none, and the tensors could be allocated."""
+        if "model" in question:
+            self._built, self._model = None, question.pop("model").tobytes()
+        arena = int(question.pop("arena"))
+        graph = self._runtime.schema_fb.Model.GetRootAs(self._model, 0)
+        # CALL_ONCE initialises variables once in an interpreter's life; reset() sets them to zero points.
+        codes = {graph.OperatorCodes(i).BuiltinCode() for i in range(graph.OperatorCodesLength())}
+        initialises = self._runtime.schema_fb.BuiltinOperator.CALL_ONCE in codes
+        built, self._built = self._built, None
+        if built is None or built[0] != arena:
+            built = None  # frees the arena before the next one is taken
+            built = (arena, self._start(arena))
+        again = functools.partial(self._start, arena) if initialises else None
+        outputs = graph.Subgraphs(0).OutputsLength()
+        answer = _infer(built[1], listed(question), outputs, again) if question else []
+        self._built = None if initialises else built
+        return numbered(answer)
+
+    def _start(self, arena: int) -> Any:
+        return self._runtime.Interpreter.from_bytes(self._model, arena_size=arena)
 
 
 if __name__ == "__main__":
-    _serve()
+    serve(_Served().reply)

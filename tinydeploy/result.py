@@ -36,6 +36,7 @@ class ModelInfo:
     macs: int
     ops: tuple[OpInfo, ...]
     note: str = ""  # what was changed of the file's model
+    signature: str = ""  # the name of the function that was run, if the file has several
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,14 @@ class BuildInfo:
 class LibraryInfo:
     """The library that the engine runs on, and for each kind of op whose kernels the firmware really holds.
 
-    `kernels` maps CONV_2D and so on to "CMSIS-NN", "ESP-NN" or "reference"; it is read from the ELF.
+    `kernels` maps CONV_2D and so on to "CMSIS-NN", "ESP-NN" or "reference"; it is read from the ELF, and so
+    are the compiler's `flags`, but for the definitions.
     """
 
     name: str
     version: str
     kernels: Mapping[str, str]
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,21 @@ class ArenaBuffer:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """One probe: the arena's size, whether a whole inference in it was right, and in a few words what was.
+
+    `silent` says that no answer came before a deadline, which alone proves nothing.
+    """
+
+    bytes: int
+    passed: bool
+    detail: str
+    silent: bool = False
+
+
+@dataclass(frozen=True)
 class ArenaInfo:
-    """The tensor arena. `passes_at` and `fails_at` are its proof, `probes` how many were made."""
+    """The tensor arena. `passes_at` and `fails_at` are its proof, `probes` how many were made: `outcomes`."""
 
     bytes: int
     method: str  # "planned" or "searched"
@@ -124,6 +140,7 @@ class ArenaInfo:
     touched_bytes: int | None = None  # high-water mark in the painted arena
     lower_bound: int | None = None
     buffers: tuple[ArenaBuffer, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ Array = npt.NDArray[Any]
 NARROW_SPAN = 1 / 8
 CLIPPED = 0.05
 
+_MOST_RANDOM_BYTES = 1 << 30
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -86,6 +88,8 @@ def load(path: Path | str, graph: Graph, limit: int | None = None) -> Samples:
 
 def random(graph: Graph, n: int, seed: int) -> Samples:
     """`n` samples that are uniform over every input's codes (for float inputs: over what the model keeps)."""
+    if n * sum(graph.tensors[i].bytes for i in graph.inputs) > _MOST_RANDOM_BYTES:
+        raise DataError(f"{n:,} random samples would not fit into memory", "run fewer: --samples 16")
     generator = np.random.default_rng(seed)
     inputs = tuple(_random_input(generator, graph, graph.tensors[i], n) for i in graph.inputs)
     return Samples(inputs, None, f"random, seed {seed}")
@@ -114,9 +118,9 @@ def dequantize(codes: Array, tensor: Tensor) -> Array:
 
 
 def _read(file: Path) -> dict[str, Array]:
-    if not file.is_file():
-        raise DataError(f"no such data file: {file}")
     try:
+        if not file.is_file():
+            raise DataError(f"no such data file: {file}")
         loaded = np.load(file, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise DataError(

@@ -12,7 +12,7 @@ from tinydeploy.targets import Target
 
 
 class Session:
-    """A context manager around a target. `device` is the firmware's side of the link, already greeted.
+    """A context manager around a target. `device` is the side of the link of `firmware`, already greeted.
 
     `timeout` is how many seconds the device may take for one answer. A fault that leaves the context
     says the function and line where it happened, as far as the ELF knows.
@@ -23,7 +23,7 @@ class Session:
 
     def __init__(self, target: Target, firmware: Firmware, model_sha256: str, timeout: float) -> None:
         self.target = target
-        self._firmware = firmware
+        self.firmware = firmware
         self._model_sha256 = model_sha256
         self._timeout = timeout
         self._answer_timeout = timeout
@@ -41,19 +41,23 @@ class Session:
     ) -> None:
         self.target.close()
         if isinstance(error, DeviceFaultError):
-            raise error.at(elf.locate(self._firmware.elf, error.pc)) from error
+            raise error.at(elf.locate(self.firmware.elf, error.pc)) from error
 
     def _greet(self, restart: bool) -> None:
         stream = self.target.reset() if restart else self.target.start()
         self.device = Device(stream, timeout=self._timeout)
-        self.greeting = self.device.hello(self._model_sha256, self._firmware.build_id)
+        self.greeting = self.device.hello(self._model_sha256, self.firmware.build_id)
         self.device.timeout = self._answer_timeout
 
     def restart(self) -> None:
         """Resets the target and greets the firmware anew, as after a fault or a hang."""
         self._greet(restart=True)
 
-    def answer_within(self, seconds: float) -> None:
-        """From now on the device has this long for one answer, but as long as ever to start and greet."""
-        self._answer_timeout = seconds
+    def answer_within(self, seconds: float) -> float:
+        """From now on the device has this long for one answer, but as long as ever to start and greet.
+
+        Returns how long it had before.
+        """
+        before, self._answer_timeout = self._answer_timeout, seconds
         self.device.timeout = seconds
+        return before

@@ -7,14 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinydeploy import arena, measure, samples
-from tinydeploy.arena import ArenaSearch, Outcome
+from tinydeploy.arena import ArenaSearch
 from tinydeploy.build import Firmware
-from tinydeploy.errors import DeviceFaultError, DeviceStatusError, LinkError, TargetDiedError, TargetError
+from tinydeploy.errors import (
+    DeviceFaultError,
+    DeviceResetError,
+    DeviceStatusError,
+    LinkError,
+    TargetDiedError,
+    TargetError,
+)
 from tinydeploy.graph import Graph
 from tinydeploy.job import Job
 from tinydeploy.progress import Progress, silent
 from tinydeploy.reference import Reference
-from tinydeploy.result import ArenaBuffer, ArenaInfo
+from tinydeploy.result import ArenaBuffer, ArenaInfo, LibraryInfo, Outcome
 from tinydeploy.session import Session
 
 SEED = 1
@@ -26,16 +33,32 @@ HOST_NOTE = (
 
 @dataclass(frozen=True)
 class ArenaReport:
-    """The arena's size with its proof, where it was found ("qemu", "host"), and every probe made."""
+    """The arena's size with its proof, where it was found ("qemu", "host"), and what was run there.
+
+    On the host there is neither a board nor a compiler, and `engine` is the reference's name and version.
+    """
 
     arena: ArenaInfo
     found_on: str
-    outcomes: tuple[Outcome, ...]
+    model: str
+    model_sha256: str
+    engine: str
+    board: str | None = None
+    compiler: str | None = None
+    library: LibraryInfo | None = None
     note: str = ""
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Every probe made."""
+        return self.arena.outcomes
 
 
 def check_plan(job: Job, session: Session) -> ArenaReport:
-    """Has the target run one inference in the planned arena, painted, and refuse one step less."""
+    """Has the target run one inference in the planned arena, painted, and refuse one step less.
+
+    Both answers are the firmware's own words: a silence raises.
+    """
     plan = job.sources.arena
     assert plan is not None, "only a planned arena can be checked"
     inputs = samples.random(job.graph, 1, SEED).inputs
@@ -55,8 +78,9 @@ def check_plan(job: Job, session: Session) -> ArenaReport:
             ArenaBuffer(place.label, place.offset, place.bytes, place.first, place.last)
             for place in sorted(plan.placements, key=lambda place: (place.first, place.offset))
         ),
+        outcomes=tuple(outcomes),
     )
-    return ArenaReport(info, session.target.kind, tuple(outcomes))
+    return _report(job, session, info)
 
 
 def search_on_target(
@@ -64,7 +88,8 @@ def search_on_target(
 ) -> ArenaReport:
     """Searches with `firmware`, whose arena is all the RAM left free; the host names a size per probe.
 
-    A fault, a hang and a silence count as failures: the target is reset and the search goes on.
+    A fault, a hang and a silence count as failures: the target is reset and the search goes on. A silence
+    that would be the proof is tried again, with all of `timeout` seconds: it may have been this machine's.
     """
     inputs = samples.random(job.graph, 1, SEED).inputs
     expected: bytes | None = None
@@ -81,22 +106,34 @@ def search_on_target(
                 if expected is None:
                     raise
                 session.restart()
-                return Outcome(size, False, error.message)
+                silent = isinstance(error, LinkError) and not isinstance(error, DeviceResetError)
+                return Outcome(size, False, error.message, silent)
             if expected is None and outcome.passed:
                 expected = seen
                 # What an inference with room to spare leaves behind is close to what it needs.
                 touched = session.device.stats().arena_touched_bytes
-                # Whatever takes ten times as long as this first, roomy inference hangs.
+                # Whatever takes ten times as long as this first, roomy inference may well hang.
                 session.answer_within(max(0.5, 10 * (time.monotonic() - started)))
             if outcome.passed and seen != expected:
                 return Outcome(size, False, "wrong output")
             return outcome
 
+        def patient(size: int) -> Outcome:
+            hasty = session.answer_within(timeout)
+            outcome = probe(size)
+            session.answer_within(hasty)
+            return outcome
+
         capacity = session.greeting.arena_capacity
         found = arena.search(
-            probe, capacity, guess=lambda: touched, max_seconds=10 * timeout, progress=progress
+            probe,
+            capacity,
+            patient=patient,
+            guess=lambda: touched,
+            max_seconds=10 * timeout,
+            progress=progress,
         )
-        return ArenaReport(_searched(found), session.target.kind, found.outcomes)
+        return _report(job, session, _searched(found))
 
 
 def search_on_host(graph: Graph, timeout: float, progress: Progress = silent) -> ArenaReport:
@@ -106,10 +143,13 @@ def search_on_host(graph: Graph, timeout: float, progress: Progress = silent) ->
 
         def probe(size: int) -> Outcome:
             passed = host.arena_passes(size, inputs, timeout)
+            if passed is None:
+                return Outcome(size, False, f"no end within {timeout:g} s", silent=True)
             return Outcome(size, passed, "passes" if passed else "too small")
 
         found = arena.search(probe, HOST_CAPACITY, progress=progress)
-    return ArenaReport(_searched(found), "host", found.outcomes, HOST_NOTE)
+        engine = host.version
+    return ArenaReport(_searched(found), "host", graph.path, graph.sha256, engine, note=HOST_NOTE)
 
 
 def _probe(
@@ -128,4 +168,18 @@ def _probe(
 
 
 def _searched(found: ArenaSearch) -> ArenaInfo:
-    return ArenaInfo(found.bytes, "searched", found.bytes, found.fails_at, len(found.outcomes))
+    tried = found.outcomes
+    return ArenaInfo(found.bytes, "searched", found.bytes, found.fails_at, len(tried), outcomes=tried)
+
+
+def _report(job: Job, session: Session, info: ArenaInfo) -> ArenaReport:
+    return ArenaReport(
+        info,
+        session.target.kind,
+        job.graph.path,
+        job.graph.sha256,
+        job.sources.engine,
+        job.board.id,
+        session.firmware.compiler,
+        job.library_info(session.firmware),
+    )

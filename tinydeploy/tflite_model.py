@@ -13,21 +13,22 @@ import math
 import re
 import struct
 from collections.abc import Callable, Iterator
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tflite
+from flatbuffers.number_types import Int8Flags, Int32Flags
 
-from tinydeploy import resource_variables
+from tinydeploy import folding, foreign, resource_variables, rewriting, signatures
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import DType, Graph, Op, OptionValue, Quantization, Tensor
+from tinydeploy.folding import FIXED_SHAPE_HINT
+from tinydeploy.graph import MAX_RANK, MAX_TENSOR_BYTES, DType, Graph, Op, OptionValue, Quantization, Tensor
 
 MAX_FILE_BYTES = 256 << 20
-MAX_RANK = 8
-MAX_TENSOR_BYTES = 2**31 - 1
 MAX_STEP = 2**15  # strides, dilations, filter sizes
 
 QUANTISE_HINT = (
@@ -38,18 +39,19 @@ QUANTISE_HINT = (
 )
 DAMAGED_HINT = "the file is damaged or was cut short; convert or download it again"
 VARIABLES_HINT = "state is a tf.Variable that one function reads and assigns, initialised with a constant"
-FIXED_SHAPE_HINT = "convert with fixed shapes: tf.keras.Input(shape, batch_size=1)"
 
 # The options that an op's meaning hangs on: without the table the schema's defaults hold.
 _OPTIONS = {
     "ADD": "AddOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
-    "CALL_ONCE": "CallOnceOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
+    "CALL_ONCE": "CallOnceOptions",
+    "CAST": "CastOptions",
     "CONCATENATION": "ConcatenationOptions",
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
     "DEPTH_TO_SPACE": "DepthToSpaceOptions",
+    "DIV": "DivOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "GATHER": "GatherOptions",
     "L2_NORMALIZATION": "L2NormOptions",
@@ -59,11 +61,12 @@ _OPTIONS = {
     "MIRROR_PAD": "MirrorPadOptions",
     "MUL": "MulOptions",
     "PACK": "PackOptions",
-    "REDUCE_MAX": "ReducerOptions",
-    "REDUCE_MIN": "ReducerOptions",
+    **dict.fromkeys(("REDUCE_ALL", "REDUCE_ANY", "REDUCE_MAX", "REDUCE_MIN"), "ReducerOptions"),
+    "REDUCE_PROD": "ReducerOptions",
     "RESHAPE": "ReshapeOptions",
     "RESIZE_BILINEAR": "ResizeBilinearOptions",
     "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
+    "SHAPE": "ShapeOptions",
     "SOFTMAX": "SoftmaxOptions",
     "SPACE_TO_DEPTH": "SpaceToDepthOptions",
     "SPLIT": "SplitOptions",
@@ -86,11 +89,14 @@ _ENUM_FIELDS = {
     "quantized_bias_type": "TensorType",
     "in_data_type": "TensorType",
     "out_data_type": "TensorType",
+    "out_type": "TensorType",
     "kernel_type": "LSTMKernelType",
     "mode": "MirrorPadMode",
 }
 
+_WITH_GAPS = ("UNIDIRECTIONAL_SEQUENCE_LSTM",)  # ops whose leading inputs may be left out
 _WITHOUT_OUTPUT = ("ASSIGN_VARIABLE", "CALL_ONCE")
+_WITH_NIBBLES = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")  # as TFLite Micro has kernels for
 
 # Ranks of the leading inputs, which everything downstream relies on.
 _RANKS = {
@@ -113,12 +119,17 @@ _RANKS = {
 }
 
 
-def load(path: Path | str) -> Graph:
-    """Reads and checks the model at `path`. Raises ModelError if it cannot be used."""
+def load(path: Path | str, signature: str | None = None) -> Graph:
+    """Reads and checks the model at `path`: its first signature, or the one named.
+
+    Raises ModelError if it cannot be used.
+    """
     file = Path(path)
     try:
         if not file.exists():
             raise ModelError(f"no such model file: {file}")
+        if file.is_dir() and (known := foreign.folder(file)):
+            raise ModelError(*known)
         if not file.is_file():
             raise ModelError(f"{file} is not a file")
         if file.stat().st_size > MAX_FILE_BYTES:
@@ -127,23 +138,23 @@ def load(path: Path | str) -> Graph:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise ModelError(f"cannot read {file}: {reason}") from error
-    return parse(data, str(path))
+    return parse(data, str(path), signature)
 
 
-def parse(data: bytes, path: str) -> Graph:
+def parse(data: bytes, path: str, signature: str | None = None) -> Graph:
     """The graph in the bytes of a .tflite file; `path` is for messages only. Raises ModelError.
 
-    Constants are read-only views of `data`, shaped like their tensors.
+    `signature` names one of several functions in the file. Constants are read-only, shaped like their
+    tensors, and views of `data` but for those of four bits, which become int8, and those computed here.
     """
     if not data:
         raise ModelError(f"{path} is empty", DAMAGED_HINT)
     if len(data) < 8 or data[4:8] != b"TFL3":
-        raise ModelError(f"{path} is not a TFLite file", "a .tflite file has 'TFL3' at byte 4")
+        raise ModelError(*foreign.data(data, path))
     try:
-        graph = _Reader(data, path).graph()
+        graph = _Reader(data, path).graph(signature)
     except (struct.error, ValueError, TypeError, IndexError, OverflowError) as error:
         raise ModelError(f"{path} is cut short or damaged: offsets point outside it", DAMAGED_HINT) from error
-    _check_dataflow(graph)
     _check_types(graph)
     return graph
 
@@ -184,6 +195,9 @@ class _Reader:
         self.data = data
         self.path = path
         self.budget = len(data)
+        self.other_types: dict[int, str] = {}  # of the subgraph being read: tensors of types unknown here
+        self.nibbles: set[int] = set()  # and those of four bits
+        self.unpacked: dict[int, npt.NDArray[np.int8]] = {}  # what they hold, by buffer
 
     def error(self, message: str, hint: str = DAMAGED_HINT) -> ModelError:
         return ModelError(f"{self.path}: {message}", hint)
@@ -224,49 +238,84 @@ class _Reader:
         self.spend(len(raw or b""))
         return _printable(raw)
 
-    def graph(self) -> Graph:
+    def graph(self, signature: str | None) -> Graph:
         model = self.table(tflite.Model.GetRootAs(self.data, 0))
         if model.Version() != 3:
             raise self.error(f"schema version {model.Version()} is unknown", "version 3 is wanted")
         codes = [self.op_kind(code) for code in self.tables(model.OperatorCodesLength(), model.OperatorCodes)]
         buffers = [self.buffer(buffer) for buffer in self.tables(model.BuffersLength(), model.Buffers)]
-        count = model.SubgraphsLength()
-        subgraphs = list(self.tables(count, model.Subgraphs))
-        main = self.subgraph(subgraphs[0], codes, buffers) if subgraphs else ((), ())
-        called = {op.options["init_subgraph_index"] for op in main[1] if op.kind == "CALL_ONCE"}
-        if count == 0 or not called >= {*range(1, count)}:
-            raise self.error(
-                f"{count} subgraphs: only one can be run",
-                "control flow (IF, WHILE) cannot be compiled; export one function without it",
-            )
-        initialisers = {i: self.subgraph(subgraphs[i], codes, buffers) for i in range(1, count)}
+        subgraphs = list(self.tables(model.SubgraphsLength(), model.Subgraphs))
+        if not subgraphs:
+            raise self.error("it has no subgraph: there is nothing to run")
+        defined = self.tables(model.SignatureDefsLength(), model.SignatureDefs)
+        known = [(self.text(table.SignatureKey()), table.SubgraphIndex()) for table in defined]
+        name, chosen = signatures.choose(self.path, known, len(subgraphs), signature)
+        table = subgraphs[chosen]
+        main = self.subgraph(table, codes, buffers)
+        inputs = self.indices("the model's inputs", table.InputsAsNumpy(), main[0])
+        outputs = self.indices("the model's outputs", table.OutputsAsNumpy(), main[0])
+        for index in inputs:
+            self.check_input(main[0][index], table.Tensors(index))
+        called = signatures.called(main[1])
+        initialisers = {
+            i: self.subgraph(subgraphs[i], codes, buffers)
+            for i in called
+            if i < len(subgraphs) and i != chosen
+        }
         tensors, ops = resource_variables.resolve(
             main, initialisers, lambda text: self.error(text, VARIABLES_HINT)
         )
-        inputs = self.indices("the model's inputs", subgraphs[0].InputsAsNumpy(), tensors)
-        for index in inputs:
-            self.check_input(tensors[index], subgraphs[0].Tensors(index))
-        return Graph(
+        kept = chosen, *initialisers
+        graph = Graph(
             path=self.path,
-            content=self.data,
+            file=self.data,
             description=self.text(model.Description()),
             tensors=tensors,
             ops=ops,
             inputs=inputs,
-            outputs=self.indices("the model's outputs", subgraphs[0].OutputsAsNumpy(), tensors),
+            outputs=outputs,
+            signature=name if len(known) > 1 else "",
         )
+        _check_dataflow(graph)
+        settled = folding.fold(graph)
+        changed = {
+            after.index: after
+            for before, after in zip(tensors, settled.tensors, strict=True)
+            if after is not before
+        }
+        if kept == tuple(range(len(subgraphs))) and not changed:
+            return settled
+        write = partial(rewriting.rewrite, self.data, kept, changed, settled.folded)
+        return replace(settled, rewritten=write)
 
     def subgraph(
         self, table: Any, codes: list[tuple[str, int]], buffers: list[npt.NDArray[np.uint8]]
     ) -> resource_variables.Subgraph:
+        self.other_types, self.nibbles = {}, set()
+        operators = list(self.tables(table.OperatorsLength(), table.Operators))
+        self.check_kinds(operators, codes)
         tables = self.tables(table.TensorsLength(), table.Tensors)
         tensors = tuple(self.tensor(i, tensor, buffers) for i, tensor in enumerate(tables))
-        tables = self.tables(table.OperatorsLength(), table.Operators)
-        return tensors, tuple(self.op(i, op, codes, tensors) for i, op in enumerate(tables))
+        return tensors, tuple(self.op(i, op, codes, tensors) for i, op in enumerate(operators))
+
+    def check_kinds(self, operators: list[Any], codes: list[tuple[str, int]]) -> None:
+        """Refuses ops that say what file this is, before whatever else is odd about it."""
+        for index, op in enumerate(operators):
+            kind = codes[op.OpcodeIndex()][0] if op.OpcodeIndex() < len(codes) else ""
+            if known := foreign.op(kind):
+                raise self.error(f"op {index} is {known[0]}", known[1])
 
     def op_kind(self, code: Any) -> tuple[str, int]:
-        # Codes above 126 do not fit the older, one-byte field.
-        number = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
+        """The op's name and version. Codes above 126 do not fit the older field of one byte.
+
+        Some converters fill in one field alone, and an absent one reads as 0. The schema package's own
+        accessor does not know that.
+        """
+        older, newer = code._tab.Offset(4), code._tab.Offset(10)
+        number = max(
+            code._tab.Get(Int8Flags, older + code._tab.Pos) if older else 0,
+            code._tab.Get(Int32Flags, newer + code._tab.Pos) if newer else 0,
+        )
         kind = _enum("BuiltinOperator").get(number)
         if kind is None:
             raise self.error(f"operator code {number} is unknown", DAMAGED_HINT)
@@ -286,9 +335,12 @@ class _Reader:
         type_name = _enum("TensorType").get(table.Type(), str(table.Type()))
         if type_name == "RESOURCE":
             type_name = "INT32"  # a handle: resource_variables.py makes it the variable
+        if type_name == "INT4":
+            self.nibbles.add(index)
+            type_name = "INT8"
         if type_name not in DType.__members__:
-            hint = QUANTISE_HINT if "FLOAT" in type_name else "int8 models are wanted"
-            raise self.error(f"{where} holds {type_name.lower()}, which is not supported", hint)
+            self.other_types[index] = f"{where} holds {type_name.lower()}, which is not supported"
+            return Tensor(index, name, (), DType.INT32)  # no op may use it
         dtype = DType[type_name]
         shape = tuple(int(extent) for extent in self.vector(table.ShapeAsNumpy()))
         if -1 in shape:
@@ -303,8 +355,9 @@ class _Reader:
             raise self.error(f"{where} names buffer {table.Buffer()} of {len(buffers)}")
         raw = buffers[table.Buffer()]
         size = math.prod(shape) * dtype.bytes
-        if raw.nbytes not in (0, size):
-            raise self.error(f"{where} has {raw.nbytes} bytes of data where its shape wants {size}")
+        packed = (size + 1) // 2 if index in self.nibbles else size
+        if raw.nbytes not in (0, packed):
+            raise self.error(f"{where} has {raw.nbytes} bytes of data where its shape wants {packed}")
         is_constant = raw.nbytes > 0 or size == 0
         if is_constant and table.IsVariable():
             raise self.error(f"{where} is a variable with a constant value")
@@ -314,9 +367,25 @@ class _Reader:
             shape=shape,
             dtype=dtype,
             quantization=self.quantization(where, table.Quantization(), shape, dtype),
-            data=raw.view(dtype.numpy.newbyteorder("<")).reshape(shape) if is_constant else None,
+            data=self.constant(index, table.Buffer(), raw, shape, dtype) if is_constant else None,
             is_variable=table.IsVariable(),
+            is_open=bool((self.vector(table.ShapeSignatureAsNumpy()) < 0).any()),
+            is_int4=index in self.nibbles,
         )
+
+    def constant(
+        self, index: int, buffer: int, raw: npt.NDArray[np.uint8], shape: tuple[int, ...], dtype: DType
+    ) -> npt.NDArray[np.generic]:
+        """What the constant tensor `index` holds; of two numbers in a byte the low one comes first."""
+        if index not in self.nibbles:
+            return raw.view(dtype.numpy.newbyteorder("<")).reshape(shape)
+        if buffer not in self.unpacked:
+            self.spend(raw.nbytes)
+            pairs = np.stack([raw << 4, raw], axis=-1).view(np.int8)
+            self.unpacked[buffer] = (pairs >> 4).reshape(-1)
+        values = self.unpacked[buffer][: math.prod(shape)].reshape(shape)
+        values.flags.writeable = False
+        return values
 
     def quantization(
         self, where: str, table: Any, shape: tuple[int, ...], dtype: DType
@@ -358,6 +427,10 @@ class _Reader:
         for index in found:
             if not 0 <= index < len(tensors):
                 raise self.error(f"{what} name tensor {index} of {len(tensors)}")
+            if index in self.other_types:
+                raise self.error(self.other_types[index], "int8 models are wanted")
+            if index in self.nibbles:
+                raise self.error(f"{what} hold int4, which has no kernel", "int8 models are wanted")
             if tensors[index].elements == 0:
                 raise self.error(f"{what} have an empty tensor", FIXED_SHAPE_HINT)
         return found
@@ -379,12 +452,15 @@ class _Reader:
         for tensor in (*(i for i in inputs if i != -1), *outputs):
             if not 0 <= tensor < len(tensors):
                 raise self.error(f"{where} names tensor {tensor} of {len(tensors)}")
+        self.check_types(where, kind, inputs, outputs, tensors)
         if not outputs and kind not in _WITHOUT_OUTPUT:
             raise self.error(f"{where} has no output")
         ranks = _RANKS.get(kind, ())
         if len(inputs) < len(ranks):
             raise self.error(f"{where} has {len(inputs)} inputs where {len(ranks)} are needed")
         for position, rank in enumerate(ranks):
+            if inputs[position] < 0 and kind not in _WITH_GAPS:
+                raise self.error(f"{where}: input {position} is missing")
             if rank is None or inputs[position] < 0:
                 continue
             operand = tensors[inputs[position]]
@@ -394,6 +470,32 @@ class _Reader:
                     f"where rank {rank} and some elements are needed"
                 )
         return Op(index, kind, inputs, outputs, self.options(where, kind, table), version)
+
+    def check_types(
+        self,
+        where: str,
+        kind: str,
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        tensors: tuple[Tensor, ...],
+    ) -> None:
+        """Refuses an op with a tensor of a type unknown here, or with one of four bits that is no weight."""
+        for index in (*inputs, *outputs):
+            if index in self.other_types:
+                hint = QUANTISE_HINT if "float" in self.other_types[index] else "int8 models are wanted"
+                raise self.error(f"{where}: {self.other_types[index]}", hint)
+            if index in self.nibbles and not (
+                kind in _WITH_NIBBLES
+                and inputs.index(index) == 1
+                and inputs.count(index) == 1
+                and tensors[index].data is not None
+                and inputs[0] >= 0
+                and tensors[inputs[0]].dtype is DType.INT8
+            ):
+                raise self.error(
+                    f"{where}: tensor {index} ({tensors[index].name}) holds int4, which has no kernel",
+                    f"int4 is for constant weights of {', '.join(_WITH_NIBBLES)} on int8",
+                )
 
     def options(self, where: str, kind: str, table: Any) -> dict[str, OptionValue]:
         name = _enum("BuiltinOptions").get(table.BuiltinOptionsType())
@@ -470,7 +572,7 @@ def _check_dataflow(graph: Graph) -> None:
 
 def _check_types(graph: Graph) -> None:
     """Float and uint8 only at the model's edges, next to QUANTIZE and DEQUANTIZE."""
-    for op in graph.ops:
+    for op in graph.running:
         inputs = {i for i in op.inputs if i >= 0}
         types = {graph.tensors[i].dtype for i in (*inputs, *op.outputs)}
         at_edge = (op.kind == "QUANTIZE" and inputs <= {*graph.inputs}) or (
@@ -480,15 +582,20 @@ def _check_types(graph: Graph) -> None:
             continue
         where = f"op {op.index} ({op.kind})"
         if DType.FLOAT32 in types:
-            weights = {t.dtype for i in inputs if (t := graph.tensors[i]).data is not None}
-            computed = {graph.tensors[i].dtype for other in graph.ops for i in other.outputs}
-            kind = "a float model"
-            if DType.INT8 in weights:
-                kind = "a dynamic-range model (int8 weights, float arithmetic)"
-            elif DType.INT8 in computed:
-                kind = "only partly quantised"
+            kind = _kind_of_float(graph)
             raise ModelError(f"{graph.path} is {kind}: {where} computes in float32", QUANTISE_HINT)
         if DType.UINT8 in types:
             raise ModelError(
                 f"{graph.path} is a uint8 model of the older kind: {where} computes in uint8", QUANTISE_HINT
             )
+
+
+def _kind_of_float(graph: Graph) -> str:
+    """What a model is that computes in float32: by all its ops, as converters leave small layers alone."""
+    computed = {graph.tensors[i].dtype for op in graph.ops for i in op.outputs}
+    if DType.INT8 in computed or DType.INT16 in computed:
+        return "only partly quantised"
+    read = {graph.tensors[i] for op in graph.ops for i in op.inputs if i >= 0}
+    if any(tensor.data is not None and tensor.dtype is DType.INT8 for tensor in read):
+        return "a dynamic-range model (int8 weights, float arithmetic)"
+    return "a float model"

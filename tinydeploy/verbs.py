@@ -18,6 +18,7 @@ from tinydeploy import samples as sample_files
 from tinydeploy.boards import DEFAULT_BOARD, Board
 from tinydeploy.build import Firmware
 from tinydeploy.doctor import Finding
+from tinydeploy.engines.registry import engine_names
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluation import evaluate
 from tinydeploy.graph import Graph
@@ -56,7 +57,10 @@ def boards() -> tuple[Board, ...]:
 
 
 def inspect(model: str | Path, **options: Unpack[Options]) -> Inspection:
-    """What the model holds and where it can run; of `options`, `board`, `optimize` and `logits` count."""
+    """What the model holds and where it can run.
+
+    Of `options`, `board`, `optimize`, `signature` and `logits` count.
+    """
     board = board_files.board(options.get("board", DEFAULT_BOARD))
     return inspection.inspect_graph(_load(model, options), board, options.get("optimize"))
 
@@ -123,6 +127,22 @@ def arena(
         return sizing.check_plan(job, session)
 
 
+def arena_each(
+    model: str | Path,
+    engines: str,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    progress: Progress = silent,
+    **options: Unpack[Options],
+) -> tuple[ArenaReport, ...]:
+    """`arena` on the target with each of several engines: "aot,tflm"."""
+    chosen = engine_names(engines, options.pop("optimize", None))
+    return tuple(
+        arena(model, timeout=timeout, progress=progress, **options | _engine_options(name, goal))
+        for name, goal in chosen
+    )
+
+
 def flash(
     model: str | Path,
     *,
@@ -185,7 +205,8 @@ def run_each(
     folder = _folder(graph, out, options)
     report.check_writable(folder, engines)
     chosen = _samples(graph, data, samples, RANDOM_SAMPLES)
-    jobs = [prepare(graph, **options | {"engine": engine}).connected() for engine in engines]
+    named = engine_names(",".join(engines), options.pop("optimize", None))
+    jobs = [prepare(graph, **options | _engine_options(name, goal)).connected() for name, goal in named]
     results = tuple(evaluate(job, chosen, labels=labels, timeout=timeout, progress=progress) for job in jobs)
     for engine, result in zip(engines, results, strict=True):
         report.write(result, folder / engine)
@@ -193,8 +214,12 @@ def run_each(
     return results, folder
 
 
+def _engine_options(name: str, optimize: str | None) -> Options:
+    return {"engine": name, "optimize": optimize} if optimize else {"engine": name}
+
+
 def _load(model: str | Path, options: Options) -> Graph:
-    graph = tflite_model.load(model_path(model))
+    graph = tflite_model.load(model_path(model), options.get("signature"))
     return without_softmax(graph) if options.get("logits") else graph
 
 

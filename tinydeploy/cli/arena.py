@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from tinydeploy import verbs
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import progress, show, show_json
+from tinydeploy.report import text
+from tinydeploy.report.facts import kernels
 from tinydeploy.sizing import ArenaReport
 
 
@@ -27,24 +31,41 @@ from tinydeploy.sizing import ArenaReport
 )
 @options.as_json
 def command(model: Path, on: str, as_json: bool, **flags: Any) -> None:
-    """The tensor arena's size, and its proof."""
+    """The tensor arena's size, and its proof. Several engines (-e aot,tflm) follow one another."""
     path, file = options.configured(model)
+    arguments = options.merged(file, **flags)
     with progress() as update:
-        report = verbs.arena(path, on=on, progress=update, **options.merged(file, **flags))
+        arguments["progress"] = update
+        if on == "target" and "," in arguments.get("engine", ""):
+            reports = verbs.arena_each(path, arguments.pop("engine"), **arguments)
+        else:
+            reports = (verbs.arena(path, on=on, **arguments),)
     if as_json:
-        show_json(report)
+        show_json(reports if len(reports) > 1 else reports[0])
     else:
-        show(_summary(report))
+        show(Group(*map(_summary, reports)))
 
 
 def _summary(report: ArenaReport) -> RenderableType:
     arena = report.arena
-    lines: list[RenderableType] = [f"[bold]{arena.bytes:,} bytes[/], {arena.method} ({report.found_on})"]
+    lines: list[RenderableType] = [
+        Text.assemble((f"{arena.bytes:,} bytes", "bold"), f", {arena.method} ({report.found_on})")
+    ]
+    facts = Table(box=None, show_header=False)
+    facts.add_column(style="dim")
+    facts.add_column(overflow="fold")
+    for name, fact in _facts(report):
+        facts.add_row(name, Text(text.printable(fact)))
+    lines.append(facts)
     probes = Table(box=None, header_style="dim")
     probes.add_column("Probe", justify="right")
     probes.add_column("")
     for outcome in report.outcomes:
-        mark = "[green]passes[/]" if outcome.passed else f"[red]fails[/]: {outcome.detail}"
+        mark = (
+            Text("passes", "green")
+            if outcome.passed
+            else Text.assemble(("fails", "red"), f": {outcome.detail}")
+        )
         probes.add_row(f"{outcome.bytes:,}", mark)
     lines.append(probes)
     if arena.buffers:
@@ -63,3 +84,17 @@ def _summary(report: ArenaReport) -> RenderableType:
     if report.note:
         lines.append(report.note)
     return Group(*lines)
+
+
+def _facts(report: ArenaReport) -> Iterator[tuple[str, str]]:
+    """What was run, and where."""
+    yield "Model", f"{report.model}, sha256 {report.model_sha256[:16]}…"
+    yield "Engine", report.engine
+    if report.library:
+        yield "Library", f"{report.library.name} {report.library.version}"
+        yield "Kernels", kernels(report.library)
+        yield "Flags", " ".join(report.library.flags)
+    if report.board:
+        yield "Board", report.board
+    if report.compiler:
+        yield "Compiler", report.compiler

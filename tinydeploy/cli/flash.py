@@ -14,6 +14,7 @@ from tinydeploy.cli.shell import progress, show, show_json
 
 @click.command("flash")
 @options.model
+@options.signature
 @options.logits
 @options.board
 @options.engine

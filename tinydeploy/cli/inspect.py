@@ -24,6 +24,7 @@ _JOINED = Layer(-1, "with the op before", 0, 0, 0)
 
 @click.command("inspect")
 @options.model
+@options.signature
 @options.logits
 @options.board
 @options.optimize
@@ -44,6 +45,8 @@ def _header(inspection: Inspection) -> RenderableType:
     table.add_column()
     table.add_row("Model", Text(text.printable(inspection.path)))
     table.add_row("File", f"{text.kib(inspection.file_bytes)}, sha256 {inspection.sha256[:16]}…")
+    if inspection.signature:
+        table.add_row("Signature", Text(text.printable(inspection.signature)))
     table.add_row("MACs", text.millions(inspection.macs))
     table.add_row("Constants", text.kib(inspection.constant_bytes))
     for heading, tensors in (("Input", inspection.inputs), ("Output", inspection.outputs)):
@@ -94,7 +97,7 @@ def _ops(inspection: Inspection) -> RenderableType:
             text.millions(op.macs) if op.macs else "–",
             text.kib(op.constant_bytes) if op.constant_bytes else "–",
             text.kib(op.live_bytes),
-            Text(bar, style),
+            Text("computed at conversion", "dim") if op.folded else Text(bar, style),
         )
     return table
 

@@ -35,6 +35,9 @@ class Seconds(click.FloatRange):
 
 
 model = click.argument("model", type=click.Path(path_type=Path))
+signature = click.option(
+    "--signature", help="Which of the file's functions to run, by its name.  [default: the first]"
+)
 logits = click.option(
     "--logits", is_flag=True, default=None, help="Leave out the SOFTMAX at the model's end."
 )
@@ -94,7 +97,7 @@ def stacked(*decorators: Decorator) -> Decorator:
     )
 
 
-build = stacked(logits, board, engine, optimize, tflm_library, target, link)
+build = stacked(signature, logits, board, engine, optimize, tflm_library, target, link)
 """What a firmware is made from, and for."""
 deployment = stacked(build, port, upload_command, timeout)
 """The same, and how to get at what runs it."""

@@ -3,37 +3,84 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import io
 import json
+import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.segment import Segment
 
-from tinydeploy.errors import TinydeployError
+from tinydeploy import cache
+from tinydeploy.errors import TinydeployError, UsageError
 from tinydeploy.progress import Progress, silent
+from tinydeploy.report.text import printable
 
-USAGE = 2
+USAGE, FAILED = 2, 3
 
-stdout = Console()
-stderr = Console(stderr=True)
+
+class _Console(Console):
+    """Strings are shown as they are: no markup, and no character that would steer the terminal."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """See rich."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(_harmless(segment.text), segment.style)
+
+
+def _harmless(text: str) -> str:
+    """The text, as wide as before, with "\ufffd" or nothing for what could steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\n" or printable(c) == c else "\ufffd" * cell_len(c) for c in text)
+
+
+stdout = _Console()
+stderr = _Console(stderr=True)
 
 
 def show(renderable: RenderableType) -> None:
-    """Prints a result for people."""
-    stdout.print(renderable)
+    """Prints a result for people; a string as it is, without markup."""
+    with _written():
+        stdout.print(renderable)
 
 
 def show_json(value: Any) -> None:
     """Prints a result as JSON, and nothing else, on stdout."""
-    click.echo(json.dumps(plain(value), indent=2))
+    with _written():
+        click.echo(json.dumps(plain(value), indent=2))
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop_output()
+        raise UsageError(f"cannot write the output: {error.strerror or error}") from error
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def plain(value: Any) -> Any:
@@ -53,18 +100,25 @@ def progress() -> Iterator[Progress]:
     if not stderr.is_terminal:
         yield silent
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+    )
     with Bars(*columns, TimeElapsedColumn(), console=stderr, transient=True) as bars:
         task = bars.add_task("", total=None)
 
         def update(phase: str, done: int = 0, total: int = 0) -> None:
-            bars.update(task, description=phase, completed=done, total=total or None)
+            bars.tasks[0].total = total or None  # update() takes None for "as before"
+            bars.update(task, description=phase, completed=done)
 
         yield update
 
 
 def _complain(message: str, hint: str = "") -> None:
-    click.echo(f"tinydeploy: {message}" + (f" ({hint})" if hint else ""), err=True)
+    line = f"tinydeploy: {message}" + (f" ({hint})" if hint else "")
+    click.echo(printable(" ".join(line.splitlines())), err=True)
 
 
 class _Interrupted(BaseException):
@@ -80,6 +134,9 @@ def guarded(command: click.Command) -> NoReturn:
     # A terminated run ends its children just as an interrupted one does.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may know fewer characters than a name has
     try:
         code = command.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -95,6 +152,20 @@ def guarded(command: click.Command) -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone: nobody is left to tell
         sys.exit(USAGE)
+    except Exception as error:
+        _drop_output()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _complain("no space left on device", error.filename or "")
+            sys.exit(USAGE)
+        _complain(*_unexpected(error))
+        sys.exit(FAILED)
+
+
+def _unexpected(error: Exception) -> tuple[str, str]:
+    """The line, and the hint, for what nothing has answered where it arose."""
+    trace = cache.write_trace("".join(traceback.format_exception(error)))
+    kept = f"please report it, with {trace}" if trace else "its trace could not be kept"
+    return f"an error of tinydeploy's own: {type(error).__name__}: {str(error)[:200]}", kept
 
 
 def _click_hint(error: click.ClickException) -> str:

@@ -6,7 +6,7 @@ The C++ side of the contract is firmware_templates/runtime/engine.h.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tinydeploy.boards import Board
@@ -42,7 +42,7 @@ class ArenaPlan:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why an engine cannot run an op (`op` is its index in the graph), in a few words."""
+    """Why an engine cannot run an op, in a few words: `op` is its index, or -1 for the model as a whole."""
 
     op: int
     reason: str
@@ -94,7 +94,8 @@ class Library:
     It wants a C and a C++ standard library. `version` says all that is known of where it comes from.
     `kernels` tells by kind of op how to know fast kernels in a firmware: {"CONV_2D": {"CMSIS-NN":
     "arm_convolve_"}} says that a function of that prefix is linked only where CMSIS-NN runs CONV_2D.
-    `warnings` are what every result got with it has to say.
+    `files` are what it adds to the project, `sources` the filter by which PlatformIO chooses what is compiled
+    of it for this model (empty: all). `warnings` are what every result got with it has to say.
     """
 
     name: str
@@ -103,6 +104,8 @@ class Library:
     flags: tuple[str, ...]
     kernels: Mapping[str, Mapping[str, str]]
     warnings: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

@@ -45,8 +45,9 @@ def _setting(result: Result) -> Table:
     table.add_column(style="dim")
     table.add_column()
     model, board, target = result.model, result.board, result.target
+    name = f"signature {model.signature}" if model.signature else ""
     described = f"{model.path}, {len(model.ops)} ops, {text.millions(model.macs)} MACs"
-    table.add_row("Model", _plain(", ".join(filter(None, (described, model.note)))))
+    table.add_row("Model", _plain(", ".join(filter(None, (described, name, model.note)))))
     table.add_row("Board", _plain(f"{board.id}, {board.core}, {text.clock(board.clock_hz)}"))
     table.add_row("Target", _plain(f"{target_name(target)}, link {target.link}"))
     goal = f", optimised for {result.optimize}" if result.optimize else ""

@@ -47,6 +47,11 @@ def require_same_size(a: Tensor, b: Tensor) -> None:
     require(a.elements == b.elements, f"its output has {b.elements} elements for an input of {a.elements}")
 
 
+def require_same_shape(a: Tensor, b: Tensor) -> None:
+    """Both tensors have the same shape."""
+    require(a.shape == b.shape, f"its output has the shape {list(b.shape)} for an input of {list(a.shape)}")
+
+
 def per_tensor(tensor: Tensor) -> Quantization:
     """The tensor's quantisation, which has to have one scale and one zero point."""
     found = tensor.quantization

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from tinydeploy.boards import Core
 from tinydeploy.engines.aot.program import Step
 
@@ -76,9 +74,10 @@ def _requantisation(p: Params) -> int:
 
 
 def _windows_inside(p: Params, side: str, edge: str) -> int:
-    starts = np.arange(int(p[f"kOutput{side}"])) * p[f"kStride{side}"] - p[f"kPad{edge}"]
-    reach = (p[f"kKernel{side}"] - 1) * p[f"kDilation{side}"]
-    return int(((starts >= 0) & (starts + reach < p[f"kInput{side}"])).sum())
+    stride, pad = int(p[f"kStride{side}"]), int(p[f"kPad{edge}"])
+    reach = int((p[f"kKernel{side}"] - 1) * p[f"kDilation{side}"])
+    last = min(int(p[f"kOutput{side}"]) - 1, (int(p[f"kInput{side}"]) - 1 - reach + pad) // stride)
+    return max(0, last - max(0, -(-pad // stride)) + 1)
 
 
 def _depthwise(p: Params) -> float:

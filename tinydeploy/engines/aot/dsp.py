@@ -42,7 +42,7 @@ def fully_connected(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | Non
     depth, channels = int(step.params["kInputDepth"]), int(step.params["kOutputDepth"])
     weights = _weights(step).reshape(channels, depth)
     if step.params["kBatches"] != 1:
-        first = np.arange(int(step.params["kBatches"]), dtype=np.int64) * depth
+        first = overlap.rows(int(step.params["kBatches"]), depth)
         return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1), first, pixels)
     found = _channels(step, weights)
     if found is None or step.addend:
@@ -169,7 +169,12 @@ def shared(step: Step, clamped: bool) -> Step | None:
 
 
 def _convolution(
-    step: Step, kernel: str, weights: npt.NDArray[np.int8], order: Order, first: overlap.Steps, pixels: int
+    step: Step,
+    kernel: str,
+    weights: npt.NDArray[np.int8],
+    order: Order,
+    first: overlap.Steps | None,
+    pixels: int,
 ) -> tuple[Step, ...] | None:
     """`first` says where in the input each output pixel's window starts."""
     found = _channels(step, weights)

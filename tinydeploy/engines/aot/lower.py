@@ -78,7 +78,8 @@ def lower_op(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     """What `op` becomes. Raises UnsupportedError if it cannot be compiled."""
     if op.kind not in LOWERINGS:
         raise UnsupportedError(f"there is no kernel for {op.kind}")
-    for index in (*op.inputs, *op.outputs):
+    shapes = op.inputs[1:] if op.kind == "RESHAPE" else ()  # a scalar's shape is empty
+    for index in {*op.inputs, *op.outputs}.difference(shapes):
         if index >= 0 and graph.tensors[index].elements == 0:
             raise UnsupportedError("it has a tensor without elements")
     if "table" in op.options:

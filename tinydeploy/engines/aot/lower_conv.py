@@ -29,18 +29,23 @@ from tinydeploy.engines.aot.quantize import layer_scale
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
 Params = dict[str, int | float | bool]
+_MOST_PHASES = 32  # along an axis of TRANSPOSE_CONV: each pair of them has biases of its own
 
 
 @lowers("CONV_2D")
 def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any stride, dilation and padding; grouped if the weights have fewer input channels than the input."""
-    layer = _layer(graph, op, channel_axis=0)
+    return _conv_2d(_layer(graph, op, channel_axis=0))
+
+
+def _conv_2d(layer: Layer) -> tuple[Step, ...]:
+    """A convolution with weights [output channel][y][x][input channel of the group]."""
     _, kernel_height, kernel_width, depth = layer.weights.shape
     batches, height, width, input_depth = layer.input.shape
     require(input_depth % depth == 0, "its input's channels are not a multiple of its weights'")
     groups = input_depth // depth
     require(layer.channels % groups == 0, "its output's channels are not a multiple of its groups")
-    windows = _windows(op, layer.input, layer.output, kernel_height, kernel_width)
+    windows = _windows(layer.op, layer.input, layer.output, kernel_height, kernel_width)
     if kernel_height == kernel_width == groups == 1 and layer.output.shape[1:3] == (height, width):
         return pointwise(layer, batches * height * width, depth)
     params: Params = {
@@ -59,7 +64,7 @@ def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
 
 @lowers("DEPTHWISE_CONV_2D")
 def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """Any stride, dilation, padding and depth multiplier."""
+    """Any stride, dilation, padding and depth multiplier; of one input channel, it is a CONV_2D."""
     layer = _layer(graph, op, channel_axis=3)
     _, kernel_height, kernel_width, _ = layer.weights.shape
     depth = layer.input.shape[3]
@@ -68,6 +73,8 @@ def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         layer.weights.shape[0] == 1 and multiplier * depth == layer.channels,
         "its weights do not fit its input and its depth multiplier",
     )
+    if depth == 1:
+        return _conv_2d(replace(layer, weights=np.ascontiguousarray(layer.weights.transpose(3, 1, 2, 0))))
     params: Params = {
         "kBatches": layer.input.shape[0],
         **_windows(op, layer.input, layer.output, kernel_height, kernel_width),
@@ -88,8 +95,10 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
     """
     output = output_tensor(graph, op)
     require(len(op.inputs) in (3, 4) and min(op.inputs[:3]) >= 0, f"it has {len(op.inputs)} inputs")
-    shape = constant_ints(graph, op, 0, "output's shape")
-    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+    shape = output.shape  # which holds even where the shape is computed: TFLite Micro does not look at it
+    if graph.tensors[op.inputs[0]].data is not None:
+        given = constant_ints(graph, op, 0, "output's shape")
+        require(given == shape, f"its output has the shape {shape}, not {given}")
     inputs = (op.inputs[2], op.inputs[1], *op.inputs[3:])
     layer = _layer(graph, replace(op, inputs=inputs), channel_axis=0)
     _, kernel_height, kernel_width, depth = layer.weights.shape
@@ -112,7 +121,9 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
         places = -(-steps // stride) if same else (steps - kernel + stride) // stride
         before = max((places - 1) * stride + kernel - steps, 0) // 2
         strides.append(stride)
+        require(stride <= _MOST_PHASES, f"its stride is {stride}, more than {_MOST_PHASES}")
         # The lowest row, or column, that each output's window may reach.
+        require(steps < 2**15, "its output is larger than 32,767 pixels")
         firsts.append(np.clip(-((kernel - 1 - before - np.arange(steps)) // stride), 0, size - 1))
         params |= {
             f"kInput{side}": size,
@@ -123,15 +134,15 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
         }
     # Of each phase only the taps that it has take part in the sum that the zero point is multiplied with.
     bias = np.empty((*strides, layer.channels), np.int64)
-    given = layer.bias + np.int64(zero_point) * layer.weights.sum(axis=(1, 2, 3), dtype=np.int64)
+    whole = layer.bias + np.int64(zero_point) * layer.weights.sum(axis=(1, 2, 3), dtype=np.int64)
     for y, x in np.ndindex(*strides):
         taps = layer.weights[:, y :: strides[0], x :: strides[1]]
-        bias[y, x] = given - zero_point * taps.sum(axis=(1, 2, 3), dtype=np.int64)
+        bias[y, x] = whole - zero_point * taps.sum(axis=(1, 2, 3), dtype=np.int64)
     folded = replace(layer, bias=bias.reshape(-1) if layer.is_16x8 else bias.reshape(-1).astype(np.int32))
-    images = np.arange(batches)[:, np.newaxis, np.newaxis] * height
-    first = ((images + firsts[0][:, np.newaxis]) * width + firsts[1]) * depth
+    pixels = overlap.pixels(batches, firsts[0], firsts[1], height, width)
+    first = None if pixels is None else pixels * depth
     block = next(rows for rows in (4, 2, 1) if layer.channels % rows == 0)
-    least = overlap.by_channels(first.reshape(-1), layer.channels, block)
+    least = overlap.by_channels(first, layer.channels, block)
     return _call(folded, "transpose_conv", "transpose_conv.h", params, least)
 
 
@@ -259,7 +270,7 @@ def pointwise(layer: Layer, batches: int, depth: int) -> tuple[Step, ...]:
     """`batches` rows of `depth` values, each times all weights."""
     params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
     block = 1 if layer.is_16x8 else 4
-    least = overlap.by_channels(np.arange(batches) * depth, layer.channels, block)
+    least = overlap.by_channels(overlap.rows(batches, depth), layer.channels, block)
     return _call(layer, "fully_connected", "fully_connected.h", params, least)
 
 

@@ -219,15 +219,21 @@ def _step(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
         steps = strides.broadcast(a, output.shape), strides.broadcast(b, output.shape)
     except ValueError:
         require(False, f"shapes {a} and {b} do not broadcast to {output.shape}")
+    repeated = [all(step == 0 for step in at) for at in zip(*steps, strict=True)]
+    stretched = any(both and extent > 1 for both, extent in zip(repeated, output.shape, strict=True))
+    require(not stretched, f"its output has the shape {output.shape}, larger than {a} and {b} broadcast to")
     shape, walks = strides.fuse(output.shape, *steps)
     a_strides, b_strides = walks
     args = (operand(graph, op, 0, "a"), operand(graph, op, 1, "b"), Write(output.index))
-    ends = overlap.ends(output.elements, output.dtype.bytes)
+    size = output.dtype.bytes
+    end = size, tuple(size * stride for stride in strides.contiguous(shape))
     overlaps = tuple(
         allowed
         for source, tensor, walk in zip(args, sources, walks, strict=False)
         for allowed in overlap.over(
-            source, output, overlap.distance(overlap.walk(shape, walk) * tensor.dtype.bytes, ends)
+            source,
+            output,
+            overlap.of_nest(shape, (0, tuple(tensor.dtype.bytes * stride for stride in walk)), end),
         )
     )
     if a_strides == b_strides:

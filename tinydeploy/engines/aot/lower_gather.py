@@ -73,7 +73,10 @@ def _gather(graph: Graph, op: Op, inputs: tuple[int, int], axis: int, batch_dims
         bool(given.min() >= 0 and given.max() < extent),
         f"it takes positions {given.min()} to {given.max()} of {extent}",
     )
+    ends = overlap.rows(params["kOuter"] * given.size, params["kInner"])
+    if ends is None:
+        return Step("gather", "gather.h", params, args)
     slices = np.arange(params["kBatches"] * params["kOuter"]).reshape(params["kBatches"], -1, 1)
     first = (slices * extent + given.reshape(params["kBatches"], 1, -1)) * params["kInner"]
-    least = overlap.of_copies(first, overlap.ends(first.size, params["kInner"]))
+    least = overlap.of_copies(first, ends + params["kInner"])
     return Step("gather", "gather.h", params, args, overlap.over(args[0], output, least))

@@ -11,6 +11,7 @@ from tinydeploy.engines.aot.checks import (
     input_tensors,
     output_tensor,
     require,
+    require_same_shape,
     require_same_size,
     require_symmetric,
     require_types,
@@ -120,6 +121,7 @@ def softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
     """SOFTMAX to int16 of scale 1/32768."""
     source, target = _scales(graph, op)
     output = output_tensor(graph, op)
+    require_same_shape(graph.tensors[op.inputs[0]], output)
     require(len(output.shape) > 0, "its input is a scalar")
     require(abs(target * 32768 - 1) <= 0.001, f"its output has scale {target:.6g}, not 1/32768")
     depth = output.shape[-1]

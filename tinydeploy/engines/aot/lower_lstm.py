@@ -53,7 +53,7 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
     time_major = bool(op.options["time_major"])
     outer, inner, depth = source.shape
     steps, batches = (outer, inner) if time_major else (inner, outer)
-    units = output.shape[-1]
+    units = output.shape[-1] if output.shape else 0
     require(output.shape == (outer, inner, units), f"its output has the shape {list(output.shape)}")
     for state in (hidden, cell):
         require(state.elements == batches * units, f"a state has the shape {list(state.shape)}")
@@ -116,11 +116,9 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
         Write(output.index),
     )
     # One sequence after the other, each from its first time step to its last: the rows in this order.
-    rows = np.arange(batches * steps)
-    if time_major:
-        rows = rows.reshape(steps, batches).T.reshape(-1)
-    units_end = rows[:, np.newaxis] * units + np.arange(1, units + 1)
-    least = overlap.distance(np.repeat(rows * depth, units), units_end)
+    row, column = (1, batches) if time_major else (steps, 1)
+    first, end = (0, (row * depth, column * depth, 0)), (1, (row * units, column * units, 1))
+    least = overlap.of_nest((batches, steps, units), first, end)
     overlaps = overlap.over(args[0], output, least * output.dtype.bytes)
     return (Step("unidirectional_sequence_lstm", "lstm.h", params, args, overlaps),)
 

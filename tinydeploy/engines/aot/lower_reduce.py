@@ -17,7 +17,7 @@ from tinydeploy.engines.aot.checks import (
     positive_axis,
     require,
     require_same_quantization,
-    require_same_size,
+    require_same_shape,
     require_types,
     rescaling,
 )
@@ -87,7 +87,8 @@ def _reduction(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
     )
     args = (operand(graph, op, 0, "input"), Write(output.index))
     size = output.dtype.bytes
-    least = overlap.distance(overlap.walk(keep, keep_strides) * size, overlap.ends(output.elements, size))
+    first = 0, tuple(size * stride for stride in keep_strides)
+    least = overlap.of_nest(keep, first, (size, tuple(size * s for s in strides.contiguous(keep))))
     return Step(kernel, "reduce.h", nest | params, args, overlap.over(args[0], output, least))
 
 
@@ -102,15 +103,11 @@ def lower_arg_max(graph: Graph, op: Op) -> tuple[Step, ...]:
     axis = positive_axis(axes[0], len(source.shape))
     shape = source.shape[:axis] + source.shape[axis + 1 :]
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
-    params: Params = {
-        "kOuter": prod(source.shape[:axis]),
-        "kExtent": source.shape[axis],
-        "kInner": prod(source.shape[axis + 1 :]),
-    }
+    outer, extent, inner = prod(source.shape[:axis]), source.shape[axis], prod(source.shape[axis + 1 :])
+    params: Params = {"kOuter": outer, "kExtent": extent, "kInner": inner}
     args = (operand(graph, op, 0, "input"), Write(output.index))
-    first = overlap.walk(shape[:axis], strides.contiguous(source.shape)[:axis])
-    first = first[:, np.newaxis] + np.arange(params["kInner"])
-    least = overlap.distance(first, overlap.ends(output.elements, output.dtype.bytes))
+    size = output.dtype.bytes
+    least = overlap.of_nest((outer, inner), (0, (extent * inner, 1)), (size, (size * inner, size)))
     return (Step(op.kind.lower(), "reduce.h", params, args, overlap.over(args[0], output, least)),)
 
 
@@ -123,7 +120,7 @@ def lower_softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
     output = output_tensor(graph, op)
     require_types((source,), DType.INT8)
     require_types((output,), DType.INT8, DType.INT16)
-    require_same_size(source, output)
+    require_same_shape(source, output)
     require(len(source.shape) > 0, "its input is a scalar")
     origin, target = per_tensor(source), per_tensor(output)
     bits = 8 * output.dtype.bytes

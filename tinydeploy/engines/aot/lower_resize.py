@@ -32,7 +32,7 @@ def _params(graph: Graph, op: Op) -> Params:
     batches, height, width, depth = source.shape
     shape = (batches, *size, depth)
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
-    require(max(height, width) < 2**15, "its input is larger than 32,767 pixels")
+    require(max(height, width, *size) < 2**15, "its input or output is larger than 32,767 pixels")
     return {
         "kBatches": batches,
         "kInputHeight": height,
@@ -61,9 +61,10 @@ def lower_resize_nearest_neighbor(graph: Graph, op: Op) -> tuple[Step, ...]:
         Constant(f"op{op.index}_columns", columns, "input column of each output column"),
     )
     pixel = depth * output.dtype.bytes
-    images = np.arange(batches)[:, np.newaxis, np.newaxis] * height * width
-    first = (images + rows[:, np.newaxis].astype(np.int64) * width + columns) * pixel
-    least = overlap.of_copies(first, overlap.ends(first.size, pixel))
+    pixels = overlap.pixels(batches, rows.astype(np.int64), columns.astype(np.int64), height, width)
+    least = overlap.APART
+    if pixels is not None:
+        least = overlap.of_copies(pixels * pixel, np.arange(1, pixels.size + 1) * pixel)
     return (Step("resize_nearest", "resize.h", params, args, overlap.over(args[0], output, least)),)
 
 
@@ -103,9 +104,9 @@ def lower_resize_bilinear(graph: Graph, op: Op) -> tuple[Step, ...]:
             f"op{op.index}_columns", columns.reshape(-1), "left column, right column, weight of the right"
         ),
     )
-    images = np.arange(batches)[:, np.newaxis, np.newaxis] * height * width
-    first = (images + rows[:, :1].astype(np.int64) * width + columns[:, 0]) * depth
-    least = overlap.channel_by_channel(first.reshape(-1), depth)
+    tops, lefts = (table[:, 0].astype(np.int64) for table in (rows, columns))
+    pixels = overlap.pixels(batches, tops, lefts, height, width)
+    least = overlap.channel_by_channel(None if pixels is None else pixels * depth, depth)
     return (Step("resize_bilinear", "resize.h", params, args, overlap.over(args[0], output, least)),)
 
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, product
 from math import prod
 
-import numpy as np
-
 from tinydeploy.engines.aot import overlap, strides
 from tinydeploy.engines.aot.checks import (
     constant_ints,
@@ -17,10 +15,11 @@ from tinydeploy.engines.aot.checks import (
     per_tensor,
     positive_axis,
     require,
+    require_same_quantization,
     require_same_size,
     require_types,
 )
-from tinydeploy.engines.aot.program import Alias, Argument, Step, Write, lowers, operand
+from tinydeploy.engines.aot.program import Alias, Argument, Step, UnsupportedError, Write, lowers, operand
 from tinydeploy.engines.aot.strides import Strides
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
@@ -179,11 +178,11 @@ def _parting(
 
 def _copy_rows(params: dict[str, int], source: Argument, output: Tensor) -> Step:
     """The copy that `params` describe."""
-    rows = np.arange(params["kRows"], dtype=np.int64)
-    first = params["kInputOffset"] + rows * params["kInputStep"]
-    end = params["kOutputOffset"] + rows * params["kOutputStep"] + params["kRowElements"]
     size = output.dtype.bytes
-    overlaps = overlap.over(source, output, overlap.of_copies(first * size, end * size))
+    first = params["kInputOffset"] * size, (params["kInputStep"] * size,)
+    end = (params["kOutputOffset"] + params["kRowElements"]) * size, (params["kOutputStep"] * size,)
+    least = overlap.of_nest((params["kRows"],), first, end, copies=True)
+    overlaps = overlap.over(source, output, least)
     return Step("copy_rows", "shape.h", params, (source, Write(output.index)), overlaps)
 
 
@@ -207,9 +206,9 @@ def copy_block(
         run, outer = loops[-1], slice(-1)
     else:
         run, outer = 1, slice(None)
-    first = overlap.walk(loops[outer], input_strides[outer], walk_in[0])
-    end = overlap.walk(loops[outer], output_strides[outer], walk_out[0]) + run
-    overlaps = overlap.over(source, output, overlap.of_copies(first * size, end * size))
+    first = walk_in[0] * size, tuple(stride * size for stride in input_strides[outer])
+    end = (walk_out[0] + run) * size, tuple(stride * size for stride in output_strides[outer])
+    overlaps = overlap.over(source, output, overlap.of_nest(loops[outer], first, end, copies=True))
     return Step("copy_block", "shape.h", offsets | nest, (source, Write(output.index)), overlaps)
 
 
@@ -385,6 +384,22 @@ def lower_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
         (offset, around),
     )
     return (fill(output, _pad_value(graph, op)), copy)
+
+
+@lowers("FILL")
+def lower_fill(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """Every element is the one value, as that of a state to begin with."""
+    (_, value), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((value, output), DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
+    shape = constant_ints(graph, op, 0, "shape", (DType.INT32, DType.INT64))
+    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+    if value.data is None:
+        raise UnsupportedError("its value is computed at run time")
+    require(value.elements == 1, "its value is no scalar")
+    if output.dtype in (DType.INT8, DType.INT16):
+        require_same_quantization(value, output)
+    number: int | float = value.data.reshape(-1)[0].item()
+    return (fill(output, number),)
 
 
 def fill(output: Tensor, value: int | float) -> Step:

@@ -87,7 +87,7 @@ def lower_svdf(graph: Graph, op: Op) -> tuple[Step, ...]:
         State(state.index),
         Write(output.index),
     )
-    least = overlap.by_channels(np.arange(batches) * depth, units)
+    least = overlap.by_channels(overlap.rows(batches, depth), units)
     return (Step("svdf", "svdf.h", params, args, overlap.over(args[0], output, least)),)
 
 

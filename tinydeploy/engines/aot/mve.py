@@ -22,8 +22,7 @@ def fully_connected(step: Step) -> tuple[Step, ...] | None:
     if step.addend:
         return None
     depth, channels, rows = (int(step.params[name]) for name in ("kInputDepth", "kOutputDepth", "kBatches"))
-    first = np.arange(rows, dtype=np.int64) * depth
-    least = overlap.by_channels(first, channels, _CHANNELS, _PIXELS)
+    least = overlap.by_channels(overlap.rows(rows, depth), channels, _CHANNELS, _PIXELS)
     return (_convolution(step, "fully_connected_mve", depth, None, least),)
 
 

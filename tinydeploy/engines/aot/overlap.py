@@ -20,6 +20,10 @@ from tinydeploy.engines.aot.program import Argument, Overlap, Read, Write
 from tinydeploy.graph import Graph, Tensor
 
 Steps = npt.NDArray[np.int64]
+Walk = tuple[int, Sequence[int]]  # where a loop nest begins, and the stride of each loop, outermost first
+
+APART = 1 << 40  # bytes, more than any tensor has: input and output share none
+_MOST_STEPS = 1 << 20  # that are looked at one by one: what takes more keeps its tensors apart
 
 
 def distance(first: npt.ArrayLike, end: npt.ArrayLike) -> int:
@@ -34,48 +38,79 @@ def of_copies(first: npt.ArrayLike, end: npt.ArrayLike) -> int:
     return distance(*(np.repeat(np.asarray(steps, np.int64).reshape(-1), 2) for steps in (first, end)))
 
 
-def ends(count: int, size: int = 1) -> Steps:
-    """The ends of `count` writes of `size` bytes, one after the other."""
-    return np.arange(1, count + 1, dtype=np.int64) * size
+def of_nest(shape: Sequence[int], first: Walk, end: Walk, copies: bool = False) -> int:
+    """`distance`, or with `copies` `of_copies`, of a loop nest whose `first` and `end` are walks.
 
-
-def walk(shape: Sequence[int], strides: Sequence[int], offset: int = 0) -> Steps:
-    """Where a loop nest gets to, in elements, from the outermost loop to the innermost."""
-    places = np.full((), offset, np.int64)
-    for extent, stride in zip(shape, strides, strict=True):
-        places = places[..., np.newaxis] + np.arange(extent, dtype=np.int64) * stride
-    return places.reshape(-1)
-
-
-def windows(params: Mapping[str, int | float | bool], depth: int) -> Steps:
-    """The first byte of each output pixel's window, cut to the input of int8 pixels of `depth` channels.
-
-    `params` are those of kernels/window.h, with kBatches.
+    It takes as long for large loops as for small ones. Of two steps, the earlier is in the same turn of some
+    outer loops, in an earlier turn of the next loop, and anywhere in those inside; what each loop adds at
+    the most is known by itself, for it is linear.
     """
-    p = {name: int(value) for name, value in params.items()}
-    y = np.arange(p["kOutputHeight"]) * p["kStrideHeight"] - p["kPadTop"]
-    x = np.arange(p["kOutputWidth"]) * p["kStrideWidth"] - p["kPadLeft"]
-    rows = np.clip(y, 0, p["kInputHeight"] - 1) * p["kInputWidth"]
-    columns = np.clip(x, 0, p["kInputWidth"] - 1)
-    images = np.arange(p["kBatches"]) * p["kInputHeight"] * p["kInputWidth"]
-    first: Steps = (images[:, np.newaxis, np.newaxis] + rows[:, np.newaxis] + columns) * depth
+    loops = [loop for loop in zip(shape, first[1], end[1], strict=True) if loop[0] > 1]
+    inside = sum((n - 1) * (max(write, 0) + max(-read, 0)) for n, read, write in loops)
+    outside = 0
+    found = []
+    for n, read, write in loops:
+        inside -= (n - 1) * (max(write, 0) + max(-read, 0))
+        turns = ((0, 1), (0, n - 1), (n - 2, n - 1))  # the corners of all that are earlier and later
+        found.append(outside + inside + max(a * write - b * read for a, b in turns))
+        outside += max(0, (n - 1) * (write - read))
+    if copies:
+        found.append(outside)
+    return max(0, end[0] - first[0] + max(found)) if found else 0
+
+
+def rows(count: int, size: int) -> Steps | None:
+    """The first bytes of `count` rows of `size` bytes each; None if they are too many to look at."""
+    return np.arange(count, dtype=np.int64) * size if count <= _MOST_STEPS else None
+
+
+def pixels(images: int, of_rows: Steps, of_columns: Steps, height: int, width: int) -> Steps | None:
+    """The pixel of an input that each output pixel starts from; None if they are too many to look at.
+
+    Each output row starts from one of the `height` rows of its image, each column from one of `width`.
+    """
+    if images * len(of_rows) * len(of_columns) > _MOST_STEPS:
+        return None
+    starts = np.arange(images, dtype=np.int64)[:, np.newaxis, np.newaxis] * height
+    first: Steps = (starts + of_rows[:, np.newaxis]) * width + of_columns
     return first.reshape(-1)
 
 
-def by_channels(first: Steps, depth: int, channels: int = 1, pixels: int = 1) -> int:
+def windows(params: Mapping[str, int | float | bool], depth: int) -> Steps | None:
+    """The first byte of each output pixel's window, cut to the input of int8 pixels of `depth` channels.
+
+    `params` are those of kernels/window.h, with kBatches. None if they are too many to look at.
+    """
+    p = {name: int(value) for name, value in params.items()}
+    if p["kBatches"] * p["kOutputHeight"] * p["kOutputWidth"] > _MOST_STEPS:
+        return None
+    y = np.arange(p["kOutputHeight"]) * p["kStrideHeight"] - p["kPadTop"]
+    x = np.arange(p["kOutputWidth"]) * p["kStrideWidth"] - p["kPadLeft"]
+    of_rows, of_columns = np.clip(y, 0, p["kInputHeight"] - 1), np.clip(x, 0, p["kInputWidth"] - 1)
+    first = pixels(p["kBatches"], of_rows, of_columns, p["kInputHeight"], p["kInputWidth"])
+    return None if first is None else first * depth
+
+
+def by_channels(first: Steps | None, depth: int, channels: int = 1, pixels: int = 1) -> int:
     """The distance of a kernel that makes `channels` of `depth` channels of `pixels` output pixels at once.
 
     It goes through the channels, then to the next pixels. For each such block it may read the whole windows,
     from `first` on, and has read them before it writes. Pixels and channels that are left over are made one
     by one.
     """
+    if first is None:
+        return APART
     whole = first.size // pixels * pixels
     groups = first[:whole].reshape(-1, pixels).min(axis=1, initial=np.iinfo(np.int64).max)
     lowest = np.concatenate([groups, first[whole:]])
-    last = np.concatenate([ends(groups.size, pixels), np.arange(whole, first.size) + 1]) - 1
-    blocked = depth // channels * channels
-    block_ends = np.concatenate([ends(depth // channels, channels), np.arange(blocked, depth) + 1])
-    return distance(np.repeat(lowest, block_ends.size), last[:, np.newaxis] * depth + block_ends)
+    count = groups.size
+    last = np.concatenate([np.arange(1, count + 1) * pixels, np.arange(whole, first.size) + 1]) - 1
+    # A group's last channels, and those of the group before, are written before they are read.
+    written = [last[:-1] * depth + depth - lowest[1:]]
+    if depth > 1 and depth != channels:
+        blocked = depth // channels * channels
+        written.append(last * depth + (depth - 1 if blocked != depth else depth - channels) - lowest)
+    return max(0, int(np.concatenate(written).max(initial=0)))
 
 
 def row_by_row(params: Mapping[str, int | float | bool], depth: int) -> int:
@@ -85,17 +120,14 @@ def row_by_row(params: Mapping[str, int | float | bool], depth: int) -> int:
     before, whole, and then writes.
     """
     p = {name: int(value) for name, value in params.items()}
-    row_bytes = p["kInputWidth"] * p["kInputDepth"]
-    first = []
-    for image in range(p["kBatches"]):
-        unread = 0
-        for y in range(p["kOutputHeight"]):
-            top = y * p["kStrideHeight"] - p["kPadTop"]
-            unread = max(unread, min(top, p["kInputHeight"]))
-            first.append((image * p["kInputHeight"] + unread) * row_bytes)
-            unread = max(unread, min(top + p["kKernelHeight"], p["kInputHeight"]))
-    rows = p["kBatches"] * p["kOutputHeight"]
-    return distance(first, ends(rows, p["kOutputWidth"] * depth))
+    if p["kBatches"] * p["kOutputHeight"] > _MOST_STEPS:
+        return APART
+    top = np.arange(p["kOutputHeight"]) * p["kStrideHeight"] - p["kPadTop"]
+    read = np.clip(top + p["kKernelHeight"], 0, p["kInputHeight"])
+    unread = np.maximum(np.concatenate([[0], read[:-1]]), np.minimum(top, p["kInputHeight"]))
+    images = np.arange(p["kBatches"])[:, np.newaxis] * p["kInputHeight"]
+    end = np.arange(1, images.size * top.size + 1) * p["kOutputWidth"] * depth
+    return distance((images + unread) * p["kInputWidth"] * p["kInputDepth"], end)
 
 
 def channel_rows(params: Mapping[str, int | float | bool], depth: int, multiplier: int = 1) -> int:
@@ -105,21 +137,28 @@ def channel_rows(params: Mapping[str, int | float | bool], depth: int, multiplie
     written in turn.
     """
     p = {name: int(value) for name, value in params.items()}
+    if p["kBatches"] * p["kOutputHeight"] * depth > _MOST_STEPS:
+        return APART
     top = np.arange(p["kOutputHeight"]) * p["kStrideHeight"] - p["kPadTop"]
     images = np.arange(p["kBatches"]) * p["kInputHeight"]
-    rows = (images[:, np.newaxis] + np.clip(top, 0, p["kInputHeight"] - 1)).reshape(-1, 1)
-    first = rows * p["kInputWidth"] * (depth // multiplier) + np.arange(depth) // multiplier
-    last = (ends(rows.size, p["kOutputWidth"]) - 1)[:, np.newaxis] * depth
+    tops = (images[:, np.newaxis] + np.clip(top, 0, p["kInputHeight"] - 1)).reshape(-1, 1)
+    first = tops * p["kInputWidth"] * (depth // multiplier) + np.arange(depth) // multiplier
+    last = (np.arange(1, tops.size + 1) * p["kOutputWidth"] - 1)[:, np.newaxis] * depth
     return of_copies(first, last + np.arange(depth) + 1)
 
 
-def channel_by_channel(first: Steps, depth: int, multiplier: int = 1) -> int:
+def channel_by_channel(first: Steps | None, depth: int, multiplier: int = 1) -> int:
     """The distance of a kernel that makes one output channel of one pixel after the other.
 
     Channel c of `depth` needs of its pixel's window the input channel c // `multiplier` alone.
     """
-    reads = first[:, np.newaxis] + np.arange(depth) // multiplier
-    return distance(reads, ends(reads.size))
+    if first is None:
+        return APART
+    # What has been written before channel c of a pixel, less what it reads, grows with c.
+    written = np.arange(first.size, dtype=np.int64) * depth - first
+    if depth == 1:
+        written = written[1:]
+    return max(0, int(written.max()) + depth - 1 - (depth - 1) // multiplier) if written.size else 0
 
 
 def over(source: Argument, output: Tensor, least: int) -> tuple[Overlap, ...]:
@@ -133,6 +172,5 @@ def in_place(graph: Graph, args: Sequence[Argument]) -> tuple[Overlap, ...]:
     if not isinstance(source, Read) or not isinstance(target, Write):
         return ()
     output = graph.tensors[target.tensor]
-    sizes = graph.tensors[source.tensor].dtype.bytes, output.dtype.bytes
-    elements = np.arange(output.elements, dtype=np.int64)
-    return over(source, output, distance(elements * sizes[0], (elements + 1) * sizes[1]))
+    read, write = graph.tensors[source.tensor].dtype.bytes, output.dtype.bytes
+    return over(source, output, of_nest((output.elements,), (0, (read,)), (write, (write,))))

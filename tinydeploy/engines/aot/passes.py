@@ -32,12 +32,12 @@ def fold_padding(graph: Graph) -> tuple[Op, ...]:
     Such a convolution reads the PAD's input. Its `padding` becomes EXPLICIT, with the options pad_top,
     pad_bottom, pad_left and pad_right in rows and columns.
     """
-    ops = {op.index: op for op in graph.ops}
-    for pad in graph.ops:
+    ops = {op.index: op for op in graph.running}
+    for pad in graph.running:
         sides = _padding(graph, pad)
         if sides is None:
             continue
-        readers = [op for op in graph.ops if pad.outputs[0] in op.inputs]
+        readers = [op for op in graph.running if pad.outputs[0] in op.inputs]
         if not readers or not all(_takes_padding(graph, op, pad.outputs[0], sides) for op in readers):
             continue
         del ops[pad.index]

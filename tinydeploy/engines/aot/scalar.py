@@ -63,7 +63,7 @@ def _fully_connected(step: Step, blocks: Blocks, runs: Sequence[int]) -> tuple[S
     depth, channels, batches = _numbers(step, "kInputDepth", "kOutputDepth", "kBatches")
     if batches == 1:
         return None if step.addend else (_one_row(step, blocks.one_row),)
-    least = overlap.by_channels(np.arange(batches) * depth, channels, channels, blocks.convolution[1])
+    least = overlap.by_channels(overlap.rows(batches, depth), channels, channels, blocks.convolution[1])
     return (_columns(step, "fully_connected_scalar", blocks, runs, least),)
 
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 from tinydeploy import paths, templates
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources, Library, Refusal
-from tinydeploy.engines.tflm import library
-from tinydeploy.engines.tflm.ops import ADDERS, HYBRID, NOT_UINT8
+from tinydeploy.engines.tflm import library, verdict
+from tinydeploy.engines.tflm.ops import ADDERS
 from tinydeploy.errors import ModelError
 from tinydeploy.graph import DType, Graph, Op
 
@@ -25,13 +25,12 @@ class TflmEngine:
     name: ClassVar[str] = "tflm"
 
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
-        """Every op that TFLite Micro has no kernel for, at all or in its types."""
-        reasons = ((op.index, _reason(graph, op)) for op in graph.ops)
-        return tuple(Refusal(index, reason) for index, reason in reasons if reason)
+        """Every op that TFLite Micro cannot run, as it says itself where it is installed."""
+        return verdict.refusals(graph)
 
     def whole_tensors(self, graph: Graph) -> frozenset[int]:
         """All that are no constants."""
-        used = {i for op in graph.ops for i in (*op.inputs, *op.outputs) if i >= 0} | {*graph.inputs}
+        used = {i for op in graph.running for i in (*op.inputs, *op.outputs) if i >= 0} | {*graph.inputs}
         return frozenset(i for i in used if graph.tensors[i].data is None)
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
@@ -42,7 +41,8 @@ class TflmEngine:
         refusals = self.refusals(graph)
         if refusals:
             first = refusals[0]
-            raise ModelError(f"tflm cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}")
+            where = f"op {first.op}, {graph.ops[first.op].kind}" if first.op >= 0 else "the model"
+            raise ModelError(f"tflm cannot run {where}: {first.reason}")
         digest = bytes.fromhex(graph.sha256)
         model = templates.render(
             "tflm_model.cpp.j2",
@@ -50,10 +50,9 @@ class TflmEngine:
             sha256_bytes=",\n     ".join(
                 ", ".join(f"0x{b:02x}" for b in digest[i : i + 16]) for i in (0, 16)
             ),
-            adders=_adders(graph),
             inputs=len(graph.inputs),
             outputs=len(graph.outputs),
-            ops=len(graph.ops),
+            ops=len(graph.running),
         )
         copied = _COPIED if board.arduino else _COPIED + _WITHOUT_SYSTEM
         data = templates.render("tflm_model_data.cpp.j2", bytes=[str(b) for b in graph.content])
@@ -67,30 +66,39 @@ class TflmEngine:
                     for name in copied
                 },
             },
-            profiled_ops=tuple(op.index for op in graph.ops),
+            profiled_ops=tuple(op.index for op in graph.running),
             arena=None,
         )
 
     def library(self, graph: Graph, board: Board) -> Library:
         """TFLite Micro as a library that holds every op of the graph. Raises ToolError or ModelError."""
-        return library.find(self.source, board, _adders(graph), per_channel=_has_per_channel_fc(graph))
+        return library.find(self.source, board, _variants(graph), per_channel=_has_per_channel_fc(graph))
 
 
-def _adders(graph: Graph) -> list[str]:
-    return sorted({ADDERS[op.kind] for op in graph.ops})
+def _variants(graph: Graph) -> dict[str, str]:
+    """The resolver's method for each kind of op, and what ends the name of a kernel for its types alone.
+
+    That is empty where not all ops of the kind have the types of such a kernel.
+    """
+    suffixes: dict[str, set[str]] = {}
+    for op in graph.running:
+        suffixes.setdefault(ADDERS[op.kind], set()).add(_suffix(graph, op))
+    return {adder: found.pop() if len(found) == 1 else "" for adder, found in sorted(suffixes.items())}
+
+
+def _suffix(graph: Graph, op: Op) -> str:
+    tensors = [graph.tensors[index] for index in (*op.inputs, *op.outputs) if index >= 0]
+    if any(tensor.is_int4 for tensor in tensors):
+        return ""
+    types = {tensor.dtype for tensor in tensors} - {DType.INT32, DType.INT64}  # those of biases, shapes, axes
+    first = [graph.tensors[index].dtype for index in (*op.inputs[:1], *op.outputs[:1]) if index >= 0]
+    if types == {DType.INT8}:
+        return "_INT8"
+    if op.kind == "SOFTMAX" and first == [DType.INT8, DType.INT16]:
+        return "_INT8_INT16"
+    return "_INT16" if types <= {DType.INT8, DType.INT16} and set(first) == {DType.INT16} else ""
 
 
 def _has_per_channel_fc(graph: Graph) -> bool:
-    weights = (graph.tensors[op.inputs[1]] for op in graph.ops if op.kind == "FULLY_CONNECTED")
+    weights = (graph.tensors[op.inputs[1]] for op in graph.running if op.kind == "FULLY_CONNECTED")
     return any(tensor.quantization is not None and tensor.quantization.per_channel for tensor in weights)
-
-
-def _reason(graph: Graph, op: Op) -> str:
-    if op.kind not in ADDERS:
-        return "TFLite Micro has no kernel"
-    tensors = [graph.tensors[index] for index in op.inputs if index >= 0]
-    if op.kind in NOT_UINT8 and any(tensor.dtype is DType.UINT8 for tensor in tensors):
-        return "no kernel for uint8"
-    if op.kind in HYBRID and tensors[0].dtype is DType.FLOAT32 and tensors[1].dtype is not DType.FLOAT32:
-        return "no kernel for float activations with integer weights"
-    return ""

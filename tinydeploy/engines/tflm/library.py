@@ -15,13 +15,15 @@ import socket
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from tinydeploy import build, paths
+from tinydeploy import build, cache, paths, templates
 from tinydeploy.boards import Board
 from tinydeploy.engines import Library
 from tinydeploy.engines.tflm.ops import FAST_KERNELS
+from tinydeploy.engines.tflm.selection import KERNELS, RESOLVER, Registrations, Sources, registrations
 from tinydeploy.errors import ModelError, ToolError, UsageError
 
 VARIABLE = "TINYDEPLOY_TFLM"
@@ -37,7 +39,8 @@ _CONNECT_TIMEOUT = 5.0  # seconds
 _DOWNLOAD_TIMEOUT = 300.0
 _REGISTRY = "api.registry.platformio.org"
 _FULLY_CONNECTED = "tensorflow/lite/micro/kernels/fully_connected_common.c*"
-_RESOLVER = Path("tensorflow/lite/micro/micro_mutable_op_resolver.h")
+_TREE_SCRIPT = Path("tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py")
+_CMSIS_NN_HEADER = Path("third_party/cmsis_nn/Include/arm_nnfunctions.h")
 _ESP32_S3 = "esp32s3"
 _HINT = (
     f"name a folder with TFLite Micro by --tflm-library or {VARIABLE}, or take --engine aot, which needs none"
@@ -66,9 +69,11 @@ _COMPILED = (
     "-<tensorflow/lite/micro/mock_*>",
     "-<tensorflow/lite/micro/*test_help*>",
 )
+# What is compiled of these is chosen for the model.
+_CHOSEN = (f"-<{KERNELS}/>", "-<signal/>", "-<third_party/cmsis_nn/Source/>")
 # The kernels for ESP-NN stand beside the reference ones that they replace. ESP-NN itself is another library,
 # which is looked for beside TFLite Micro, under the names that git and ESP-IDF give it.
-_FOR_ESP_NN = Path("tensorflow/lite/micro/kernels/esp_nn")
+_FOR_ESP_NN = KERNELS / "esp_nn"
 _ESP_NN_FOLDERS = ("esp-nn", "espressif__esp-nn")
 _SOURCES = ("signal", "tensorflow", "third_party", "src", "include")
 _HASHED = (".h", ".hpp", ".c", ".cc", ".cpp", ".S")
@@ -81,20 +86,24 @@ def default_source(board: Board) -> str:
     return ESPRESSIF if _is_esp32(board) else WCL
 
 
-def find(source: str | None, board: Board, adders: Sequence[str], *, per_channel: bool = False) -> Library:
+def find(
+    source: str | None, board: Board, variants: Mapping[str, str], *, per_channel: bool = False
+) -> Library:
     """The library that `source` names: a folder, a git address (with "#commit") or a registry spec.
 
-    None means what $TINYDEPLOY_TFLM names, else `default_source`. `per_channel` says that the weights of a
-    FULLY_CONNECTED have a scale for each channel, which older kernels do not see. Raises ToolError if it
-    cannot be had, UsageError if it is not TFLite Micro, ModelError if its resolver lacks one of `adders`.
+    None means what $TINYDEPLOY_TFLM names, else `default_source`. `variants` has the resolver's method for
+    each kind of op, and what ends the name of a kernel for its types alone: {"AddConv2D": "_INT8"}.
+    `per_channel` says that the weights of a FULLY_CONNECTED have a scale for each channel, which older
+    kernels do not see. Raises ToolError if it cannot be had, UsageError if it is not TFLite Micro,
+    ModelError if its resolver lacks one of the methods.
     """
     wanted = source or os.environ.get(VARIABLE) or default_source(board)
     folder = Path(wanted).expanduser()
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises for a long name
         if _is_path(wanted):
             raise UsageError(f"no such folder: {wanted}", _HINT)
         folder = _download(wanted)
-    return _recognise(folder.resolve(), board, adders, per_channel)
+    return _recognise(folder.resolve(), board, variants, per_channel)
 
 
 def _is_path(source: str) -> bool:
@@ -105,12 +114,14 @@ def _is_esp32(board: Board) -> bool:
     return board.arduino is not None and board.arduino.platform.partition("@")[0] == "espressif32"
 
 
-def _recognise(folder: Path, board: Board, adders: Sequence[str], per_channel: bool) -> Library:
-    root = next((root for root in (folder, folder / "src") if (root / _RESOLVER).is_file()), None)
+def _recognise(folder: Path, board: Board, variants: Mapping[str, str], per_channel: bool) -> Library:
+    root = next((root for root in (folder, folder / "src") if (root / RESOLVER).is_file()), None)
     if root is None:
-        raise UsageError(f"{folder} does not hold TFLite Micro: {_RESOLVER} is missing", _HINT)
-    resolver = (root / _RESOLVER).read_text(errors="replace")
-    missing = [adder for adder in adders if not re.search(rf"\b{adder}\(", resolver)]
+        raise UsageError(f"{folder} does not hold TFLite Micro: {RESOLVER} is missing", _HINT)
+    if (root / _TREE_SCRIPT).is_file():
+        raise _checkout(root, board)
+    known = registrations(root)
+    missing = [adder for adder in variants if adder not in known.adders]
     name, version = _identity(folder, root)
     if missing:
         raise ModelError(
@@ -124,6 +135,8 @@ def _recognise(folder: Path, board: Board, adders: Sequence[str], per_channel: b
     if (folder / "library.properties").is_file():
         # Arduino's editions choose their sources and C++ by these.
         defines += ["ARDUINO=10819", "ARDUINO_EXCLUDE_CODE"]
+    if (root / _CMSIS_NN_HEADER).is_file():
+        version += f"; CMSIS-NN {_cmsis_nn_version(root)}"
     sources = list(_COMPILED)
     includes = [root / include for include in _INCLUDES if (root / include).is_dir()]
     chip = board.arduino.mcu if board.arduino and _is_esp32(board) else ""
@@ -139,14 +152,55 @@ def _recognise(folder: Path, board: Board, adders: Sequence[str], per_channel: b
         if chip == _ESP32_S3:
             defines.append("CONFIG_IDF_TARGET_ESP32S3=1")
     flags = tuple(f"-D{define}" for define in defines)
-    manifest = _manifest(root, chip, f"TFLite Micro in {folder}", sources, _include_flags(includes))
+    calls = _calls(variants, known)
+    needed = Sources(root, esp_nn=bool(chip)).needed(calls.values())
+    if needed is not None:
+        sources = [*_COMPILED, *_CHOSEN, *(f"+<{path}>" for path in needed)]
+    manifest = _manifest(root, chip, f"TFLite Micro in {folder}", None, _include_flags(includes))
     warnings: tuple[str, ...] = ()
     if per_channel and not any(b"per_channel" in path.read_bytes() for path in root.glob(_FULLY_CONNECTED)):
         warnings = (
             f"{name} {version} takes one scale for all weights of a FULLY_CONNECTED, and this model has one "
             "per channel: its outputs are wrong; a newer TFLite Micro, or --engine aot, gets them right",
         )
-    return Library(name, version, (manifest, *others), flags, FAST_KERNELS, warnings)
+    resolver = templates.render("op_resolver.h.j2", calls=calls, default=known.by_adder)
+    return Library(
+        name=name,
+        version=version,
+        dependencies=(manifest, *others),
+        flags=flags,
+        kernels=FAST_KERNELS,
+        warnings=warnings,
+        files={"src/op_resolver.h": resolver},
+        sources=tuple(sources),
+    )
+
+
+def _checkout(root: Path, board: Board) -> UsageError:
+    """TFLite Micro as its developers have it: its own script makes of it what can be compiled."""
+    kernels = " OPTIMIZED_KERNEL_DIR=cmsis_nn" if board.core.is_arm else ""
+    options = f"TARGET=cortex_m_generic TARGET_ARCH=project_generation{kernels}"
+    return UsageError(
+        f"{root} is a checkout of TFLite Micro, whose third-party sources are not in it; make a tree of it",
+        f'cd {root} && python3 {_TREE_SCRIPT} --makefile_options="{options}" ~/tflm-tree; it needs make, '
+        "wget, unzip, the Python packages numpy and Pillow, and a network; then name ~/tflm-tree",
+    )
+
+
+def _calls(variants: Mapping[str, str], known: Registrations) -> dict[str, str]:
+    """By method of the resolver what registers the kernel: one for the types alone if there is one."""
+    return {
+        adder: known.variant(adder, suffix) or known.by_adder.get(adder, "")
+        for adder, suffix in variants.items()
+    }
+
+
+def _cmsis_nn_version(root: Path) -> str:
+    """The release of CMSIS-NN and its date, as the header tells them: "19.1.0 (27 March 2026)"."""
+    head = (root / _CMSIS_NN_HEADER).read_text(errors="replace")[:4096]
+    release = re.search(r"\$Revision:\s*V?\.?\s*([\w.]+)", head)
+    date = re.search(r"\$Date:\s*(.+)", head)
+    return (release[1] if release else "of unknown version") + (f" ({date[1].strip()})" if date else "")
 
 
 def _esp_nn(folder: Path) -> Path:
@@ -171,33 +225,48 @@ def _include_flags(folders: Sequence[Path]) -> list[str]:
     return [f"-I{folder}" for folder in folders]
 
 
-def _manifest(root: Path, chip: str, description: str, sources: Sequence[str], flags: Sequence[str]) -> str:
+def _manifest(
+    root: Path, chip: str, description: str, sources: Sequence[str] | None, flags: Sequence[str]
+) -> str:
     """The dependency on the sources in `root`: a folder that stands for them, made if it is missing.
 
-    Its name is where the sources lie, and the chip if they are chosen for one.
+    Its name is where the sources lie, and the chip if they are chosen for one: so all models share objects.
+    Without `sources`, the project says what is compiled (library.py in the folder reads it).
     """
     name = hashlib.sha256(f"{root}{chip}".encode()).hexdigest()[:12]
     shadow = paths.cache_dir() / "libraries" / f"tflm-{name}"
+    script = paths.FIRMWARE / "tflm" / "library.py"
+    build = {
+        "srcDir": str(root),
+        "includeDir": str(root),
+        # Messages name a file by its place in the library, so that flash does not depend on where that lies.
+        "flags": ["-w", f"-ffile-prefix-map={root}/=", *flags],
+        "libLDFMode": "off",
+        "libCompatMode": "off",
+    }
     manifest = {
         "name": shadow.name,
         "version": "0.0.0",
         "description": description,
-        "build": {
-            "srcDir": str(root),
-            "includeDir": str(root),
-            "srcFilter": sources,
-            "flags": ["-w", *flags],
-            "libLDFMode": "off",
-            "libCompatMode": "off",
-        },
+        "build": build | ({"extraScript": script.name} if sources is None else {"srcFilter": list(sources)}),
     }
-    path, text = shadow / "library.json", json.dumps(manifest, indent=2) + "\n"
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        shadow.mkdir(parents=True, exist_ok=True)
-        whole = path.with_suffix(f".{os.getpid()}")
-        whole.write_text(text, encoding="utf-8")
-        whole.replace(path)
+    _update(shadow / script.name, script.read_text(encoding="utf-8"))
+    _update(shadow / "library.json", json.dumps(manifest, indent=2) + "\n")
     return f"symlink://{shadow}"
+
+
+def _update(path: Path, text: str) -> None:
+    """Has `path` hold `text`, whole at every moment."""
+    content = text.encode()
+    with suppress(OSError):
+        if path.read_bytes() == content:
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        cache.remove(path)
+    whole = path.with_suffix(f".{os.getpid()}")
+    whole.write_bytes(content)
+    whole.replace(path)
 
 
 def _identity(folder: Path, root: Path) -> tuple[str, str]:
@@ -270,6 +339,8 @@ def _sources(root: Path) -> Iterator[Path]:
 def _download(source: str) -> Path:
     """Has PlatformIO download a library into the cache, once, and returns its folder."""
     storage = paths.cache_dir() / "libraries" / f"from-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+    if cache.is_sealed(storage) and not cache.is_whole(storage):
+        cache.remove(storage)
     found = _installed(storage)
     if found is None:
         _check_reachable(source)
@@ -294,6 +365,9 @@ def _download(source: str) -> Path:
         found = _installed(storage)
         if found is None:
             raise ToolError(f"PlatformIO could not download TFLite Micro from {source}: {reason}", _HINT)
+    if not cache.is_sealed(storage):
+        files = (path for path in found.rglob("*") if path.is_file() and ".git" not in path.parts)
+        cache.seal(storage, files)
     return found
 
 
@@ -304,9 +378,12 @@ def _installed(storage: Path) -> Path | None:
 
 def _check_reachable(source: str) -> None:
     """Raises ToolError at once where PlatformIO would try again for a minute."""
-    address = urllib.parse.urlsplit(source.removeprefix("git+"))
-    host = address.hostname or _REGISTRY
-    port = address.port or {"http": 80, "ssh": 22, "git": 9418}.get(address.scheme, 443)
+    try:
+        address = urllib.parse.urlsplit(source.removeprefix("git+"))
+        host = address.hostname or _REGISTRY
+        port = address.port or {"http": 80, "ssh": 22, "git": 9418}.get(address.scheme, 443)
+    except ValueError as error:
+        raise UsageError(f"{source} is no address: {error}", _HINT) from error
     if address.scheme == "file":
         return
     try:

@@ -116,37 +116,6 @@ ADDERS = {
 }
 """Ops that need resource variables or more subgraphs (VAR_HANDLE, CALL_ONCE, IF, WHILE) are left out."""
 
-NOT_UINT8 = frozenset(
-    (
-        "ADD",
-        "AVERAGE_POOL_2D",
-        "CONV_2D",
-        "DEPTHWISE_CONV_2D",
-        "FULLY_CONNECTED",
-        "HARD_SWISH",
-        "LEAKY_RELU",
-        "LOGISTIC",
-        "MAX_POOL_2D",
-        "MEAN",
-        "MUL",
-        "PRELU",
-        "RELU",
-        "RELU6",
-        "SOFTMAX",
-        "SUB",
-        "SVDF",
-        "TANH",
-        "TRANSPOSE_CONV",
-        "UNIDIRECTIONAL_SEQUENCE_LSTM",
-    )
-)
-"""Ops whose kernels compute on int8, int16 or float32, never on uint8."""
-
-HYBRID = frozenset(
-    ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM")
-)
-"""Ops that TFLite, and not TFLite Micro, also runs on float activations with int8 weights."""
-
 
 def _fast(cmsis: str, esp: str = "") -> dict[str, str]:
     return {"CMSIS-NN": cmsis, **({"ESP-NN": esp} if esp else {})}

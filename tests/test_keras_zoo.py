@@ -1,0 +1,192 @@
+"""Keras models of all common layers, made on the fly: identical to TFLite Micro, or refused with the right words.
+
+With TINYDEPLOY_NIGHTLY=1, and where TensorFlow is: in the Python that runs the tests, in .venv-train, where
+`make nightly` puts it, or in the virtual environment that TINYDEPLOY_TRAIN names. Files are kept in the cache.
+Every file is judged natively, and every third model runs in QEMU the whole way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import keras_zoo
+import native
+import numpy as np
+import pytest
+import tflite
+from keras_zoo import FILES, ZOO
+
+from tinydeploy import paths, samples, tflite_model, verbs
+from tinydeploy.errors import ModelError
+from tinydeploy.job import prepare
+from tinydeploy.reference import Reference
+
+REPO = Path(__file__).resolve().parent.parent
+SAMPLES = 4
+
+# What becomes of a file, by the first pattern that it matches; all others run, identical to TFLite Micro.
+
+# TensorFlow's converter refuses them: its words.
+NOT_CONVERTED: dict[str, str] = {}
+
+# TFLite Micro refuses them, and so do we: our words.
+REFUSED: dict[str, str] = {}
+
+# TFLite Micro runs them and we do not: our words.
+GAPS: dict[str, str] = {}
+
+
+def _words(table: Mapping[str, str], file: str) -> str | None:
+    return next((words for pattern, words in table.items() if fnmatch(file, pattern)), None)
+
+
+def _runs(file: str) -> bool:
+    return all(_words(table, file) is None for table in (NOT_CONVERTED, REFUSED, GAPS))
+
+
+def _in_qemu() -> list[str]:
+    """A file of every third model, of each form in turn, that runs."""
+    listed = []
+    for number, name in enumerate(list(ZOO)[::3]):
+        files = [file for file in FILES if FILES[file][0] == name and _runs(file)]
+        listed += files[number % len(files) :][:1] if files else []
+    return listed
+
+
+def _training_python() -> Path | None:
+    if importlib.util.find_spec("tensorflow"):
+        return Path(sys.executable)
+    python = Path(os.environ.get("TINYDEPLOY_TRAIN") or REPO / ".venv-train") / "bin" / "python"
+    return python if python.exists() else None
+
+
+TRAINING_PYTHON = _training_python()
+
+nightly = pytest.mark.skipif(
+    not os.environ.get("TINYDEPLOY_NIGHTLY"), reason="the Keras zoo is made with TINYDEPLOY_NIGHTLY=1 only"
+)
+needs_tensorflow = pytest.mark.skipif(
+    TRAINING_PYTHON is None, reason="TensorFlow, which makes the Keras zoo, is not here: scripts/setup train"
+)
+
+
+class Zoo:
+    """The zoo's files, made when they are asked for by one process with TensorFlow. Use as a context manager."""
+
+    def __init__(self) -> None:
+        source = Path(keras_zoo.__file__).read_bytes() + str(TRAINING_PYTHON).encode()
+        self._folder = paths.cache_dir() / "keras-zoo" / hashlib.sha256(source).hexdigest()[:16]
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Zoo:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        if self._process is not None:
+            self._process.communicate()
+
+    def file(self, name: str) -> Path:
+        """The .tflite, or the .refused that holds the converter's words."""
+        path = self._folder / f"{name}.tflite"
+        for found in (path, path.with_suffix(".refused")):
+            if found.exists():
+                return found
+        self._make(name)
+        return path if path.exists() else path.with_suffix(".refused")
+
+    def _make(self, name: str) -> None:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [str(TRAINING_PYTHON), keras_zoo.__file__, self._folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=(self._folder / f"log{os.getpid()}").open("w"),
+                text=True,
+            )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        print(name, file=self._process.stdin, flush=True)
+        assert self._process.stdout.readline() == f"{name}\n", f"the converter ended: see {self._folder}/log*"
+
+
+@pytest.fixture(scope="module")
+def zoo() -> Iterator[Zoo]:
+    with Zoo() as made:
+        yield made
+
+
+def _zeros(model: bytes) -> list[np.ndarray[Any, Any]]:
+    """A sample of zeros for a model that we cannot read."""
+    graph = tflite.Model.GetRootAs(model, 0).Subgraphs(0)
+    types = {
+        number: name.lower() for name, number in vars(tflite.TensorType).items() if isinstance(number, int)
+    }
+    tensors = [graph.Tensors(graph.Inputs(i)) for i in range(graph.InputsLength())]
+    return [np.zeros((1, *tensor.ShapeAsNumpy()), types[tensor.Type()]) for tensor in tensors]
+
+
+def _check_refused(path: Path, words: str) -> None:
+    with pytest.raises(ModelError) as refused:
+        prepare(tflite_model.load(path))
+    said = f"{refused.value.message} ({refused.value.hint})"
+    assert refused.value.hint and re.search(words, said), said
+
+
+def _check_identical(path: Path) -> None:
+    graph = tflite_model.load(path)
+    prepare(graph)
+    inputs = samples.random(graph, SAMPLES, seed=1).inputs
+    with Reference(path.read_bytes()) as reference:
+        expected = reference.run(inputs)
+    compiled = native.compile_all([graph])[0]
+    for number in range(SAMPLES):  # each from the initial state
+        ours = compiled.run([[values[number] for values in inputs]])[0]
+        for mine, theirs in zip(ours, expected, strict=True):
+            assert np.array_equal(mine.ravel(), theirs[number].ravel())
+
+
+@nightly
+@needs_tensorflow
+@pytest.mark.parametrize("file", FILES)
+def test_it_is_identical_to_tflite_micro_or_refused_with_the_right_words(file: str, zoo: Zoo) -> None:
+    path = zoo.file(file)
+    not_converted, refused, gap = (_words(table, file) for table in (NOT_CONVERTED, REFUSED, GAPS))
+    if not_converted is not None or path.suffix == ".refused":
+        words = path.read_text() if path.suffix == ".refused" else "TensorFlow converts it"
+        assert not_converted is not None and re.search(not_converted, words), words
+    elif refused is not None:
+        _check_refused(path, refused)
+        model = path.read_bytes()
+        with Reference(model) as reference, pytest.raises(ModelError):
+            reference.run(_zeros(model))
+    elif gap is not None:
+        _check_refused(path, gap)
+        model = path.read_bytes()
+        with Reference(model) as reference:
+            reference.run(_zeros(model))
+    else:
+        _check_identical(path)
+
+
+@nightly
+@needs_tensorflow
+@pytest.mark.parametrize("file", _in_qemu())
+def test_it_runs_in_qemu(file: str, zoo: Zoo, tmp_path: Path) -> None:
+    result, _ = verbs.run(zoo.file(file), samples=SAMPLES, out=tmp_path)
+    assert result.parity is not None
+    assert result.parity.identical == result.parity.outputs > 0
+
+
+def test_the_tables_name_files_of_the_zoo() -> None:
+    assert len(ZOO) >= 30
+    for pattern in [*NOT_CONVERTED, *REFUSED, *GAPS]:
+        assert any(fnmatch(file, pattern) for file in FILES), pattern
