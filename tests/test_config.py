@@ -51,11 +51,38 @@ def test_the_tflm_table(tmp_path: Path) -> None:
         ("output = [0]", "'output' must be a string", ""),
         ("labels = [1]", "'labels' must be a list of strings", ""),
         ("board = ", "Invalid value", ""),
+        ("timeout = inf", "'timeout' must be a number, at most 86,400", ""),
+        ("timeout = nan", "'timeout' must be a number", ""),
+        ("timeout = -inf", "'timeout' must be above zero", ""),
+        ("samples = 1" + 30 * "0", "'samples' must be a number, at most 10,000,000", ""),
+        ("samples = " + 5000 * "9", "digits", ""),
+        ("labels = " + 5000 * "[", "nested too deeply", ""),
+        ('board = "\\u001b[31m"', "'board' holds characters that cannot be printed", ""),
+        (
+            'upload_command = "true"',
+            "'upload_command' is a command",
+            "--upload-command or TINYDEPLOY_UPLOAD_COMMAND",
+        ),
+        ('out = "../elsewhere"', "'out' leads out of its folder", "-o or TINYDEPLOY_OUT"),
+        ('out = "/tmp"', "'out' leads out of its folder", ""),
+        ('out = "link/below"', "'out' leads out of its folder", ""),
+        ('out = "a\\u0000b"', "'out' holds characters", ""),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str, hint: str) -> None:
+    (tmp_path / "link").symlink_to("/tmp")
     with pytest.raises(UsageError) as caught:
         config.load(write(tmp_path, text))
     assert message in caught.value.message
     assert hint in caught.value.hint
     assert "tinydeploy.toml" in caught.value.message
+
+
+def test_a_folder_below_is_trusted(tmp_path: Path) -> None:
+    assert config.load(write(tmp_path, 'out = "results/today"\n')).out == tmp_path / "results" / "today"
+
+
+def test_what_is_no_utf8_is_said(tmp_path: Path) -> None:
+    (tmp_path / "tinydeploy.toml").write_bytes(b'board = "\xff"')
+    with pytest.raises(UsageError, match="decode"):
+        config.load(tmp_path / "model.tflite")

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -86,6 +87,11 @@ def seal(folder: Path, files: Iterable[Path]) -> None:
         file.flush()
         os.fsync(file.fileno())
     _sync(folder)
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether the folder has a seal, be it whole or not."""
+    return os.path.lexists(folder / _SEAL)
 
 
 def is_whole(folder: Path) -> bool:
@@ -236,7 +242,7 @@ def objects() -> Objects:
 def usage() -> Usage:
     """What the cache holds."""
     folder = paths.cache_dir()
-    found = {kind: list(_entries(folder, kind)) for kind in _KINDS}
+    found = {kind: _entries(folder, kind) for kind in _KINDS}
     sizes = {kind: sum(entry.bytes for entry in some) for kind, some in found.items()}
     sizes["other"] = max(0, sum(_bytes(folder / name) for name in _FOLDERS) - sum(sizes.values()))
     counts = {kind: len(some) for kind, some in found.items()}
@@ -267,18 +273,20 @@ def clear() -> int:
     """Removes everything that nobody uses; returns how many entries there were."""
     removed = trim(-1)
     folder = paths.cache_dir()
-    if not any(_entries(folder, "builds")):
+    if not _entries(folder, "builds"):
         for name in ("platformio", "libraries"):
             _remove_unused(folder / name)
     return removed
 
 
-def _entries(folder: Path, kind: str) -> Iterator[_Entry]:
-    for pattern in _KINDS[kind]:
-        for path in folder.glob(pattern):
-            if path.suffix != ".lock":
-                with suppress(OSError):
-                    yield _Entry(path, _bytes(path), path.lstat().st_mtime)
+def _entries(folder: Path, kind: str) -> list[_Entry]:
+    found = []
+    with suppress(OSError):  # a folder that cannot be read holds nothing for us
+        for path in [path for pattern in _KINDS[kind] for path in folder.glob(pattern)]:
+            with suppress(OSError):
+                if path.suffix != ".lock":
+                    found.append(_Entry(path, _bytes(path), path.lstat().st_mtime))
+    return found
 
 
 def _bytes(path: Path) -> int:
@@ -322,11 +330,12 @@ def _remove_unused(path: Path) -> bool:
 
 
 def write_trace(text: str) -> Path | None:
-    """Keeps a trace in a file of its own, and returns it; None if even that cannot be done."""
-    with suppress(OSError):
-        folder = paths.cache_dir() / "traces"
-        _make_folder(folder)
-        path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-        return path
+    """Keeps a trace in a file of its own, here or in the temporary folder; None if neither can be written."""
+    for kept in (True, False):
+        with suppress(OSError, UsageError):
+            folder = paths.cache_dir() / "traces" if kept else Path(tempfile.gettempdir())
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"tinydeploy-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            return path
     return None

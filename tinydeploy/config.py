@@ -106,7 +106,7 @@ def _value(path: Path, key: str, raw: Any) -> Any:
 
 
 def _refuse_untrusted(path: Path, key: str, raw: Any) -> None:
-    """Whoever has made the file, which may have come with the model, runs nothing here and writes nowhere else."""
+    """Whoever made the file, which may have come with the model, runs nothing and writes nowhere else."""
     if key == "upload_command":
         raise UsageError(
             f"{path}: 'upload_command' is a command, and a file beside a model is not trusted with any",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tinydeploy.errors import UsageError
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -18,9 +20,17 @@ FIRMWARE = _shipped("firmware_templates", "firmware_templates")
 
 
 def cache_dir() -> Path:
-    """The folder for builds and PlatformIO's core: $TINYDEPLOY_CACHE, else $XDG_CACHE_HOME/tinydeploy."""
+    """The folder for builds and PlatformIO's core: $TINYDEPLOY_CACHE, else $XDG_CACHE_HOME/tinydeploy.
+
+    Raises UsageError if there is no home folder either.
+    """
     override = os.environ.get("TINYDEPLOY_CACHE")
     if override:
         return Path(override).resolve()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise UsageError(
+            "there is no home folder to keep builds in", "export TINYDEPLOY_CACHE=a-folder-to-write-to"
+        ) from error
     return Path(base).resolve() / "tinydeploy"

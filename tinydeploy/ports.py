@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from serial.tools import list_ports
 
@@ -78,7 +77,7 @@ def _named(wanted: str, board: Board, here: tuple[Port, ...]) -> Port:
         raise UsageError(f"{len(found)} ports have the serial number {wanted}", _choice(found))
     if found:
         return found[0]
-    if "://" in wanted or Path(wanted).exists():
+    if "://" in wanted or os.path.exists(wanted):  # noqa: PTH110 - Path's raises for a long name
         return Port(wanted)
     if board.bootloader:
         return Port(wanted, is_due=True) if os.sep in wanted else Port("", "", wanted, is_due=True)

@@ -24,6 +24,8 @@ SEED = 0  # of the choice of samples
 NARROW_SPAN = 1 / 8
 CLIPPED = 0.05
 
+_MOST_RANDOM_BYTES = 1 << 30
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -149,6 +151,8 @@ def _shares(sizes: Array, count: int) -> Array:
 
 def random(graph: Graph, n: int, seed: int) -> Samples:
     """`n` samples that are uniform over every input's codes (for float inputs: over what the model keeps)."""
+    if n * sum(graph.tensors[i].bytes for i in graph.inputs) > _MOST_RANDOM_BYTES:
+        raise DataError(f"{n:,} random samples would not fit into memory", "run fewer: --samples 16")
     generator = np.random.default_rng(seed)
     inputs = tuple(_random_input(generator, graph, graph.tensors[i], n) for i in graph.inputs)
     return Samples(inputs, None, f"random, seed {seed}")

@@ -48,7 +48,9 @@ def command(model: Path, on: str, as_json: bool, **flags: Any) -> None:
 
 def _summary(report: ArenaReport) -> RenderableType:
     arena = report.arena
-    lines: list[RenderableType] = [f"[bold]{arena.bytes:,} bytes[/], {arena.method} ({report.found_on})"]
+    lines: list[RenderableType] = [
+        Text.assemble((f"{arena.bytes:,} bytes", "bold"), f", {arena.method} ({report.found_on})")
+    ]
     facts = Table(box=None, show_header=False)
     facts.add_column(style="dim")
     facts.add_column(overflow="fold")
@@ -59,7 +61,11 @@ def _summary(report: ArenaReport) -> RenderableType:
     probes.add_column("Probe", justify="right")
     probes.add_column("")
     for outcome in report.outcomes:
-        mark = "[green]passes[/]" if outcome.passed else f"[red]fails[/]: {outcome.detail}"
+        mark = (
+            Text("passes", "green")
+            if outcome.passed
+            else Text.assemble(("fails", "red"), f": {outcome.detail}")
+        )
         probes.add_row(f"{outcome.bytes:,}", mark)
     lines.append(probes)
     if arena.buffers:

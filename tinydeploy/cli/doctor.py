@@ -6,6 +6,7 @@ import sys
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from tinydeploy import verbs
 from tinydeploy.cli import options
@@ -24,7 +25,7 @@ def command(as_json: bool) -> None:
         for heading in ("", "What", "Version", "Needed for", "How to get it"):
             table.add_column(heading)
         for finding in findings:
-            mark = "[green]✓[/]" if finding.ok else "[bold red]✗[/]"
+            mark = Text("✓", "green") if finding.ok else Text("✗", "bold red")
             table.add_row(
                 mark, finding.name, finding.version, finding.needed_for, "" if finding.ok else finding.install
             )

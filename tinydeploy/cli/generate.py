@@ -57,4 +57,4 @@ def command(
     if as_json:
         show_json({"project": folder})
     else:
-        show(f"{folder}: build it with [bold]pio run[/] in that folder, or open it in PlatformIO")
+        show(f"{folder}: build it with pio run in that folder, or open it in PlatformIO")

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import io
 import json
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.segment import Segment
 
-from tinydeploy.errors import TinydeployError
+from tinydeploy import cache
+from tinydeploy.errors import TinydeployError, UsageError
 from tinydeploy.progress import Progress, silent
 from tinydeploy.report.text import printable
 
@@ -31,19 +36,39 @@ EXIT_CODES = (
     f"{INTERRUPTED} interrupted."
 )
 
-stdout = Console()
-stderr = Console(stderr=True)
+
+class _Console(Console):
+    """Strings are shown as they are: no markup, and no character that would steer the terminal."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """See rich."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(_harmless(segment.text), segment.style)
+
+
+def _harmless(text: str) -> str:
+    """The text, as wide as before, with "\ufffd" or nothing for what could steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\n" or printable(c) == c else "\ufffd" * cell_len(c) for c in text)
+
+
+stdout = _Console()
+stderr = _Console(stderr=True)
 
 
 def show(renderable: RenderableType) -> None:
-    """Prints a result for people."""
-    with _reader():
+    """Prints a result for people; a string as it is, without markup."""
+    with _written():
         stdout.print(renderable)
 
 
 def show_json(value: Any) -> None:
     """Prints a result as JSON, and nothing else, on stdout."""
-    with _reader():
+    with _written():
         click.echo(json.dumps(plain(value), indent=2))
 
 
@@ -52,11 +77,20 @@ class _ReaderGoneError(BaseException):
 
 
 @contextmanager
-def _reader() -> Iterator[None]:
+def _written() -> Iterator[None]:
     try:
         yield
+        sys.stdout.flush()
     except BrokenPipeError as error:
         raise _ReaderGoneError from error
+    except OSError as error:
+        _drop_output()
+        raise UsageError(f"cannot write the output: {error.strerror or error}") from error
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def plain(value: Any) -> Any:
@@ -76,7 +110,12 @@ def progress() -> Iterator[Progress]:
     if not stderr.is_terminal:
         yield silent
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+    )
     with Bars(*columns, TimeElapsedColumn(), console=stderr, transient=True) as bars:
         task = bars.add_task("", total=None)
 
@@ -94,7 +133,8 @@ def tell(line: str) -> None:
 
 def _complain(message: str, hint: str = "") -> None:
     """One line on stderr. A message may name what a file names, so nothing in it may steer a terminal."""
-    click.echo(printable(f"tinydeploy: {message}" + (f" ({hint})" if hint else "")), err=True)
+    line = f"tinydeploy: {message}" + (f" ({hint})" if hint else "")
+    click.echo(printable(" ".join(line.splitlines())), err=True)
 
 
 class _Interrupted(BaseException):
@@ -110,6 +150,9 @@ def guarded(command: click.Command) -> NoReturn:
     # A terminated run ends its children just as an interrupted one does.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may know fewer characters than a name has
     try:
         code = command.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -123,12 +166,22 @@ def guarded(command: click.Command) -> NoReturn:
         _complain("interrupted")
         sys.exit(INTERRUPTED)
     except _ReaderGoneError:
-        # The reader has gone: nobody is left to tell, and nothing is left to be flushed to them.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # nobody is left to tell
         sys.exit(PIPE_CLOSED)
-    except Exception:  # ours to mend: it must not look like a check that failed
-        traceback.print_exc()
+    except Exception as error:  # ours to mend: it must not look like a check that failed
+        _drop_output()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _complain("no space left on device", error.filename or "")
+            sys.exit(USAGE)
+        _complain(*_unexpected(error))
         sys.exit(FAILED)
+
+
+def _unexpected(error: Exception) -> tuple[str, str]:
+    """The line, and the hint, for what nothing has answered where it arose."""
+    trace = cache.write_trace("".join(traceback.format_exception(error)))
+    kept = f"please report it, with {trace}" if trace else "its trace could not be kept"
+    return f"an error of tinydeploy's own: {type(error).__name__}: {str(error)[:200]}", kept
 
 
 def _click_hint(error: click.ClickException) -> str:

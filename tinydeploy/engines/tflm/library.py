@@ -16,9 +16,10 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from tinydeploy import build, paths, templates
+from tinydeploy import build, cache, paths, templates
 from tinydeploy.boards import Board
 from tinydeploy.engines import Library
 from tinydeploy.engines.tflm.ops import FAST_KERNELS
@@ -98,7 +99,7 @@ def find(
     """
     wanted = source or os.environ.get(VARIABLE) or default_source(board)
     folder = Path(wanted).expanduser()
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises for a long name
         if _is_path(wanted):
             raise UsageError(f"no such folder: {wanted}", _HINT)
         folder = _download(wanted)
@@ -249,18 +250,22 @@ def _manifest(
         "description": description,
         "build": build | ({"extraScript": script.name} if sources is None else {"srcFilter": list(sources)}),
     }
-    _update(shadow / script.name, script.read_text())
+    _update(shadow / script.name, script.read_text(encoding="utf-8"))
     _update(shadow / "library.json", json.dumps(manifest, indent=2) + "\n")
     return f"symlink://{shadow}"
 
 
 def _update(path: Path, text: str) -> None:
     """Has `path` hold `text`, whole at every moment."""
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
+    content = text.encode()
+    with suppress(OSError):
+        if path.read_bytes() == content:
+            return
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        cache.remove(path)
     whole = path.with_suffix(f".{os.getpid()}")
-    whole.write_text(text, encoding="utf-8")
+    whole.write_bytes(content)
     whole.replace(path)
 
 
@@ -334,6 +339,8 @@ def _sources(root: Path) -> Iterator[Path]:
 def _download(source: str) -> Path:
     """Has PlatformIO download a library into the cache, once, and returns its folder."""
     storage = paths.cache_dir() / "libraries" / f"from-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+    if cache.is_sealed(storage) and not cache.is_whole(storage):
+        cache.remove(storage)
     found = _installed(storage)
     if found is None:
         _check_reachable(source)
@@ -358,6 +365,9 @@ def _download(source: str) -> Path:
         found = _installed(storage)
         if found is None:
             raise ToolError(f"PlatformIO could not download TFLite Micro from {source}: {reason}", _HINT)
+    if not cache.is_sealed(storage):
+        files = (path for path in found.rglob("*") if path.is_file() and ".git" not in path.parts)
+        cache.seal(storage, files)
     return found
 
 
@@ -368,9 +378,12 @@ def _installed(storage: Path) -> Path | None:
 
 def _check_reachable(source: str) -> None:
     """Raises ToolError at once where PlatformIO would try again for a minute."""
-    address = urllib.parse.urlsplit(source.removeprefix("git+"))
-    host = address.hostname or _REGISTRY
-    port = address.port or {"http": 80, "ssh": 22, "git": 9418}.get(address.scheme, 443)
+    try:
+        address = urllib.parse.urlsplit(source.removeprefix("git+"))
+        host = address.hostname or _REGISTRY
+        port = address.port or {"http": 80, "ssh": 22, "git": 9418}.get(address.scheme, 443)
+    except ValueError as error:
+        raise UsageError(f"{source} is no address: {error}", _HINT) from error
     if address.scheme == "file":
         return
     try:
