@@ -43,6 +43,8 @@ NOT_CONVERTED = {
     "lstm_fused_fixed_16x8": "Unsupported input type INT16",
     "tutorial_text_*_16x8": "Max and min for dynamic tensors should be recorded",
     "argmax_int64_*": "BitwiseAnd",
+    "pixel_shuffle_*_16x8": "Unsupported input type INT16",
+    "l2_normalise_tf_*_16x8": "Unsupported output type INT16",
 }
 
 # TFLite Micro refuses them, and so do we: our words.
@@ -61,6 +63,7 @@ REFUSED = {
     "reshapes_*": "TILE",
     "lambda_slices_*": "TILE",
     "time_distributed_*": "STRIDED_SLICE .*5 dimensions",
+    "upsampling_bilinear_*_16x8": "RESIZE_BILINEAR .*int16",
     "tutorial_simple_audio_*_16x8": "RESIZE_BILINEAR .*int16",
     "tutorial_text_*": "SELECT",
     **dict.fromkeys(
@@ -74,6 +77,7 @@ REFUSED = {
 GAPS = {
     "act_softsign_open_int8": "DIV",
     "act_log_softmax_open_int8": "LOG_SOFTMAX",
+    "squeeze_excitation_*_16x8": "scale that is not a positive number",  # of a tensor that is always zero
     **dict.fromkeys(
         (
             *(
