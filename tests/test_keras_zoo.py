@@ -2,7 +2,7 @@
 
 With TINYDEPLOY_NIGHTLY=1, and where TensorFlow is: in the Python that runs the tests, in .venv-train, where
 `make nightly` puts it, or in the virtual environment that TINYDEPLOY_TRAIN names. The cache keeps the files.
-Every file is judged natively, and every third model runs in QEMU the whole way.
+Every file is judged natively, and of every third model, if it runs, a file goes the whole way in QEMU.
 """
 
 from __future__ import annotations
