@@ -16,11 +16,12 @@ test:  ## Lint, check types, and run every test
 	.venv/bin/mypy
 	.venv/bin/pytest -n auto --dist worksteal
 
-nightly:  ## The tests with ten times as many random models, and 50,000 random layers
+nightly:  ## Ten times as many random models, 50,000 layers, 10,000 broken files, a zoo of Keras models
 	@scripts/setup test
+	@scripts/setup train
 	TINYDEPLOY_NIGHTLY=1 .venv/bin/pytest -n auto --dist worksteal
 
-clean:  ## Remove the virtual environment and what the tools leave behind
-	rm -rf .venv .pio .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## Remove the virtual environments and what the tools leave behind
+	rm -rf .venv .venv-train .pio .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help demo test nightly clean

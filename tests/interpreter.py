@@ -22,8 +22,8 @@ def reference(model: bytes, samples: Sequence[native.Sample]) -> Outputs | str:
     """TFLite Micro's outputs, or why it refuses the model."""
     try:
         return native.tflm(model, samples)
-    except RuntimeError as error:
-        return str(error)
+    except (RuntimeError, AttributeError) as error:  # its Python reads some options before it looks for them
+        return str(error) or "refused"
 
 
 class Interpreter:

@@ -1,10 +1,11 @@
 """A zoo of small Keras models of all common layers, converted to .tflite as people do it.
 
-echo act_elu_open_int8 | python tests/keras_zoo.py FOLDER
+echo act_elu_open_int8 | python -P tests/keras_zoo.py FOLDER
 
-writes FOLDER/act_elu_open_int8.tflite, or what TensorFlow's converter said into act_elu_open_int8.refused, and
-answers with the name, for every line that it reads. This file's own run imports TensorFlow. The tests run
-without: they read FILES only, and run this file with a Python that has it.
+writes into FOLDER act_elu_open_int8.tflite, and act_elu_open_int8.npz with inputs x0, x1 … and what
+TensorFlow Lite makes of them, y0, y1 …; or act_elu_open_int8.refused with what its converter said. It
+does so for every line that it reads, and answers with that line. Only this file's own run imports TensorFlow:
+the tests read FILES, and run this file with a Python that has it.
 
 Each function below that takes `batch` is a model: with None its batch is open, as Keras leaves it by default,
 with 1 it is fixed. Weights and calibration samples are random.
@@ -40,6 +41,7 @@ Builder = Callable[[Batch], Model]
 BATCHES: dict[str, Batch] = {"open": None, "fixed": 1}
 PRECISIONS = ("int8", "16x8")
 CALIBRATION = 8  # samples that the converter sees
+SAMPLES = 4  # that a file is judged by
 
 ZOO: dict[str, Builder] = {}
 
@@ -220,7 +222,7 @@ def unet(batch: Batch) -> Model:
 @zoo
 def conv_bn_pool(batch: Batch) -> Model:
     body = [Conv2D(8, 3, padding="same", use_bias=False), BatchNormalization(), layers.ReLU()]
-    body += [layers.AveragePooling2D(), Conv2D(8, 3, 2), BatchNormalization(), layers.LeakyReLU(0.1)]
+    body += [layers.AveragePooling2D(2), Conv2D(8, 3, 2), BatchNormalization(), layers.LeakyReLU(0.1)]
     return chain((16, 16, 3), batch, *body, layers.MaxPooling2D(3, 1), Flatten(), Dense(4))
 
 
@@ -598,7 +600,8 @@ def unary_maths(batch: Batch) -> Model:
 
 @zoo
 def two_inputs(batch: Batch) -> Model:
-    image, facts = keras.Input((8, 8, 1), batch_size=batch), keras.Input((4,), batch_size=batch)
+    image = keras.Input((8, 8, 1), batch_size=batch, name="image")
+    facts = keras.Input((4,), batch_size=batch, name="facts")
     x = layers.GlobalAveragePooling2D()(Conv2D(4, 3, activation="relu")(image))
     return keras.Model([image, facts], Dense(3)(layers.Concatenate()([x, Dense(4, "relu")(facts)])))
 
@@ -677,9 +680,10 @@ def _converter(model: Model) -> Any:
     _shake(model)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
 
-    def representative() -> Iterator[list[Any]]:
+    def representative() -> Iterator[Any]:
         for _ in range(CALIBRATION):
-            yield [_sample(random, spec) for spec in model.inputs]
+            given = {spec.name: _sample(random, spec) for spec in model.inputs}
+            yield given if len(given) > 1 else [*given.values()]
 
     converter.representative_dataset = representative
     return converter
@@ -700,8 +704,35 @@ def convert(model: Model, precision: str) -> bytes:
     return bytes(converter.convert())
 
 
+def _random(random: np.random.Generator, spec: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Samples for an input of the .tflite: all codes of a quantised one, the words of an embedding."""
+    dtype, shape = spec["dtype"], (SAMPLES, *spec["shape"])
+    if dtype == np.float32:
+        return random.normal(0, 1, shape).astype(dtype)
+    low, high = (0, 100) if dtype == np.int32 else (np.iinfo(dtype).min, np.iinfo(dtype).max + 1)
+    return random.integers(low, high, shape).astype(dtype)
+
+
+def _judged(model: bytes) -> dict[str, np.ndarray[Any, Any]]:
+    """Samples as x0, x1 … and the outputs of TensorFlow Lite's own kernels as y0, y1 …, each [n, *shape]."""
+    resolver = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = tf.lite.Interpreter(model_content=model, experimental_op_resolver_type=resolver)
+    interpreter.allocate_tensors()
+    random = np.random.default_rng(2)
+    given = [_random(random, spec) for spec in interpreter.get_input_details()]
+    outputs: list[list[Any]] = []
+    for number in range(SAMPLES):
+        interpreter.reset_all_variables()
+        for spec, values in zip(interpreter.get_input_details(), given, strict=True):
+            interpreter.set_tensor(spec["index"], values[number])
+        interpreter.invoke()
+        outputs.append([interpreter.get_tensor(spec["index"]) for spec in interpreter.get_output_details()])
+    made = {f"x{i}": values for i, values in enumerate(given)}
+    return made | {f"y{i}": np.stack(values) for i, values in enumerate(zip(*outputs, strict=True))}
+
+
 def write(folder: Path, file: str) -> None:
-    """One of FILES, whole or not there."""
+    """One of FILES: the .tflite comes last, and nothing half-written has its name."""
     name, batch, precision = FILES[file]
     keras.utils.set_random_seed(zlib.crc32(name.encode()))
     try:
@@ -710,12 +741,16 @@ def write(folder: Path, file: str) -> None:
     except Exception as error:
         made, path = f"{type(error).__name__}: {error}".encode(), folder / f"{file}.refused"
     keras.backend.clear_session()
-    part = path.with_suffix(f".part{os.getpid()}")
+    part = folder / f"part{os.getpid()}.npz"
+    if path.suffix == ".tflite":
+        np.savez(part, **_judged(made))
+        part.rename(folder / f"{file}.npz")
     part.write_bytes(made)
     part.rename(path)
 
 
 if __name__ == "__main__":
+    print("ready", flush=True)
     for line in sys.stdin:
         write(Path(sys.argv[1]), line.strip())
         print(line.strip(), flush=True)

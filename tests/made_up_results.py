@@ -12,6 +12,7 @@ from tinydeploy.result import (
     BoardInfo,
     BuildInfo,
     ClassFigure,
+    JudgedOutput,
     ModelInfo,
     OpCost,
     OpInfo,
@@ -201,8 +202,23 @@ def classifier(classes: int = 10) -> Accuracy:
         share,
         each * classes,
         share,
-        tuple(ClassFigure(f"class {i}", each, matrix[i][i]) for i in range(classes)),
+        tuple(
+            ClassFigure(
+                f"class {i}",
+                each,
+                matrix[i][i],
+                matrix[i][i] / sum(row[i] for row in matrix),
+                matrix[i][i] / each,
+                2 * matrix[i][i] / (each + sum(row[i] for row in matrix)),
+            )
+            for i in range(classes)
+        ),
         tuple(tuple(row) for row in matrix),
+        {"balanced_accuracy": share, "macro_f1": 0.9445},
+        JudgedOutput(0, "scores", "SOFTMAX"),
+        f'output 0 "scores" [1, {classes}], a SOFTMAX of {classes} classes',
+        "y: class numbers",
+        chance=1 / classes,
     )
 
 
@@ -222,5 +238,14 @@ def flawed() -> Result:
 
 def regression() -> Result:
     """A small regressor: no classes."""
-    quality = Accuracy("mae", 0.04127, 500, 0.04127, also={"mse": 0.00312})
+    quality = Accuracy(
+        "mae",
+        0.04127,
+        500,
+        0.04127,
+        also={"rmse": 0.0523, "r2": 0.871},
+        output=JudgedOutput(0, "y", "values"),
+        chosen='output 0 "y" [1, 640], 640 values',
+        labels="y: values that the output should have",
+    )
     return made_up(dense_three(), "models/made-up-regressor.tflite", quality)

@@ -25,6 +25,7 @@ _OPTIONS = {
     "SUM": "Reducer",
     "REDUCE_MAX": "Reducer",
     "REDUCE_MIN": "Reducer",
+    "REDUCE_PROD": "Reducer",
     "BATCH_MATMUL": "BatchMatMul",
     "L2_NORMALIZATION": "L2Norm",
     "MINIMUM": "MaximumMinimum",
@@ -39,6 +40,7 @@ _ENUMS = {
     "weights_format": schema.FullyConnectedOptionsWeightsFormat,
     "in_data_type": schema.TensorType,
     "out_data_type": schema.TensorType,
+    "out_type": schema.TensorType,
     "quantized_bias_type": schema.TensorType,
     "mode": schema.MirrorPadMode,
 }
@@ -100,10 +102,13 @@ class ModelBuilder:
             quantization.quantizedDimension = axis
             tensor.quantization = quantization
         if data is not None:
-            values = np.asarray(data, dtype=dtype)
+            values = np.asarray(data, dtype="int8" if dtype == "int4" else dtype)
             assert values.size == np.prod(shape, dtype=int), f"{values.shape} is not {tuple(shape)}"
             buffer = schema.BufferT()
             buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+            if dtype == "int4":  # two in a byte, the first in its low half
+                low, high = np.append(buffer.data, np.zeros(values.size % 2, np.uint8)).reshape(-1, 2).T
+                buffer.data = low & 15 | high << 4
             tensor.buffer = len(self._model.buffers)
             self._model.buffers.append(buffer)
         self._graph.tensors.append(tensor)
@@ -160,6 +165,15 @@ class ModelBuilder:
                 return index
         self._model.operatorCodes.append(code)
         return len(self._model.operatorCodes) - 1
+
+    def signature(self, name: str, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        """Makes the subgraph that tensors and ops go into a function of this name."""
+        self._graph.inputs, self._graph.outputs = list(inputs), list(outputs)
+        signature = schema.SignatureDefT()
+        signature.signatureKey = name
+        signature.subgraphIndex = self._model.subgraphs.index(self._graph)
+        signature.inputs, signature.outputs = [], []
+        self._model.signatureDefs = [*(self._model.signatureDefs or []), signature]
 
     def build(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
         """The .tflite file, with these tensors as the graph's inputs and outputs."""

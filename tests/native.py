@@ -225,8 +225,8 @@ def run(graph: Graph, inputs: Sample, sanitize: bool = False) -> list[Array]:
 
 def tflm(model: bytes, samples: Sequence[Sample]) -> list[list[Array]]:
     """What TFLite Micro's interpreter makes of the same samples, in a row."""
-    interpreter = runtime.Interpreter.from_bytes(model, arena_size=4 << 20)
     graph = tflite_model.parse(model, "model.tflite")
+    interpreter = runtime.Interpreter.from_bytes(graph.content, arena_size=4 << 20)
     results = []
     for sample in samples:
         for i, values in enumerate(sample):

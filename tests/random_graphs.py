@@ -5,7 +5,8 @@
     layer(seed)             one op, mostly one with weights, of the sizes at which kernels differ
     together(seed, kinds)   one graph with an op of each of these kinds
 
-Among the kinds is "CONV_2D, ADD", two ops that the engine may do as one.
+Among the kinds are "CONV_2D, ADD", two ops that the engine may do as one, and "DEQUANTIZE, QUANTIZE", with
+float ops between them. Now and then the weights of a layer are an input of the model.
 
 A scale mostly fits the values that arrive, so that outputs are not all saturated; one in six is arbitrary.
 """
@@ -351,6 +352,53 @@ def dequantize(m: Maker, kind: str) -> None:
     m.op(kind, [x.index], [m.add(x.shape, "float32", None)])
 
 
+_FUNCTIONS = (
+    "ABS",
+    "COS",
+    "ELU",
+    "EXP",
+    "FLOOR",
+    "HARD_SWISH",
+    "LOG",
+    "LOGISTIC",
+    "NEG",
+    "RELU6",
+    "SQRT",
+    "TANH",
+)
+_SMOOTH = ("ABS", "ELU", "LOGISTIC", "TANH")  # what int16 has small tables for
+
+
+def island(m: Maker, kind: str) -> None:
+    """Float between DEQUANTIZE and QUANTIZE: movement, functions, or tensors of different scales joined."""
+    x = m.pick(wide=True, fits=symmetric)
+    assert x.scale
+    wide = x.dtype == "int16"
+
+    def between(kind: str, inputs: list[int], shape: tuple[int, ...], **options: Any) -> int:
+        made = m.model.tensor(shape, "float32")
+        m.model.op(kind, inputs, [made], **options)
+        return made
+
+    made, shape = between("DEQUANTIZE", [x.index], x.shape), x.shape
+    for _ in range(m.random.randint(0, 1 if wide else 2)):
+        if not wide and m.random.random() < 0.3:
+            other = m.random.choice((made, m.model.tensor((), "float32", data=m.random.uniform(0.5, 2))))
+            made = between(m.random.choice(("ADD", "MUL", "MAXIMUM")), [made, other], shape)
+        else:
+            made = between(m.random.choice(_SMOOTH if wide else _FUNCTIONS), [made], shape)
+    if m.random.random() < 0.3:
+        shape = (*shape[:-2], math.prod(shape[-2:]))
+        made = between("RESHAPE", [made, m.integers(*shape)], shape)
+    elif not wide and m.random.random() < 0.4:
+        y = m.input(Value(-1, shape, "int8", m.scale(x.scale), m.zero_point()))
+        second = between("DEQUANTIZE", [y.index], shape)
+        shape = (*shape[:-1], 2 * shape[-1])
+        made = between("CONCATENATION", [made, second], shape, axis=len(shape) - 1)
+    scale = float(np.float32(x.scale * m.random.uniform(0.8, 2)))
+    m.model.op("QUANTIZE", [made], [m.add(shape, x.dtype, scale, m.zero_point(x.dtype)).index])
+
+
 # Movement
 
 
@@ -659,7 +707,8 @@ def _weights(
     """
     assert x.scale
     channels = shape[axis]
-    per_channel = m.random.random() < 0.7
+    computed = m.random.random() < 0.12  # by something else: an input of the model
+    per_channel = not computed and m.random.random() < 0.7
     scales = [10 ** m.random.uniform(-3, -1) for _ in range(channels if per_channel else 1)]
     low, high = m.random.choice(((-127, 127), (-127, 127), (-128, 127), (-3, 3)))
     extremes = m.random.random() < 1 / 8
@@ -668,7 +717,10 @@ def _weights(
         for _ in range(math.prod(shape))
     ]
     values = np.array(drawn).reshape(shape)
-    weights = m.model.tensor(shape, scale=scales, data=values, axis=axis)
+    if computed:
+        weights = m.input(Value(-1, shape, "int8", scales[0])).index
+    else:
+        weights = m.model.tensor(shape, scale=scales, data=values, axis=axis)
     inputs = [x.index, weights]
     if m.random.random() < 0.7:
         wide = x.dtype == "int16"
@@ -891,6 +943,7 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
     "SOFTMAX": softmax,
     "QUANTIZE": quantize,
     "DEQUANTIZE": dequantize,
+    "DEQUANTIZE, QUANTIZE": island,
     "CONCATENATION": concatenation,
     "PACK": pack,
     "UNPACK": unpack,

@@ -74,17 +74,6 @@ def test_constants_larger_than_the_flash() -> None:
         checks.check(graph, OnlyRelu(), boards.board("stm32vldiscovery"))
 
 
-def test_verdicts() -> None:
-    two = [boards.board("stm32vldiscovery"), boards.board("mps2-an386")]
-    small, large = checks.runnable(chain(["RELU"], 8192), [OnlyRelu()], two)
-    assert (small.board, large) == ("stm32vldiscovery", checks.Verdict("only-relu", "mps2-an386", ""))
-    assert "bytes of RAM" in small.problem
-    assert all("COS" in v.problem for v in checks.runnable(chain(["COS"]), [OnlyRelu()], two))
-    arenas = {"only-relu": 7000}
-    small, large = checks.runnable(chain(["RELU"]), [OnlyRelu()], two, arenas)
-    assert (small.problem[:34], large.problem) == ("the arena takes 7,000 bytes, and s", "")
-
-
 def test_only_the_edges_have_to_be_whole_for_aot() -> None:
     random = np.random.default_rng(0)
     model = ModelBuilder()

@@ -18,6 +18,7 @@ from tinydeploy.engines.aot import GOALS
 
 REPO = Path(__file__).resolve().parent.parent
 MNIST = REPO / "models" / "mnist"
+LABELLED = MNIST / "test.npz"
 
 
 def tinydeploy(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -31,8 +32,8 @@ def tinydeploy(*arguments: str | Path, cwd: Path, **environment: str) -> subproc
     )
 
 
-def is_one_clear_line(done: subprocess.CompletedProcess[str], pattern: str) -> None:
-    assert done.returncode == 2, done.stderr
+def is_one_clear_line(done: subprocess.CompletedProcess[str], pattern: str, code: int = 2) -> None:
+    assert done.returncode == code, done.stderr
     assert done.stdout == ""
     assert re.search(pattern, done.stderr), done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -68,6 +69,10 @@ def small_model(folder: Path) -> Path:
         (["generate", MNIST, "-o", "text.tflite"], "text.tflite is a file"),
         (["arena", "text.tflite", "--on", "host"], "not a TFLite file"),
         (["boards", "nano"], "unknown board 'nano'"),
+        (["run", MNIST, "--data", "."], "is a folder.*np.savez"),
+        (["run", MNIST, "--data", "a.csv"], "a.csv is a text file.*np.genfromtxt"),
+        (["run", MNIST, "--data", LABELLED, "--metric", "best"], "unknown metric 'best' .known: top1,"),
+        (["run", MNIST, "--output", "7"], "no output '7' .it has 0 "),
         (["fly"], "No such command 'fly'"),
     ],
 )
@@ -75,6 +80,7 @@ def test_a_mistake_is_one_line_with_exit_code_2(tmp_path: Path, arguments: list[
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.tflite").write_text("this is not a model")
     np.savez(tmp_path / "shape.npz", x=np.zeros((4, 27, 27), np.float32), y=np.zeros(4, np.int64))
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n")
     np.savez(tmp_path / "type.npz", x=np.zeros((4, 28, 28), np.int32), y=np.zeros(4, np.int64))
     before = sorted(tmp_path.rglob("*"))
     is_one_clear_line(tinydeploy(*arguments, cwd=tmp_path), pattern)
@@ -83,7 +89,7 @@ def test_a_mistake_is_one_line_with_exit_code_2(tmp_path: Path, arguments: list[
 
 def test_a_missing_toolchain_names_its_package(tmp_path: Path) -> None:
     done = tinydeploy("run", MNIST, "--samples", "1", cwd=tmp_path, PATH=str(tmp_path))
-    is_one_clear_line(done, "arm-none-eabi-gcc.*apt-get install .*gcc-arm-none-eabi")
+    is_one_clear_line(done, "arm-none-eabi-gcc.*apt-get install .*gcc-arm-none-eabi", code=3)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -210,7 +216,7 @@ def test_an_interrupt_at_any_stage_leaves_nothing(
         stdout, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 2
+    assert process.returncode == 130
     assert stdout == ""
     assert stderr.splitlines() == ["tinydeploy: interrupted"]
     give_up = time.monotonic() + 20  # killed, but perhaps not yet gone
@@ -247,7 +253,7 @@ def test_an_emulator_that_is_killed_is_an_error_of_its_own(tmp_path: Path) -> No
         stdout, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 2
+    assert process.returncode == 3
     assert stdout == ""
     assert stderr.startswith("tinydeploy: QEMU was ended by signal SIGKILL")
     assert len(stderr.splitlines()) == 1

@@ -16,12 +16,17 @@ def test_without_a_file_everything_is_open(tmp_path: Path) -> None:
 
 
 def test_values_and_paths(tmp_path: Path) -> None:
-    model = write(tmp_path, 'board = "mps2-an385"\ndata = "test.npz"\ntimeout = 5\nlabels = ["a", "b"]\n')
+    model = write(
+        tmp_path,
+        'board = "mps2-an385"\ndata = "test.npz"\ntimeout = 5\nlabels = ["a", "b"]\n'
+        'metric = "auc"\noutput = 0\nthreshold = -0.5\n',
+    )
     loaded = config.load(model)
     assert loaded.board == "mps2-an385"
     assert loaded.data == tmp_path / "test.npz"
     assert loaded.timeout == 5
     assert loaded.labels == ("a", "b")
+    assert (loaded.metric, loaded.output, loaded.threshold) == ("auc", "0", -0.5)
 
 
 def test_the_tflm_table(tmp_path: Path) -> None:
@@ -42,6 +47,8 @@ def test_the_tflm_table(tmp_path: Path) -> None:
         ("board = 3", "'board' must be a string", ""),
         ("samples = true", "'samples' must be a whole number", ""),
         ("samples = 0", "'samples' must be above zero", ""),
+        ("threshold = 'high'", "'threshold' must be a number", ""),
+        ("output = [0]", "'output' must be a string", ""),
         ("labels = [1]", "'labels' must be a list of strings", ""),
         ("board = ", "Invalid value", ""),
         ("timeout = inf", "'timeout' must be a number, at most 86,400", ""),

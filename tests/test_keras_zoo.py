@@ -1,7 +1,7 @@
-"""Keras models of all common layers, made on the fly: identical to TFLite Micro, or refused with the right words.
+"""Keras models of all common layers, made on the fly: identical to TFLite Micro, or refused.
 
 With TINYDEPLOY_NIGHTLY=1, and where TensorFlow is: in the Python that runs the tests, in .venv-train, where
-`make nightly` puts it, or in the virtual environment that TINYDEPLOY_TRAIN names. Files are kept in the cache.
+`make nightly` puts it, or in the virtual environment that TINYDEPLOY_TRAIN names. The cache keeps the files.
 Every file is judged natively, and every third model runs in QEMU the whole way.
 """
 
@@ -25,7 +25,7 @@ import pytest
 import tflite
 from keras_zoo import FILES, ZOO
 
-from tinydeploy import paths, samples, tflite_model, verbs
+from tinydeploy import paths, tflite_model, verbs
 from tinydeploy.errors import ModelError
 from tinydeploy.job import prepare
 from tinydeploy.reference import Reference
@@ -35,14 +35,69 @@ SAMPLES = 4
 
 # What becomes of a file, by the first pattern that it matches; all others run, identical to TFLite Micro.
 
-# TensorFlow's converter refuses them: its words.
-NOT_CONVERTED: dict[str, str] = {}
+# TensorFlow's converter refuses them, or crashes: its words.
+NOT_CONVERTED = {
+    "*_loop_open_*": "TensorListReserve",
+    "*_loop_fixed_*": "TensorFlow crashed",
+    "lstm_fused_open_*": "TensorListReserve",
+    "lstm_fused_fixed_16x8": "Unsupported input type INT16",
+    "tutorial_text_*_16x8": "Max and min for dynamic tensors should be recorded",
+    "argmax_int64_*": "BitwiseAnd",
+}
 
 # TFLite Micro refuses them, and so do we: our words.
-REFUSED: dict[str, str] = {}
+REFUSED = {
+    "act_exponential_*": "EXP",
+    "act_celu_*": "EXP",
+    "act_selu_open_int8": "EXP.*SELECT_V2",
+    "act_selu_fixed_16x8": "partly quantised",
+    "act_log_sigmoid_*": "partly quantised",
+    "unary_maths_*": "partly quantised",
+    "act_softplus_*": "EXP.*LOG",
+    "act_mish_*": "EXP.*LOG",
+    "act_gelu*": "GELU",
+    "upsampling_nearest_*": "TILE",
+    "upsampling_1d_*": "TILE",
+    "reshapes_*": "TILE",
+    "lambda_slices_*": "TILE",
+    "time_distributed_*": "STRIDED_SLICE .*5 dimensions",
+    "tutorial_simple_audio_*_16x8": "RESIZE_BILINEAR .*int16",
+    "tutorial_text_*": "SELECT",
+    **dict.fromkeys(
+        ("bn_before_conv_*_16x8", "conv1d_global_*_16x8", "global_pools_*_16x8", "lambda_reductions_*_16x8"),
+        "REDUCE_MAX .*int16",
+    ),
+}
 
-# TFLite Micro runs them and we do not: our words.
-GAPS: dict[str, str] = {}
+# Known gaps: TFLite Micro runs them, or may once the shapes are settled, and we do not: our words. In those
+# that are partly quantised an op between DEQUANTIZE and QUANTIZE computes in float32. What runs is identical.
+GAPS = {
+    "act_softsign_open_int8": "DIV",
+    "act_log_softmax_open_int8": "LOG_SOFTMAX",
+    **dict.fromkeys(
+        (
+            *(
+                "act_elu_*",
+                "act_hard_swish_fixed_16x8",
+                "act_log_softmax_fixed_16x8",
+                "act_prelu_*fixed_16x8",
+            ),
+            *(
+                "act_softsign_fixed_16x8",
+                "group_norm_*",
+                "l2_normalise_*",
+                "layer_norm_*",
+                "transformer_block_*",
+            ),
+            "lstm_unrolled_fixed_int8",
+        ),
+        "partly quantised",
+    ),
+}
+
+# TFLite Micro is wrong about them: it pads SPACE_TO_BATCH_ND with what its memory happens to hold. TensorFlow
+# Lite is right, and so are we.
+WRONG_REFERENCE = ("dilated_conv2d_open_*",)
 
 
 def _words(table: Mapping[str, str], file: str) -> str | None:
@@ -80,7 +135,7 @@ needs_tensorflow = pytest.mark.skipif(
 
 
 class Zoo:
-    """The zoo's files, made when they are asked for by one process with TensorFlow. Use as a context manager."""
+    """The zoo's files, made on demand by a process with TensorFlow. Use as a context manager."""
 
     def __init__(self) -> None:
         source = Path(keras_zoo.__file__).read_bytes() + str(TRAINING_PYTHON).encode()
@@ -106,16 +161,24 @@ class Zoo:
 
     def _make(self, name: str) -> None:
         if self._process is None:
+            log = self._folder / f"log{os.getpid()}.txt"
             self._process = subprocess.Popen(
-                [str(TRAINING_PYTHON), keras_zoo.__file__, self._folder],
+                [str(TRAINING_PYTHON), "-P", keras_zoo.__file__, self._folder],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=(self._folder / f"log{os.getpid()}").open("w"),
+                stderr=log.open("w"),
                 text=True,
             )
-        assert self._process.stdin is not None and self._process.stdout is not None
+            assert self._answer() == "ready", log.read_text()[-2000:]
+        assert self._process.stdin is not None
         print(name, file=self._process.stdin, flush=True)
-        assert self._process.stdout.readline() == f"{name}\n", f"the converter ended: see {self._folder}/log*"
+        if self._answer() != name:  # some models crash TensorFlow
+            code, self._process = self._process.wait(), None
+            (self._folder / f"{name}.refused").write_text(f"TensorFlow crashed: {code}")
+
+    def _answer(self) -> str:
+        assert self._process is not None and self._process.stdout is not None
+        return self._process.stdout.readline().strip()
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +197,14 @@ def _zeros(model: bytes) -> list[np.ndarray[Any, Any]]:
     return [np.zeros((1, *tensor.ShapeAsNumpy()), types[tensor.Type()]) for tensor in tensors]
 
 
+def _accepts(path: Path) -> bool:
+    try:
+        prepare(tflite_model.load(path))
+    except ModelError:
+        return False
+    return True
+
+
 def _check_refused(path: Path, words: str) -> None:
     with pytest.raises(ModelError) as refused:
         prepare(tflite_model.load(path))
@@ -144,14 +215,32 @@ def _check_refused(path: Path, words: str) -> None:
 def _check_identical(path: Path) -> None:
     graph = tflite_model.load(path)
     prepare(graph)
-    inputs = samples.random(graph, SAMPLES, seed=1).inputs
-    with Reference(path.read_bytes()) as reference:
-        expected = reference.run(inputs)
+    with np.load(path.with_suffix(".npz")) as judged:
+        given = [judged[f"x{i}"] for i in range(len(graph.inputs))]
+        lite = [judged[f"y{i}"] for i in range(len(graph.outputs))]
+    shapes = [graph.tensors[index].shape for index in graph.inputs]
+    inputs = [values.reshape(-1, *shape) for values, shape in zip(given, shapes, strict=True)]
+    if any(fnmatch(path.stem, pattern) for pattern in WRONG_REFERENCE):
+        expected = lite
+    else:
+        with Reference(graph.content) as reference:
+            expected = reference.run(inputs)
     compiled = native.compile_all([graph])[0]
-    for number in range(SAMPLES):  # each from the initial state
+    for number in range(len(inputs[0])):  # each from the initial state
         ours = compiled.run([[values[number] for values in inputs]])[0]
         for mine, theirs in zip(ours, expected, strict=True):
             assert np.array_equal(mine.ravel(), theirs[number].ravel())
+
+
+def _refuses(path: Path) -> bool:
+    """Whether TFLite Micro refuses the file as it is."""
+    model = path.read_bytes()
+    with Reference(model) as reference:
+        try:
+            reference.run(_zeros(model))
+        except ModelError:
+            return True
+    return False
 
 
 @nightly
@@ -165,14 +254,9 @@ def test_it_is_identical_to_tflite_micro_or_refused_with_the_right_words(file: s
         assert not_converted is not None and re.search(not_converted, words), words
     elif refused is not None:
         _check_refused(path, refused)
-        model = path.read_bytes()
-        with Reference(model) as reference, pytest.raises(ModelError):
-            reference.run(_zeros(model))
-    elif gap is not None:
+        assert _refuses(path)
+    elif gap is not None and not _accepts(path):
         _check_refused(path, gap)
-        model = path.read_bytes()
-        with Reference(model) as reference:
-            reference.run(_zeros(model))
     else:
         _check_identical(path)
 
@@ -188,5 +272,5 @@ def test_it_runs_in_qemu(file: str, zoo: Zoo, tmp_path: Path) -> None:
 
 def test_the_tables_name_files_of_the_zoo() -> None:
     assert len(ZOO) >= 30
-    for pattern in [*NOT_CONVERTED, *REFUSED, *GAPS]:
+    for pattern in [*NOT_CONVERTED, *REFUSED, *GAPS, *WRONG_REFERENCE]:
         assert any(fnmatch(file, pattern) for file in FILES), pattern

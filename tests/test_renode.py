@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 import firmware_build
 import pytest
@@ -362,3 +363,65 @@ def test_the_self_test_is_part_of_the_project(tmp_path: Path) -> None:
     )
     assert "gcc-arm-none-eabi" in (project / ".github/workflows/renode.yml").read_text()
     assert "kSamples = 2;" in (project / "src/selftest_data.cpp").read_text()
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("selftest") / "project"
+    verbs.generate(DIGITS, folder, board="nrf52840_dk", renode_test=True, samples=2, max_instructions=5000)
+    return folder / "tests/renode/selftest.robot"
+
+
+ROBOT = shutil.which("robot")
+BOOTED = ("tinydeploy: selftest of 2 samples",)
+SAMPLES = ("tinydeploy: sample 1 ok", "tinydeploy: sample 2 ok")
+PASSED = ("tinydeploy: instructions 5000", "tinydeploy: selftest passed")
+
+
+@pytest.mark.skipif(ROBOT is None, reason="not run: no Robot Framework, pip install robotframework")
+@pytest.mark.parametrize(
+    ("said", "failing"),
+    [
+        ((*BOOTED, *SAMPLES, *PASSED), ""),
+        ((), "Should Boot"),
+        (
+            (
+                *BOOTED,
+                SAMPLES[0],
+                "tinydeploy: sample 2 wrong in 3 bytes",
+                PASSED[0],
+                "tinydeploy: selftest failed",
+            ),
+            "Should Infer Correctly",
+        ),
+        (
+            (*BOOTED, SAMPLES[0], "", "tinydeploy: fault at 0x1234", "tinydeploy: selftest failed"),
+            "Should Infer Correctly",
+        ),
+        ((*BOOTED, "tinydeploy: selftest failed: the arena is too small"), "Should Infer Correctly"),
+        ((*BOOTED, SAMPLES[0]), "Should Infer Correctly"),
+        (
+            (*BOOTED, *SAMPLES, "tinydeploy: instructions 5001", PASSED[1]),
+            "Should Stay Within Its Instruction Budget",
+        ),
+        (
+            (*BOOTED, *SAMPLES, *PASSED, "log: non existing peripheral at 0x0"),
+            "Should Touch Nothing That Is Not There",
+        ),
+        ((*BOOTED, SAMPLES[0], "log: CPU abort [PC=0x0]"), "Should Touch Nothing That Is Not There"),
+    ],
+)
+def test_one_fault_fails_one_case(tmp_path: Path, suite: Path, said: tuple[str, ...], failing: str) -> None:
+    """The suite, with a stand-in for Renode that says what a faulty firmware would make it say."""
+    assert ROBOT is not None
+    (tmp_path / "said").write_text("\n".join(said))
+    (tmp_path / "renode.robot").write_text(
+        f"*** Settings ***\nLibrary    {Path(__file__).parent}/renode_stub.py    {tmp_path}/said\n"
+    )
+    command = [ROBOT, "--variable", f"RENODEKEYWORDS:{tmp_path}/renode.robot", "--outputdir", tmp_path]
+    done = subprocess.run([*command, suite], capture_output=True, text=True, timeout=100)
+    cases = ElementTree.parse(tmp_path / "output.xml").getroot().iter("test")
+    ended = [(case.get("name"), case.find("status").get("status")) for case in cases]  # type: ignore[union-attr]
+    assert len(ended) == 4, done.stdout
+    assert [case for case, how in ended if how == "FAIL"] == ([failing] if failing else []), done.stdout
+    assert ("Should Boot", "PASS") in ended or failing == "Should Boot"

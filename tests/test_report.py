@@ -203,7 +203,7 @@ def test_page_of_a_regressor_has_no_classes() -> None:
     content = shown(html.render(made_up.regression()))
     assert "Confusion" not in content
     assert "By class" not in content
-    assert "Mean squared error 0.00312" in content
+    assert "Root mean squared error 0.0523, R² 0.871." in content
 
 
 def test_page_of_many_classes_lists_the_mistakes() -> None:
@@ -266,7 +266,7 @@ class TestFacts:
             ("top1", 0.98, 0.97, True),
             ("top1", 0.97, 0.98, False),
             ("mae", 0.1, 0.2, True),
-            ("mse", 0.2, 0.1, False),
+            ("rmse", 0.2, 0.1, False),
             ("mae", 0.2, None, None),
         ],
     )
@@ -414,7 +414,7 @@ def test_what_draws_nothing_does_not_load_matplotlib() -> None:
 def test_one_class_without_samples() -> None:
     accuracy = dataclasses.replace(
         made_up.classifier(2),
-        per_class=(ClassFigure("yes", 0, 0), ClassFigure("no", 100, 93)),
+        per_class=(ClassFigure("yes", 0, 0, 0.0, None, 0.0), ClassFigure("no", 100, 93, 1.0, 0.93, 0.964)),
         confusion=((0, 0), (7, 93)),
     )
     content = shown(html.render(made_up.made_up(accuracy=accuracy)))

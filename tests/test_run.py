@@ -1,5 +1,6 @@
 """The whole way on real targets: PlatformIO builds, QEMU runs, TFLite Micro on the host judges."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from model_builder import ModelBuilder
 from tinydeploy import build as builder
 from tinydeploy import verbs
 from tinydeploy.boards import all_boards
-from tinydeploy.errors import DataError, FitError
+from tinydeploy.errors import DataError, FitError, UsageError
 from tinydeploy.result import Result, schema
 
 REPO = Path(__file__).resolve().parent.parent
@@ -26,7 +27,8 @@ def is_identical(result: Result) -> None:
     assert result.parity is not None
     assert result.parity.identical == result.parity.outputs > 0
     assert result.parity.off_by_one == result.parity.worse == 0
-    assert not result.warnings
+    # LiteRT may not run what TFLite Micro does, or see it otherwise: that is not the firmware's.
+    assert not [warning for warning in result.warnings if "LiteRT" not in warning]
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +132,9 @@ def test_floats_for_an_input_of_int16(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     np.savez(data, x=random.uniform(-1, 1, (10, 12, 10, 2)).astype(np.float32), y=random.integers(0, 5, 10))
     result, _ = verbs.run(model, data=data, out=tmp_path / "out")
-    is_identical(result)
     assert result.accuracy is not None and result.accuracy.metric == "top1"
+    is_identical(dataclasses.replace(result, warnings=()))  # of a net of random weights
+    assert {*result.warnings} == {*result.accuracy.doubts}
     assert result.accuracy.value == result.accuracy.reference
 
 
@@ -175,6 +178,15 @@ def test_bad_data_is_refused_before_a_build(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(DataError):
         verbs.run(MODELS / "digits", data=tmp_path / "bad.npz", out=tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["bad.npz"]
+
+
+def test_a_metric_needs_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder, "build", None)
+    np.savez(tmp_path / "x.npz", x=np.zeros((3, 8, 8), np.float32))
+    with pytest.raises(UsageError, match="needs labels"):
+        verbs.run(MODELS / "digits", metric="top1")
+    with pytest.raises(DataError, match="holds no y"):
+        verbs.run(MODELS / "digits", data=tmp_path / "x.npz", threshold=0.4)
 
 
 def test_what_does_not_fit_is_an_error_with_both_sizes(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from model_builder import ModelBuilder
 
-from tinydeploy import samples, tflite_model
+from tinydeploy import preparation, samples, tflite_model
 from tinydeploy.errors import DataError
 from tinydeploy.graph import DType, Graph, Quantization, Tensor
 from tinydeploy.reference import Reference
@@ -54,8 +54,8 @@ def test_floats_are_quantised(tmp_path: Path) -> None:
     (x,) = loaded.inputs
     assert (x.shape, x.dtype, loaded.count) == ((5, 1, 4, 4, 1), np.int8, 5)
     assert np.abs((x.reshape(5, 4, 4).astype(float) + 10) / 64 - SPREAD).max() <= 0.5 / 64 + 1e-6
-    assert loaded.labels is not None and loaded.labels.tolist() == [0, 1, 2, 0, 1]
-    assert loaded.is_classification and loaded.warnings == ()
+    assert loaded.judge is not None and loaded.judge.truth.tolist() == [[0], [1], [2], [0], [1]]
+    assert loaded.warnings == () and loaded.unjudged == ""
     assert "data.npz" in loaded.source and "sha256" in loaded.source
 
 
@@ -63,12 +63,39 @@ def test_floats_are_quantised(tmp_path: Path) -> None:
 def test_leading_and_trailing_ones_may_be_left_out(tmp_path: Path, shape: tuple[int, ...]) -> None:
     loaded = samples.load(saved(tmp_path, x=SPREAD.reshape(5, *shape)), GRAPH)
     assert loaded.inputs[0].shape == (5, 1, 4, 4, 1)
-    assert loaded.labels is None and not loaded.is_classification
+    assert loaded.judge is None and loaded.unjudged == ""
 
 
-def test_a_limit(tmp_path: Path) -> None:
-    loaded = samples.load(saved(tmp_path, x=SPREAD, y=np.arange(5) % 3), GRAPH, limit=2)
-    assert loaded.count == 2 and loaded.labels is not None and len(loaded.labels) == 2
+def test_a_limit_is_spread_by_class_and_says_so(tmp_path: Path) -> None:
+    y = np.sort(np.arange(30) % 3)
+    x = np.linspace(-1.8, 2.1, 30 * 16, dtype=np.float32).reshape(30, 4, 4)
+    loaded = samples.load(saved(tmp_path, x=x, y=y), GRAPH, limit=6)
+    assert loaded.judge is not None and loaded.judge.truth.reshape(-1).tolist() == [0, 0, 1, 1, 2, 2]
+    assert loaded.source.endswith("; 6 of its 30 samples, spread by class, seed 0")
+    whole = samples.load(saved(tmp_path, x=x, y=y), GRAPH)
+    assert "samples, spread" not in whole.source
+    rows = [np.flatnonzero((whole.inputs[0] == row).all(axis=(1, 2, 3, 4)))[0] for row in loaded.inputs[0]]
+    assert (y[rows] == loaded.judge.truth.reshape(-1)).all()  # an input keeps its label
+    unlabelled = samples.load(saved(tmp_path, x=x), GRAPH, limit=6)
+    assert unlabelled.source.endswith("; 6 of its 30 samples, spread over the file, seed 0")
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=200), st.integers(1, 200), st.booleans())
+def test_spread(classes: list[int], count: int, stratified: bool) -> None:
+    strata = np.array(classes)
+    count = min(count, len(strata))
+    rows = samples.spread(len(strata), count, strata if stratified else None)
+    assert len(rows) == count and (np.diff(rows) > 0).all() and 0 <= rows[0] <= rows[-1] < len(strata)
+    assert (rows == samples.spread(len(strata), count, strata if stratified else None)).all()
+    if stratified:
+        sizes, taken = (np.bincount(numbers, minlength=7) for numbers in (strata, strata[rows]))
+        present = int((sizes > 0).sum())
+        assert (taken > 0).sum() == present or count < present
+        # No class has much more than its share, but for the one sample that each is sure of.
+        assert (taken <= np.maximum(1, np.ceil(sizes * count / len(strata)) + 1)).all()
+    else:
+        edges = np.arange(count + 1) * len(strata) // count
+        assert ((edges[:-1] <= rows) & (rows < edges[1:])).all()
 
 
 def test_integers_of_the_models_type_stay(tmp_path: Path) -> None:
@@ -95,15 +122,6 @@ def test_several_inputs(tmp_path: Path) -> None:
     assert "x1 has 2 samples, x0 has 1" in refusal(tmp_path, graph, x0=x0, x1=np.zeros((2, 2))).message
 
 
-def test_regression_labels(tmp_path: Path) -> None:
-    loaded = samples.load(saved(tmp_path, x=SPREAD, y=np.zeros((5, 3))), GRAPH)
-    assert loaded.labels is not None and not loaded.is_classification
-    assert (loaded.labels.dtype, loaded.labels.shape) == (np.float32, (5, 1, 3))
-    one_output = image_model(classes=1)
-    loaded = samples.load(saved(tmp_path, x=SPREAD, y=np.arange(5)), one_output)
-    assert loaded.labels is not None and loaded.labels.dtype == np.float32
-
-
 # What is refused
 
 
@@ -111,6 +129,7 @@ def test_regression_labels(tmp_path: Path) -> None:
     ("arrays", "message"),
     [
         ({"z": SPREAD}, "no array 'x': it holds z"),
+        ({"y": np.arange(5)}, "no array 'x': it holds y"),
         ({"x": SPREAD[:0]}, "holds no samples"),
         ({"x": np.float32(3)}, "shape [] where the model takes"),
         ({"x": SPREAD.reshape(5, 16)}, "shape [5, 16] where the model takes [n, 1, 4, 4, 1] or [n, 4, 4, 1]"),
@@ -119,26 +138,21 @@ def test_regression_labels(tmp_path: Path) -> None:
         ({"x": SPREAD.astype(np.int64)}, "is int64 where the model takes int8"),
         ({"x": SPREAD.astype(np.uint8)}, "is uint8 where the model takes int8"),
         ({"x": SPREAD.astype(np.complex64)}, "is complex64"),
-        ({"x": SPREAD.astype(str)}, "where the model takes int8"),
+        ({"x": SPREAD.astype(str)}, "is text (<U32) where the model takes int8"),
         ({"x": SPREAD.astype(bool)}, "is bool where the model takes int8"),
         ({"x": SPREAD, "y": np.arange(4)}, "y has 4 labels for 5 samples"),
-        ({"x": SPREAD, "y": np.array(1)}, "y has 1 labels for 5 samples"),
-        ({"x": SPREAD, "y": np.arange(5)}, "labels 0 to 4 for a model of 3 classes"),
+        ({"x": SPREAD, "y": np.array(1)}, "y has a single value for 5 samples"),
+        ({"x": SPREAD, "y": np.arange(5)}, "labels 0 to 4 for 3 classes"),
         ({"x": SPREAD, "y": np.arange(5) - 1}, "labels -1 to 3"),
-        (
-            {"x": SPREAD, "y": np.arange(5.0)},
-            "float64 of shape [5] where the model's output has shape [1, 3]",
-        ),
+        ({"x": SPREAD, "y": np.arange(5.0)}, "labels 0 to 4 for 3 classes"),
+        ({"x": SPREAD, "y": np.arange(5) / 4}, "y holds fractions"),
+        ({"x": SPREAD, "y": np.zeros((5, 7))}, "y of shape [5, 7] is no class numbers"),
         ({"x": SPREAD, "y": np.full((5, 3), np.nan)}, "NaN"),
-        ({"x": SPREAD, "y": np.array(list("abcde"))}, "class numbers (integers) or wanted values"),
+        ({"x": SPREAD, "y": np.array(list("abcde"))}, "y has 5 different names for 3 classes"),
     ],
 )
 def test_refusals(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
     assert message in refusal(tmp_path, **arrays).message
-
-
-def test_pixels_get_a_hint(tmp_path: Path) -> None:
-    assert "(x.astype(int) - 128)" in refusal(tmp_path, x=np.zeros((5, 4, 4), np.uint8)).hint
 
 
 def test_a_float_model_refuses_integers_and_huge_values(tmp_path: Path) -> None:
@@ -147,21 +161,85 @@ def test_a_float_model_refuses_integers_and_huge_values(tmp_path: Path) -> None:
     assert "beyond float32" in refusal(tmp_path, graph, x=np.full((5, 4, 4), 1e300)).message
 
 
-def test_unreadable_files(tmp_path: Path) -> None:
-    whole = saved(tmp_path, x=SPREAD).read_bytes()
-    bad = tmp_path / "bad.npz"
-    for content in (b"", b"PK\x03\x04", b"x = 1", whole[:100], whole[:-30], whole[:90] + whole[95:]):
-        bad.write_bytes(content)
-        with pytest.raises(DataError, match=r"bad\.npz"):
-            samples.load(bad, GRAPH)
-    with pytest.raises(DataError, match="no such data file"):
-        samples.load(tmp_path / "absent.npz", GRAPH)
-    np.save(tmp_path / "one.npy", SPREAD)
-    with pytest.raises(DataError, match="is a single array"):
-        samples.load(tmp_path / "one.npy", GRAPH)
-    np.savez(bad, x=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(DataError, match="Python objects"):
-        samples.load(bad, GRAPH)
+# What fits instead
+
+SHAPES: list[tuple[tuple[int, ...], tuple[int, ...], str]] = [
+    ((5, 3, 8, 6), (1, 8, 6, 3), "x.transpose(0, 2, 3, 1)"),
+    ((3, 8, 6), (1, 8, 6, 3), "x.transpose(1, 2, 0)[None]"),
+    ((8, 6, 3), (1, 8, 6, 3), "x[None]"),
+    ((28, 28), (1, 28, 28, 1), "x[None]"),
+    ((5, 784), (1, 28, 28, 1), "x.reshape(-1, 28, 28, 1)"),
+    ((784,), (1, 28, 28, 1), "x.reshape(-1, 28, 28, 1)"),
+    ((5, 28, 28, 1, 1), (1, 28, 28, 1), "x.reshape(-1, 28, 28, 1)"),
+    ((8, 6, 3, 5), (1, 8, 6, 3), "np.moveaxis(x, -1, 0)"),
+    ((5, 6, 8, 3), (1, 8, 6, 3), "x.transpose(0, 2, 1, 3)"),
+    ((5, 6, 100), (1, 100, 6), "x.transpose(0, 2, 1)"),
+    ((4,), (1, 4), "x[None]"),
+    ((5, 2, 2), (1, 4), "x.reshape(-1, 4)"),
+    ((), (1, 4), ""),
+    ((5, 28, 28, 3), (1, 28, 28, 1), "the model takes 1 channels, not 3: convert them as in training"),
+    ((5, 32, 32, 3), (1, 28, 28, 1), "resize to 28×28×1 as in training"),
+    ((5, 7), (1, 4), ""),
+]
+
+
+@pytest.mark.parametrize(("given_shape", "shape", "hint"), SHAPES)
+def test_what_makes_a_shape_fit(given_shape: tuple[int, ...], shape: tuple[int, ...], hint: str) -> None:
+    assert not preparation.fits(given_shape, shape)
+    assert preparation.of_shape("x", given_shape, shape) == hint
+
+
+@given(st.lists(st.integers(1, 4), max_size=4), st.lists(st.integers(1, 4), max_size=4))
+def test_what_is_said_to_fit_fits(given_shape: list[int], shape: list[int]) -> None:
+    told = preparation.of_shape("x", tuple(given_shape), (1, *shape))
+    if told.startswith(("x", "np")) and not preparation.fits(tuple(given_shape), (1, *shape)):
+        made = eval(told, {"np": np, "x": np.zeros(given_shape)})
+        assert preparation.fits(made.shape, (1, *shape))
+
+
+def of_range(low: float, high: float) -> Graph:
+    """An int8 input that holds the values from `low` to `high`."""
+    scale = (high - low) / 255
+    model = ModelBuilder()
+    x = model.tensor((1, 4), scale=scale, zero_point=round(-128 - low / scale))
+    y = model.tensor((1, 4), scale=scale)
+    model.op("RELU", [x], [y])
+    return tflite_model.parse(model.build([x], [y]), "m.tflite")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "hint"),
+    [
+        (0, 1, "uint8", "x.astype('float32') / 255 makes of pixels what the input holds"),
+        (0, 1, "int64", "x.astype('float32') / 255 makes of pixels what the input holds"),
+        (-1, 1, "uint8", "x.astype('float32') / 127.5 - 1 makes of pixels what the input holds"),
+        (0, 255, "uint8", "x.astype('float32') makes of pixels what the input holds"),
+        (-3, 7, "uint8", "x.astype('float32'), scaled as in training (the input holds -2."),
+        (0, 1, "str", "x.astype('float32') if the text holds numbers"),
+        (0, 1, "bool", "x.astype('float32')"),
+    ],
+)
+def test_what_makes_a_type_fit(tmp_path: Path, low: float, high: float, dtype: str, hint: str) -> None:
+    x = np.arange(20).reshape(5, 4) * 12
+    assert refusal(tmp_path, of_range(low, high), x=x.astype(dtype)).hint.startswith(hint)
+
+
+def test_codes_of_another_integer_type(tmp_path: Path) -> None:
+    told = refusal(tmp_path, of_range(0, 1), x=np.arange(-10, 10).reshape(5, 4))
+    assert "or x.astype('int8') if these are the model's codes already" in told.hint
+
+
+@pytest.mark.parametrize(
+    ("y", "hint"),
+    [
+        (np.zeros((3, 5)), "y.T"),
+        (np.zeros((1, 5)), "y[0]"),
+        (np.zeros(15), "y.reshape(5, 3) if each sample has 3"),
+        (np.zeros(4), "x and y belong together"),
+    ],
+)
+def test_labels_of_another_length(tmp_path: Path, y: np.ndarray, hint: str) -> None:
+    assert hint in refusal(tmp_path, x=SPREAD, y=y).hint
 
 
 # What is warned of
@@ -177,13 +255,35 @@ def test_data_that_saturate(tmp_path: Path) -> None:
     assert "saturates the input" in warning and "scaled as in training" in warning
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "values", "word", "way"),
+    [
+        (0, 1, np.linspace(0, 255, 20), "saturates", "x / 255"),
+        (-1, 1, np.linspace(0, 255, 20), "saturates", "x / 127.5 - 1"),
+        (0, 255, np.linspace(0, 1, 20), "hardly touches", "x * 255"),
+        (0, 1, np.linspace(-1, 1, 20), "saturates", "(x + 1) / 2"),
+        (0, 255, np.linspace(-1, 1, 20), "hardly touches", "(x + 1) * 127.5"),
+        (0, 1, np.linspace(-30, 900, 20), "saturates", "was it scaled as in training?"),
+    ],
+)
+def test_what_would_fill_the_input(
+    tmp_path: Path, low: float, high: float, values: np.ndarray, word: str, way: str
+) -> None:
+    x = values.reshape(5, 4).astype(np.float32)
+    warning = samples.load(saved(tmp_path, x=x), of_range(low, high)).warnings[0]
+    assert word in warning and way in warning
+    if way.startswith(("x", "(")):
+        better = eval(way, {"x": x}).astype(np.float32)
+        assert samples.load(saved(tmp_path, x=better), of_range(low, high)).warnings == ()
+
+
 def test_random_samples_are_seeded_and_cover_the_range() -> None:
     one, two, other = (samples.random(GRAPH, 64, seed) for seed in (7, 7, 8))
     np.testing.assert_array_equal(one.inputs[0], two.inputs[0])
     assert (one.inputs[0] != other.inputs[0]).any()
     assert one.inputs[0].shape == (64, 1, 4, 4, 1)
     assert (one.inputs[0].min(), one.inputs[0].max()) == (-128, 127)
-    assert one.labels is None and one.source == "random, seed 7"
+    assert one.judge is None and one.source == "random, seed 7"
     (floats,) = samples.random(image_model("float32"), 64, 0).inputs
     assert floats.dtype == np.float32 and -1.85 < floats.min() < -1.8 and 2.1 < floats.max() < 2.15
     (pixels,) = samples.random(image_model("uint8"), 64, 0).inputs
@@ -231,15 +331,3 @@ def test_positions_are_drawn_from_what_they_pick() -> None:
     graph = tflite_model.parse(model.build([positions], [y]), "m.tflite")
     (drawn,) = samples.random(graph, 50, seed=1).inputs
     assert drawn.dtype == np.int32 and sorted(set(drawn.ravel().tolist())) == [0, 1, 2]
-
-
-def test_labels_of_a_model_that_names_the_class(tmp_path: Path) -> None:
-    model = ModelBuilder()
-    x, y = model.tensor((1, 3), scale=1.0), model.tensor((1,), "int32")
-    model.op("ARG_MAX", [x, model.tensor((1,), "int32", data=[1])], [y])
-    graph = tflite_model.parse(model.build([x], [y]), "m.tflite")
-    codes = np.arange(-126, 129, 85).astype(np.int8).reshape(1, 3).repeat(2, axis=0)
-    loaded = samples.load(saved(tmp_path, x=codes, y=np.array([0, 2])), graph)
-    assert loaded.is_classification
-    refused = refusal(tmp_path, graph, x=codes, y=np.array([0, 3]))
-    assert "labels 0 to 3 for a model of 3 classes" in refused.message

@@ -64,7 +64,7 @@ def run(board: PtyBoard, timeout: float = 20) -> subprocess.CompletedProcess[str
 
 
 def fails(done: subprocess.CompletedProcess[str], pattern: str) -> None:
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 3, done.stderr
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert re.search(pattern, done.stderr), done.stderr

@@ -8,8 +8,10 @@ from time import monotonic
 from typing import Any
 
 import flatbuffers
+import native
 import numpy as np
 import pytest
+import tflite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
@@ -135,10 +137,116 @@ def test_both_generations_of_operator_codes() -> None:
             code.deprecatedBuiltinCode, code.builtinCode = code.builtinCode, 0
 
     assert tflite_model.parse(edited(old), "m").ops[0].kind == "CONV_2D"
+
+
+_CODES = sorted((v, k) for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int) and v < 127)
+
+
+@pytest.mark.parametrize("fields", ["old", "new", "both"])
+def test_every_code_in_either_field(fields: str) -> None:
+    """Some converters fill in one field of the two; an absent one reads as 0, which is ADD."""
     model = ModelBuilder()
     x, y = model.tensor((1, 4), scale=1.0), model.tensor((1, 4), scale=1.0)
-    model.op("RELU_0_TO_1", [x], [y])  # a code above 127
-    assert tflite_model.parse(model.build([x], [y]), "m").ops[0].kind == "RELU_0_TO_1"
+    model.op("RELU", [x], [y])
+    blob = model.build([x], [y])
+    kinds = {}
+    for number, name in _CODES:
+
+        def set_code(built: Any, number: int = number) -> None:
+            (code,) = built.operatorCodes
+            code.deprecatedBuiltinCode = 0 if fields == "new" else number
+            code.builtinCode = 0 if fields == "old" else number
+
+        reader = tflite_model._Reader(edited(set_code, blob), "m.tflite")
+        kinds[name] = reader.op_kind(tflite.Model.GetRootAs(reader.data, 0).OperatorCodes(0))[0].split(":")[0]
+    assert kinds == {name: name for _, name in _CODES}
+
+
+@pytest.mark.parametrize(("old", "new"), [(127, 152), (0, 152), (-1, 9), (9, -1), (3, 9), (9, 3)])
+def test_the_larger_of_two_codes_counts(old: int, new: int) -> None:
+    def set_code(built: Any) -> None:
+        built.operatorCodes[0].deprecatedBuiltinCode, built.operatorCodes[0].builtinCode = old, new
+
+    reader = tflite_model._Reader(edited(set_code), "m.tflite")
+    kind, _ = reader.op_kind(tflite.Model.GetRootAs(reader.data, 0).OperatorCodes(0))
+    assert getattr(schema.BuiltinOperator, kind) == max(old, new)
+
+
+@pytest.mark.parametrize("kind", ["MAXIMUM", "FULLY_CONNECTED", "SOFTMAX"])
+def test_tflite_micro_reads_a_code_of_the_newer_field_alone_as_well(kind: str) -> None:
+    def newer(built: Any) -> None:
+        for code in built.operatorCodes:
+            code.deprecatedBuiltinCode = 0
+
+    model = ModelBuilder()
+    x, y = model.tensor((1, 4), scale=0.1), model.tensor((1, 4), scale=1 / 256, zero_point=-128)
+    inputs = {"SOFTMAX": [x], "MAXIMUM": [x, x]}.get(kind)
+    weights = np.arange(16).reshape(4, 4)
+    options = {"beta": 1.0} if kind == "SOFTMAX" else {}
+    model.op(kind, inputs or [x, model.tensor((4, 4), scale=0.1, data=weights)], [y], **options)
+    native.assert_parity([edited(newer, model.build([x], [y]))], kernels=[native.PORTABLE])
+
+
+# Weights of four bits
+
+
+def int4(kind: str, shape: tuple[int, ...], x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> bytes:
+    """A layer with weights of four bits, all sixteen values among them."""
+    random = np.random.default_rng(len(shape))
+    weights = random.integers(-8, 8, shape)
+    weights.reshape(-1)[:2] = -8, 7
+    channels = shape[3] if kind == "DEPTHWISE_CONV_2D" else shape[0]
+    axis = 3 if kind == "DEPTHWISE_CONV_2D" else 0
+    model = ModelBuilder()
+    x = model.tensor(x_shape, scale=0.05, zero_point=3)
+    scales = list(random.uniform(0.01, 0.05, channels)) if len(shape) == 4 else 0.04
+    w = model.tensor(shape, "int4", scale=scales, axis=axis, data=weights)
+    bias = model.tensor(
+        (channels,), "int32", scale=[0.002] * channels, data=random.integers(-50, 50, channels)
+    )
+    y = model.tensor(y_shape, scale=0.1)
+    options: dict[str, Any] = {"padding": "SAME", "stride_h": 1, "stride_w": 1}
+    options |= {"depth_multiplier": 1} if axis else {}
+    model.op(kind, [x, w, bias], [y], **(options if len(shape) == 4 else {}))
+    return model.build([x], [y])
+
+
+INT4 = [
+    int4("FULLY_CONNECTED", (6, 8), (1, 8), (1, 6)),
+    int4("FULLY_CONNECTED", (3, 7), (2, 7), (2, 3)),
+    int4("CONV_2D", (3, 3, 3, 1), (1, 5, 4, 1), (1, 5, 4, 3)),
+    int4("CONV_2D", (4, 1, 1, 6), (1, 5, 4, 6), (1, 5, 4, 4)),
+    int4("DEPTHWISE_CONV_2D", (1, 3, 3, 3), (1, 5, 4, 3), (1, 5, 4, 3)),
+]
+
+
+def test_weights_of_four_bits_run_as_tflite_micro_runs_them() -> None:
+    native.assert_parity(INT4, kernels=[native.PORTABLE])
+
+
+def test_weights_of_four_bits_are_read_as_eight() -> None:
+    graph = tflite_model.parse(INT4[1], "m.tflite")
+    weights = graph.tensors[1]
+    assert weights.dtype is DType.INT8 and weights.data is not None and weights.bytes == 21
+    assert weights.data.reshape(-1)[:2].tolist() == [-8, 7] and not weights.data.flags.writeable
+    assert graph.content == INT4[1]
+
+
+def test_four_bits_that_have_no_kernel() -> None:
+    model = ModelBuilder()
+    x, w, y = model.tensor((1, 4), scale=0.1), model.tensor((4,), "int4", data=[1] * 4, scale=0.1), 2
+    model.tensor((1, 4), scale=0.1)
+    model.op("ADD", [x, w], [y])
+    assert "holds int4" in refusal(model.build([x], [y])).message
+    model = ModelBuilder()
+    x = model.tensor((1, 8), "int16", scale=0.1)
+    w, y = model.tensor((2, 8), "int4", data=[1] * 16, scale=0.1), model.tensor((1, 2), "int16", scale=0.1)
+    model.op("FULLY_CONNECTED", [x, w], [y])
+    assert "holds int4" in refusal(model.build([x], [y])).message
+    by_channel = _quantization(1, scale=[0.1] * 6, zeroPoint=[0] * 6)
+    assert "holds int4" in refusal(edited(by_channel, INT4[0])).message
+    error = refusal(edited(_tensor(1, shape=[6, 9]), INT4[0]))
+    assert "24 bytes of data where its shape wants 27" in error.message
 
 
 def test_names_are_harmless() -> None:
@@ -336,6 +444,7 @@ INT8, INT32 = schema.TensorType.INT8, schema.TensorType.INT32
         (_op(0, outputs=[0]), "writes tensor 0, which has a value already"),
         (_op(0, outputs=[1]), "writes tensor 1, which has a value already"),
         (_op(2, outputs=[3]), "writes tensor 3, which has a value already"),
+        (_tensor(3, shape=[]), r"its output has shape \[\] where rank 4"),
         (_op(0, inputs=[6, 1, 2]), r"input 0 has shape \[1, 12\]"),
         (_op(1, inputs=[6, 5]), "reads tensor 6 before anything writes it"),
         (_op(0, builtinOptionsType=200), "options of another op"),
@@ -369,14 +478,23 @@ def test_float_and_dynamic_range_models() -> None:
     error = refusal(model.build([x], [y]))
     assert "dynamic-range" in error.message and "quantise it to int8" in error.hint
 
+    model = ModelBuilder()  # a first layer too small to be worth it: the second tells what it is
+    x, h, y = (
+        model.tensor((1, 4), "float32"),
+        model.tensor((1, 4), "float32"),
+        model.tensor((1, 2), "float32"),
+    )
+    model.op("FULLY_CONNECTED", [x, model.tensor((4, 4), "float32", data=np.ones((4, 4))), -1], [h])
+    model.op("FULLY_CONNECTED", [h, model.tensor((2, 4), data=np.ones((2, 4)), scale=0.1), -1], [y])
+    assert "dynamic-range" in refusal(model.build([x], [y])).message
+
     model = ModelBuilder()  # what the converter does with an op that it cannot quantise
     x, f = model.tensor((1, 4), scale=0.1), model.tensor((1, 4), "float32")
     g, y = model.tensor((1, 4), "float32"), model.tensor((1, 4), scale=0.1)
     model.op("DEQUANTIZE", [x], [f])
     model.op("SIN", [f], [g])
     model.op("QUANTIZE", [g], [y])
-    error = refusal(model.build([x], [y]))
-    assert "only partly quantised" in error.message and "op 0 (DEQUANTIZE)" in error.message
+    tflite_model.parse(model.build([x], [y]), "model")  # which engine can run it is not asked here
 
 
 def test_uint8_models() -> None:

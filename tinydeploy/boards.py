@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+from jsonschema.exceptions import best_match
 
 from tinydeploy import paths, platformio_boards
 from tinydeploy.errors import UsageError
@@ -132,6 +133,33 @@ class Clock:
     numbers: Mapping[str, int] = field(default_factory=dict)
 
 
+USB_BRIDGES = {
+    "cp210x": ("10c4:ea60", "10c4:ea70", "10c4:ea71"),  # Silicon Labs CP2102 to CP2104, CP2105, CP2108
+    "ch340": ("1a86:7523", "1a86:7522", "1a86:5523"),  # WCH CH340, CH340K, CH341
+    "ch9102": ("1a86:55d4", "1a86:55d3", "1a86:55d8"),  # WCH CH9102, CH343, CH9101
+    "ftdi": ("0403:6001", "0403:6010", "0403:6011", "0403:6014", "0403:6015"),
+    "pl2303": ("067b:2303", "067b:23a3", "067b:23c3"),  # Prolific
+    "st-link": (
+        *("0483:374b", "0483:3752"),  # V2-1, the latter without its mass storage
+        *("0483:374e", "0483:374f", "0483:3753", "0483:3754", "0483:3755", "0483:3757"),  # V3 in its forms
+    ),
+    "j-link": ("1366:0105", "1366:1015", "1366:1020", "1366:1024", "1366:1051", "1366:1055", "1366:1061"),
+    "cmsis-dap": ("0d28:0204",),  # DAPLink
+}
+"""USB ids (vendor, product) of the chips and probes that stand between a UART and the host."""
+
+LEVELS = ("on", "off", "reset")
+"""What can be done with DTR or RTS once a port is open: assert it, release it, assert it for a moment."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What becomes of a port's control lines when it is open, one of LEVELS; "" leaves them asserted."""
+
+    dtr: str = ""
+    rts: str = ""
+
+
 @dataclass(frozen=True)
 class Qemu:
     """How QEMU stands in for the board. `icount_shift`: one instruction takes 2**shift ns of virtual time.
@@ -195,7 +223,8 @@ class Arduino:
 class Uploader:
     """A program that can flash the board, and what it needs to know of it.
 
-    That is OpenOCD's scripts ("interface/stlink.cfg target/stm32f4x.cfg"), or the name of the part.
+    That is OpenOCD's scripts ("interface/stlink.cfg target/stm32f4x.cfg"), or the name of the part; for
+    avrdude also the bootloader's protocol ("atmega2560 wiring").
     """
 
     program: str
@@ -216,7 +245,10 @@ class Board:
 
     `flash` and `ram` are the budgets that the linker enforces. `verified` says how its firmware has been
     tried (one of VERIFIED); `aliases` are what others call the board. `uploaders` are in the order of
-    preference. `usb_ids` are those of its serial port, as "0483:374b": vendor, product.
+    preference. `usb_ids` are those that its serial port may have, as "0483:374b": vendor, product.
+    `bootloader` says how to get into its bootloader if that is flashed without a serial port, and `lines`
+    what its port's control lines have to be, if they reach its reset. A board that is `only_emulated` is
+    made for an emulator: its firmware would not run on hardware of that name.
     """
 
     id: str
@@ -238,6 +270,9 @@ class Board:
     arduino: Arduino | None = None
     renode: Renode | None = None
     notes: str = ""
+    only_emulated: bool = False
+    bootloader: str = ""
+    lines: Lines = Lines()
 
     @property
     def kind(self) -> str:
@@ -380,34 +415,48 @@ BOARD_SCHEMA: dict[str, Any] = {
         },
         "upload": {
             "type": "object",
-            "properties": {name: {"type": "string"} for name in ("openocd", "pyocd", "st-flash")},
+            "properties": {name: {"type": "string"} for name in ("openocd", "pyocd", "st-flash", "avrdude")},
             "additionalProperties": False,
         },
         "usb": {
             "type": "object",
             "properties": {
-                "ids": {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-f]{4}:[0-9a-f]{4}$"}}
+                "ids": {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-f]{4}:[0-9a-f]{4}$"}},
+                "bridges": {"type": "array", "items": {"enum": list(USB_BRIDGES)}},
+                "bootloader": {"type": "string"},
             },
-            "required": ["ids"],
+            "minProperties": 1,
             "additionalProperties": False,
         },
+        "lines": {
+            "type": "object",
+            "properties": {"dtr": {"enum": list(LEVELS)}, "rts": {"enum": list(LEVELS)}},
+            "additionalProperties": False,
+        },
+        "only_emulated": {"type": "boolean"},
         "notes": {"type": "string"},
     },
     "required": ["name", "platformio", "core", "clock_hz", "flash", "ram", "stack_bytes", "verified"],
     "if": {"required": ["arduino"]},
-    "then": {"not": {"anyOf": [{"required": [name]} for name in ("uart", "counter", "clock", "upload")]}},
+    "then": {"not": {"anyOf": [{"required": [name]} for name in ("uart", "counter", "clock")]}},
     "else": {"required": ["uart", "counter"]},
     "additionalProperties": False,
 }
 
 
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(BOARD_SCHEMA)
+
+
 def _read(path: Path) -> Board:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        jsonschema.validate(raw, BOARD_SCHEMA)
-    except (tomllib.TOMLDecodeError, jsonschema.ValidationError) as error:
-        reason = error.message if isinstance(error, jsonschema.ValidationError) else str(error)
-        raise UsageError(f"board file {path} is not valid: {reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"board file {path} is not valid: {error}") from error
+    if wrong := best_match(_validator().iter_errors(raw)):
+        raise UsageError(f"board file {path} is not valid: {wrong.message}")
+    usb = raw.get("usb", {})
     return Board(
         id=path.stem,
         name=raw["name"],
@@ -424,10 +473,13 @@ def _read(path: Path) -> Board:
         verified=raw["verified"],
         aliases=tuple(raw.get("aliases", ())),
         uploaders=tuple(Uploader(program, target) for program, target in raw.get("upload", {}).items()),
-        usb_ids=tuple(raw.get("usb", {}).get("ids", ())),
+        usb_ids=(*usb.get("ids", ()), *(one for name in usb.get("bridges", ()) for one in USB_BRIDGES[name])),
         arduino=Arduino(**raw["arduino"]) if "arduino" in raw else None,
         renode=_renode(raw["renode"]) if "renode" in raw else None,
         notes=raw.get("notes", ""),
+        only_emulated=raw.get("only_emulated", False),
+        bootloader=usb.get("bootloader", ""),
+        lines=Lines(**raw.get("lines", {})),
     )
 
 

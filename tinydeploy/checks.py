@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from tinydeploy.boards import Board
 from tinydeploy.engines import Engine, Refusal
-from tinydeploy.errors import FitError, ModelError, TinydeployError
+from tinydeploy.errors import FitError, ModelError
 from tinydeploy.folding import FIXED_SHAPE_HINT
 from tinydeploy.graph import Graph
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether `engine` can run the graph on `board`: `problem` is empty, or one line that says why not."""
-
-    engine: str
-    board: str
-    problem: str
-
-
 def check(graph: Graph, engine: Engine, board: Board) -> None:
-    """Returns if nothing speaks against building.
+    """Returns if nothing speaks against building: check_ops and check_memories."""
+    check_ops(graph, engine)
+    check_memories(graph, engine, board)
 
-    Raises ModelError if the engine has no kernel for an op, FitError if the constants are larger than
-    the board's flash, or a tensor that the engine needs whole is larger than its RAM. A model that passes
-    may still turn out too large: that shows in the arena's plan and in the linker.
-    """
+
+def check_ops(graph: Graph, engine: Engine) -> None:
+    """Raises ModelError if the engine has no kernel for an op."""
     refusals = engine.refusals(graph)
     if refusals:
         hint = "tinydeploy inspect shows which engines can run which ops"
         kinds = {graph.ops[refusal.op].kind for refusal in refusals if refusal.op >= 0}
         if kinds & {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}:
             hint = f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
+        elif engine.name == "aot" and any("float32" in refusal.reason for refusal in refusals):
+            hint = "change the layer that was left in float, or try --engine tflm, which has float kernels"
         raise ModelError(f"{engine.name} cannot run {reasons(graph, refusals)}", hint)
+
+
+def check_memories(graph: Graph, engine: Engine, board: Board) -> None:
+    """Raises FitError if the constants alone are larger than the flash, or a whole tensor than the RAM.
+
+    A model that passes may still turn out too large: that shows in the arena's plan and in the linker.
+    """
     if graph.constant_bytes > board.flash.bytes:
         raise FitError(
             f"the model's constants take {graph.constant_bytes:,} bytes, "
@@ -58,28 +58,6 @@ def _check_ram(what: str, bytes_: int, board: Board, way_out: str = "") -> None:
             f"{what} {bytes_:,} bytes, and {board.id} has {room:,} bytes of RAM besides its stack",
             f"take a board with more RAM, or a smaller model{way_out}",
         )
-
-
-def runnable(
-    graph: Graph, engines: Iterable[Engine], boards: Iterable[Board], arenas: Mapping[str, int] | None = None
-) -> tuple[Verdict, ...]:
-    """A verdict for each pair of engine and board, engines first.
-
-    `arenas` are the bytes that an engine's arena has at the least, by its name, if that is known.
-    """
-    listed = tuple(boards)
-    known = arenas or {}
-    verdicts = []
-    for engine in engines:
-        for board in listed:
-            try:
-                check(graph, engine, board)
-                check_arena(known.get(engine.name, 0), board)
-                problem = ""
-            except TinydeployError as error:
-                problem = error.message
-            verdicts.append(Verdict(engine.name, board.id, problem))
-    return tuple(verdicts)
 
 
 def reasons(graph: Graph, refusals: Sequence[Refusal]) -> str:

@@ -35,11 +35,16 @@ class Config:
     optimize: str | None = None
     data: Path | None = None
     samples: int | None = None
+    metric: str | None = None
+    output: str | None = None
+    threshold: float | None = None
     out: Path | None = None
     target: str | None = None
     link: str | None = None
     port: str | None = None
     upload_command: str | None = None
+    dtr: str | None = None
+    rts: str | None = None
     timeout: float | None = None
     tflm_library: str | None = None
     labels: tuple[str, ...] = field(default=())
@@ -53,11 +58,16 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "optimize": (str,),
     "data": (str,),
     "samples": (int,),
+    "metric": (str,),
+    "output": (int, str),
+    "threshold": (int, float),
     "out": (str,),
     "target": (str,),
     "link": (str,),
     "port": (str,),
     "upload_command": (str,),
+    "dtr": (str,),
+    "rts": (str,),
     "timeout": (int, float),
     "tflm.library": (str,),
     "labels": (list,),
@@ -78,7 +88,9 @@ def _value(path: Path, key: str, raw: Any) -> Any:
         wrong = wrong or not all(isinstance(item, str) for item in raw)
     if wrong:
         raise UsageError(f"{path}: '{key}' must be {_WORDS[types[-1]]}")
-    if isinstance(raw, int | float) and not isinstance(raw, bool) and raw <= 0:
+    if key == "output":
+        return str(raw)
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and raw <= 0 and key != "threshold":
         raise UsageError(f"{path}: '{key}' must be above zero")
     if key in _MOST and not raw <= _MOST[key]:
         raise UsageError(f"{path}: '{key}' must be a number, at most {_MOST[key]:,.0f}")

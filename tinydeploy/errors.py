@@ -6,7 +6,11 @@ from collections.abc import Mapping
 
 
 class TinydeployError(Exception):
-    """Anything that ends a verb. `message` is one line, `hint` (may be empty) is the way out of it."""
+    """Anything that ends a verb. `message` is one line, `hint` (may be empty) is the way out of it.
+
+    `exit_code` is that of the command line: 1 a check failed, 2 usage, or a model or data file that cannot be
+    used (or does not fit), 3 a tool, a build or a target failed.
+    """
 
     exit_code = 2
 
@@ -35,9 +39,13 @@ class FitError(TinydeployError):
 class ToolError(TinydeployError):
     """A program that we call is missing or failed. The message names the file that keeps its output."""
 
+    exit_code = 3
+
 
 class TargetError(TinydeployError):
     """The target ended, or could not be started."""
+
+    exit_code = 3
 
 
 class TargetDiedError(TargetError):
@@ -88,6 +96,6 @@ class DeviceStatusError(TargetError):
 
 
 class GateError(TinydeployError):
-    """A measurement misses a limit that the user asked to be held."""
+    """A measurement was made, and a check of it failed: outputs, arena, or a limit that the user set."""
 
     exit_code = 1

@@ -8,22 +8,25 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinydeploy import __version__, elf, logits, measure, sizing
+from tinydeploy import __version__, elf, measure, outputs, scoring, second_opinion, sizing
 from tinydeploy.build import Firmware
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import Op, class_count, op_macs, op_shape
+from tinydeploy.graph import Op, op_macs, op_shape
 from tinydeploy.job import Job
+from tinydeploy.judgement import CLASSES
 from tinydeploy.link.device import Stats
 from tinydeploy.measure import Measurement
+from tinydeploy.outputs import Kind, Output
 from tinydeploy.progress import Progress, silent
 from tinydeploy.reference import Reference
 from tinydeploy.reference import available as reference_available
 from tinydeploy.result import (
     Accuracy,
+    ArenaInfo,
     BoardInfo,
     BuildInfo,
     LibraryInfo,
@@ -43,13 +46,12 @@ def evaluate(
     job: Job,
     samples: Samples,
     *,
-    labels: Sequence[str] = (),
     timeout: float,
     progress: Progress = silent,
 ) -> Result:
     """Builds the job's firmware, runs the samples on its target and on the host, and reports.
 
-    `labels` names the classes. Raises a TargetError if the target fails on the way.
+    Raises a TargetError if the target fails on the way, and a GateError if the planned arena does.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
     phases: dict[str, float] = {}
@@ -81,8 +83,11 @@ def evaluate(
         with _timed(phases, "reference"):
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
+    with _timed(phases, "second opinion"):
+        opinion = _opinion(job, samples, expected)
 
     library = job.library_info(firmware)
+    judged = _judged(job, measured, samples, expected)
     counts, in_cycles = measure.spread(measured.counts), greeting.unit == "cycles"
     clock_hz = greeting.clock_hz or job.board.clock_hz
     return Result(
@@ -92,22 +97,26 @@ def evaluate(
         optimize=job.sources.optimize,
         target=target,
         build=_build_info(job, firmware),
-        arena=sized.arena,
+        arena=_arena(sized.arena, stats),
         stack_bytes=stats.stack_bytes,
         stack_budget=job.board.stack_bytes,
         instructions=None if in_cycles else counts,
         cycles=counts if in_cycles else None,
         time_us=_times(counts, clock_hz) if in_cycles else None,
         per_op=_per_op(job, firmware, op_counts, clock_hz if in_cycles else None),
-        accuracy=_accuracy(job, measured, samples, labels, expected),
+        accuracy=judged if isinstance(judged, Accuracy) else None,
+        unjudged=None if isinstance(judged, Accuracy) else judged or None,
         parity=_parity(job, measured, samples, expected),
         warnings=(
             *samples.warnings,
+            *_doubts(judged),
             *(job.library.warnings if job.library else ()),
             *_slow_kernels(job, library),
             *_warnings(stats, clock_hz, job.board.clock_hz),
             *_uncounted(job, target.kind),
+            *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
             *expected.problem,
+            *opinion.warnings,
         ),
         provenance=Provenance(
             versions=_versions(firmware, target, expected.name),
@@ -118,6 +127,7 @@ def evaluate(
             data=samples.source,
         ),
         library=library,
+        second_opinion=opinion.parity,
     )
 
 
@@ -139,6 +149,12 @@ def _expected(reference: Reference | None, samples: Samples) -> _Expected:
         return _Expected(reference.version, reference.run(samples.inputs))
     except ModelError as error:
         return _Expected("none", None, (f"there is no reference to compare with: {error.message}",))
+
+
+def _opinion(job: Job, samples: Samples, expected: _Expected) -> second_opinion.Opinion:
+    if expected.outputs is None:
+        return second_opinion.Opinion()
+    return second_opinion.ask(job.graph.content, samples.inputs, expected.outputs)
 
 
 @contextmanager
@@ -219,34 +235,36 @@ def _micros(cycles: float, clock_hz: int) -> float:
     return round(1e6 * cycles / clock_hz, 3)
 
 
-def _accuracy(
-    job: Job,
-    measured: Measurement,
-    samples: Samples,
-    labels: Sequence[str],
-    expected: _Expected,
-) -> Accuracy | None:
-    if samples.labels is None:
-        return None
-    output = job.graph.tensors[job.graph.outputs[0]]
-    reference = expected.outputs[0] if expected.outputs else None
-    classes = class_count(job.graph)
-    return measure.accuracy(measured.outputs[0], samples.labels, output, labels, reference, classes=classes)
+def _judged(job: Job, measured: Measurement, samples: Samples, expected: _Expected) -> Accuracy | str:
+    """The accuracy, or why there is none; "" without labels."""
+    if samples.judge is None:
+        return samples.unjudged
+    return scoring.accuracy(samples.judge, job.graph, samples.inputs, measured.outputs, expected.outputs)
+
+
+def _doubts(judged: Accuracy | str) -> tuple[str, ...]:
+    if isinstance(judged, Accuracy):
+        return judged.doubts
+    return (f"there is no accuracy: {judged}",) if judged else ()
 
 
 def _parity(job: Job, measured: Measurement, samples: Samples, expected: _Expected) -> Parity | None:
     if expected.outputs is None:
         return None
-    if samples.labels is not None:
-        classifier = samples.is_classification
-    else:
-        makers = {op.kind for op in job.graph.ops if job.graph.outputs[0] in op.outputs}
-        classifier = (
-            makers == {"SOFTMAX"}
-            or job.graph.note == logits.NOTE
-            or ("ARG_MAX" in makers and class_count(job.graph) > 1)
-        )
-    return measure.parity(expected.name, measured.outputs, expected.outputs, classifier=classifier)
+    return measure.parity(expected.name, measured.outputs, expected.outputs, _classifier(job, samples))
+
+
+def _classifier(job: Job, samples: Samples) -> Output | None:
+    """The output whose largest element is a class: the judged one; the first if it surely has classes."""
+    if samples.judge is not None:
+        return samples.judge.output if samples.judge.task is CLASSES else None
+    first = outputs.outputs(job.graph)[0]
+    return first if first.kind in (Kind.SOFTMAX, Kind.LOGITS, Kind.INDEX) and first.classes > 1 else None
+
+
+def _arena(arena: ArenaInfo, stats: Stats) -> ArenaInfo:
+    """An arena past whose end the firmware wrote did not pass, whatever came out."""
+    return replace(arena, passes_at=None, fails_at=arena.bytes) if stats.arena_overrun else arena
 
 
 def _uncounted(job: Job, target: str) -> tuple[str, ...]:

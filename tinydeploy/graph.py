@@ -199,21 +199,6 @@ def op_macs(graph: Graph, op: Op) -> int:
     return 0
 
 
-def class_count(graph: Graph) -> int:
-    """How many classes the first output tells apart: by a score each, or by the number of one (ARG_MAX).
-
-    Several class numbers, as of each pixel, are no class: the answer is 1.
-    """
-    makers = {op.outputs[0]: op for op in graph.ops}
-    output = graph.tensors[graph.outputs[0]]
-    maker = makers.get(output.index)
-    while maker is not None and maker.kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"):
-        maker = makers.get(maker.inputs[0])
-    if maker is None or maker.kind not in ("ARG_MAX", "ARG_MIN"):
-        return output.elements
-    return graph.tensors[maker.inputs[0]].elements if output.elements == 1 else 1
-
-
 def positions_below(graph: Graph, tensor: Tensor) -> int | None:
     """The bound of the positions in `tensor` that GATHER or EMBEDDING_LOOKUP pick by; None if none does."""
     bounds: list[int] = []

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinydeploy import checks
-from tinydeploy.boards import Board, all_boards
+from tinydeploy.boards import Board
 from tinydeploy.engines import ArenaPlan, Layer
 from tinydeploy.engines.aot import GOALS, AotEngine
 from tinydeploy.engines.registry import ENGINES, engine_named
+from tinydeploy.engines.tflm import verdict as tflm_verdict
 from tinydeploy.graph import Graph, Op, Tensor, op_macs, op_shape
 
 
@@ -45,8 +46,9 @@ class OpRow:
 class Inspection:
     """A model's contents, and what the aot engine makes of them for the goal `optimize`.
 
-    `arenas` has the plan of each engine that makes one, `goal_arenas` the aot engine's bytes by goal, and
-    `verdicts` who can run the model.
+    `arenas` has the plan of each engine that makes one, and `goal_arenas` the aot engine's bytes by goal.
+    `refusals` says by engine why it cannot run the model, "" if it can; for that, TFLite Micro was
+    `tflm_asked`, or else only the list of its ops.
     """
 
     path: str
@@ -60,7 +62,8 @@ class Inspection:
     optimize: str
     arenas: dict[str, ArenaPlan]
     goal_arenas: dict[str, int]
-    verdicts: tuple[checks.Verdict, ...]
+    refusals: dict[str, str]
+    tflm_asked: bool
     signature: str = ""
 
 
@@ -69,23 +72,20 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
     chosen = optimize or GOALS[0]
     arenas = {}
     goal_arenas = {}
-    least_arenas: dict[str, int] = {}
+    refusals = {}
     layers: dict[int, dict[str, Layer]] = {op.index: {} for op in graph.ops}
     for name in ENGINES:
+        refused = ENGINES[name].refusals(graph)
+        refusals[name] = checks.reasons(graph, refused) if refused else ""
         for goal in GOALS if name == AotEngine.name else (chosen,):
-            engine = engine_named(name, goal if name == AotEngine.name else None)
-            if engine.refusals(graph):
+            if refused:
                 continue
+            engine = engine_named(name, goal if name == AotEngine.name else None)
             sources = engine.generate(graph, board)
             for layer in sources.layers:
                 layers[layer.op][goal] = layer
             if sources.arena is not None:
                 goal_arenas[goal] = sources.arena.bytes
-                # On other boards kernels may do without working memory.
-                least = sources.arena.bytes - max(
-                    (layer.scratch_bytes for layer in sources.layers), default=0
-                )
-                least_arenas[name] = min(least, least_arenas.get(name, least))
                 if goal == chosen:
                     arenas[name] = sources.arena
     live = _live_bytes(graph)
@@ -114,7 +114,8 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
         optimize=chosen,
         arenas=arenas,
         goal_arenas=goal_arenas,
-        verdicts=checks.runnable(graph, ENGINES.values(), all_boards(), least_arenas),
+        refusals=refusals,
+        tflm_asked=tflm_verdict.asked(),
         signature=graph.signature,
     )
 

@@ -1,4 +1,4 @@
-"""Runs samples on a device and condenses what comes back: counts, accuracy, parity."""
+"""Runs samples on a device and condenses what comes back: counts and parity."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.errors import WrongFirmwareError
-from tinydeploy.graph import Graph, Tensor
+from tinydeploy.graph import Graph
 from tinydeploy.link.device import Device, SetupReply
+from tinydeploy.outputs import Kind, Output
 from tinydeploy.progress import Progress, silent
-from tinydeploy.result import Accuracy, ClassFigure, Parity, Spread
-from tinydeploy.samples import dequantize
+from tinydeploy.result import Parity, Spread
 
 Array = npt.NDArray[np.generic]
 PROFILED_SAMPLES = 16
@@ -102,77 +102,35 @@ def spread(counts: Sequence[int]) -> Spread:
     return Spread(rank(50), rank(95), rank(99), int(ordered[0]), int(ordered[-1]), len(ordered))
 
 
-def accuracy(
-    outputs: Array,
-    labels: Array,
-    tensor: Tensor,
-    names: Sequence[str],
-    reference: Array | None,
-    *,
-    classes: int,
-) -> Accuracy:
-    """Quality of `outputs` [n, *shape] of the model output `tensor` against labels.
+def parity(
+    name: str, outputs: Sequence[Array], reference: Sequence[Array], classifier: Output | None = None
+) -> Parity:
+    """Element-wise agreement with the reference; for float outputs off_by_one counts neighbouring floats.
 
-    Whole-number labels [n] make a classifier of so many `classes`: top-1 over the flattened output, the first
-    of equal scores; a single element is the class itself. Others are a regression: MAE and MSE in real units.
-    `reference` holds the host's outputs.
+    For the output that is a `classifier`, also the share of places at which both take the same class.
     """
-    if labels.dtype.kind in "iu":
-        return _classification(outputs, labels, names, reference, classes)
-    wanted = labels.astype(np.float64).reshape(len(labels), -1)
-
-    def errors(values: Array) -> npt.NDArray[np.float64]:
-        return dequantize(values, tensor).astype(np.float64).reshape(len(labels), -1) - wanted
-
-    error = errors(outputs)
-    return Accuracy(
-        metric="mae",
-        value=float(np.abs(error).mean()),
-        samples=len(labels),
-        reference=None if reference is None else float(np.abs(errors(reference)).mean()),
-        also={"mse": float((error**2).mean())},
-    )
-
-
-def _top1(outputs: Array) -> npt.NDArray[np.intp]:
-    flat = outputs.reshape(len(outputs), -1)
-    return flat[:, 0].astype(np.intp) if flat.shape[1] == 1 else np.asarray(flat.argmax(axis=1))
-
-
-def _classification(
-    outputs: Array, labels: Array, names: Sequence[str], reference: Array | None, classes: int
-) -> Accuracy:
-    truth, taken = labels.astype(np.int64), _top1(outputs)
-    confusion = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(confusion, (truth, taken), 1)
-    label = names if len(names) == classes else [str(index) for index in range(classes)]
-    return Accuracy(
-        metric="top1",
-        value=float((truth == taken).mean()),
-        samples=len(truth),
-        reference=None if reference is None else float((truth == _top1(reference)).mean()),
-        per_class=tuple(
-            ClassFigure(label[index], int(confusion[index].sum()), int(confusion[index, index]))
-            for index in range(classes)
-        ),
-        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
-    )
-
-
-def parity(name: str, outputs: Sequence[Array], reference: Sequence[Array], *, classifier: bool) -> Parity:
-    """Element-wise agreement with the reference; for float outputs off_by_one counts neighbouring floats."""
     steps = np.concatenate(
         [_distance(ours, theirs).ravel() for ours, theirs in zip(outputs, reference, strict=True)]
     )
+    agreement = None
+    if classifier is not None:
+        taken = [_taken(classifier, side[classifier.position]) for side in (outputs, reference)]
+        agreement = float((taken[0] == taken[1]).mean())
     return Parity(
         reference=name,
         outputs=int(steps.size),
         identical=int((steps == 0).sum()),
         off_by_one=int((steps == 1).sum()),
         worse=int((steps > 1).sum()),
-        top1_agreement=float((_top1(outputs[0]) == _top1(reference[0])).mean()) if classifier else None,
+        top1_agreement=agreement,
         samples=len(outputs[0]),
     )
+
+
+def _taken(output: Output, values: Array) -> Array:
+    """The class at each place, the first of equal scores; [n, places]."""
+    by_place = output.by_place(values)
+    return by_place[..., 0] if output.kind is Kind.INDEX else by_place.argmax(axis=2)
 
 
 def _distance(ours: Array, theirs: Array) -> npt.NDArray[np.int64]:

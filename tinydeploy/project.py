@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,6 +32,26 @@ _SELFTEST_TEMPLATES = {
     "tests/renode/selftest.robot": "selftest.robot.j2",
     ".github/workflows/renode.yml": "renode.yml.j2",
 }
+_PLACES = (
+    ("src/model.cpp", "the model: one inference, as code or as a TFLite Micro program"),
+    ("src/model_data*", "the model's constants"),
+    ("src/debug_log.cpp", "what TFLite Micro asks of a system"),
+    ("src/newlib.cpp", "what the C library asks of a system"),
+    ("src/kernels/", "the operators that the model uses"),
+    ("src/runtime/", "link, counters and `main`, or what takes its place: the same in every project"),
+    (
+        "src/runtime/engine.h",
+        "the interface between the two: call it from a `main` of your own to use the model in a product",
+    ),
+    ("src/board.h", "what this build is for: board, link, arena size"),
+    ("src/selftest_data.cpp", "the samples that the self-test runs, and what they should give"),
+    ("tests/renode/", "the board as Renode has it, and how it is run there"),
+    ("platforms/baremetal/", "PlatformIO's build rules: compiler flags and how the firmware is linked"),
+    ("boards/", "the board: core, memory sizes, which are enforced"),
+)
+"""What is where, of all that a project may have."""
+
+_NOTHING: Mapping[str, str] = {}
 _BUILD_FOLDER = ".pio"
 _BUILD_ID_DIGITS = 16
 
@@ -73,6 +94,8 @@ def generate(
     *,
     target: str = "board",
     selftest: SelfTest | None = None,
+    command: Sequence[str] = (),
+    also: Mapping[str, str] = _NOTHING,
 ) -> Project:
     """The project that runs `sources` on `board`, equal bytes for equal inputs.
 
@@ -80,7 +103,8 @@ def generate(
     `arena_bytes` long; None reserves all RAM that is left, of which the host then names a part.
     `library` is what the sources are built with, if they do not stand on their own. `target` is an
     emulator's name ("qemu", "renode"), or else the firmware is for the board itself. With a `selftest`,
-    the project has a second environment that runs it.
+    the project has a second environment that runs it. `command` is the emulator's command line for its
+    firmware, and `also` are the files that it needs, by their paths.
     """
     context: dict[str, Any] = {
         "board": board,
@@ -94,14 +118,18 @@ def generate(
         "model": re.sub(r"[^A-Za-z0-9._-]", "_", Path(graph.path).name),
         "model_sha256": graph.sha256,
         "selftest": selftest,
+        "notes": notes(board, target, library),
+        "command": shlex.join(command),
+        "elf": firmware_path(board),
+        "packages": _packages(board, library),
     }
     wanted = _TEMPLATES
     if selftest is not None:
         wanted = _TEMPLATES | _SELFTEST_TEMPLATES
         context["inputs"] = _byte_lines(selftest.inputs)
         context["expected"] = _byte_lines(selftest.expected)
-        context["packages"] = tools.project_packages(board.core.toolchain, cxx_library=library is not None)
-    files = {path: templates.render(name, **context).encode() for path, name in wanted.items()}
+    brought = {**also, **sources.files, **(library.files if library else {})}
+    files = {path: text.encode() for path, text in brought.items()}
     if selftest is not None:
         files["tests/renode/board.repl"] = selftest.platform.encode()
     runtime = _tree(paths.FIRMWARE / "runtime")
@@ -115,13 +143,41 @@ def generate(
         platform = _tree(paths.FIRMWARE / "platform")
         files |= {f"platforms/baremetal/{path}": text for path, text in platform.items()}
         files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
-    for path, text in (*sources.files.items(), *(library.files.items() if library else ())):
-        files[path] = text.encode()
+    context["places"] = [(place, what) for place, what in _PLACES if _holds(files, place, wanted)]
+    files |= {path: templates.render(name, **context).encode() for path, name in wanted.items()}
     files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
     build_id = content_hash(files)[:_BUILD_ID_DIGITS]
-    files["src/build_id.h"] = templates.render("build_id.h.j2", build_id=build_id).encode()
+    files["src/build_id.h"] = templates.render("build_id.h.j2", build_id=build_id, **context).encode()
     files[MANIFEST] = _MANIFEST.content(files)
     return Project(dict(sorted(files.items())), board.platformio, build_id)
+
+
+def firmware_path(board: Board) -> str:
+    """Where PlatformIO puts the firmware, in the project."""
+    return f"{_BUILD_FOLDER}/build/{board.platformio}/firmware.elf"
+
+
+def notes(board: Board, target: str, library: Library | None) -> tuple[str, ...]:
+    """What there is to know of a project before it is used, in lines."""
+    said = []
+    if board.only_emulated:
+        emulator = {"qemu": "QEMU", "renode": "Renode"}.get(target, target)
+        said.append(
+            f"{board.id} is an emulator's board only: this firmware runs in {emulator}, not on hardware"
+        )
+    return (*said, *(library.warnings if library else ()))
+
+
+def _packages(board: Board, library: Library | None) -> tuple[str, ...]:
+    """The Debian packages that the project is built with."""
+    if board.downloads:
+        return ()
+    return tools.project_packages(board.core.toolchain, cxx_library=library is not None)
+
+
+def _holds(files: Mapping[str, bytes], place: str, wanted: Mapping[str, str]) -> bool:
+    """Whether the project has a file that is `place`, or in it, or begins with what is before its "*"."""
+    return any(path == place or path.startswith(place.rstrip("*")) for path in (*files, *wanted))
 
 
 def content_hash(files: Mapping[str, bytes], *also: str) -> str:

@@ -26,7 +26,7 @@ def resolve(main: Subgraph, others: Mapping[int, Subgraph], error: Error) -> Sub
     Raises what `error` makes of a sentence, if a variable is used in a way that no engine could run.
     """
     tensors, ops = main
-    handles = _handles(ops)
+    handles = _handles(tensors, ops, error)
     home: dict[str, int] = {}  # the tensor of each variable
     for handle, name in handles.items():
         home.setdefault(name, handle)
@@ -67,8 +67,16 @@ def resolve(main: Subgraph, others: Mapping[int, Subgraph], error: Error) -> Sub
     return tuple(variables.get(tensor.index, tensor) for tensor in tensors), tuple(resolved)
 
 
-def _handles(ops: Sequence[Op]) -> dict[int, str]:
+def _handles(tensors: Tensors, ops: Sequence[Op], error: Error) -> dict[int, str]:
     """The name of the variable that each handle's tensor stands for."""
+    for op in ops:
+        if op.kind != "VAR_HANDLE":
+            continue
+        handle = tensors[op.outputs[0]]
+        if (handle.elements, handle.dtype) != (1, DType.INT32):
+            raise error(f"op {op.index} (VAR_HANDLE) makes no handle, but a tensor of {handle.dtype.value}")
+        if "shared_name" not in op.options:
+            raise error(f"op {op.index} (VAR_HANDLE) names no variable")
     return {
         op.outputs[0]: "/".join(
             str(op.options[key]) for key in ("container", "shared_name") if op.options.get(key)
@@ -94,7 +102,7 @@ def _initial_values(op: Op, others: Mapping[int, Subgraph], error: Error) -> lis
     if index not in others:
         raise error(f"op {op.index} (CALL_ONCE) calls the subgraph {index}")
     tensors, ops = others[index]
-    handles = _handles(ops)
+    handles = _handles(tensors, ops, error)
     assigned = []
     for inner in ops:
         if inner.kind == "ASSIGN_VARIABLE":

@@ -186,19 +186,36 @@ class OpCost:
 
 @dataclass(frozen=True)
 class ClassFigure:
-    """One class of a classifier: how many samples it has, and how many were right."""
+    """One class or label: how many samples it has, how many of them were right, and what follows from that.
+
+    `precision`, `recall` and `f1` are None where they are undefined; see metrics.Tally.
+    """
 
     label: str
     samples: int
     correct: int
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+
+
+@dataclass(frozen=True)
+class JudgedOutput:
+    """The model output that the labels were held against: its number, its tensor's name, and what it is."""
+
+    index: int
+    name: str
+    kind: str
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Quality on labelled samples. `metric` is "top1" (0..1), "mae" or "mse"; `reference` is the host's.
+    """Quality on labelled samples: `value` of the `metric`, a name of metrics.METRICS or topK.
 
-    `confusion[i][j]` counts samples of class i that were taken for class j. `also` holds further
-    metrics by name (mse beside mae).
+    `reference` is the host's. `confusion[i][j]` counts samples of class i that were taken for class j;
+    `places` are how many each sample has (the pixels of a segmentation; else 1). `also` holds further metrics
+    by name. `chosen` says why this metric of this output, `labels` how the labels were read, `chance` what a
+    constant answer reaches. `doubts` are the reasons for which the value says little.
     """
 
     metric: str
@@ -208,6 +225,13 @@ class Accuracy:
     per_class: tuple[ClassFigure, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     also: Mapping[str, float] = field(default_factory=dict)
+    output: JudgedOutput | None = None
+    chosen: str = ""
+    labels: str = ""
+    threshold: float | None = None
+    chance: float | None = None
+    places: int = 1
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -239,7 +263,8 @@ class Provenance:
 class Result:
     """One run of one model on one board with one engine. `time_us` is `cycles` at the board's clock.
 
-    `optimize` is what the engine strove for, if it knows goals.
+    `optimize` is what the engine strove for, if it knows goals. `unjudged` says why labelled samples have no
+    accuracy.
     """
 
     model: ModelInfo
@@ -261,6 +286,8 @@ class Result:
     schema: str = SCHEMA
     library: LibraryInfo | None = None  # for an engine that stands on one
     optimize: str | None = None
+    unjudged: str | None = None
+    second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
 
     @property
     def unit(self) -> str:

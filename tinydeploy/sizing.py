@@ -13,9 +13,9 @@ from tinydeploy.errors import (
     DeviceFaultError,
     DeviceResetError,
     DeviceStatusError,
+    GateError,
     LinkError,
     TargetDiedError,
-    TargetError,
 )
 from tinydeploy.graph import Graph
 from tinydeploy.job import Job
@@ -65,7 +65,7 @@ def check_plan(job: Job, session: Session) -> ArenaReport:
     outcomes = [_probe(session, job.graph, inputs, size)[0] for size in (plan.bytes - arena.STEP, plan.bytes)]
     smaller, planned = outcomes
     if not planned.passed:
-        raise TargetError(f"the planned arena of {plan.bytes:,} bytes fails on the target: {planned.detail}")
+        raise GateError(f"the planned arena of {plan.bytes:,} bytes fails on the target: {planned.detail}")
     info = ArenaInfo(
         bytes=plan.bytes,
         method="planned",

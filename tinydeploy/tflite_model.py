@@ -81,6 +81,9 @@ _OPTIONS = {
     "VAR_HANDLE": "VarHandleOptions",
 }
 
+# TFLite Micro does without the table what the schema's defaults do not say, or cannot do without it.
+_OPTIONS_NEEDED = ("MIRROR_PAD", "VAR_HANDLE")
+
 # Which enum a field of the options holds. A field not named here is a plain number.
 _ENUM_FIELDS = {
     "fused_activation_function": "ActivationFunctionType",
@@ -92,6 +95,7 @@ _ENUM_FIELDS = {
     "out_type": "TensorType",
     "kernel_type": "LSTMKernelType",
     "mode": "MirrorPadMode",
+    "output_type": "TensorType",
 }
 
 _WITH_GAPS = ("UNIDIRECTIONAL_SEQUENCE_LSTM",)  # ops whose leading inputs may be left out
@@ -113,9 +117,18 @@ _RANKS = {
     "GATHER": (None, None),
     "ARG_MAX": (None, None),
     "ARG_MIN": (None, None),
-    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), (None,)),
+    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS"), (None,)),
+    **dict.fromkeys(("ADD", "SUB", "MUL", "PAD", "PADV2"), (None, None)),
     "EMBEDDING_LOOKUP": (None, None),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (3, *(2,) * 8),
+}
+
+# And of the first output.
+_OUTPUT_RANKS = {
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "AVERAGE_POOL_2D", "MAX_POOL_2D"), 4),
+    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), 4),
+    "SVDF": 2,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": 3,
 }
 
 
@@ -469,6 +482,10 @@ class _Reader:
                     f"{where}: input {position} has shape {list(operand.shape)} "
                     f"where rank {rank} and some elements are needed"
                 )
+        rank = _OUTPUT_RANKS.get(kind)
+        if rank is not None and len(tensors[outputs[0]].shape) != rank:
+            shape = list(tensors[outputs[0]].shape)
+            raise self.error(f"{where}: its output has shape {shape} where rank {rank} is needed")
         return Op(index, kind, inputs, outputs, self.options(where, kind, table), version)
 
     def check_types(
@@ -484,17 +501,11 @@ class _Reader:
             if index in self.other_types:
                 hint = QUANTISE_HINT if "float" in self.other_types[index] else "int8 models are wanted"
                 raise self.error(f"{where}: {self.other_types[index]}", hint)
-            if index in self.nibbles and not (
-                kind in _WITH_NIBBLES
-                and inputs.index(index) == 1
-                and inputs.count(index) == 1
-                and tensors[index].data is not None
-                and inputs[0] >= 0
-                and tensors[inputs[0]].dtype is DType.INT8
-            ):
+            if index in self.nibbles and not _is_nibble_weights(kind, inputs, tensors, index):
                 raise self.error(
                     f"{where}: tensor {index} ({tensors[index].name}) holds int4, which has no kernel",
-                    f"int4 is for constant weights of {', '.join(_WITH_NIBBLES)} on int8",
+                    f"int4 is for constant weights of {', '.join(_WITH_NIBBLES)} on int8, of FULLY_CONNECTED "
+                    "with one scale",
                 )
 
     def options(self, where: str, kind: str, table: Any) -> dict[str, OptionValue]:
@@ -506,6 +517,8 @@ class _Reader:
             return {}
         options = getattr(tflite, wanted)()
         union = None if name == "NONE" else table.BuiltinOptions()
+        if union is None and kind in _OPTIONS_NEEDED:
+            raise self.error(f"{where} has no options, and cannot be run without them")
         if union is None:
             options.Init(_EMPTY_TABLE, 4)
         else:
@@ -531,6 +544,16 @@ class _Reader:
                     raise self.error(f"{where} has the {field} {value}")
                 values[field] = value
         return values
+
+
+def _is_nibble_weights(kind: str, inputs: tuple[int, ...], tensors: tuple[Tensor, ...], index: int) -> bool:
+    """Whether TFLite Micro has a kernel that takes the four-bit tensor `index` as the op's weights."""
+    if kind not in _WITH_NIBBLES or inputs[:2] != (inputs[0], index) or inputs.count(index) != 1:
+        return False
+    weights, source = tensors[index], tensors[inputs[0]]
+    by_channel = weights.quantization is not None and weights.quantization.per_channel
+    fits = not by_channel or kind != "FULLY_CONNECTED"
+    return fits and inputs[0] >= 0 and weights.data is not None and source.dtype is DType.INT8
 
 
 # A table without fields, vtable first: its accessors give the schema's defaults.
@@ -571,7 +594,9 @@ def _check_dataflow(graph: Graph) -> None:
 
 
 def _check_types(graph: Graph) -> None:
-    """Float and uint8 only at the model's edges, next to QUANTIZE and DEQUANTIZE."""
+    """Float only at the edges or between integers, where it is the engines' to judge; uint8 at the edges."""
+    computed = {graph.tensors[i].dtype for op in graph.ops for i in op.outputs}
+    partly_quantised = DType.INT8 in computed or DType.INT16 in computed
     for op in graph.running:
         inputs = {i for i in op.inputs if i >= 0}
         types = {graph.tensors[i].dtype for i in (*inputs, *op.outputs)}
@@ -581,7 +606,7 @@ def _check_types(graph: Graph) -> None:
         if at_edge or op.kind.startswith("CUSTOM:"):
             continue
         where = f"op {op.index} ({op.kind})"
-        if DType.FLOAT32 in types:
+        if DType.FLOAT32 in types and not partly_quantised:
             kind = _kind_of_float(graph)
             raise ModelError(f"{graph.path} is {kind}: {where} computes in float32", QUANTISE_HINT)
         if DType.UINT8 in types:
@@ -592,9 +617,6 @@ def _check_types(graph: Graph) -> None:
 
 def _kind_of_float(graph: Graph) -> str:
     """What a model is that computes in float32: by all its ops, as converters leave small layers alone."""
-    computed = {graph.tensors[i].dtype for op in graph.ops for i in op.outputs}
-    if DType.INT8 in computed or DType.INT16 in computed:
-        return "only partly quantised"
     read = {graph.tensors[i] for op in graph.ops for i in op.inputs if i >= 0}
     if any(tensor.data is not None and tensor.dtype is DType.INT8 for tensor in read):
         return "a dynamic-range model (int8 weights, float arithmetic)"

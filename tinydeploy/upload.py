@@ -22,12 +22,15 @@ def upload(
 ) -> None:
     """Has PlatformIO put `firmware` into the board's flash, and start it; nothing is built.
 
-    `command` replaces what the platform would run; PlatformIO fills in $SOURCE (the ELF) and
-    $UPLOAD_PORT. Raises ToolError if the upload fails or takes longer than `timeout` seconds.
+    Without a `port` the platform finds the board by itself. `command` replaces what the platform would run;
+    PlatformIO fills in $SOURCE (the ELF) and $UPLOAD_PORT. Raises ToolError if the upload fails or takes
+    longer than `timeout` seconds.
     """
     log = paths.cache_dir() / "logs" / f"upload-{firmware.project.parent.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    options = ["--target", "nobuild", "--target", "upload", "--upload-port", port, "--disable-auto-clean"]
+    options = ["--target", "nobuild", "--target", "upload", "--disable-auto-clean"]
+    if port:
+        options += ["--upload-port", port]
     with cache.locked(firmware.project.parent):
         if command:
             # Settings of a file of its own, so that the project stays the one that was built.
@@ -39,9 +42,10 @@ def upload(
             options += ["--project-conf", str(firmware.project / _CONFIG)]
         status = run_platformio(firmware.project, log, timeout, *options)
     if status != 0:
-        raise ToolError(
-            f"the upload failed{_reason(log.read_text(errors='replace'))}", f"its output is in {log}"
-        )
+        hint = f"its output is in {log}"
+        if not port and board.bootloader:
+            hint = f"no port of a {board.name} is there; to flash it without one, {board.bootloader}; {hint}"
+        raise ToolError(f"the upload failed{_reason(log.read_text(errors='replace'))}", hint)
 
 
 def _reason(output: str) -> str:

@@ -33,10 +33,12 @@ void count_op(uint32_t op) {
 
 // Compiled as one function whatever is timed, so that it costs the same whatever is timed.
 [[gnu::noipa, gnu::noinline, gnu::noclone]] Inference timed(Invoke invoke, OpHook hook) {
+  counter::on();
   const counter::Reading begin = counter::read();
   op_began = begin;
   const Status status = invoke(hook);
   const counter::Reading end = counter::read();
+  counter::off();
   return {status, less(counter::between(begin, end), inference_overhead)};
 }
 

@@ -12,6 +12,7 @@
 #include "port/link.h"
 #include "port/stack.h"
 #include "protocol.h"
+#include "terminal.h"
 
 namespace tinydeploy {
 namespace {
@@ -240,6 +241,7 @@ void serve() {
   for (;;) {
     const size_t bytes = link::read(received, sizeof(received));
     for (size_t i = 0; i < bytes; ++i) {
+      terminal::hear(received[i]);
       if (decoder.push(received[i])) {
         answer(decoder.kind(), decoder.number(), {decoder.payload(), decoder.payload_bytes()});
       }

@@ -5,17 +5,17 @@ from __future__ import annotations
 import click
 
 from tinydeploy import __version__
-from tinydeploy.cli import arena, boards, build, cache, doctor, flash, generate, inspect, run
-from tinydeploy.cli.shell import guarded
+from tinydeploy.cli import arena, boards, build, cache, doctor, fit, flash, generate, inspect, run
+from tinydeploy.cli.shell import EXIT_CODES, guarded
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.version_option(__version__)
 def tinydeploy() -> None:
     """Build firmware from a quantised .tflite, run it on a microcontroller, and measure it there."""
 
 
-for verb in (doctor, boards, inspect, generate, build, arena, flash, run, cache):
+for verb in (doctor, boards, inspect, fit, generate, build, arena, flash, run, cache):
     tinydeploy.add_command(verb.command)
 
 

@@ -18,7 +18,7 @@ from tinydeploy.report import text
 
 @click.command("build")
 @options.model
-@options.build
+@options.made
 @options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Build the firmware; show flash and RAM against the board's budget."""

@@ -20,8 +20,7 @@ from tinydeploy.cli.shell import progress, show, show_json
 @options.engine
 @options.optimize
 @options.tflm_library
-@options.port
-@options.upload_command
+@options.at_port
 @options.timeout
 @options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:

@@ -9,14 +9,14 @@ import click
 
 from tinydeploy import verbs
 from tinydeploy.cli import options
-from tinydeploy.cli.shell import show, show_json
+from tinydeploy.cli.shell import show, show_json, tell
 from tinydeploy.errors import UsageError
 
 
 @click.command("generate")
 @options.model
 @options.out
-@options.build
+@options.made
 @click.option(
     "--renode-test",
     is_flag=True,
@@ -51,6 +51,7 @@ def command(
         renode_test=renode_test,
         samples=samples,
         max_instructions=max_instructions,
+        notice=tell,
         **options.merged(file, **flags),
     )
     if as_json:

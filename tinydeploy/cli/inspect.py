@@ -30,7 +30,7 @@ _JOINED = Layer(-1, "with the op before", 0, 0, 0)
 @options.optimize
 @options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:
-    """Ops, shapes, quantisation, MACs, constants, memory over time, and what can run the model."""
+    """Ops, shapes, quantisation, MACs, constants, memory over time, and the engines that can run it."""
     path, file = options.configured(model)
     inspection = verbs.inspect(path, **options.merged(file, **flags))
     if as_json:
@@ -163,10 +163,14 @@ def _change(own: Layer, other: Layer) -> str:
 
 
 def _runs(inspection: Inspection) -> RenderableType:
-    table = Table(box=None, header_style="dim")
-    for heading in ("Engine", "Board", ""):
-        table.add_column(heading)
-    for verdict in inspection.verdicts:
-        mark = Text(f"✗ {verdict.problem}", "red") if verdict.problem else Text("✓", "green")
-        table.add_row(verdict.engine, verdict.board, mark)
-    return table
+    table = Table(box=None, show_header=False)
+    for _ in range(3):
+        table.add_column()
+    for engine, refusal in inspection.refusals.items():
+        mark, words = (Text("✗", "red"), f"cannot run {refusal}") if refusal else (Text("✓", "green"), "")
+        if engine == "tflm" and not refusal:
+            asked = "TFLite Micro ran it on this machine"
+            words = asked if inspection.tflm_asked else "by its ops; TFLite Micro is not here to be asked"
+        table.add_row(engine, mark, Text(text.printable(words)))
+    hint = f"tinydeploy fit {text.printable(inspection.path)} lists the boards that it fits"
+    return Group(table, Text(hint, "dim"))

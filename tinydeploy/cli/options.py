@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tinydeploy import config
-from tinydeploy.boards import DEFAULT_BOARD
+from tinydeploy import boards, config
+from tinydeploy.boards import DEFAULT_BOARD, LEVELS
 from tinydeploy.config import Config
 from tinydeploy.engines.aot import GOALS
 from tinydeploy.job import DEFAULT_ENGINE, DEFAULT_LINK, model_path
+from tinydeploy.metrics import METRICS
 from tinydeploy.targets import TARGETS
 from tinydeploy.targets.qemu import LINKS
 from tinydeploy.verbs import DEFAULT_TIMEOUT
@@ -54,7 +55,22 @@ tflm_library = click.option(
 )
 data = click.option("--data", type=click.Path(path_type=Path), help="Labelled samples: an .npz with x and y.")
 samples = click.option(
-    "--samples", type=click.IntRange(1, config.MOST_SAMPLES), help="How many samples to run.  [default: all]"
+    "--samples",
+    type=click.IntRange(1, config.MOST_SAMPLES),
+    help="How many samples to run, spread over the file.  [default: all]",
+)
+metric = click.option(
+    "--metric", metavar="NAME", help=f"How to judge: {', '.join(METRICS)}, or topK.  [default: as the output]"
+)
+output = click.option(
+    "--output",
+    metavar="NAME|INDEX",
+    help="The model's output that y belongs to.  [default: the first that y fits]",
+)
+threshold = click.option(
+    "--threshold",
+    type=float,
+    help="From here on an output, or an anomaly score, says yes.  [default: 0.5 of LOGISTIC]",
 )
 out = click.option(
     "-o",
@@ -71,13 +87,25 @@ target = click.option(
     type=click.Choice(TARGETS),
     help="What the firmware is made for, and runs on.  [default: QEMU if it has the board, else the board]",
 )
+target_made = click.option(
+    "--target",
+    type=click.Choice(TARGETS),
+    help="What the firmware is made for.  [default: the board, or what emulates it if there is no other]",
+)
 link = click.option(
     "--link", type=click.Choice(LINKS), help=f"How the host talks to QEMU.  [default: {DEFAULT_LINK}]"
 )
 port = click.option(
     "--port",
-    help="Run on the board at this serial port or USB serial number; 'auto' finds it by its USB ids.",
+    help="Run on the board at this serial port, URL or USB serial number; 'auto' finds it by its USB ids.",
 )
+no_upload = click.option(
+    "--no-upload", is_flag=True, default=None, help="Measure the firmware that the board has already."
+)
+dtr = click.option(
+    "--dtr", type=click.Choice(LEVELS), help="The port's line DTR, once it is open.  [default: the board's]"
+)
+rts = click.option("--rts", type=click.Choice(LEVELS), help="The same for RTS.")
 upload_command = click.option(
     "--upload-command",
     envvar=config.UPLOAD_COMMAND_VARIABLE,
@@ -97,10 +125,15 @@ def stacked(*decorators: Decorator) -> Decorator:
     )
 
 
-build = stacked(signature, logits, board, engine, optimize, tflm_library, target, link)
+_source = stacked(signature, logits, board, engine, optimize, tflm_library)
+made = stacked(_source, target_made, link)
 """What a firmware is made from, and for."""
-deployment = stacked(build, port, upload_command, timeout)
-"""The same, and how to get at what runs it."""
+judging = stacked(metric, output, threshold)
+"""How outputs are held against labels."""
+at_port = stacked(port, upload_command, dtr, rts)
+"""How to get at a board."""
+deployment = stacked(_source, target, link, at_port, no_upload, timeout)
+"""What a firmware is made from, and how to get at what runs it."""
 
 
 def configured(model: Path) -> tuple[Path, Config]:
@@ -111,5 +144,22 @@ def configured(model: Path) -> tuple[Path, Config]:
 
 def merged(file: Config, **flags: Any) -> dict[str, Any]:
     """Keyword arguments for a verb: the flag if given, else the file's value; neither leaves the default."""
-    values = {name: getattr(file, name) if flag is None else flag for name, flag in flags.items()}
-    return {name: value for name, value in values.items() if value is not None}
+    values = {name: getattr(file, name, None) if flag is None else flag for name, flag in flags.items()}
+    values = {name: value for name, value in values.items() if value is not None}
+    for name in _meant_for_another_target(values, flags):
+        del values[name]
+    return values
+
+
+def _meant_for_another_target(values: Mapping[str, Any], flags: Mapping[str, Any]) -> list[str]:
+    """The file's values that mean nothing where the flags lead: it may describe a board and an emulator."""
+    given = {name for name, flag in flags.items() if flag is not None}
+    meant: tuple[str, ...] = ()
+    if "port" in given:
+        meant = ("target", "link")
+    elif "target" in given:
+        meant = ("port", "upload_command", "dtr", "rts") if values["target"] != "board" else ()
+        meant += ("link",) if values["target"] != "qemu" else ()
+    elif "port" not in values and boards.board(values.get("board", DEFAULT_BOARD)).is_emulated:
+        meant = ("upload_command", "dtr", "rts")
+    return [name for name in meant if name in values and name not in given]

@@ -7,17 +7,19 @@ from typing import Any
 
 import click
 
-from tinydeploy import report, verbs
+from tinydeploy import report, verbs, verdict
 from tinydeploy.cli import options
-from tinydeploy.cli.shell import progress, show, show_json
+from tinydeploy.cli.shell import EXIT_CODES, progress, show, show_json
+from tinydeploy.errors import GateError
 from tinydeploy.job import DEFAULT_ENGINE
 from tinydeploy.report import console
 
 
-@click.command("run")
+@click.command("run", epilog=EXIT_CODES)
 @options.model
 @options.data
 @options.samples
+@options.judging
 @options.out
 @options.deployment
 @options.as_json
@@ -32,8 +34,16 @@ def command(model: Path, as_json: bool, **flags: Any) -> None:
             results, folder = verbs.run_each(path, engines, **arguments)
         else:
             result, folder = verbs.run(path, engine=engines[0], **arguments)
+            results = (result,)
     if as_json:
-        show_json(report.runs_json(results) if len(engines) > 1 else result.to_json())
+        show_json(report.runs_json(results) if len(engines) > 1 else results[0].to_json())
     else:
-        show(console.comparison(results) if len(engines) > 1 else console.summary(result))
+        show(console.comparison(results) if len(engines) > 1 else console.summary(results[0]))
         show(f"\nReport: {folder / 'report.html'}")
+    failed = [
+        f"{result.engine}: {failure}" if len(engines) > 1 else failure
+        for result in results
+        for failure in verdict.failures(result)
+    ]
+    if failed:
+        raise GateError(f"a check failed: {'; '.join(failed)}", f"the report is in {folder}")

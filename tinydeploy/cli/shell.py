@@ -28,7 +28,13 @@ from tinydeploy.errors import TinydeployError, UsageError
 from tinydeploy.progress import Progress, silent
 from tinydeploy.report.text import printable
 
-USAGE, FAILED = 2, 3
+CHECK_FAILED, USAGE, FAILED, INTERRUPTED = 1, 2, 3, 130
+PIPE_CLOSED = 141  # as a shell tells of a program that SIGPIPE ended
+EXIT_CODES = (
+    f"Exit codes: 0 done, {CHECK_FAILED} a check failed, {USAGE} wrong usage, or a model or data file that "
+    f"cannot be used or does not fit the board, {FAILED} a tool, a build or a target failed, "
+    f"{INTERRUPTED} interrupted."
+)
 
 
 class _Console(Console):
@@ -66,13 +72,17 @@ def show_json(value: Any) -> None:
         click.echo(json.dumps(plain(value), indent=2))
 
 
+class _ReaderGoneError(BaseException):
+    """Whoever read stdout has closed it. Not BrokenPipeError, which click makes exit code 1."""
+
+
 @contextmanager
 def _written() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise _ReaderGoneError from error
     except OSError as error:
         _drop_output()
         raise UsageError(f"cannot write the output: {error.strerror or error}") from error
@@ -116,7 +126,13 @@ def progress() -> Iterator[Progress]:
         yield update
 
 
+def tell(line: str) -> None:
+    """A line on stderr that is no error."""
+    _complain(line)
+
+
 def _complain(message: str, hint: str = "") -> None:
+    """One line on stderr. A message may name what a file names, so nothing in it may steer a terminal."""
     line = f"tinydeploy: {message}" + (f" ({hint})" if hint else "")
     click.echo(printable(" ".join(line.splitlines())), err=True)
 
@@ -130,7 +146,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def guarded(command: click.Command) -> NoReturn:
-    """Runs the command and exits: 0, 1 for a missed gate, 2 for everything that went wrong."""
+    """Runs the command and exits as EXIT_CODES says."""
     # A terminated run ends its children just as an interrupted one does.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -148,10 +164,10 @@ def guarded(command: click.Command) -> NoReturn:
         sys.exit(USAGE)
     except _Interrupted:
         _complain("interrupted")
-        sys.exit(USAGE)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone: nobody is left to tell
-        sys.exit(USAGE)
+        sys.exit(INTERRUPTED)
+    except _ReaderGoneError:
+        _drop_output()  # nobody is left to tell, and nothing is left to be flushed to them
+        sys.exit(PIPE_CLOSED)
     except Exception as error:
         _drop_output()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:

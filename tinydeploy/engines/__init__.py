@@ -76,7 +76,8 @@ class EngineSources:
     `files` maps a path in the project to its text. `profiled_ops[i]` is the graph's op that the
     firmware's i-th hook call closes (ops that cost nothing have none). `arena` is None if the size
     has to be searched on the target. `layers` has the choices of an engine that makes some, `optimize`
-    what it strove for.
+    what it strove for, `instances` how often the code has each kernel, and `constant_bytes` is the size of
+    all constants in flash.
     """
 
     engine: str
@@ -85,6 +86,8 @@ class EngineSources:
     arena: ArenaPlan | None
     layers: tuple[Layer, ...] = ()
     optimize: str | None = None
+    instances: Mapping[str, int] = field(default_factory=dict)
+    constant_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import select
 import termios
@@ -17,6 +18,8 @@ from tinydeploy.errors import LinkTimeoutError, TargetDiedError, TargetError
 
 _CHUNK = 65536
 BAUD = 115200
+_POLL = 0.05  # seconds
+_RESET = 0.1  # seconds that a line is asserted for a reset
 # TypeError is what pyserial raises for a port that was closed meanwhile.
 _GONE = (serial.SerialException, OSError, termios.error, TypeError)
 
@@ -91,42 +94,73 @@ class FdStream:
 
 
 class SerialStream:
-    """A serial port by pyserial's name for it: /dev/ttyACM0, COM3, socket://host:port.
+    """A serial port by pyserial's name for it: /dev/ttyACM0, COM3, socket://host:port, rfc2217://host:port.
 
-    Raises TargetError, with the reason, if it cannot be opened; also if another program has it open.
+    `dtr` and `rts` are what becomes of its control lines: "on", "off", or "reset", which is on for a moment;
+    "" leaves them as they are opened, asserted. Raises TargetError, with the reason, if it cannot be opened;
+    also if another program has it open. Nothing is set while it is open: a port on the network
+    negotiates each setting.
     """
 
-    def __init__(self, port: str, baud: int = BAUD) -> None:
+    def __init__(self, port: str, baud: int = BAUD, dtr: str = "", rts: str = "") -> None:
         self._name = port
         try:
-            self._port = serial.serial_for_url(port, baud, timeout=0, exclusive=True)
+            self._port = serial.serial_for_url(port, baud, timeout=_POLL, exclusive=True, do_not_open=True)
+            self._port.dtr, self._port.rts = dtr != "off", rts != "off"
+            self._port.open()
+            self._fds = self._file_descriptors()
+            self._end_reset(dtr, rts)
         except (serial.SerialException, ValueError, OSError, termios.error) as error:
             raise _cannot_open(port, error) from error
 
+    def _file_descriptors(self) -> FdStream | None:
+        """The port as what it is to the system; None if it is something of pyserial's own."""
+        try:
+            fd = os.dup(self._port.fileno())
+        except (io.UnsupportedOperation, AttributeError):
+            return None
+        return FdStream(fd, fd, self._went_away)
+
+    def _end_reset(self, dtr: str, rts: str) -> None:
+        if "reset" not in (dtr, rts):
+            return
+        time.sleep(_RESET)
+        try:
+            # In this order a board on which they are reset and boot mode starts what is in its flash.
+            if dtr == "reset":
+                self._port.dtr = False
+            if rts == "reset":
+                self._port.rts = False
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTTY):  # a port without such lines
+                raise
+
     def read(self, deadline: float) -> bytes:
         """See Stream."""
+        if self._fds is not None:
+            return self._fds.read(deadline)
         try:
-            self._port.timeout = left(deadline)
-            data = bytes(self._port.read(1))
-            if data:
-                self._port.timeout = 0
-                data += self._port.read(_CHUNK)
-            return data
+            while True:
+                data = bytes(self._port.read(1))  # waits for _POLL seconds
+                if data or time.monotonic() >= deadline:
+                    return data + bytes(self._port.read(self._port.in_waiting)) if data else b""
         except _GONE as error:
             raise self._went_away() from error
 
     def write(self, data: bytes, deadline: float) -> None:
         """See Stream."""
+        if self._fds is not None:
+            self._fds.write(data, deadline)
+            return
         try:
-            self._port.write_timeout = max(left(deadline), 0.001)
             self._port.write(data)
-        except serial.SerialTimeoutException as error:
-            raise LinkTimeoutError("the device does not take what it is sent") from error
         except _GONE as error:
             raise self._went_away() from error
 
     def close(self) -> None:
         """See Stream."""
+        if self._fds is not None:
+            self._fds.close()
         with suppress(*_GONE):
             self._port.close()
 

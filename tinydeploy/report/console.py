@@ -9,7 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 from tinydeploy.report import text
-from tinydeploy.report.facts import NOT_TIME, facts, kernels, side_by_side, target_name, versus
+from tinydeploy.report.facts import (
+    NOT_TIME,
+    facts,
+    judged,
+    kernels,
+    others,
+    side_by_side,
+    target_name,
+    versus,
+)
 from tinydeploy.result import Result
 
 _TOP_OPS = 8
@@ -55,6 +64,12 @@ def _setting(result: Result) -> Table:
     if result.library:
         table.add_row("Library", _plain(f"{result.library.name} {result.library.version}"))
         table.add_row("Kernels", _plain(kernels(result.library)))
+    if result.provenance.data:
+        table.add_row("Data", _plain(result.provenance.data))
+    if result.accuracy:
+        table.add_row("Judged", _plain(judged(result.accuracy)))
+        if result.accuracy.also:
+            table.add_row("Also", _plain(others(result.accuracy)))
     return table
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tinydeploy import metrics
 from tinydeploy.report import text
 from tinydeploy.result import Accuracy, ArenaInfo, LibraryInfo, OpCost, Result, TargetInfo
+from tinydeploy.verdict import checks
 
 NOT_TIME = "Instructions are counted by the emulator; they are not time."
 
@@ -31,14 +33,14 @@ class Fact:
 
 
 def metric_value(metric: str, value: float) -> str:
-    """A quality figure in its metric's own notation: top-1 in percent, errors with four digits."""
-    return text.percent(value) if metric == "top1" else f"{value:.4g}"
+    """A quality figure in its metric's own notation: shares in percent, others with four digits."""
+    found = metrics.metric(metric)
+    return text.percent(value) if found and found.share else f"{value:.4g}"
 
 
 def metric_name(metric: str) -> str:
     """The metric's name for people."""
-    names = {"top1": "Accuracy (top-1)", "mae": "Mean absolute error", "mse": "Mean squared error"}
-    return names.get(metric, metric)
+    return metrics.words(metric)
 
 
 def arena_proof(arena: ArenaInfo) -> str:
@@ -78,45 +80,41 @@ def turns(cost: OpCost) -> str:
     return done + (f", {cost.repeated_outputs:,} outputs twice" if cost.repeated_outputs else "")
 
 
-def _budget(key: str, label: str, used: int, budget: int) -> Fact:
+def _budget(key: str, label: str, used: int, budget: int, good: bool | None, detail: str = "") -> Fact:
     share = text.ratio(used, budget)
     return Fact(
-        key, label, text.kib(used), f"{text.percent(share)} of {text.kib(budget)}", used <= budget, share
+        key, label, text.kib(used), f"{detail}{text.percent(share)} of {text.kib(budget)}", good, share
     )
 
 
-def _arena(arena: ArenaInfo) -> Fact:
-    # A plan that holds on the target is enough; a search also has to show that less would fail.
-    enough = arena.passes_at == arena.bytes
-    good = True if enough and (arena.method == "planned" or arena.fails_at is not None) else None
-    if arena.fails_at is not None and arena.fails_at >= arena.bytes:
-        good = False
-    return Fact("arena", "Tensor arena", text.kib(arena.bytes), arena_proof(arena), good)
-
-
-def _stack(result: Result) -> Fact:
-    # The high-water mark of a painted stack cannot pass its end: reaching it is an overrun.
-    used, budget = result.stack_bytes, result.stack_budget
-    share = text.ratio(used, budget)
-    detail = f"high-water mark, {text.percent(share)} of {text.kib(budget)}"
-    return Fact("stack", "Stack", text.kib(used), detail, used < budget, share)
-
-
-def _accuracy(accuracy: Accuracy) -> Fact:
+def _accuracy(accuracy: Accuracy, good: bool | None) -> Fact:
     samples = f"{accuracy.samples:,} samples"
-    value = metric_value(accuracy.metric, accuracy.value)
+    if accuracy.places > 1:
+        samples += f" × {accuracy.places:,} places"
+    value, label = metric_value(accuracy.metric, accuracy.value), metric_name(accuracy.metric)
+    if accuracy.threshold is not None and accuracy.metric != "auc":
+        samples += f", threshold {accuracy.threshold:g}"
     if accuracy.reference is None:
-        return Fact("accuracy", metric_name(accuracy.metric), value, f"{samples}; no reference")
-    lost = accuracy.reference - accuracy.value
-    worse = lost > 0 if accuracy.metric == "top1" else lost < 0
+        return Fact("accuracy", label, value, f"{samples}; no reference")
     reference = metric_value(accuracy.metric, accuracy.reference)
-    detail = f"reference {reference}, {samples}"
-    return Fact("accuracy", metric_name(accuracy.metric), value, detail, not worse)
+    return Fact("accuracy", label, value, f"reference {reference}, {samples}", good)
+
+
+def judged(accuracy: Accuracy) -> str:
+    """What was judged, and how the labels were read: "output 0 "y" [1, 10], a SOFTMAX of 10 classes"."""
+    return "; ".join(filter(None, (accuracy.chosen, accuracy.labels)))
+
+
+def others(accuracy: Accuracy) -> str:
+    """The metrics beside the main one, in a line."""
+    return ", ".join(
+        f"{metric_name(name)} {metric_value(name, value)}" for name, value in accuracy.also.items()
+    )
 
 
 def facts(result: Result) -> Iterator[Fact]:
     """The headline figures, in the order in which a person asks for them."""
-    cost = result.counts
+    cost, good = result.counts, checks(result)
     if result.time_us is not None:
         times = result.time_us
         yield Fact(
@@ -132,33 +130,48 @@ def facts(result: Result) -> Iterator[Fact]:
         f"p95 {text.millions(cost.p95)}; {text.per_mac(cost.median, result.model.macs)} per MAC; "
         f"{cost.runs:,} run{'s' if cost.runs != 1 else ''}",
     )
-    yield _budget("flash", "Flash", result.build.flash_bytes, result.build.flash_budget)
-    yield _budget("ram", "RAM", result.build.ram_bytes, result.build.ram_budget)
-    yield _arena(result.arena)
-    yield _stack(result)
+    yield _budget("flash", "Flash", result.build.flash_bytes, result.build.flash_budget, good["flash"])
+    yield _budget("ram", "RAM", result.build.ram_bytes, result.build.ram_budget, good["ram"])
+    arena = result.arena
+    yield Fact("arena", "Tensor arena", text.kib(arena.bytes), arena_proof(arena), good["arena"])
+    used, budget = result.stack_bytes, result.stack_budget
+    yield _budget("stack", "Stack", used, budget, good["stack"], "high-water mark, ")
     if result.accuracy:
-        yield _accuracy(result.accuracy)
+        yield _accuracy(result.accuracy, good["accuracy"])
+    elif result.unjudged:
+        yield Fact("accuracy", "Accuracy", "none", "the labels cannot be used, see the warnings")
     if result.parity:
         parity = result.parity
-        same = parity.identical == parity.outputs
         yield Fact(
             "parity",
             f"Parity with {text.printable(parity.reference)}",
             text.percent(text.ratio(parity.identical, parity.outputs)),
             f"identical; {parity.off_by_one:,} off by one, {parity.worse:,} worse, "
             f"of {parity.outputs:,} outputs",
-            same,
+            good["parity"],
+        )
+    if result.second_opinion:
+        second = result.second_opinion
+        yield Fact(
+            "second_opinion",
+            f"Reference with {text.printable(second.reference)}",
+            text.percent(text.ratio(second.identical, second.outputs)),
+            f"identical; {second.off_by_one:,} off by one, {second.worse:,} worse, "
+            f"of {second.outputs:,} outputs",
+            False if second.worse else None,
         )
 
 
 def verdict(result: Result) -> str:
     """The run in two or three sentences: does it fit, does it compute the right thing, how well."""
     by_key = {fact.key: fact for fact in facts(result)}
-    over = [by_key[key].label for key in ("flash", "ram", "stack") if not by_key[key].good]
+    over = [by_key[key].label for key in ("flash", "ram", "stack") if by_key[key].good is False]
     sentences = [f"Exceeds its budget: {', '.join(over)}." if over else "Fits the board."]
+    if by_key["arena"].good is False:
+        sentences.append("The tensor arena fails on the target.")
     if result.parity:
         name = text.printable(result.parity.reference)
-        if by_key["parity"].good:
+        if result.parity.identical == result.parity.outputs:
             sentences.append(f"Every output is identical to {name}’s.")
         else:
             sentences.append(f"{by_key['parity'].value} of the outputs are identical to {name}’s.")
@@ -171,6 +184,10 @@ def verdict(result: Result) -> str:
         else:
             reference = metric_value(found.metric, found.reference)
             sentences.append(f"{accuracy.label} {accuracy.value}, where the reference has {reference}.")
+        if found.doubts:
+            sentences.append("That says little: see the warnings.")
+    elif result.unjudged:
+        sentences.append("The labels could not be used.")
     return " ".join(sentences)
 
 

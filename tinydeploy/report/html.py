@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from tinydeploy.report import facts, figures, text
 from tinydeploy.result import Result
+from tinydeploy.verdict import checks
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ def _environment() -> Environment:
         "target_name": facts.target_name,
         "kernels": facts.kernels,
         "turns": facts.turns,
+        "judged": facts.judged,
+        "others": facts.others,
         "not_time": facts.NOT_TIME,
     }
     return environment
@@ -167,7 +170,7 @@ def render(result: Result) -> str:
         .render(
             result=result,
             facts=headline,
-            sound=all(fact.good is not False for fact in headline),
+            sound=_sound(result),
             verdict=facts.verdict(result),
             not_time=facts.NOT_TIME if result.unit == "instructions" else "",
             css=_css(),
@@ -182,6 +185,15 @@ def render(result: Result) -> str:
             mistakes=_mistakes(result),
         )
     )
+
+
+def _sound(result: Result) -> bool | None:
+    """Whether all that there is to check was checked and held; None if something could not be checked."""
+    held = checks(result)
+    if False in held.values():
+        return False
+    unlabelled = result.accuracy is None and result.unjudged is None
+    return True if all(good or (key == "accuracy" and unlabelled) for key, good in held.items()) else None
 
 
 def render_runs(results: Sequence[Result]) -> str:

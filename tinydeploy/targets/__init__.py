@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -10,8 +12,22 @@ from tinydeploy.boards import Board
 from tinydeploy.errors import UsageError
 from tinydeploy.link.channel import Stream
 
-TARGETS = ("qemu", "renode", "board")
+EMULATORS = {"qemu": "QEMU", "renode": "Renode"}
+"""What each is called."""
+
+TARGETS = (*EMULATORS, "board")
 """The emulators, and the board itself."""
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """How somebody without tinydeploy runs a firmware with its link on the terminal.
+
+    That is a command line, and the files that it needs, by their paths in the project.
+    """
+
+    command: tuple[str, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 class Target(Protocol):
@@ -47,17 +63,25 @@ class Target(Protocol):
         self.close()
 
 
-def choose_target(board: Board, name: str | None) -> str:
+def choose_target(board: Board, name: str | None, *, for_board: bool = False) -> str:
     """The target `name`, or QEMU if it can stand in for the board, or the board itself.
 
-    Raises UsageError for an emulator that cannot stand in for the board.
+    With `for_board` an unnamed target is the board wherever there is such a board. Raises UsageError for an
+    emulator that cannot stand in for the board, and for a board that there is only in an emulator.
     """
     if name is None:
-        return "qemu" if board.is_emulated else "board"
-    if name not in (*board.emulators, "board"):
-        known = " or ".join(board.emulators)
+        return "qemu" if board.is_emulated and (board.only_emulated or not for_board) else "board"
+    if name not in (*board.emulators, *(() if board.only_emulated else ("board",))):
+        known = " or ".join(EMULATORS[emulator] for emulator in board.emulators)
         raise UsageError(f"{board.name} has no target '{name}'", known and f"it runs in {known}")
     return name
+
+
+def by_hand(board: Board, elf: str, link: str, target: str) -> ByHand:
+    """How to run `elf` on an emulator, from its own code. `link` is one of qemu.LINKS, or its first word."""
+    from tinydeploy.targets import qemu, renode
+
+    return renode.by_hand(board, elf) if target == "renode" else ByHand(qemu.on_terminal(board, elf, link))
 
 
 def open_target(board: Board, elf: Path, link: str, target: str | None = None) -> Target:

@@ -1,4 +1,4 @@
-"""Child processes that never outlive this one."""
+"""Child processes that never outlive this one, and what they have said."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import ctypes
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
+
+from tinydeploy import paths
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -24,3 +28,13 @@ def ends_with_this_process() -> Callable[[], None] | None:
             os._exit(1)
 
     return ask
+
+
+def kept(name: str, words: bytes) -> Path:
+    """A file among the logs, named after the program `name`, that holds all that it said."""
+    folder = paths.cache_dir() / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, path = tempfile.mkstemp(prefix=f"{name}-", suffix=".log", dir=folder)
+    with os.fdopen(handle, "wb") as log:
+        log.write(words)
+    return Path(path)

@@ -12,21 +12,23 @@ import subprocess
 import tempfile
 import time
 import tty
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO
 
-from tinydeploy.boards import Board
+from tinydeploy.boards import Board, Qemu
 from tinydeploy.errors import TargetDiedError, ToolError, UsageError
 from tinydeploy.link.channel import FdStream, Stream
 from tinydeploy.targets import Target
-from tinydeploy.targets.process import ends_with_this_process
+from tinydeploy.targets.process import ends_with_this_process, kept
 
 LINKS = ("pipe", "uart", "uart-tcp")
 """The ways to the firmware: semihosting over pipes; the UART as a pseudo-terminal; the UART over TCP."""
 
 _PACKAGES = {"arm": "qemu-system-arm", "riscv32": "qemu-system-misc", "avr": "qemu-system-misc"}
+_PIPE = ("-semihosting-config", "enable=on,target=native", "-serial", "null")
 _CONNECT_TIMEOUT = 20.0  # seconds
 _END_TIMEOUT = 10.0
 _FEW_LINES = 3  # of last words; more, such as a register dump, go to a file
@@ -55,19 +57,51 @@ def version(path: str) -> str:
     return said[0].strip()
 
 
+def check_link(link: str) -> None:
+    """Raises UsageError if `link` is none of LINKS."""
+    if link not in LINKS:
+        near = difflib.get_close_matches(link, LINKS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(LINKS)}"
+        raise UsageError(f"unknown link '{link}'", hint)
+
+
+def on_terminal(board: Board, elf: str, link: str) -> tuple[str, ...]:
+    """The command line that runs `elf` with its link, the pipe or a UART, on the terminal."""
+    machine = _machine(board)
+    options = _PIPE if link == "pipe" else _serial("stdio")
+    return (f"qemu-system-{machine.system}", *_arguments(machine, elf), *options)
+
+
+def _machine(board: Board) -> Qemu:
+    if board.qemu is None:
+        raise UsageError(f"QEMU has no machine for {board.name}")
+    return board.qemu
+
+
+def _arguments(machine: Qemu, elf: str) -> list[str]:
+    """What QEMU is told but for the link."""
+    arguments = ["-M", machine.machine, "-bios" if machine.system == "avr" else "-kernel", elf]
+    if machine.system == "riscv32":
+        arguments += ["-bios", "none"]
+    if machine.icount_shift is not None:
+        arguments += ["-icount", f"shift={machine.icount_shift},sleep=off"]
+    return [*arguments, "-display", "none", "-monitor", "none", "-nodefaults"]
+
+
+def _serial(backend: str) -> list[str]:
+    """The UART on a character device: "stdio", or what of it and its settings."""
+    kind, *settings = backend.split(",")
+    return ["-chardev", ",".join([kind, "id=link", *settings]), "-serial", "chardev:link"]
+
+
 class QemuTarget(Target):
     """One firmware in QEMU. Instructions take 2**icount_shift ns, so counts are exact and repeatable."""
 
     kind = "qemu"
 
     def __init__(self, board: Board, elf: Path, link: str = "pipe") -> None:
-        if board.qemu is None:
-            raise UsageError(f"QEMU has no machine for {board.name}")
-        if link not in LINKS:
-            near = difflib.get_close_matches(link, LINKS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(LINKS)}"
-            raise UsageError(f"unknown link '{link}'", hint)
-        self._machine = board.qemu
+        self._machine = _machine(board)
+        check_link(link)
         self._elf = elf
         self._link = link
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,8 +142,7 @@ class QemuTarget(Target):
         firmware_reads, we_write = os.pipe()
         we_read, firmware_writes = os.pipe()
         try:
-            options = ["-semihosting-config", "enable=on,target=native", "-serial", "null"]
-            self._spawn(options, stdin=firmware_reads, stdout=firmware_writes)
+            self._spawn(_PIPE, stdin=firmware_reads, stdout=firmware_writes)
         except BaseException:
             os.close(we_read)
             os.close(we_write)
@@ -152,22 +185,15 @@ class QemuTarget(Target):
         raise self._died()
 
     def _spawn_serial(self, backend: str, pass_fds: tuple[int, ...] = ()) -> None:
-        kind, _, settings = backend.partition(",")
         self._spawn(
-            ["-chardev", f"{kind},id=link,{settings}", "-serial", "chardev:link"],
+            _serial(backend),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=pass_fds,
         )
 
-    def _spawn(self, options: list[str], stdin: int, stdout: int, pass_fds: tuple[int, ...] = ()) -> None:
-        command = [program(self._machine.system), "-M", self._machine.machine]
-        command += ["-bios" if self._machine.system == "avr" else "-kernel", str(self._elf)]
-        if self._machine.system == "riscv32":
-            command += ["-bios", "none"]
-        if self._machine.icount_shift is not None:
-            command += ["-icount", f"shift={self._machine.icount_shift},sleep=off"]
-        command += ["-display", "none", "-monitor", "none", "-nodefaults", *options]
+    def _spawn(self, options: Sequence[str], stdin: int, stdout: int, pass_fds: tuple[int, ...] = ()) -> None:
+        command = [program(self._machine.system), *_arguments(self._machine, str(self._elf)), *options]
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         try:
             self._process = subprocess.Popen(
@@ -195,6 +221,4 @@ class QemuTarget(Target):
         said = [line for line in words.decode(errors="replace").splitlines() if ": warning: " not in line]
         if len(said) <= _FEW_LINES:
             return TargetDiedError(": ".join([f"QEMU {how}", *said]))
-        with tempfile.NamedTemporaryFile(prefix="tinydeploy-qemu-", suffix=".log", delete=False) as kept:
-            kept.write(words)
-        return TargetDiedError(f"QEMU {how}: {said[0]}", f"all it said is in {kept.name}")
+        return TargetDiedError(f"QEMU {how}: {said[0]}", f"all it said is in {kept('qemu', words)}")

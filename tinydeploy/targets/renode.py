@@ -24,13 +24,18 @@ from pathlib import Path
 from tinydeploy.boards import Board, Renode
 from tinydeploy.errors import DeviceFaultError, TargetDiedError, TargetError, ToolError, UsageError
 from tinydeploy.link.channel import FdStream, Stream, left
-from tinydeploy.targets import Target
-from tinydeploy.targets.process import ends_with_this_process
+from tinydeploy.targets import ByHand, Target
+from tinydeploy.targets.process import ends_with_this_process, kept
 
 HOW_TO_GET = (
     "unpack a portable release of renode.io, and put its folder on PATH or name its program in RENODE"
 )
 
+DESCRIPTION = "tests/renode/board.repl"
+"""Where a project has its board's description for Renode."""
+
+_SCRIPT = "tests/renode/board.resc"
+_OPTIONS = ("--disable-xwt", "--plain", "--console")
 _START_TIMEOUT = 120.0  # seconds, of which an idle machine needs 6
 _QUIT_TIMEOUT = 5.0
 _BOOT_SECONDS = 0.02  # of virtual time, for the firmware to start
@@ -103,6 +108,37 @@ cpu:
     return text + (f"\n{renode.peripherals.strip()}\n" if renode.peripherals else "")
 
 
+def by_hand(board: Board, elf: str) -> ByHand:
+    """How to run `elf` with its link at a port of this machine, 3456."""
+    terminal = 'emulation CreateServerSocketTerminal 3456 "link" false'
+    script = [*_script(board, Path(DESCRIPTION), Path(elf), terminal), "start"]
+    files = {DESCRIPTION: platform_description(board), _SCRIPT: "\n".join(script) + "\n"}
+    return ByHand(("renode", *_OPTIONS, _SCRIPT), files)
+
+
+def _script(board: Board, description: Path, elf: Path, terminal: str) -> list[str]:
+    """The commands that make the machine, with its UART at what `terminal` creates, up to its start."""
+    renode = _renode(board)
+    commands = [
+        "logLevel 2",  # warnings and errors
+        f'mach create "{board.id}"',
+        f"machine LoadPlatformDescription {_quoted(description)}",
+        f"sysbus LoadELF {_quoted(elf)}",
+        # Not with Mode SynchronizedTimers, though that is faster: what is sent then comes from another
+        # thread than the core's, and some UART models block the core for good.
+        "emulation SetGlobalAdvanceImmediately true",
+        terminal,
+        f"connector Connect sysbus.{renode.uart} link",
+        # Some models warn whenever the firmware asks for a byte and there is none, which is all the time.
+        f"logLevel 3 sysbus.{renode.uart}",
+        # The UART drops what comes before the firmware has turned it on.
+        f'emulation RunFor "{_BOOT_SECONDS}"',
+    ]
+    if board.core.is_arm:
+        commands.insert(4, f"cpu VectorTableOffset {board.flash.origin:#x}")
+    return commands
+
+
 class RenodeTarget(Target):
     """One firmware in Renode, as fast as it goes. Its UART is a pseudo-terminal."""
 
@@ -160,9 +196,8 @@ class RenodeTarget(Target):
         config = self._folder / "config"
         # What is logged is there to be read before whatever the firmware says after it.
         config.write_text("[general]\nuse-synchronous-logging = True\n")
-        options = ["--disable-xwt", "--plain", "--console", "--config", str(config)]
         self._process = subprocess.Popen(
-            [program(), *options],
+            [program(), *_OPTIONS, "--config", str(config)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -178,23 +213,8 @@ class RenodeTarget(Target):
         assert self._folder is not None
         description, script = self._folder / "board.repl", self._folder / "board.resc"
         description.write_text(platform_description(self._board), encoding="utf-8")
-        commands = [
-            "logLevel 2",  # warnings and errors
-            f'mach create "{self._board.id}"',
-            f"machine LoadPlatformDescription {_quoted(description)}",
-            f"sysbus LoadELF {_quoted(self._elf)}",
-            # Not with Mode SynchronizedTimers, though that is faster: what is sent then comes from another
-            # thread than the core's, and some UART models block the core for good.
-            "emulation SetGlobalAdvanceImmediately true",
-            f'emulation CreateUartPtyTerminal "link" "{self._folder / "uart"}"',
-            f"connector Connect sysbus.{self._renode.uart} link",
-            # Some models warn whenever the firmware asks for a byte and there is none, which is all the time.
-            f"logLevel 3 sysbus.{self._renode.uart}",
-            # The UART drops what comes before the firmware has turned it on.
-            f'emulation RunFor "{_BOOT_SECONDS}"',
-        ]
-        if self._board.core.is_arm:
-            commands.insert(4, f"cpu VectorTableOffset {self._board.flash.origin:#x}")
+        terminal = f'emulation CreateUartPtyTerminal "link" "{self._folder / "uart"}"'
+        commands = _script(self._board, description, self._elf, terminal)
         # A command that fails ends the script, and then the first word is never said.
         script.write_bytes(os.fsencode("\n".join([*commands, f'echo "{_LOADED}"']) + "\n"))
         self._command(f"include {_quoted(script)}")
@@ -276,10 +296,7 @@ class RenodeTarget(Target):
 
     def _kept(self) -> str:
         """A hint that names a file, which stays, with all that Renode has said."""
-        handle, name = tempfile.mkstemp(prefix="tinydeploy-renode-", suffix=".log")
-        with os.fdopen(handle, "wb") as log:
-            log.write(self._said)
-        return f"all that Renode said is in {name}"
+        return f"all that Renode said is in {kept('renode', bytes(self._said))}"
 
 
 class _WatchedStream(FdStream):

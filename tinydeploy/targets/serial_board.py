@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from tinydeploy import ports
+from tinydeploy.boards import Lines
 from tinydeploy.errors import TargetDiedError, TargetError
 from tinydeploy.link.channel import SerialStream, Stream
 from tinydeploy.ports import Port
@@ -14,32 +15,48 @@ from tinydeploy.targets import Target
 REAPPEAR = 10.0  # seconds that a port may be away after an upload
 SETTLE = 3.0  # seconds after opening in which the board may yet reset, and its port go away once more
 _RETRY = 0.1
+_ASSERTED = Lines()
 
 
 class SerialBoard(Target):
     """One firmware on a board. `load` puts it there through the named port, and starts it.
 
-    Opening the port may reset the board, and a board that is its own USB device may vanish and come
-    back under another name. Both are survived here; what the board says meanwhile, the link ignores.
+    Where no port is there before the upload, `load` gets an empty name. Without a `load` the board is taken
+    with the firmware that it has. `usb_ids` are those that its port may have, and `lines` what becomes
+    of the port's control lines. Opening the port may reset the board, and a board that is its own USB device
+    may vanish and come back under another name. Both are survived here; what the board says
+    meanwhile, the link ignores.
     """
 
     kind = "board"
 
-    def __init__(self, port: Port, load: Callable[[str], None]) -> None:
-        self._port = port
+    def __init__(
+        self,
+        port: Port,
+        load: Callable[[str], None] | None,
+        usb_ids: Collection[str] = (),
+        lines: Lines = _ASSERTED,
+    ) -> None:
+        self.port = port
         self._load = load
+        self._usb_ids = usb_ids
+        self._lines = lines
+        self._others: Collection[Port] = ()  # that were there before
         self._stream: Stream | None = None
 
     @property
     def version(self) -> str:
         """The port, and what its USB device says of itself."""
-        return str(self._port)
+        return str(self.port)
 
     def start(self) -> Stream:
-        """See Target. Raises before anything is uploaded if the port cannot be opened."""
+        """See Target. Raises before anything is uploaded if the port is there and cannot be opened."""
         self.close()
-        SerialStream(self._port.name).close()
-        self._load(self._port.name)
+        if self._load is not None:
+            self._others = [other for other in ports.usb_ports() if other != self.port]
+            if not self.port.is_due:
+                self._serial().close()
+            self._load("" if self.port.is_due else self.port.name)
         self._stream = _SettlingStream(self._open)
         return self._stream
 
@@ -49,12 +66,19 @@ class SerialBoard(Target):
             self._stream.close()
             self._stream = None
 
+    def _serial(self) -> Stream:
+        return SerialStream(self.port.name, dtr=self._lines.dtr, rts=self._lines.rts)
+
     def _open(self, deadline: float) -> Stream:
         """The port, opened as soon as it can be. Raises what is in the way if it cannot by the deadline."""
         while True:
-            self._port = ports.again(self._port)
+            self.port = ports.again(self.port, ports.usb_ports, self._usb_ids, self._others)
             try:
-                return SerialStream(self._port.name)
+                if not self.port.name:
+                    raise TargetError(
+                        f"no port of the board has come in {REAPPEAR:g} s", "name it with --port"
+                    )
+                return self._serial()
             except TargetError:
                 if time.monotonic() >= deadline:
                     raise

@@ -16,6 +16,12 @@ avr = "BOARD" in env and env.BoardConfig().get("build.toolchain") == "avr-"
 prefix_map, standard = ("-fdebug-prefix-map", "gnu++1z") if avr else ("-ffile-prefix-map", "c++17")
 
 
+def avr_part(target):
+    """The part, and the protocol of the bootloader that the board's serial port reaches."""
+    part, _, protocol = target.partition(" ")
+    return f"-p {part} -c {protocol}"
+
+
 def uploader():
     """The command line that flashes the board: by upload_protocol, else by the first program that is there.
 
@@ -35,6 +41,8 @@ def uploader():
         "openocd": f'openocd {scripts} $UPLOADERFLAGS -c "program {{$SOURCE}} verify reset exit"',
         # Without --no-wait pyOCD waits for a probe for ever.
         "pyocd": f"pyocd flash --no-wait --target {targets[found]} $UPLOADERFLAGS $SOURCE",
+        "avrdude": f"avrdude {avr_part(targets[found])} -P $UPLOAD_PORT -D $UPLOADERFLAGS "
+        "-U flash:w:${SOURCE.base}.hex:i",
         "st-flash": "st-flash --reset $UPLOADERFLAGS --format ihex write ${SOURCE.base}.hex",
     }[found]
 
@@ -104,7 +112,10 @@ Default(program)
 
 if "BOARD" in env:
     env.Replace(UPLOADCMD=uploader())
-    steps = [
+    # Not for the programs that reach the board through a debug probe.
+    by_port = [env.VerboseAction(env.AutodetectUploadPort, "Looking for the serial port")]
+    steps = by_port if env.subst("$UPLOADCMD").startswith("avrdude") else []
+    steps += [
         env.VerboseAction("$OBJCOPY -O ihex $SOURCE ${SOURCE.base}.hex", "Converting $SOURCE"),
         env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE"),
     ]

@@ -31,8 +31,8 @@ void open() {
 
 size_t read(uint8_t* data, size_t bytes) {
   size_t count = 0;
-  // A frame is taken whole: nobody takes what comes while it is worked on.
-  while (count < bytes && (count == 0 || data[count - 1] != 0)) {
+  // A frame is taken whole: nobody takes what comes while it is worked on. It does not begin as what is typed does.
+  while (count < bytes && (count == 0 || (data[count - 1] != 0 && data[0] < ' ' && data[0] != '\r' && data[0] != '\n'))) {
     while (!(UCSR0A & 1 << RXC0)) continue;
     Serial._rx_complete_irq();
     data[count++] = static_cast<uint8_t>(Serial.read());
@@ -81,6 +81,10 @@ uint32_t clock_hz() { return F_CPU; }
 }  // namespace
 
 uint32_t hz() { return TINYDEPLOY_COUNTS_INSTRUCTIONS ? 0 : clock_hz(); }
+
+// The interrupts are the core's.
+void on() {}
+void off() {}
 
 #if defined(__AVR__)
 

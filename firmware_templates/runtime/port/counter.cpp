@@ -38,6 +38,7 @@ void start() {
   reg32(kCounterBase + 0x04) = 0xffffffff;  // VALUE
   reg32(kCounterBase + 0x00) = 1 | 1 << 3;  // CTRL: on, interrupt on reaching zero
 }
+void restart() { reg32(kCounterBase + 0x04) = 0xffffffff; }
 uint32_t value() { return 0xffffffff - reg32(kCounterBase + 0x04); }
 void acknowledge() { reg32(kCounterBase + 0x0c) = 1; }  // INTCLEAR
 
@@ -50,6 +51,7 @@ void start() {
   reg32(kCounterBase + 0x0c) = 1;           // DIER: interrupt on wrapping
   reg32(kCounterBase + 0x00) = 1 | 1 << 2;  // CR1: on, and only wrapping counts as an update
 }
+void restart() { reg32(kCounterBase + 0x24) = 0; }
 uint32_t value() { return reg32(kCounterBase + 0x24); }
 void acknowledge() { reg32(kCounterBase + 0x10) = 0; }  // SR
 
@@ -61,6 +63,7 @@ void start() {
   reg32(kCounterBase + 8) = 0;         // any write restarts it
   reg32(kCounterBase + 0) = 7;         // on, interrupt on reaching zero, core clock
 }
+void restart() { reg32(kCounterBase + 8) = 0; }
 uint32_t value() { return 0xffffff - reg32(kCounterBase + 8); }
 void acknowledge() {}
 
@@ -91,6 +94,7 @@ void start() {
   stands_still = reg32(kCounterBase + 0x004) == reg32(kCounterBase + 0x004);
 #endif
 }
+void restart() { reg32(kSysTick + 8) = 0; }
 uint32_t value() {
   return stands_still ? (wraps << 24) + 0xffffff - reg32(kSysTick + 8) : reg32(kCounterBase + 0x004);
 }
@@ -119,6 +123,8 @@ namespace counter {
 #if TINYDEPLOY_COUNTER_RDINSTRET || TINYDEPLOY_COUNTER_MCYCLE
 
 void open() {}
+void on() {}
+void off() {}
 
 Reading read() {
   Reading reading;
@@ -145,6 +151,19 @@ void open() {
   wraps = 0;
 #endif
 }
+
+void on() {
+  constexpr uint32_t kIcsr = 0xe000ed04;       // ARMv7-M Architecture Reference Manual B3.2.4
+  constexpr uint32_t kIcpr0 = 0xe000e280;      // B3.4.4
+  constexpr uint32_t kClearSysTick = 1 << 25;  // if it is pending
+  restart();
+  acknowledge();
+  reg32(kIcpr0) = 0xffffffff;
+  reg32(kIcsr) = kClearSysTick;
+  asm volatile("dsb\nisb\ncpsie i" ::: "memory");
+}
+
+void off() { asm volatile("cpsid i" ::: "memory"); }
 
 Reading read() {
   Reading reading;

@@ -17,6 +17,11 @@ void open();
 // The clock whose cycles are counted, at the rate at which it really runs; 0 if it is instructions that are counted.
 uint32_t hz();
 
+// Begins a period of the counter, and lets the interrupt come that counts periods; `off` holds it back. So it comes
+// at the same places of equal inferences, and of one that takes no whole period nowhere: its frame is on the stack.
+void on();
+void off();
+
 // Takes the same number of instructions each time.
 Reading read();
 

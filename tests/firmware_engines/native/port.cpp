@@ -54,6 +54,8 @@ Reading read() {
 }
 
 void open() {}
+void on() {}
+void off() {}
 uint32_t hz() { return 0; }
 uint64_t between(const Reading& begin, const Reading& end) { return end.value - begin.value; }
 

@@ -6,5 +6,6 @@
 namespace tinydeploy {
 
 constexpr uint64_t kBuildId = 0;
+constexpr char kIntroduction[] = "tinydeploy: a unit test\r\n";
 
 }  // namespace tinydeploy

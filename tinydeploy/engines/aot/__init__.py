@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tinydeploy.boards import Board
+from tinydeploy.boards import Board, Core
 from tinydeploy.engines import EngineSources, Refusal
 from tinydeploy.engines.aot import joins, stripes
 from tinydeploy.engines.aot.emit import emit
-from tinydeploy.engines.aot.goals import GOALS, flash_left, towards
+from tinydeploy.engines.aot.goals import GOALS, flash_left, flash_room, towards
 from tinydeploy.engines.aot.kernels import for_core
 from tinydeploy.engines.aot.lower import Program, lower
 from tinydeploy.engines.aot.memory import arena_bytes
@@ -27,6 +27,8 @@ _MEANS = {
     "balanced": (stripes.Means(kernel_bytes=2000),),
     "ram": (stripes.Means(0), stripes.Means(400), stripes.Means(0, patches=4), stripes.Means(400, patches=4)),
 }
+
+_MINDS_FLASH = ("speed", "ram")  # the goals that ask how much flash there is
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ class AotEngine:
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
+        core, room = self.limits(board)
         # MVE adds in ten instructions for four outputs. Code that all layers share would be there twice.
-        adding = not (board.core.mve or (board.core.dsp and self.optimize == "size"))
+        adding = not (core.mve or (core.dsp and self.optimize == "size"))
         portable, refusals = lower(graph, adding)
         if refusals:
             first = refusals[0]
@@ -60,22 +63,29 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        program = self._suited(portable, board)
+        program = self._suited(portable, core, room)
         if adding and self.optimize == "ram":  # stripes may do better if each op is one by itself
             apart, _ = lower(graph, adding=False)
-            program = min(program, self._suited(apart, board), key=arena_bytes)
-        return emit(program, board.core, self.optimize)
+            program = min(program, self._suited(apart, core, room), key=arena_bytes)
+        return emit(program, core, self.optimize)
 
-    def _suited(self, portable: Program, board: Board) -> Program:
-        """`portable`, whose kernels run anywhere, as the board's core and the goal want it."""
+    def limits(self, board: Board) -> tuple[Core, int]:
+        """All that `generate` asks of a board: the sources of boards of equal limits are the same.
 
-        def suit(program: Program) -> Program:
-            return for_core(program, board.core, small=self.optimize == "size")
-
-        chosen = joins.in_place(suit(portable))
-        means = _MEANS.get(self.optimize, ())
-        chosen = stripes.least_arena(chosen, suit, means, lambda cut: flash_left(cut, board) > 0)
-        return towards(self.optimize, chosen, portable, board)
+        That is the core, and how many bytes of flash there are for the model, 0 where the goal does not ask.
+        """
+        return board.core, flash_room(board) if self.optimize in _MINDS_FLASH else 0
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""
+
+    def _suited(self, portable: Program, core: Core, room: int) -> Program:
+        """`portable`, whose kernels run anywhere, as the core and the goal want it."""
+
+        def suit(program: Program) -> Program:
+            return for_core(program, core, small=self.optimize == "size")
+
+        chosen = joins.in_place(suit(portable))
+        means = _MEANS.get(self.optimize, ())
+        chosen = stripes.least_arena(chosen, suit, means, lambda cut: flash_left(cut, room) > 0)
+        return towards(self.optimize, chosen, portable, core, room)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
+from tinydeploy.engines.aot import lower_computed
 from tinydeploy.engines.aot.program import LOWERINGS, Alias, Overlap, Read, Step, UnsupportedError
 from tinydeploy.graph import DType, Graph, Op, OptionValue
 
@@ -35,6 +36,8 @@ def fold(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
 def _together(graph: Graph, convolution: Op, addition: Op, ops: list[Op]) -> Op | None:
     """Both as one op; None if they cannot be."""
     if convolution.kind != "CONV_2D" or addition.kind not in _KINDS or len(convolution.outputs) != 1:
+        return None
+    if lower_computed.is_computed(graph, convolution):
         return None
     (made,) = convolution.outputs
     if made in graph.outputs or sum(op.inputs.count(made) for op in ops) != 1 or made not in addition.inputs:

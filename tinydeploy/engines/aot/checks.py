@@ -124,6 +124,15 @@ def constant_ints(
     return tuple(int(value) for value in tensor.data.reshape(-1))
 
 
+def constant_int(
+    graph: Graph, op: Op, position: int, what: str, types: tuple[DType, ...] = (DType.INT32,)
+) -> int:
+    """The one value of input `position`, a constant as for `constant_ints`."""
+    values = constant_ints(graph, op, position, what, types)
+    require(len(values) == 1, f"its {what} has {len(values)} values, not 1")
+    return values[0]
+
+
 def positive_axis(axis: int, rank: int) -> int:
     """An axis counted from the front; negative ones count from the back."""
     require(-rank <= axis < rank, f"axis {axis} is out of range for {rank} dimensions")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -21,6 +23,10 @@ from tinydeploy.graph import DType, Op, Tensor
 
 WIDTH = 110
 _INT32 = np.iinfo(np.int32)
+_BYTES = {  # how a value of one byte is written, by its bits
+    f"{name}_t": [str(value) for value in np.arange(256, dtype=np.uint8).view(name).tolist()]
+    for name in ("int8", "uint8")
+} | {"bool": [str(int(byte > 0)) for byte in range(256)]}
 _KERNELS = paths.FIRMWARE / "kernels"
 
 
@@ -30,12 +36,30 @@ def emit(program: Program, core: Core, optimize: str) -> EngineSources:
     emitter = _Emitter(program, arena, alone=optimize == "speed")
     return EngineSources(
         engine="aot",
-        files=emitter.files(),
+        files=_Files(emitter.files),
         profiled_ops=tuple(op.index for op, _ in program.ops),
         arena=arena.plan,
         layers=tuple(_layer(program, op, steps, core) for op, steps in program.ops),
         optimize=optimize,
+        instances=dict(emitter.instances),
+        constant_bytes=emitter.constant_bytes,
     )
+
+
+class _Files(Mapping[str, str]):
+    """Files that are not written before one is asked for: a large model's take as long as its plan."""
+
+    def __init__(self, write: Callable[[], dict[str, str]]) -> None:
+        self._written = cache(write)
+
+    def __getitem__(self, path: str) -> str:
+        return self._written()[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._written())
+
+    def __len__(self) -> int:
+        return len(self._written())
 
 
 def _layer(program: Program, op: Op, steps: tuple[Step, ...], core: Core) -> Layer:
@@ -105,6 +129,12 @@ class _Emitter:
         self._constants: dict[str, Constant] = {}
         self._names: dict[tuple[str, bytes], str] = {}  # of constants, by their content
         self._structs: dict[tuple[object, ...], str] = {}  # by the kernel and the parameters
+        self.instances: Counter[str] = Counter()
+
+    @property
+    def constant_bytes(self) -> int:
+        """What the constants take, each aligned to a word."""
+        return sum(-(-constant.values.nbytes // 4) * 4 for constant in self._constants.values())
 
     def files(self) -> dict[str, str]:
         """Path in the project to text."""
@@ -165,6 +195,9 @@ class _Emitter:
         inputs, outputs = (
             ", ".join(_shape(self._graph.tensors[index]) for index in tensors if index >= 0)
             for tensors in (op.inputs, op.outputs)
+        )
+        self.instances.update(
+            step.kernel for name, struct, step in zip(own, structs, steps, strict=True) if struct == name
         )
         stripes = _turns(self._program, op)
 
@@ -308,8 +341,9 @@ def _param(name: str, value: int | float | bool) -> _Param:
 
 def _float(value: float) -> str:
     single = np.float32(value)
-    assert np.isfinite(single)
-    return f"{single!s}f"
+    if np.isfinite(single):
+        return f"{single!s}f"
+    return "-" * bool(np.signbit(single)) + ('__builtin_nanf("")' if np.isnan(single) else "__builtin_inff()")
 
 
 def _constant(constant: Constant) -> dict[str, object]:
@@ -319,6 +353,8 @@ def _constant(constant: Constant) -> dict[str, object]:
         literals = [_float(value) for value in values.tolist()]
     elif ctype == "int64_t":
         literals = [f"INT64_C({value})" for value in values.tolist()]
+    elif values.dtype.itemsize == 1:  # most of a model: each of the 256 is written out once
+        literals = [_BYTES[ctype][byte] for byte in values.tobytes()]
     else:
         literals = [str(int(value)) for value in values.tolist()]
     per_line = {1: 16, 2: 12, 4: 8, 8: 4}[values.dtype.itemsize]

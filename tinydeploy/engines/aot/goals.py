@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import chain
 
-from tinydeploy.boards import Board
+from tinydeploy.boards import Board, Core
 from tinydeploy.engines.aot import cost, dsp, dsp_16x8
 from tinydeploy.engines.aot.lower import Program
 from tinydeploy.engines.aot.memory import plan_arena
@@ -24,32 +24,32 @@ _STEP_BYTES = 1 << 10
 _WORTHWHILE = 64  # the part of the arena that slower kernels have to save
 
 
-def towards(goal: str, program: Program, portable: Program, board: Board) -> Program:
-    """`program`, which has the kernels that suit the board's core best, changed for the sake of `goal`.
+def towards(goal: str, program: Program, portable: Program, core: Core, room: int) -> Program:
+    """`program`, which has the kernels that suit `core` best, changed for the sake of `goal`.
 
-    `portable` is the same program with the kernels that run anywhere.
+    `portable` is the same program with the kernels that run anywhere, `room` as for `flash_left`.
     """
     match goal:
         case "speed":
-            return _fast(program, board)
+            return _fast(program, core, room)
         case "size":
-            return _small(program) if board.core.dsp else program
+            return _small(program) if core.dsp else program
         case "ram":
-            return _frugal(program, portable, board)
+            return _frugal(program, portable, core)
         case _:
             return program
 
 
-def _fast(program: Program, board: Board) -> Program:
-    """Weights of 16 bits where the board's flash has room, first where they save most per byte."""
-    room = flash_left(program, board)
+def _fast(program: Program, core: Core, room: int) -> Program:
+    """Weights of 16 bits where the flash has room, first where they save most per byte."""
+    room = flash_left(program, room)
     wider = {step: wide for step in _steps(program) if (wide := dsp.widened(step)) is not None}
 
     def bytes_more(step: Step) -> int:
         return wider[step].constant_bytes - step.constant_bytes
 
     def gain(step: Step) -> float:
-        before, after = cost.instructions(step, board.core), cost.instructions(wider[step], board.core)
+        before, after = cost.instructions(step, core), cost.instructions(wider[step], core)
         return (before - after) / bytes_more(step) if before is not None and after is not None else 0.0
 
     chosen = set()
@@ -60,11 +60,15 @@ def _fast(program: Program, board: Board) -> Program:
     return _changed(program, lambda step: wider[step] if step in chosen else step)
 
 
-def flash_left(program: Program, board: Board) -> int:
-    """About how many bytes of the board's flash a firmware with `program` leaves, at the least."""
+def flash_room(board: Board) -> int:
+    """About how many bytes of the board's flash a firmware leaves to its model, at the least."""
+    return board.flash.bytes - (_ARDUINO_BYTES if board.arduino else _SHELL_BYTES)
+
+
+def flash_left(program: Program, room: int) -> int:
+    """About how many bytes `program` leaves of the `room` that flash has for a model, at the least."""
     steps = list(_steps(program))
-    shell = _ARDUINO_BYTES if board.arduino else _SHELL_BYTES
-    return board.flash.bytes - shell - len(steps) * _STEP_BYTES - sum(step.constant_bytes for step in steps)
+    return room - len(steps) * _STEP_BYTES - sum(step.constant_bytes for step in steps)
 
 
 def _small(program: Program) -> Program:
@@ -73,12 +77,12 @@ def _small(program: Program) -> Program:
     return _changed(program, lambda step: dsp.shared(step, clamped) or step)
 
 
-def _frugal(program: Program, portable: Program, board: Board) -> Program:
+def _frugal(program: Program, portable: Program, core: Core) -> Program:
     """Kernels with less working memory, at last with none, where the arena's size hangs on it."""
     plain = {op.index: steps for op, steps in portable.ops}
     single = {op: tuple(chain(*map(_by_single_pixels, steps))) for op, steps in plain.items()}
     best, plan = program, plan_arena(program).plan
-    for frugal in (single, plain) if board.core.dsp and not board.core.mve else (plain,):
+    for frugal in (single, plain) if core.dsp and not core.mve else (plain,):
         while True:
             peak = {
                 time
@@ -105,6 +109,8 @@ def _has_scratch(steps: Iterable[Step]) -> bool:
 
 def _by_single_pixels(step: Step) -> tuple[Step, ...]:
     """`step` by columns of one pixel, or else by the usual kernel."""
+    if not step.is_tuned:
+        return (step,)
     if single := dsp.by_single_pixels(step) or dsp_16x8.by_single_pixels(step):
         return single
     choice = dsp.CHOICES.get(step.kernel) or dsp_16x8.CHOICES.get(step.kernel)

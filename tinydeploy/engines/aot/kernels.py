@@ -24,6 +24,8 @@ def for_core(program: Program, core: Core, small: bool = False) -> Program:
     def choose(step: Step) -> tuple[Step, ...]:
         inputs = [program.graph.tensors[a.tensor] for a in step.args if isinstance(a, Read)]
         wide = any(tensor.dtype is DType.INT16 for tensor in inputs)
+        if not step.is_tuned:
+            return (step,)
         choice = (of_int16 if wide else of_int8).get(step.kernel)
         return (choice(step) if choice else None) or (step,)
 

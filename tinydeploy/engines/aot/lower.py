@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from tinydeploy.engines import Refusal
 from tinydeploy.engines.aot import (  # noqa: F401, each registers its lowerings
     additions,
+    islands,
     lower_conv,
     lower_elementwise,
     lower_gather,
@@ -32,9 +34,9 @@ class Program:
 
     It begins there at byte `offsets[t]`, or at the first.
 
-    `graph` is the one lowered, except that a constant's alias is a constant too, and for what stripes.py
-    does: it adds the slices, tensors behind the model's own, and gives a tensor that is never whole the shape
-    of the rows that its buffer holds.
+    `graph` is the one lowered, except that a constant's alias is a constant too, and for what islands.py and
+    stripes.py do: they add tensors behind the model's own, stripes.py the slices, and it gives a tensor that
+    is never whole the shape of the rows that its buffer holds.
     """
 
     graph: Graph
@@ -50,16 +52,21 @@ class Program:
         return self.memory[piece.tensor], self.offsets.get(piece.tensor, 0) + piece.offset
 
 
+@lru_cache(maxsize=8)  # asked for by each goal and board, and to know what is refused
 def lower(graph: Graph, adding: bool = True) -> tuple[Program, tuple[Refusal, ...]]:
     """The program of `graph`, and every op that could not be lowered: it is whole only if there is none.
 
     `adding` lets convolutions do the additions behind them.
     """
+    folded = islands.fold(graph)
+    graph = folded.graph
     memory = {tensor.index: tensor.index for tensor in graph.tensors}
     ops: list[tuple[Op, tuple[Step, ...]]] = []
-    refusals: list[Refusal] = []
-    for op in passes.simplify(graph, adding):
+    refusals = [Refusal(*refused) for refused in folded.refused.items()]
+    for op in passes.simplify(graph, folded.ops, adding):
         try:
+            if op.index in folded.refused:
+                continue
             lowered = lower_op(graph, op)
         except UnsupportedError as error:
             refusals.append(Refusal(op.index, str(error)))
@@ -71,12 +78,12 @@ def lower(graph: Graph, adding: bool = True) -> tuple[Program, tuple[Refusal, ..
             memory[lowered.output] = memory[lowered.input]
         else:
             graph = _with_constant(graph, lowered)
-    return Program(graph, tuple(ops), memory), tuple(refusals)
+    return Program(graph, tuple(ops), memory), tuple(sorted(refusals, key=lambda refusal: refusal.op))
 
 
 def lower_op(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     """What `op` becomes. Raises UnsupportedError if it cannot be compiled."""
-    if op.kind not in LOWERINGS:
+    if op.kind not in LOWERINGS and "table" not in op.options:
         raise UnsupportedError(f"there is no kernel for {op.kind}")
     shapes = op.inputs[1:] if op.kind == "RESHAPE" else ()  # a scalar's shape is empty
     for index in {*op.inputs, *op.outputs}.difference(shapes):

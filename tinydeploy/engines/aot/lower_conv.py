@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot import overlap
+from tinydeploy.engines.aot import lower_computed, overlap
 from tinydeploy.engines.aot.checks import (
     constant_ints,
     fused_range,
@@ -35,6 +35,8 @@ _MOST_PHASES = 32  # along an axis of TRANSPOSE_CONV: each pair of them has bias
 @lowers("CONV_2D")
 def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any stride, dilation and padding; grouped if the weights have fewer input channels than the input."""
+    if lower_computed.is_computed(graph, op):
+        return lower_computed.lower(graph, op, conv_2d)
     return _conv_2d(_layer(graph, op, channel_axis=0))
 
 
@@ -65,6 +67,8 @@ def _conv_2d(layer: Layer) -> tuple[Step, ...]:
 @lowers("DEPTHWISE_CONV_2D")
 def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any stride, dilation, padding and depth multiplier; of one input channel, it is a CONV_2D."""
+    if lower_computed.is_computed(graph, op):
+        return lower_computed.lower(graph, op, depthwise_conv_2d)
     layer = _layer(graph, op, channel_axis=3)
     _, kernel_height, kernel_width, _ = layer.weights.shape
     depth = layer.input.shape[3]
@@ -73,7 +77,7 @@ def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         layer.weights.shape[0] == 1 and multiplier * depth == layer.channels,
         "its weights do not fit its input and its depth multiplier",
     )
-    if depth == 1:
+    if depth == 1 and lower_computed.COMPUTED not in op.options:
         return _conv_2d(replace(layer, weights=np.ascontiguousarray(layer.weights.transpose(3, 1, 2, 0))))
     params: Params = {
         "kBatches": layer.input.shape[0],
@@ -95,6 +99,8 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
     """
     output = output_tensor(graph, op)
     require(len(op.inputs) in (3, 4) and min(op.inputs[:3]) >= 0, f"it has {len(op.inputs)} inputs")
+    if lower_computed.is_computed(graph, op):
+        return lower_computed.lower(graph, op, transpose_conv)
     shape = output.shape  # which holds even where the shape is computed: TFLite Micro does not look at it
     if graph.tensors[op.inputs[0]].data is not None:
         given = constant_ints(graph, op, 0, "output's shape")
@@ -150,6 +156,10 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
 def fully_connected(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any number of leading dimensions: all of them are batches."""
     require(op.options["weights_format"] == "DEFAULT", "its weights are shuffled")
+    if lower_computed.has_offset(graph, op):
+        return lower_computed.with_offset(graph, op)
+    if lower_computed.is_computed(graph, op):
+        return lower_computed.lower(graph, op, fully_connected)
     layer = _layer(graph, op, channel_axis=0)
     depth = layer.weights.shape[1]
     batches = layer.output.elements // layer.channels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -48,7 +50,7 @@ def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
     }
     if output.dtype is DType.INT8:
         slopes = a.scale / target.scale, (-b.scale if params["kSubtract"] else b.scale) / target.scale
-        found = linear.linear(_sums(params), slopes, low, high)
+        found = _linear(tuple(params.items()), slopes, low, high)
         if found is not None:
             params = {
                 "kA": found.a,
@@ -60,6 +62,14 @@ def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
             }
             return (_step(graph, op, "add_linear", params),)
     return (_step(graph, op, "add", params),)
+
+
+@lru_cache(maxsize=4096)  # it takes as long as all the rest of a small model
+def _linear(
+    params: tuple[tuple[str, int | float | bool], ...], slopes: tuple[float, float], low: int, high: int
+) -> linear.Linear | None:
+    """The linear function that does what `_sums` says, if there is one."""
+    return linear.linear(_sums(dict(params)), slopes, low, high)
 
 
 def _sums(params: Params) -> npt.NDArray[np.int64]:

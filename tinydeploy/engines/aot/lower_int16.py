@@ -5,6 +5,9 @@ Each is what lower_lookup.py or lower_reduce.py make of the op if its tensors ar
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from tinydeploy.engines.aot import overlap, tables
 from tinydeploy.engines.aot.checks import (
     float_option,
@@ -47,6 +50,24 @@ def _step(
     return (
         Step(kernel, header, {"kElements": output.elements} | params, args, overlap.in_place(graph, args)),
     )
+
+
+def lookup(graph: Graph, op: Op, entries: npt.NDArray[np.generic]) -> Step:
+    """Any function of one int16 that goes near enough to straight lines; `entries` are by the input's bits.
+
+    What it differs from the lines by is packed into as few bits as that takes.
+    """
+    found = tables.packed_lines(np.roll(entries.astype(np.int64), 1 << 15))
+    if found is None:
+        raise UnsupportedError("as a function of an int16 it is too far from smooth for a small table")
+    output = output_tensor(graph, op)
+    constants = (
+        Constant(f"op{op.index}_knots", found.knots.astype(output.dtype.numpy), "ends of lines"),
+        Constant(f"op{op.index}_rest", found.rest, f"{found.bits} bits for each input"),
+    )
+    params: Params = {"kShift": found.shift, "kLeast": found.least, "kBits": found.bits}
+    (step,) = _step(graph, op, "lookup_lines", "lookup.h", params, *constants)
+    return step
 
 
 def _rescaled(graph: Graph, op: Op, kernel: str, factor: float, low: int, more: Params) -> tuple[Step, ...]:

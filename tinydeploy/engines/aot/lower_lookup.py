@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot import lower_int16, overlap, tables
+from tinydeploy.engines.aot import lower_int16, lower_shape, overlap, tables
 from tinydeploy.engines.aot.checks import (
     float_option,
     input_tensors,
@@ -37,14 +37,26 @@ def lookup(graph: Graph, op: Op, table: npt.NDArray[np.generic]) -> Step:
 
 
 def composed(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
-    """An op to which passes.py has given its table: no op at all if that changes nothing."""
-    (source,) = input_tensors(graph, op, 1)
-    output = output_tensor(graph, op)
-    table = np.array(op.options["table"], output.dtype.numpy)
-    same = np.array_equal(table.astype(np.int64) & 0xFF, np.arange(256))
-    if same and source.dtype is output.dtype and not source.is_variable:
-        return Alias(source.index, output.index)
-    return (lookup(graph, op, table),)
+    """An op to which passes.py or islands.py has given its table: no op at all if that changes nothing.
+
+    The table has an entry for each input, in the order of its bits, floats as their own bits; of a join, one
+    such table for each input.
+    """
+    sources, output = input_tensors(graph, op), output_tensor(graph, op)
+    bits_of_float = output.dtype is DType.FLOAT32
+    entries = np.array(op.options["table"], np.int32 if bits_of_float else output.dtype.numpy)
+    entries = entries.view(np.float32) if bits_of_float else entries
+    if op.kind in lower_shape.JOINS:
+        require(all(s.dtype.bytes == 1 for s in sources), "it joins differently quantised int16 in float32")
+        return lower_shape.joined(graph, op, entries.reshape(len(sources), 256))
+    (source,) = sources
+    require_same_size(source, output)
+    bits = 8 * source.dtype.bytes
+    if source.dtype is output.dtype and not source.is_variable:
+        codes = np.arange(1 << bits).astype(f"uint{bits}").view(source.dtype.numpy)
+        if np.array_equal(entries, codes):
+            return Alias(source.index, output.index)
+    return (lookup(graph, op, entries) if bits == 8 else lower_int16.lookup(graph, op, entries),)
 
 
 def _int8_function(

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinydeploy.engines.aot import lower_int16, overlap, strides, tables
 from tinydeploy.engines.aot.checks import (
+    constant_int,
     constant_ints,
     float_option,
     input_tensors,
@@ -98,9 +99,7 @@ def lower_arg_max(graph: Graph, op: Op) -> tuple[Step, ...]:
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
     require_types((source,), DType.INT8)
     require_types((output,), DType.INT32)
-    axes = constant_ints(graph, op, 1, "axis")
-    require(len(axes) == 1, f"it has {len(axes)} axes")
-    axis = positive_axis(axes[0], len(source.shape))
+    axis = positive_axis(constant_int(graph, op, 1, "axis"), len(source.shape))
     shape = source.shape[:axis] + source.shape[axis + 1 :]
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     outer, extent, inner = prod(source.shape[:axis]), source.shape[axis], prod(source.shape[axis + 1 :])

@@ -6,8 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, product
 from math import prod
 
+import numpy as np
+import numpy.typing as npt
+
 from tinydeploy.engines.aot import overlap, strides
 from tinydeploy.engines.aot.checks import (
+    constant_int,
     constant_ints,
     input_tensors,
     int_option,
@@ -19,7 +23,16 @@ from tinydeploy.engines.aot.checks import (
     require_same_size,
     require_types,
 )
-from tinydeploy.engines.aot.program import Alias, Argument, Step, UnsupportedError, Write, lowers, operand
+from tinydeploy.engines.aot.program import (
+    Alias,
+    Argument,
+    Constant,
+    Step,
+    UnsupportedError,
+    Write,
+    lowers,
+    operand,
+)
 from tinydeploy.engines.aot.strides import Strides
 from tinydeploy.graph import DType, Graph, Op, Tensor
 
@@ -43,6 +56,7 @@ _MOVES = {
     "TRANSPOSE": (DType.INT8, DType.INT16, DType.FLOAT32),
     "UNPACK": _WIDE,
 }
+JOINS = ("CONCATENATION", "PACK")
 _LOOPS = 5
 _COPIES = 27  # of MIRROR_PAD, which has three parts along each axis
 
@@ -57,6 +71,12 @@ def lower_reshape(graph: Graph, op: Op) -> Alias:
     (source, *_), output = input_tensors(graph, op, 1, 2), output_tensor(graph, op)
     _require_movable(op, source, output)
     require_same_size(source, output)
+    if op.kind == "EXPAND_DIMS":
+        require(len(op.inputs) == 2, "it has no axis")
+        types = (DType.INT32, DType.INT64)
+        axis = positive_axis(constant_int(graph, op, 1, "axis", types), len(output.shape))
+        shape = (*source.shape[:axis], 1, *source.shape[axis:])
+        require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     return Alias(source.index, output.index)
 
 
@@ -68,22 +88,35 @@ def lower_concatenation(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per input, of runs that the axis makes."""
     sources, output = input_tensors(graph, op), output_tensor(graph, op)
     _require_movable(op, *sources, output)
-    activation = op.options.get("fused_activation_function", "NONE")
-    require(activation == "NONE", f"the fused activation {activation} is not supported")
-    require(len(sources) <= 10, f"it has {len(sources)} inputs, more than TFLite Micro's 10")
-    axis = positive_axis(int_option(op, "axis"), len(output.shape))
+    axis, extents = _extents(op, sources, output)
     for source in sources:
-        rest = [shape[:axis] + shape[axis + 1 :] for shape in (source.shape, output.shape)]
-        require(
-            rest[0] == rest[1], f"an input of shape {source.shape} does not fit the output's {output.shape}"
-        )
         if output.dtype is DType.INT8:
             a, b = per_tensor(source), per_tensor(output)
             same = (a.scale, a.zero_point) == (b.scale, b.zero_point)
             require(same, "an input's scale or zero point differs from the output's")
+    return tuple(_joining(graph, op, axis, extents))
+
+
+def _extents(op: Op, sources: Sequence[Tensor], output: Tensor) -> tuple[int, list[int]]:
+    """The axis along which a CONCATENATION or a PACK puts its inputs, and how many steps each takes."""
+    axis = positive_axis(int_option(op, "axis"), len(output.shape))
+    if op.kind == "PACK":
+        item = output.shape[:axis] + output.shape[axis + 1 :]
+        fits = all(source.shape == item for source in sources) and len(sources) == output.shape[axis]
+        require(fits, f"its inputs do not stack up to the output's {output.shape}")
+        return axis, [1] * len(sources)
+    activation = op.options.get("fused_activation_function", "NONE")
+    require(activation == "NONE", f"the fused activation {activation} is not supported")
+    require(len(sources) <= 10, f"it has {len(sources)} inputs, more than TFLite Micro's 10")
+    for source in sources:
+        rest = [shape[:axis] + shape[axis + 1 :] for shape in (source.shape, output.shape)]
+        require(
+            rest[0] == rest[1] and len(source.shape) == len(output.shape),
+            f"an input of shape {source.shape} does not fit the output's {output.shape}",
+        )
     extents = [source.shape[axis] for source in sources]
     require(sum(extents) == output.shape[axis], f"its inputs do not add up to the output's {output.shape}")
-    return tuple(_joining(graph, op, axis, extents))
+    return axis, extents
 
 
 @lowers("PACK")
@@ -91,11 +124,25 @@ def lower_pack(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per input, as CONCATENATION along the new axis."""
     sources, output = input_tensors(graph, op), output_tensor(graph, op)
     _require_movable(op, *sources, output)
-    axis = positive_axis(int_option(op, "axis"), len(output.shape))
-    item = output.shape[:axis] + output.shape[axis + 1 :]
-    fits = all(source.shape == item for source in sources) and len(sources) == output.shape[axis]
-    require(fits, f"its inputs do not stack up to the output's {output.shape}")
-    return tuple(_joining(graph, op, axis, [1] * len(sources)))
+    _require_count(op, "values_count", len(sources))
+    return tuple(_joining(graph, op, *_extents(op, sources, output)))
+
+
+def joined(graph: Graph, op: Op, entries: npt.NDArray[np.generic]) -> tuple[Step, ...]:
+    """CONCATENATION or PACK of functions of 8-bit tensors: `entries` has a table for each input."""
+    axis, extents = _extents(op, input_tensors(graph, op), output_tensor(graph, op))
+    steps = []
+    for position, copy in enumerate(_joining(graph, op, axis, extents)):
+        table = Constant(f"op{op.index}_table{position}", entries[position], f"of each input {position}")
+        args = (*copy.args, table)
+        steps.append(Step("lookup_rows", "lookup.h", copy.params, args))
+    return tuple(steps)
+
+
+def _require_count(op: Op, option: str, tensors: int) -> None:
+    """TFLite Micro goes by the number of tensors that an option gives."""
+    given = int_option(op, option)
+    require(given == tensors, f"its {option} is {given}, and it has {tensors} tensors")
 
 
 def _joining(graph: Graph, op: Op, axis: int, extents: list[int]) -> Iterator[Step]:
@@ -121,8 +168,8 @@ def _joining(graph: Graph, op: Op, axis: int, extents: list[int]) -> Iterator[St
 def lower_split(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per output, of equal shares of the axis."""
     _, source = input_tensors(graph, op, 2)
-    (value,) = constant_ints(graph, op, 0, "axis")
-    axis = positive_axis(value, len(source.shape))
+    _require_count(op, "num_splits", len(op.outputs))
+    axis = positive_axis(constant_int(graph, op, 0, "axis"), len(source.shape))
     extents = [source.shape[axis] // len(op.outputs)] * len(op.outputs)
     return _parting(graph, op, 1, axis, extents)
 
@@ -131,9 +178,9 @@ def lower_split(graph: Graph, op: Op) -> tuple[Step, ...]:
 def lower_split_v(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per output, of the shares of the axis that input 1 names; one of them may be -1, the rest."""
     source, _, _ = input_tensors(graph, op, 3)
+    _require_count(op, "num_splits", len(op.outputs))
     sizes = constant_ints(graph, op, 1, "sizes", (DType.INT32, DType.INT64))
-    (value,) = constant_ints(graph, op, 2, "axis")
-    axis = positive_axis(value, len(source.shape))
+    axis = positive_axis(constant_int(graph, op, 2, "axis"), len(source.shape))
     rest = source.shape[axis] - sum(size for size in sizes if size >= 0)
     return _parting(graph, op, 0, axis, [rest if size == -1 else size for size in sizes])
 
@@ -142,6 +189,7 @@ def lower_split_v(graph: Graph, op: Op) -> tuple[Step, ...]:
 def lower_unpack(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per output, of single steps along the axis, which vanishes."""
     (source,) = input_tensors(graph, op, 1)
+    _require_count(op, "num", len(op.outputs))
     axis = positive_axis(int_option(op, "axis"), len(source.shape))
     return _parting(graph, op, 0, axis, [1] * source.shape[axis], keeps_axis=False)
 

@@ -20,24 +20,25 @@ _CLAMPED = (*_CONVOLUTIONS, "FULLY_CONNECTED", "ADD", "SUB", "MUL", "AVERAGE_POO
 _SIDES = ("top", "bottom", "left", "right")
 
 
-def simplify(graph: Graph, adding: bool) -> tuple[Op, ...]:
-    """The ops of `graph` that are left after all passes; additions are folded if `adding`."""
-    ops = fold_activations(graph, fold_padding(graph))
+def simplify(graph: Graph, ops: Iterable[Op], adding: bool) -> tuple[Op, ...]:
+    """What is left of the `ops` of `graph` after all passes; additions are folded if `adding`."""
+    ops = fold_activations(graph, fold_padding(graph, ops))
     return compose_lookups(graph, additions.fold(graph, ops) if adding else ops)
 
 
-def fold_padding(graph: Graph) -> tuple[Op, ...]:
-    """The ops without each PAD that the convolutions behind it can do: they pad with the zero point, too.
+def fold_padding(graph: Graph, given: Iterable[Op]) -> tuple[Op, ...]:
+    """The `given` ops without each PAD that the convolutions behind it can do: they pad with zero points too.
 
     Such a convolution reads the PAD's input. Its `padding` becomes EXPLICIT, with the options pad_top,
     pad_bottom, pad_left and pad_right in rows and columns.
     """
-    ops = {op.index: op for op in graph.running}
-    for pad in graph.running:
+    ops = {op.index: op for op in given}
+    everything = tuple(ops.values())
+    for pad in everything:
         sides = _padding(graph, pad)
         if sides is None:
             continue
-        readers = [op for op in graph.running if pad.outputs[0] in op.inputs]
+        readers = [op for op in everything if pad.outputs[0] in op.inputs]
         if not readers or not all(_takes_padding(graph, op, pad.outputs[0], sides) for op in readers):
             continue
         del ops[pad.index]
@@ -113,10 +114,10 @@ def compose_lookups(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
     """
     left = {op.index: op for op in ops}
     for op in tuple(left.values()):
-        before = _only_source(graph, op, left) if op.kind in _LOOKUPS else None
+        before = _only_source(graph, op, left) if op.kind in _LOOKUPS or "table" in op.options else None
         inner = None if before is None else _table(graph, before)
         outer = None if inner is None else _table(graph, op)
-        if before is not None and inner is not None and outer is not None:
+        if before is not None and inner is not None and outer is not None and inner.dtype.itemsize == 1:
             composed = outer[inner.astype(np.int64) & 0xFF]
             options = {**op.options, "table": tuple(composed.tolist())}
             left[op.index] = replace(op, inputs=before.inputs, options=options)
@@ -140,7 +141,9 @@ def _table(graph: Graph, op: Op) -> npt.NDArray[np.generic] | None:
     """The outputs of `op` for each 8-bit input, in the order of its bits; None if it is no such function."""
     given = op.options.get("table")
     if isinstance(given, tuple):
-        return np.array(given, graph.tensors[op.outputs[0]].dtype.numpy)
+        dtype = graph.tensors[op.outputs[0]].dtype
+        alone = len(op.inputs) == 1 and len(given) == 256 and dtype is not DType.FLOAT32
+        return np.array(given, dtype.numpy) if alone else None
     if op.kind not in _LOOKUPS:
         return None
     try:

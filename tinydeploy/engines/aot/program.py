@@ -59,6 +59,8 @@ class Scratch:
         return self.elements * np.dtype(self.ctype.removesuffix("_t")).itemsize
 
 
+_LAYERS = ("conv_2d", "depthwise_conv_2d", "fully_connected")  # kernels whose second argument is the weights
+
 Argument = Read | Write | State | Scratch | Constant
 
 
@@ -136,7 +138,16 @@ class Step:
     @property
     def addend(self) -> tuple[Read, ...]:
         """Of a convolution, the tensor that its outputs are added to, if there is one: see additions.py."""
-        return tuple(argument for argument in self.args if isinstance(argument, Read))[1:]
+        behind = self.args[self.args.index(self.output) + 1 :] if self.output in self.args else ()
+        return tuple(argument for argument in behind if isinstance(argument, Read))
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether a core's own kernel may take its place: of a layer, only if it reads constant weights."""
+        if not self.kernel.startswith(_LAYERS):
+            return True
+        source, weights = self.args[:2]
+        return isinstance(source, Read) and not isinstance(weights, Read)
 
     @property
     def constant_bytes(self) -> int:

@@ -10,6 +10,7 @@ computes those in double, too, as int16 shows.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ def round_half_away(x: float) -> int:
     return int(math.copysign(math.floor(abs(x) + 0.5), x))
 
 
+@lru_cache(maxsize=4096)  # each channel of each layer, for every way that is tried
 def quantize_multiplier(factor: float) -> tuple[int, int]:
     """A real factor as (multiplier, shift): multiplier * 2**(shift - 31), 2**30 <= |multiplier| < 2**31.
 

@@ -46,16 +46,21 @@ _RUNS = (2, 3, 4, 5, 6, 8, 12, 16)
 _SMALL_RUNS = (4,)  # where code is to be small: more layers' is alike, and there is little excess
 
 
+def blocks(core: Core) -> Blocks | None:
+    """What the choices for `core` depend on; None where there are none."""
+    return _BLOCKS.get(core.id)
+
+
 def choices(core: Core, small: bool) -> Mapping[str, Callable[[Step], tuple[Step, ...] | None]]:
     """The choices for `core`: none where 32-bit products are slow. `small` spares flash."""
-    blocks = _BLOCKS.get(core.id)
-    if blocks is None:
+    found = blocks(core)
+    if found is None:
         return {}
     runs = _SMALL_RUNS if small else _RUNS
     return {
-        "fully_connected": lambda step: _fully_connected(step, blocks, runs),
-        "conv_2d": lambda step: _conv_2d(step, blocks, runs),
-        "depthwise_conv_2d": lambda step: _depthwise_conv_2d(step, blocks),
+        "fully_connected": lambda step: _fully_connected(step, found, runs),
+        "conv_2d": lambda step: _conv_2d(step, found, runs),
+        "depthwise_conv_2d": lambda step: _depthwise_conv_2d(step, found),
     }
 
 

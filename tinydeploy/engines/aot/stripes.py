@@ -16,13 +16,16 @@ from itertools import groupby, pairwise, product
 from tinydeploy.engines.aot import memory
 from tinydeploy.engines.aot.lower import Program, lower_op
 from tinydeploy.engines.aot.program import Alias, Read, Slice, Step, Stripes, Write
-from tinydeploy.engines.aot.schedule import ROWS, WINDOWS, Part, Schedule, Turn, goes_by, schedule, sides
+from tinydeploy.engines.aot.schedule import ROWS, WINDOWS, Part, Schedule, Scheduler, Turn, goes_by, sides
 from tinydeploy.graph import Graph, Op, Tensor
 
 _HEIGHTS = (1, 2, 4, 8)  # of a stripe, in rows of the run's last tensor
+_MOST_OPS = 64  # of a run
 _WORTHWHILE = 64  # the part of the arena that each further patch has to save
 
 Suit = Callable[[Program], Program]
+# What ops become in a turn, by op, parts and padding: the tensors that it was lowered for, and the steps.
+Lowered = dict[tuple[object, ...], tuple[tuple[int, ...], tuple[Step, ...]]]
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,16 @@ class _Tries:
 
     def __init__(self, suit: Suit, patches: int) -> None:
         self._patches = patches
+        lowered: Lowered = {}
         self.plans = cache(self._plans)
-        self.cut = cache(lambda plan: _cut(plan.program, plan, suit))
+        self.cut = cache(lambda plan: _cut(plan.program, plan, suit, lowered))
         self.needed = cache(lambda plan: max(memory.needed(self.cut(plan)).values()))
 
-    def _plans(self, program: Program, crowded: int) -> list[tuple[int, Schedule]]:
-        """All of runs around the op of index `crowded`, by what they need at least."""
+    def _plans(self, program: Program, crowded: int, peak: int) -> list[tuple[int, Schedule]]:
+        """Those of runs around op `crowded` that may need less than `peak`, by what they need at least."""
+        scheduler = Scheduler(program)
         ways = product(_runs(program, crowded), _HEIGHTS, range(1, self._patches + 1))
-        plans = filter(None, (schedule(program, *way) for way in ways))
+        plans = filter(None, (scheduler.schedule(*way, below=peak) for way in ways))
         return sorted(((plan.least_bytes, plan) for plan in plans), key=lambda pair: pair[0])
 
 
@@ -80,7 +85,7 @@ def _cut_greedily(best: Program, tries: _Tries, means: Means) -> Program:
         peak = max(needed.values(), default=0)
         crowded = max((time for time, size in needed.items() if size == peak), default=-1)
         cuts: list[tuple[int, int, int, int, Program]] = []
-        for least, plan in tries.plans(best, crowded):
+        for least, plan in tries.plans(best, crowded, peak):
             if least + means.kernel_bytes >= min([peak, *(cost for cost, *_ in cuts)]):
                 break
             if plan.patches > means.patches:
@@ -111,8 +116,8 @@ def stripe(
 
     These ops have to go by rows, as `goes_by` tells.
     """
-    plan = schedule(program, range(first, last + 1), height, patches)
-    return _cut(program, plan, suit) if plan else None
+    plan = Scheduler(program).schedule(range(first, last + 1), height, patches)
+    return _cut(program, plan, suit, {}) if plan else None
 
 
 def _runs(program: Program, crowded: int) -> Iterator[range]:
@@ -122,20 +127,20 @@ def _runs(program: Program, crowded: int) -> Iterator[range]:
         for op, _ in program.ops
     ]
     place = next((n for n, (op, _) in enumerate(program.ops) if op.index >= crowded), len(fits))
-    for first in range(place + 1):
-        for last in range(max(place, first + 1), len(fits)):
+    for first in range(max(0, place - _MOST_OPS + 1), place + 1):
+        for last in range(max(place, first + 1), min(len(fits), first + _MOST_OPS)):
             if not all(fits[first : last + 1]):
                 break
             yield range(first, last + 1)
 
 
-def _cut(program: Program, plan: Schedule, suit: Suit) -> Program:
+def _cut(program: Program, plan: Schedule, suit: Suit, lowered: Lowered) -> Program:
     """`program` with the ops of `plan` in turns."""
     whole = program.graph
     tensors = list(whole.tensors)
     for t in plan.rows:
         tensors[t] = replace(tensors[t], shape=plan.shape(t))
-    cutter = _Cutter(replace(program, graph=replace(whole, tensors=tuple(tensors))), suit)
+    cutter = _Cutter(replace(program, graph=replace(whole, tensors=tuple(tensors))), suit, lowered)
     cut = {
         op.index: (*_keeping(whole, plan, op.outputs[0]), *cutter.steps(op, sides(whole, op), plan.turns(op)))
         for op in plan.ops
@@ -162,9 +167,10 @@ def _cut(program: Program, plan: Schedule, suit: Suit) -> Program:
 class _Cutter:
     """Lowers ops turn by turn. `program` grows by the slices and tiles that their steps name."""
 
-    def __init__(self, program: Program, suit: Suit) -> None:
+    def __init__(self, program: Program, suit: Suit, lowered: Lowered) -> None:
         self.program = program
         self._suit = suit
+        self._lowered = lowered
 
     def steps(self, op: Op, tensors: Sequence[int], turns: Iterator[Turn]) -> Iterator[Step]:
         """What `op` does with `tensors`: the inputs that are no constants, and the output."""
@@ -183,11 +189,20 @@ class _Cutter:
                         after.append(self._copied(part, sliced[tensor], piece, part.columns, part.pitch))
                     else:
                         before.append(self._copied(part, piece, sliced[tensor], part.pitch, part.columns))
+            made = self._made(op, sliced, turn)
+            yield from (replace(step, stripes=stripes) for step in (*before, *made, *after))
+
+    def _made(self, op: Op, sliced: Mapping[int, int], turn: Turn) -> tuple[Step, ...]:
+        """What `op` becomes for slices of its tensors in a turn: lowered once for all turns alike."""
+        key = op.index, turn.padding, *((part.rows, part.columns) for part in turn.parts)
+        if key not in self._lowered:
             clone = _with_parts(op, sliced, turn.padding)
             lowered = lower_op(self.program.graph, clone)
             assert not isinstance(lowered, Alias)
             ((_, suited),) = self._suit(replace(self.program, ops=((clone, lowered),))).ops
-            yield from (replace(step, stripes=stripes) for step in (*before, *suited, *after))
+            self._lowered[key] = tuple(sliced.values()), suited
+        known, steps = self._lowered[key]
+        return tuple(_renamed(step, dict(zip(known, sliced.values(), strict=True))) for step in steps)
 
     def _tile(self, tensor: int, parts: Sequence[Part]) -> int:
         """A new tensor that holds each of the torn `parts`; `tensor` itself if there is none."""
@@ -227,6 +242,16 @@ class _Cutter:
             "kOutputStep": target_pitch * depth,
         }
         return Step("copy_rows", "shape.h", params, (Read(source), Write(target)))
+
+
+def _renamed(step: Step, names: Mapping[int, int]) -> Step:
+    """`step` with other tensors: `names` has the new one of each."""
+    args = tuple(replace(a, tensor=names[a.tensor]) if isinstance(a, Read | Write) else a for a in step.args)
+    overlaps = tuple(
+        replace(overlap, input=names[overlap.input], output=names[overlap.output])
+        for overlap in step.overlaps
+    )
+    return replace(step, args=args, overlaps=overlaps)
 
 
 def _with_parts(op: Op, sliced: Mapping[int, int], padding: Sequence[int]) -> Op:
@@ -270,7 +295,7 @@ def _keeping(graph: Graph, plan: Schedule, tensor: int) -> Iterator[Step]:
     turns = [
         (rows * len(columns) * depth, dropped * len(columns) * depth)
         for columns in plan.columns[tensor]
-        for rows, dropped in plan.kept(tensor)
+        for rows, dropped in plan.rows[tensor].kept()
     ]
     for (kept, dropped), group in groupby(range(len(turns)), lambda number: turns[number]):
         if kept and dropped:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -208,6 +209,50 @@ def elu(source: Quantization, target: Quantization) -> Integers:
 
 
 # Functions of int16: entries between which the kernels draw straight lines
+
+
+@dataclass(frozen=True, eq=False)
+class PackedLines:
+    """A table of 65,536 integers: lines through `knots`, one every 2**shift entries, and what is above them.
+
+    That is `least` more than the entry's `bits` in `rest`, from each byte's low end on.
+    """
+
+    shift: int
+    knots: Integers
+    least: int
+    bits: int
+    rest: npt.NDArray[np.uint8]
+
+    @property
+    def bytes(self) -> int:
+        """Size of the constants, as of int16."""
+        return 2 * self.knots.size + self.rest.size
+
+
+MAX_PACKED_BYTES = 48 << 10
+
+
+def packed_lines(table: Integers) -> PackedLines | None:
+    """The smallest form of `table`, exact; None if that has more than MAX_PACKED_BYTES."""
+    smallest = min((_lines(table, shift) for shift in range(3, 13)), key=lambda found: found.bytes)
+    return smallest if smallest.bytes <= MAX_PACKED_BYTES else None
+
+
+def _lines(table: Integers, shift: int) -> PackedLines:
+    knots = np.append(table[:: 1 << shift], table[-1])
+    along = np.arange(1 << shift)
+    lines = (knots[:-1, np.newaxis] + (np.diff(knots)[:, np.newaxis] * along >> shift)).reshape(-1)
+    rest = table - lines
+    least, span = int(rest.min()), int(rest.max() - rest.min())
+    bits = next(bits for bits in (0, 1, 2, 4, 8, 32) if span < 1 << bits)
+    packed = np.zeros(1, np.uint8)
+    if 0 < bits <= 8:
+        each = 8 // bits
+        packed = ((rest - least).reshape(-1, each) << bits * np.arange(each)).sum(axis=1).astype(np.uint8)
+    elif bits:
+        packed = np.zeros(len(table) * bits // 8, np.uint8)  # never taken
+    return PackedLines(shift, knots, least, bits, packed)
 
 
 # Where TFLite's table of the sigmoid is one above the rounded value.

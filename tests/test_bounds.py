@@ -1,0 +1,123 @@
+"""Shapes that do not fit each other are refused, and what has many elements costs the host no more."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+from model_builder import ModelBuilder
+
+from tinydeploy import tflite_model
+from tinydeploy.boards import board
+from tinydeploy.engines.aot import GOALS, AotEngine
+from tinydeploy.errors import ModelError
+
+Shape = tuple[int, ...]
+STRIDES = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}
+
+
+def one(
+    kind: str, shapes: list[Shape], output: Shape, *more: list[int], scale: float = 0.1, **options: object
+) -> bytes:
+    """A model of one op, of int8 inputs of these shapes and int32 constants of these values."""
+    model = ModelBuilder()
+    inputs = [model.tensor(shape, scale=0.1) for shape in shapes]
+    given = [model.tensor((len(values),), "int32", data=values) for values in more]
+    zero_point = -128 if kind == "SOFTMAX" else 0
+    y = model.tensor(output, scale=scale, zero_point=zero_point)
+    model.op(kind, [*inputs, *given], [y], **options)
+    return model.build(inputs, [y])
+
+
+def refusal(model: bytes) -> str:
+    refusals = AotEngine().refusals(tflite_model.parse(model, "model"))
+    return refusals[0].reason if refusals else ""
+
+
+@pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM", "SQUARED_DIFFERENCE"])
+@pytest.mark.parametrize(
+    ("shapes", "output", "fits"),
+    [
+        ([(1,), (1,)], (64,), False),
+        ([(2, 1, 3), (2, 1, 3)], (2, 5, 3), False),
+        ([(1, 3), (2, 1)], (2, 3), True),
+        ([(3,), (3,)], (1, 1, 3), True),
+        ([(2, 1), (1, 1)], (2, 3), False),
+        ([(4,), (1,)], (1,), False),
+    ],
+)
+def test_the_output_is_what_the_inputs_broadcast_to(
+    kind: str, shapes: list[Shape], output: Shape, fits: bool
+) -> None:
+    reason = refusal(one(kind, shapes, output))
+    assert (reason == "") == fits
+    assert fits or "broadcast" in reason
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (one("SOFTMAX", [(2, 3)], (6,), scale=1 / 256, beta=1.0), "its output has the shape [6]"),
+        (one("EXPAND_DIMS", [(2, 3)], (2, 3, 1), [0]), "its output has the shape (2, 3, 1)"),
+        (one("EXPAND_DIMS", [(2, 3)], (2, 3), [0]), "its output has the shape (2, 3)"),
+        (one("PACK", [(2,), (2,)], (2, 2), values_count=3), "its values_count is 3"),
+        (one("UNPACK", [(1, 4)], (4,), num=2), "its num is 2"),
+        (one("CONCATENATION", [(2,), (2, 1)], (2, 2), axis=1), "does not fit"),
+    ],
+)
+def test_shapes_and_options_that_do_not_fit_are_refused(model: bytes, reason: str) -> None:
+    assert reason in refusal(model)
+
+
+def test_a_mirror_pad_says_how_it_mirrors() -> None:
+    model = ModelBuilder()
+    x, y = model.tensor((3, 4), scale=0.1), model.tensor((5, 6), scale=0.1)
+    model.op("MIRROR_PAD", [x, model.tensor((2, 2), "int32", data=[[1, 1], [1, 1]])], [y])
+    operator = model._graph.operators[0]
+    operator.builtinOptions, operator.builtinOptionsType = None, 0
+    with pytest.raises(ModelError, match=r"MIRROR_PAD.* no options"):
+        tflite_model.parse(model.build([x], [y]), "model")
+
+
+def large_comparison() -> bytes:
+    model = ModelBuilder()
+    a, b = (model.tensor((4, n, 262_144, 8), scale=0.1) for n in (3, 1))
+    y = model.tensor((4, 3, 262_144, 8), "bool")
+    model.op("NOT_EQUAL", [a, b], [y])
+    return model.build([a, b], [y])
+
+
+def large_layers() -> bytes:
+    model = ModelBuilder()
+    shape = (1, 16_384, 16_384, 1)
+    x, y, z = model.tensor(shape, scale=0.1), model.tensor(shape, scale=0.1), model.tensor(shape, scale=0.1)
+    weights = model.tensor((1, 3, 3, 1), scale=0.1, data=[[[[1]] * 3] * 3])
+    model.op("CONV_2D", [x, weights], [y], **STRIDES)
+    model.op("AVERAGE_POOL_2D", [y], [z], filter_height=3, filter_width=3, **STRIDES)
+    return model.build([x], [z])
+
+
+@pytest.mark.parametrize("blob", [large_comparison(), large_layers()], ids=["comparison", "layers"])
+@pytest.mark.parametrize("goal", GOALS)
+def test_what_is_large_takes_little_memory_on_the_host(blob: bytes, goal: str) -> None:
+    graph = tflite_model.parse(blob, "model")
+    tracemalloc.start()
+    try:
+        sources = AotEngine(goal).generate(graph, board("mps2-an386"))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sources.arena is not None
+    assert peak < min(64 << 20, sources.arena.bytes)
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_boards_of_equal_limits_get_the_same_sources(goal: str) -> None:
+    graph = tflite_model.parse(one("ADD", [(1, 9, 9, 2), (1, 9, 9, 2)], (1, 9, 9, 2)), "model")
+    engine = AotEngine(goal)
+    by_limits: dict[object, set[str]] = {}
+    for name in ("mps2-an386", "nucleo_f446re", "mps2-an385", "nucleo_g071rb", "mps3-an547"):
+        text = engine.generate(graph, board(name)).files["src/model.cpp"]
+        by_limits.setdefault(engine.limits(board(name)), set()).add(text)
+    assert all(len(texts) == 1 for texts in by_limits.values())
+    assert len(by_limits) >= 4
