@@ -128,7 +128,7 @@ def progress() -> Iterator[Progress]:
 
 def tell(line: str) -> None:
     """A line on stderr that is no error."""
-    click.echo(f"tinydeploy: {line}", err=True)
+    _complain(line)
 
 
 def _complain(message: str, hint: str = "") -> None:
