@@ -121,7 +121,7 @@ def test_a_whole_run_over_the_network(board: PtyBoard, scheme: str) -> None:
         assert server.port.settings < 20
         if scheme == "rfc2217":
             held = run(board, server.url, "--rts", "on", "--no-upload", "--timeout", "2")
-            assert held.returncode == 2
+            assert held.returncode == 3
             assert "did not answer HELLO" in held.stderr
             if os.environ.get("TINYDEPLOY_NIGHTLY"):
                 assert run(board, server.url, "--rts", "reset", "--no-upload").returncode == 0
