@@ -13,7 +13,8 @@ PlatformIO calls it, or one of its other names; `tinydeploy boards ID` shows all
 There are two kinds of support. **bare**: start-up, clock tree, UART and cycle counter are tinydeploy's own, and no
 vendor's code is involved; the same sources run in the emulators. **arduino**: the firmware builds on the board's
 Arduino core, by PlatformIO's platform for it in the pinned version. Any other board whose platform is installed can be
-named as `-b pio:ID`: sizes and core then come from PlatformIO's own data.
+named as `-b pio:ID`: sizes and core then come from PlatformIO's own data. What is emulated **only** has firmware for the
+emulator, and none for hardware of its name.
 
 What has been verified, and how:
 
@@ -29,7 +30,7 @@ sources in `firmware_templates/runtime/port` name, and an emulator does not prov
 
 def _emulators(board: Board) -> str:
     names = [f"QEMU `{board.qemu.machine}`"] if board.qemu else []
-    return ", ".join([*names, "Renode"] if board.renode else names) or "–"
+    return (", ".join([*names, "Renode"] if board.renode else names) or "–") + " only" * board.only_emulated
 
 
 def page() -> str:

@@ -108,19 +108,20 @@ def _type(random: Random, model: Model) -> None:
     _tensor(random, model).type = random.choice(TYPES)
 
 
+def _data(model: Model, tensor: Any) -> Any:
+    """The bytes of a constant; None if the tensor is none, or names no buffer."""
+    return model.buffers[tensor.buffer].data if tensor.buffer < len(model.buffers) else None
+
+
 def _resize(random: Random, model: Model, tensor: Any) -> None:
     """Gives a constant the number of bytes that its shape wants, unless that is a lot."""
     size = {schema.TensorType.INT16: 2, schema.TensorType.INT32: 4, schema.TensorType.INT64: 8}.get(
         tensor.type, 1
     )
     count = int(np.prod([int(extent) for extent in tensor.shape], dtype=object)) * size
-    buffer = model.buffers[tensor.buffer]
-    if buffer.data is not None and 0 <= count <= 1 << 16:
-        kept = (
-            np.resize(np.asarray(buffer.data, np.uint8), count)
-            if len(buffer.data)
-            else np.zeros(count, np.uint8)
-        )
+    data = _data(model, tensor)
+    if data is not None and 0 <= count <= 1 << 16:
+        kept = np.resize(np.asarray(data, np.uint8), count) if len(data) else np.zeros(count, np.uint8)
         tensor.buffer = len(model.buffers)
         model.buffers.append(schema.BufferT())
         model.buffers[-1].data = kept
@@ -210,7 +211,7 @@ def _values(random: Random, model: Model) -> None:
     """A constant of integers, mostly an axis or a shape, gets others."""
     graph = _graph(random, model)
     wanted = (schema.TensorType.INT32, schema.TensorType.INT64)
-    found = [t for t in graph.tensors if t.type in wanted and model.buffers[t.buffer].data is not None]
+    found = [t for t in graph.tensors if t.type in wanted and _data(model, t) is not None]
     if found:
         tensor = random.choice(found)
         dtype = np.int32 if tensor.type == schema.TensorType.INT32 else np.int64

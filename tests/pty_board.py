@@ -37,7 +37,8 @@ class PtyBoard:
     `boot_log` is what it says after each reset, before the firmware runs. With `resets_on_open` it is
     reset by whoever opens the port; with `vanishes` it leaves the bus in an upload, as a board that is
     its own USB device. `to_device` and `to_host` see all traffic. After `unplug_after` bytes to the host
-    it is unplugged. With `ignores_uploads` it keeps the firmware it has.
+    it is unplugged. With `ignores_uploads` it keeps the firmware it has. `in_bootloader` it has no port until
+    an upload has given it a firmware.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +46,7 @@ class PtyBoard:
         self.flash = folder / "flash.elf"
         self.upload_command = f"{sys.executable} {__file__} {folder} $SOURCE"
         self.boot_log = b""
-        self.resets_on_open = self.vanishes = self.ignores_uploads = False
+        self.resets_on_open = self.vanishes = self.ignores_uploads = self.in_bootloader = False
         self.to_device: Damage = intact
         self.to_host: Damage = intact
         self.unplug_after: int | None = None
@@ -61,7 +62,8 @@ class PtyBoard:
         self._thread = threading.Thread(target=self._live)
 
     def __enter__(self) -> PtyBoard:
-        self._plug()
+        if not self.in_bootloader:
+            self._plug()
         self._thread.start()
         return self
 
@@ -165,7 +167,7 @@ class PtyBoard:
             if self.vanishes:
                 self._unplug()
             connection.sendall(b"done\n")
-        if self.vanishes:
+        if self.vanishes or self.in_bootloader:
             time.sleep(0.5)
             self._plug()
         self._reset()

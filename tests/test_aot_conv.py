@@ -262,7 +262,6 @@ def convolution(**change: Any) -> bytes:
     ("change", "reason"),
     [
         ({"zero_point": 3}, "zero point"),
-        ({"constant": False}, "run time"),
         ({"scales": [0.1] * 3, "axis": 1}, "another axis"),
         ({"output": (3, 3)}, "window"),
         ({"to": 1e-30}, "far apart"),

@@ -91,7 +91,7 @@ def test_an_accepted_file_runs_as_in_tflite_micro(first: int) -> None:
             blob, _ = mutants.make(seed)
             graph = runnable(blob, seed)
             if graph is not None:
-                chosen[seed] = blob, graph
+                chosen[seed] = graph.content, graph  # what TFLite Micro is given
             seed += 1
     failures = []
     with Interpreter() as interpreter:

@@ -367,7 +367,8 @@ class TestWrite:
         result = made_up.regression()
         folder = tmp_path / "made" / "here"
         write(result, folder)
-        assert sorted(path.name for path in folder.iterdir()) == ["report.html", "result.json"]
+        names = sorted(path.name for path in folder.iterdir())
+        assert names == ["report.html", "result.json", "tinydeploy-files.json"]
         assert json.loads((folder / "result.json").read_text()) == result.to_json()
         assert (folder / "report.html").read_text() == html.render(result)
 
@@ -375,7 +376,7 @@ class TestWrite:
         write(made_up.made_up(), tmp_path)
         write(made_up.regression(), tmp_path)
         assert json.loads((tmp_path / "result.json").read_text()) == made_up.regression().to_json()
-        assert len(list(tmp_path.iterdir())) == 2
+        assert len(list(tmp_path.iterdir())) == 3
 
     def test_a_folder_that_cannot_be_is_a_users_mistake(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")

@@ -52,7 +52,8 @@ def test_the_result_is_what_the_schema_says(mnist: tuple[Result, Path]) -> None:
     written = json.loads((folder / "result.json").read_text())
     assert written == result.to_json()
     jsonschema.validate(written, schema())
-    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "result.json"]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["report.html", "result.json", "tinydeploy-files.json"]
 
 
 def test_its_figures_belong_together(mnist: tuple[Result, Path]) -> None:

@@ -23,6 +23,7 @@ from pty_board import BOARD, PtyBoard
 
 from tinydeploy import boards, config, ports, tflite_model, verbs
 from tinydeploy.boards import Board
+from tinydeploy.cli import options as cli_options
 from tinydeploy.errors import TargetError, UsageError
 from tinydeploy.job import prepare
 from tinydeploy.link.channel import SerialStream
@@ -346,6 +347,93 @@ class TestWhichPort:
         assert ports.again(self.STLINK, lambda: (self.OTHER_STLINK, moved)) == moved
         assert ports.again(self.STLINK, lambda: (self.OTHER_STLINK,)) == self.STLINK
         assert ports.again(self.MODEM, lambda: (self.STLINK,)) == self.MODEM
+
+    def test_a_clones_bridge_is_the_boards(self) -> None:
+        for bridge in ("1a86:7523", "1a86:55d4", "10c4:ea60", "0403:6001"):
+            clone = Port("/dev/ttyUSB0", bridge)
+            for board in ("esp32dev", "megaatmega2560", "netduinoplus2"):
+                assert not self.find(AUTO, self.MODEM, clone, board=boards.board(board)).note
+        for probe in ("0483:374b", "0483:374e"):
+            assert self.find(AUTO, Port("x", probe), board=boards.board("nucleo_h753zi")).name == "x"
+
+    def test_the_only_common_bridge_is_taken_and_said(self) -> None:
+        bridge = Port("/dev/ttyUSB1", "1a86:7523")
+        taken = self.find(AUTO, self.MODEM, bridge)
+        assert taken == bridge
+        assert "only ch340 bridge" in str(taken)
+        with pytest.raises(UsageError, match="2 ports could be"):
+            self.find(AUTO, bridge, Port("/dev/ttyUSB2", "10c4:ea60"))
+
+    @pytest.mark.parametrize("board", ["pico", "teensy41", "adafruit_feather_nrf52840", "uno_r4_minima"])
+    def test_a_board_in_its_bootloader_is_due(self, board: str) -> None:
+        device = boards.board(board)
+        bridge = Port("/dev/ttyUSB1", "1a86:7523")  # not its own
+        assert self.find(AUTO, bridge, board=device) == Port("")
+        assert self.find("/dev/ttyACM0", board=device).is_due
+        due = self.find("E6614", board=device)
+        assert (due.name, due.serial_number, due.is_due) == ("", "E6614", True)
+        app = Port("/dev/ttyACM4", device.usb_ids[0], "E6614")
+        other = dataclasses.replace(app, name="/dev/ttyACM3", serial_number="E1111")
+        here = (bridge, other, app)
+        assert ports.again(due, lambda: here, device.usb_ids) == app
+        assert ports.again(Port(""), lambda: here, device.usb_ids, others=(other,)) == app
+        assert ports.again(Port(""), lambda: here, device.usb_ids) == Port("")
+
+    def test_the_same_serial_number_twice(self) -> None:
+        first, second = Port("/dev/ttyUSB0", "10c4:ea60", "0001"), Port("/dev/ttyUSB1", "10c4:ea60", "0001")
+        with pytest.raises(UsageError, match="2 ports have the serial number 0001"):
+            self.find("0001", first, second)
+        assert ports.again(second, lambda: (first, second)) == second
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"board": "disco_f407vg"}, "emulated by Renode alone"),
+        ({"board": "disco_f407vg", "target": "renode", "link": "pipe"}, "no link 'pipe' to Renode"),
+        ({"board": "disco_f407vg", "link": "pipe"}, "no link 'pipe' to ST STM32F4"),
+        ({"board": "megaatmega2560", "link": "pipe"}, "no link 'pipe' to Arduino"),
+        ({"board": BOARD, "target": "renode", "link": "uart-tcp"}, "is QEMU's"),
+        ({"board": BOARD, "no_upload": True}, "--no-upload is for a board"),
+        ({"board": BOARD, "upload_command": "x"}, "--upload-command is for a board"),
+        ({"board": BOARD, "port": "/dev/null", "rts": "up"}, "RTS cannot be 'up'"),
+        ({"board": BOARD, "port": "socket://h:1", "dtr": "on"}, "no line DTR"),
+        ({"board": BOARD, "port": "/dev/null", "target": "qemu"}, "is at no port"),
+    ],
+)
+def test_what_means_nothing_to_the_target_is_refused(
+    options: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports.list_ports, "comports", lambda: [])
+    graph = tflite_model.load(MOTION / "motion.tflite")
+    with pytest.raises((UsageError, TargetError), match=words) as caught:
+        prepare(graph, **options).connected()
+    assert caught.value.hint and "plugged in" not in caught.value.hint
+
+
+def test_the_file_may_describe_both_a_board_and_an_emulator() -> None:
+    file = config.Config(board=BOARD, port="/dev/ttyACM0", upload_command="x", link="pipe", rts="off")
+    merged = cli_options.merged
+    flags = dict.fromkeys(("board", "target", "link", "port", "upload_command", "rts"))
+    assert merged(file, **flags | {"target": "qemu"}) == {"board": BOARD, "target": "qemu", "link": "pipe"}
+    assert "link" not in merged(file, **flags | {"port": "/dev/ttyUSB0"})
+    alone = dataclasses.replace(file, port=None)
+    assert merged(alone, **flags) == {"board": BOARD, "link": "pipe"}
+
+
+def test_a_board_in_its_bootloader_is_uploaded_to_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = dataclasses.replace(boards.board(BOARD), id="real-board", qemu=None, bootloader="press it")
+    monkeypatch.setattr(boards, "all_boards", lambda: (real,))
+    board = PtyBoard(tmp_path)
+    board.in_bootloader = True
+    with board:
+        flashed = verbs.flash(
+            MOTION, board="real-board", port=str(board.port), upload_command=board.upload_command
+        )
+        assert flashed.port.name == str(board.port)
+        assert board.uploads == 1
 
 
 def test_a_board_that_nothing_emulates_gives_cycles_and_time(

@@ -13,7 +13,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from tinydeploy import job, samples, tflite_model
+from tinydeploy import job, npz, samples, tflite_model
 from tinydeploy.cli import options, terminal
 from tinydeploy.errors import DataError, ToolError, UsageError
 from tinydeploy.targets import qemu
@@ -127,6 +127,8 @@ def test_too_many_samples_are_refused_before_they_are_made() -> None:
 def test_names_that_no_file_can_have(name: str) -> None:
     with pytest.raises(UsageError):
         job.model_path(name)
+    with pytest.raises(DataError):
+        npz.read(Path(name), ["x"])
 
 
 def test_a_tool_that_says_nothing_of_its_version(tmp_path: Path) -> None:

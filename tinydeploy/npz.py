@@ -61,13 +61,13 @@ def _reason(error: Exception) -> str:
 
 
 def _check_file(file: Path) -> None:
-    if file.is_dir():
-        raise DataError(f"{file} is a folder", f"one .npz file with x and y is wanted; {_SAVE}")
-    if not file.exists():
-        raise DataError(f"no such data file: {file}")
-    if not file.is_file():
-        raise DataError(f"{file} is no regular file", _SAVE)
     try:
+        if file.is_dir():
+            raise DataError(f"{file} is a folder", f"one .npz file with x and y is wanted; {_SAVE}")
+        if not file.exists():
+            raise DataError(f"no such data file: {file}")
+        if not file.is_file():
+            raise DataError(f"{file} is no regular file", _SAVE)
         with file.open("rb") as stream:
             start = stream.read(512)
     except OSError as error:

@@ -90,7 +90,7 @@ def staged(folder: Path, wanted: Iterable[str], manifest: Manifest) -> Iterator[
             fresh = Path(scratch) / "new"
             yield fresh
             if is_new:
-                fresh.rename(folder)
+                fresh.replace(folder)
             else:
                 _move(fresh, folder, wanted, stale, Path(scratch))
     except OSError as error:
@@ -148,7 +148,7 @@ def _move(fresh: Path, folder: Path, wanted: list[str], stale: list[str], scratc
                     if not (folder / parent).exists():
                         (folder / parent).mkdir()
                         undo.append((folder / parent).rmdir)
-                made.rename(target)
+                made.replace(target)
                 undo.append(target.unlink)
     except BaseException:
         for step in reversed(undo):

@@ -150,9 +150,8 @@ def progress(first: str) -> Iterator[Progress]:
 
 def tell(line: str) -> None:
     """A line on stderr that is no error."""
-    if _is_quiet:
-        return
-    click.echo(f"tinydeploy: {line}", err=True)
+    if not _is_quiet:
+        _complain(line)
 
 
 def _complain(message: str, hint: str = "") -> None:

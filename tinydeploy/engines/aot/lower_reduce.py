@@ -37,6 +37,7 @@ def lower_sum(graph: Graph, op: Op) -> tuple[Step, ...]:
     require_types((source, output), DType.INT8, DType.INT16)
     origin, target = per_tensor(source), per_tensor(output)
     count = source.elements // output.elements
+    require(count > 0, f"its output has {output.elements} elements for an input of {source.elements}")
     multiplier, shift = rescaling(origin.scale / target.scale)
     if op.kind == "MEAN":
         # The division by count goes into the multiplier, with as many more bits as shift can take back.

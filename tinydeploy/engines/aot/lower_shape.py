@@ -347,7 +347,9 @@ def lower_reverse(graph: Graph, op: Op) -> tuple[Step, ...]:
     _require_movable(op, source, output)
     require(source.shape == output.shape, f"its output has the shape {output.shape}, not {source.shape}")
     rank = len(source.shape)
-    axes = {positive_axis(axis, rank) for axis in constant_ints(graph, op, 1, "axis")}
+    given = constant_ints(graph, op, 1, "axis")
+    require(len(given) <= rank, f"it names {len(given)} axes of {rank}")
+    axes = {positive_axis(axis, rank) for axis in given}
     whole = strides.contiguous(source.shape)
     walk = tuple(-stride if axis in axes else stride for axis, stride in enumerate(whole))
     offset = sum((source.shape[axis] - 1) * whole[axis] for axis in axes)
