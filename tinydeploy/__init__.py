@@ -40,7 +40,7 @@ class _Package(types.ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         """What has not been loaded yet."""
-        if name in _MODULES:
+        if name in (*_MODULES, "errors", "verbs", "verdict"):
             return importlib.import_module(f"tinydeploy.{name}")
         if name in _VERBS:
             return getattr(importlib.import_module("tinydeploy.verbs"), name)
