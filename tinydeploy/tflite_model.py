@@ -8,13 +8,12 @@ Layout: https://flatbuffers.dev/internals/ and tensorflow/compiler/mlir/lite/sch
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,23 @@ import numpy.typing as npt
 import tflite
 from flatbuffers.number_types import Int8Flags, Int32Flags
 
-from tinydeploy import folding, foreign, resource_variables, rewriting, signatures
+from tinydeploy import dilation, folding, foreign, resource_variables, rewriting, signatures, tiles
 from tinydeploy.errors import ModelError
 from tinydeploy.folding import FIXED_SHAPE_HINT
-from tinydeploy.graph import MAX_RANK, MAX_TENSOR_BYTES, DType, Graph, Op, OptionValue, Quantization, Tensor
+from tinydeploy.graph import (
+    MAX_RANK,
+    MAX_STEP,
+    MAX_TENSOR_BYTES,
+    DType,
+    Graph,
+    Op,
+    OptionValue,
+    Quantization,
+    Tensor,
+)
+from tinydeploy.tflite_options import EMPTY_TABLE, ENUM_FIELDS, OPTIONS, OPTIONS_NEEDED, enum, fields
 
 MAX_FILE_BYTES = 256 << 20
-MAX_STEP = 2**15  # strides, dilations, filter sizes
 
 QUANTISE_HINT = (
     "quantise it to int8: converter.optimizations = [tf.lite.Optimize.DEFAULT]; "
@@ -39,64 +48,6 @@ QUANTISE_HINT = (
 )
 DAMAGED_HINT = "the file is damaged or was cut short; convert or download it again"
 VARIABLES_HINT = "state is a tf.Variable that one function reads and assigns, initialised with a constant"
-
-# The options that an op's meaning hangs on: without the table the schema's defaults hold.
-_OPTIONS = {
-    "ADD": "AddOptions",
-    "AVERAGE_POOL_2D": "Pool2DOptions",
-    "BATCH_MATMUL": "BatchMatMulOptions",
-    "CALL_ONCE": "CallOnceOptions",
-    "CAST": "CastOptions",
-    "CONCATENATION": "ConcatenationOptions",
-    "CONV_2D": "Conv2DOptions",
-    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
-    "DEPTH_TO_SPACE": "DepthToSpaceOptions",
-    "DIV": "DivOptions",
-    "FULLY_CONNECTED": "FullyConnectedOptions",
-    "GATHER": "GatherOptions",
-    "L2_NORMALIZATION": "L2NormOptions",
-    "LEAKY_RELU": "LeakyReluOptions",
-    "MAX_POOL_2D": "Pool2DOptions",
-    "MEAN": "ReducerOptions",
-    "MIRROR_PAD": "MirrorPadOptions",
-    "MUL": "MulOptions",
-    "PACK": "PackOptions",
-    **dict.fromkeys(("REDUCE_ALL", "REDUCE_ANY", "REDUCE_MAX", "REDUCE_MIN"), "ReducerOptions"),
-    "REDUCE_PROD": "ReducerOptions",
-    "RESHAPE": "ReshapeOptions",
-    "RESIZE_BILINEAR": "ResizeBilinearOptions",
-    "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
-    "SHAPE": "ShapeOptions",
-    "SOFTMAX": "SoftmaxOptions",
-    "SPACE_TO_DEPTH": "SpaceToDepthOptions",
-    "SPLIT": "SplitOptions",
-    "SQUEEZE": "SqueezeOptions",
-    "STRIDED_SLICE": "StridedSliceOptions",
-    "SUB": "SubOptions",
-    "SVDF": "SVDFOptions",
-    "SUM": "ReducerOptions",
-    "TRANSPOSE_CONV": "TransposeConvOptions",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
-    "UNPACK": "UnpackOptions",
-    "VAR_HANDLE": "VarHandleOptions",
-}
-
-# TFLite Micro does without the table what the schema's defaults do not say, or cannot do without it.
-_OPTIONS_NEEDED = ("MIRROR_PAD", "VAR_HANDLE")
-
-# Which enum a field of the options holds. A field not named here is a plain number.
-_ENUM_FIELDS = {
-    "fused_activation_function": "ActivationFunctionType",
-    "padding": "Padding",
-    "weights_format": "FullyConnectedOptionsWeightsFormat",
-    "quantized_bias_type": "TensorType",
-    "in_data_type": "TensorType",
-    "out_data_type": "TensorType",
-    "out_type": "TensorType",
-    "kernel_type": "LSTMKernelType",
-    "mode": "MirrorPadMode",
-    "output_type": "TensorType",
-}
 
 _WITH_GAPS = ("UNIDIRECTIONAL_SEQUENCE_LSTM",)  # ops whose leading inputs may be left out
 _WITHOUT_OUTPUT = ("ASSIGN_VARIABLE", "CALL_ONCE")
@@ -170,29 +121,6 @@ def parse(data: bytes, path: str, signature: str | None = None) -> Graph:
         raise ModelError(f"{path} is cut short or damaged: offsets point outside it", DAMAGED_HINT) from error
     _check_types(graph)
     return graph
-
-
-@cache
-def _enum(name: str) -> dict[int, str]:
-    """Value to name of one of the schema's enums."""
-    members = vars(getattr(tflite, name))
-    return {value: key for key, value in members.items() if isinstance(value, int)}
-
-
-@cache
-def _fields(table: str) -> tuple[tuple[str, str, bool], ...]:
-    """(accessor, snake-case name, is a vector of numbers) of each readable field of an options table."""
-    accessors = dict(inspect.getmembers(getattr(tflite, table), inspect.isfunction))
-    found = []
-    for name, method in accessors.items():
-        if name == "Init" or name.endswith(("Length", "IsNone", "AsNumpy")):
-            continue
-        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-        if len(inspect.signature(method).parameters) == 1:
-            found.append((name, snake, False))
-        elif f"{name}AsNumpy" in accessors:
-            found.append((f"{name}AsNumpy", snake, True))
-    return tuple(found)
 
 
 def _printable(raw: bytes | None, limit: int = 120) -> str:
@@ -290,16 +218,11 @@ class _Reader:
             signature=name if len(known) > 1 else "",
         )
         _check_dataflow(graph)
-        settled = folding.fold(graph)
-        changed = {
-            after.index: after
-            for before, after in zip(tensors, settled.tensors, strict=True)
-            if after is not before
-        }
-        if kept == tuple(range(len(subgraphs))) and not changed:
+        settled = tiles.settle(dilation.merge(folding.fold(graph)))
+        change = rewriting.Change.between(graph, settled)
+        if kept == tuple(range(len(subgraphs))) and not change:
             return settled
-        write = partial(rewriting.rewrite, self.data, kept, changed, settled.folded)
-        return replace(settled, rewritten=write)
+        return replace(settled, rewritten=partial(rewriting.rewrite, self.data, kept, change))
 
     def subgraph(
         self, table: Any, codes: list[tuple[str, int]], buffers: list[npt.NDArray[np.uint8]]
@@ -329,7 +252,7 @@ class _Reader:
             code._tab.Get(Int8Flags, older + code._tab.Pos) if older else 0,
             code._tab.Get(Int32Flags, newer + code._tab.Pos) if newer else 0,
         )
-        kind = _enum("BuiltinOperator").get(number)
+        kind = enum("BuiltinOperator").get(number)
         if kind is None:
             raise self.error(f"operator code {number} is unknown", DAMAGED_HINT)
         if kind == "CUSTOM":
@@ -345,7 +268,7 @@ class _Reader:
     def tensor(self, index: int, table: Any, buffers: list[npt.NDArray[np.uint8]]) -> Tensor:
         name = self.text(table.Name())
         where = f"tensor {index} ({name})"
-        type_name = _enum("TensorType").get(table.Type(), str(table.Type()))
+        type_name = enum("TensorType").get(table.Type(), str(table.Type()))
         if type_name == "RESOURCE":
             type_name = "INT32"  # a handle: resource_variables.py makes it the variable
         if type_name == "INT4":
@@ -509,28 +432,28 @@ class _Reader:
                 )
 
     def options(self, where: str, kind: str, table: Any) -> dict[str, OptionValue]:
-        name = _enum("BuiltinOptions").get(table.BuiltinOptionsType())
-        wanted = _OPTIONS.get(kind, name)
+        name = enum("BuiltinOptions").get(table.BuiltinOptionsType())
+        wanted = OPTIONS.get(kind, name)
         if name is None or (name not in ("NONE", wanted)):
             raise self.error(f"{where} has the options of another op")
         if wanted is None or wanted == "NONE":
             return {}
         options = getattr(tflite, wanted)()
         union = None if name == "NONE" else table.BuiltinOptions()
-        if union is None and kind in _OPTIONS_NEEDED:
+        if union is None and kind in OPTIONS_NEEDED:
             raise self.error(f"{where} has no options, and cannot be run without them")
         if union is None:
-            options.Init(_EMPTY_TABLE, 4)
+            options.Init(EMPTY_TABLE, 4)
         else:
             options.Init(self.data, union.Pos)
             self.table(options)
         values: dict[str, OptionValue] = {}
-        for accessor, field, is_vector in _fields(wanted):
+        for accessor, field, is_vector in fields(wanted):
             value = getattr(options, accessor)()
             if is_vector:
                 values[field] = tuple(self.vector(value).tolist())
-            elif field in _ENUM_FIELDS:
-                choices = _enum(_ENUM_FIELDS[field])
+            elif field in ENUM_FIELDS:
+                choices = enum(ENUM_FIELDS[field])
                 if value not in choices:
                     raise self.error(f"{where} has the unknown {field} {value}")
                 values[field] = choices[value]
@@ -554,10 +477,6 @@ def _is_nibble_weights(kind: str, inputs: tuple[int, ...], tensors: tuple[Tensor
     by_channel = weights.quantization is not None and weights.quantization.per_channel
     fits = not by_channel or kind != "FULLY_CONNECTED"
     return fits and inputs[0] >= 0 and weights.data is not None and source.dtype is DType.INT8
-
-
-# A table without fields, vtable first: its accessors give the schema's defaults.
-_EMPTY_TABLE = struct.pack("<HHi", 4, 4, 4)
 
 
 def _check_dataflow(graph: Graph) -> None:
