@@ -158,7 +158,9 @@ def test_every_code_in_either_field(fields: str) -> None:
             code.builtinCode = 0 if fields == "old" else number
 
         reader = tflite_model._Reader(edited(set_code, blob), "m.tflite")
-        kinds[name] = reader.op_kind(tflite.Model.GetRootAs(reader.data, 0).OperatorCodes(0))[0].split(":")[0]
+        kinds[name] = reader.op_kind(tflite.Model.GetRootAs(reader.file.data, 0).OperatorCodes(0))[0].split(
+            ":"
+        )[0]
     assert kinds == {name: name for _, name in _CODES}
 
 
@@ -168,7 +170,7 @@ def test_the_larger_of_two_codes_counts(old: int, new: int) -> None:
         built.operatorCodes[0].deprecatedBuiltinCode, built.operatorCodes[0].builtinCode = old, new
 
     reader = tflite_model._Reader(edited(set_code), "m.tflite")
-    kind, _ = reader.op_kind(tflite.Model.GetRootAs(reader.data, 0).OperatorCodes(0))
+    kind, _ = reader.op_kind(tflite.Model.GetRootAs(reader.file.data, 0).OperatorCodes(0))
     assert getattr(schema.BuiltinOperator, kind) == max(old, new)
 
 

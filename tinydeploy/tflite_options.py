@@ -6,11 +6,17 @@ Layout: tensorflow/compiler/mlir/lite/schema/schema.fbs.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import struct
 from functools import cache
+from typing import Any
 
 import tflite
+
+from tinydeploy.folding import CONTRADICTION_HINT
+from tinydeploy.graph import MAX_STEP, OptionValue
+from tinydeploy.tflite_file import File
 
 # The options that an op's meaning hangs on: without the table the schema's defaults hold.
 OPTIONS = {
@@ -54,7 +60,7 @@ OPTIONS = {
 }
 
 # TFLite Micro does without the table what the schema's defaults do not say, or cannot do without it.
-OPTIONS_NEEDED = ("MIRROR_PAD", "VAR_HANDLE")
+_OPTIONS_NEEDED = ("MIRROR_PAD", "VAR_HANDLE")
 
 # Which enum a field of the options holds. A field not named here is a plain number.
 ENUM_FIELDS = {
@@ -71,7 +77,7 @@ ENUM_FIELDS = {
 }
 
 # A table without fields, vtable first: its accessors give the schema's defaults.
-EMPTY_TABLE = struct.pack("<HHi", 4, 4, 4)
+_EMPTY_TABLE = struct.pack("<HHi", 4, 4, 4)
 
 
 @cache
@@ -82,7 +88,7 @@ def enum(name: str) -> dict[int, str]:
 
 
 @cache
-def fields(table: str) -> tuple[tuple[str, str, bool], ...]:
+def _fields(table: str) -> tuple[tuple[str, str, bool], ...]:
     """(accessor, snake-case name, is a vector of numbers) of each readable field of an options table."""
     accessors = dict(inspect.getmembers(getattr(tflite, table), inspect.isfunction))
     found = []
@@ -95,3 +101,42 @@ def fields(table: str) -> tuple[tuple[str, str, bool], ...]:
         elif f"{name}AsNumpy" in accessors:
             found.append((f"{name}AsNumpy", snake, True))
     return tuple(found)
+
+
+def read(file: File, where: str, kind: str, table: Any) -> dict[str, OptionValue]:
+    """The options of the op in `table`, by snake-case names; enums by their names."""
+    name = enum("BuiltinOptions").get(table.BuiltinOptionsType())
+    wanted = OPTIONS.get(kind, name)
+    if name is None or (name not in ("NONE", wanted)):
+        raise file.error(f"{where} has the options of another op", CONTRADICTION_HINT)
+    if wanted is None or wanted == "NONE":
+        return {}
+    options = getattr(tflite, wanted)()
+    union = None if name == "NONE" else table.BuiltinOptions()
+    if union is None and kind in _OPTIONS_NEEDED:
+        raise file.error(f"{where} has no options, and cannot be run without them", CONTRADICTION_HINT)
+    if union is None:
+        options.Init(_EMPTY_TABLE, 4)
+    else:
+        options.Init(file.data, union.Pos)
+        file.table(options)
+    values: dict[str, OptionValue] = {}
+    for accessor, field, is_vector in _fields(wanted):
+        value = getattr(options, accessor)()
+        if is_vector:
+            values[field] = tuple(file.vector(value).tolist())
+        elif field in ENUM_FIELDS:
+            choices = enum(ENUM_FIELDS[field])
+            if value not in choices:
+                raise file.error(f"{where} has the unknown {field} {value}")
+            values[field] = choices[value]
+        elif isinstance(value, bytes):
+            file.spend(len(value))
+            values[field] = value.decode("utf-8", "replace")
+        elif isinstance(value, bool | int | float):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise file.error(f"{where} has the {field} {value}")
+            if field.startswith(("stride_", "dilation_", "filter_")) and not 1 <= value <= MAX_STEP:
+                raise file.error(f"{where} has the {field} {value}")
+            values[field] = value
+    return values
