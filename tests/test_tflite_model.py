@@ -164,6 +164,16 @@ def test_every_code_in_either_field(fields: str) -> None:
     assert kinds == {name: name for _, name in _CODES}
 
 
+@pytest.mark.parametrize(("shape", "hint"), [((), "fixed shapes"), ((1, 4), "contradicts itself")])
+def test_a_shape_that_is_not_known_is_told_from_one_that_is_wrong(shape: tuple[int, ...], hint: str) -> None:
+    model = ModelBuilder()
+    x, y = model.tensor((1, 4, 4, 1), scale=0.1), model.tensor(shape, scale=0.1)
+    model.op("AVERAGE_POOL_2D", [x], [y], filter_height=2, filter_width=2, stride_h=1, stride_w=1)
+    with pytest.raises(ModelError, match=r"its output has shape .* where rank 4 is needed") as refused:
+        tflite_model.parse(model.build([x], [y]), "m.tflite")
+    assert refused.value.hint is not None and hint in refused.value.hint
+
+
 @pytest.mark.parametrize(("old", "new"), [(127, 152), (0, 152), (-1, 9), (9, -1), (3, 9), (9, 3)])
 def test_the_larger_of_two_codes_counts(old: int, new: int) -> None:
     def set_code(built: Any) -> None:

@@ -11,8 +11,8 @@ from tinydeploy.folding import FIXED_SHAPE_HINT
 from tinydeploy.graph import Graph
 
 TILE_HINT = (
-    "repeat one dimension at a time, up to 10 times; to enlarge images, take UpSampling2D(interpolation='bilinear') "
-    "or tf.image.resize(x, size, method='nearest')"
+    "repeat one dimension at a time, up to 10 times; to enlarge images, take "
+    "UpSampling2D(interpolation='bilinear') or tf.image.resize(x, size, method='nearest')"
 )
 
 
