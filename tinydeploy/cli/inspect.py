@@ -47,6 +47,8 @@ def _header(inspection: Inspection) -> RenderableType:
     table.add_row("File", f"{text.kib(inspection.file_bytes)}, sha256 {inspection.sha256[:16]}…")
     if inspection.signature:
         table.add_row("Signature", Text(text.printable(inspection.signature)))
+    if inspection.note:
+        table.add_row("Changed", Text(inspection.note))
     table.add_row("MACs", text.millions(inspection.macs))
     table.add_row("Constants", text.kib(inspection.constant_bytes))
     for heading, tensors in (("Input", inspection.inputs), ("Output", inspection.outputs)):
@@ -97,7 +99,7 @@ def _ops(inspection: Inspection) -> RenderableType:
             text.millions(op.macs) if op.macs else "–",
             text.kib(op.constant_bytes) if op.constant_bytes else "–",
             text.kib(op.live_bytes),
-            Text("computed at conversion", "dim") if op.folded else Text(bar, style),
+            Text("settled at conversion", "dim") if op.folded else Text(bar, style),
         )
     return table
 
