@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, one line for a mistake, and nothing left behind."""
 
+import html
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from tinydeploy.engines.aot import GOALS
 REPO = Path(__file__).resolve().parent.parent
 MNIST = REPO / "models" / "mnist"
 LABELLED = MNIST / "test.npz"
+MANIFEST = "tinydeploy-files.json"
 
 
 def tinydeploy(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -68,7 +71,7 @@ def small_model(folder: Path) -> Path:
         (["generate", MNIST], "name it with -o"),
         (["generate", MNIST, "-o", "text.tflite"], "text.tflite is a file"),
         (["arena", "text.tflite", "--on", "host"], "not a TFLite file"),
-        (["boards", "nano"], "unknown board 'nano'"),
+        (["boards", "zx81"], "no board is called 'zx81'"),
         (["run", MNIST, "--data", "."], "is a folder.*np.savez"),
         (["run", MNIST, "--data", "a.csv"], "a.csv is a text file.*np.genfromtxt"),
         (["run", MNIST, "--data", LABELLED, "--metric", "best"], "unknown metric 'best' .known: top1,"),
@@ -90,7 +93,17 @@ def test_a_mistake_is_one_line_with_exit_code_2(tmp_path: Path, arguments: list[
 def test_a_missing_toolchain_names_its_package(tmp_path: Path) -> None:
     done = tinydeploy("run", MNIST, "--samples", "1", cwd=tmp_path, PATH=str(tmp_path))
     is_one_clear_line(done, "arm-none-eabi-gcc.*apt-get install .*gcc-arm-none-eabi", code=3)
-    assert list(tmp_path.iterdir()) == []
+    told = failure_in(tmp_path / "tinydeploy-out" / "mnist-mps2-an386-random-1_samples")
+    assert (told["kind"], told["phase"], told["done"], told["log"]) == ("ToolError", "build", {}, "")
+
+
+def failure_in(folder: Path) -> dict[str, Any]:
+    """What a run that failed has left, which is no result; its page names the error."""
+    assert {path.name for path in folder.iterdir()} == {"failed.json", "report.html", MANIFEST}
+    told: dict[str, Any] = json.loads((folder / "failed.json").read_text())
+    assert html.escape(told["message"], quote=False) in html.unescape((folder / "report.html").read_text())
+    assert "result" not in told["schema"]
+    return told
 
 
 def test_a_model_too_large_for_the_board_is_refused_before_a_build(tmp_path: Path) -> None:
@@ -144,8 +157,8 @@ def test_inspect_says_what_is_done_together(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert re.search(r"^ *2 with the op before.* = +apart +=", told(), re.MULTILINE)
-    assert re.search(r"^ *2 add_linear .* joined +joined +joined", told("--optimize", "size"), re.MULTILINE)
+    assert re.search(r"^ *2 +with the op before.* = +apart +=", told(), re.MULTILINE)
+    assert re.search(r"^ *2 +add_linear .* joined +joined +joined", told("--optimize", "size"), re.MULTILINE)
     for board, alone in (("mps2-an386", {"size"}), ("qemu-virt-rv32", set()), ("mps3-an547", {*GOALS})):
         _, _, addition = json.loads(told("-b", board, "--json"))["ops"]
         assert {*addition["layers"]} == alone
@@ -257,4 +270,6 @@ def test_an_emulator_that_is_killed_is_an_error_of_its_own(tmp_path: Path) -> No
     assert stdout == ""
     assert stderr.startswith("tinydeploy: QEMU was ended by signal SIGKILL")
     assert len(stderr.splitlines()) == 1
-    assert not (tmp_path / "tinydeploy-out").exists()
+    told = failure_in(tmp_path / "tinydeploy-out" / "mnist-mps2-an386-many")
+    assert (told["kind"], told["phase"], [*told["done"]]) == ("TargetDiedError", "target", ["build"])
+    assert Path(told["log"]).is_file()

@@ -157,13 +157,13 @@ def test_boards_share_what_is_made_for_a_core() -> None:
 
 def test_words() -> None:
     def names(*words: str) -> Iterator[str]:
-        return (board.id for board in fit.select(words))
+        return (board.id for board in boards.select(words))
 
     assert {"nucleo_f767zi", "nucleo_h753zi"} <= {*names("STM32", "m7")} < {*names("m7")}
     assert [*names("disco_f407")] == ["disco_f407vg"]
     assert [*names()] == [board.id for board in boards.all_boards()]
     with pytest.raises(UsageError, match="no board is called 'stm32 zx81'"):
-        fit.select(["stm32", "zx81"])
+        boards.select(["stm32", "zx81"])
 
 
 def test_a_model_that_the_engine_refuses() -> None:
@@ -185,7 +185,7 @@ def test_the_table_keeps_to_80_columns_and_cuts_no_name(
     monkeypatch.setattr("tinydeploy.verbs.board_fit.fits", lambda *_, **__: mnist)
     done = run()
     lines = done.stdout.splitlines()
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines[: 1 + len(mnist)])) <= 80
     assert all(any(line[2:].startswith(f"{board.id} ") for line in lines) for board in boards.all_boards())
 
 

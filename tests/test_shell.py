@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tinydeploy import job, npz, samples, tflite_model
-from tinydeploy.cli import options, shell
+from tinydeploy.cli import options, terminal
 from tinydeploy.errors import DataError, ToolError, UsageError
 from tinydeploy.targets import qemu
 
@@ -37,8 +37,8 @@ def test_names_are_shown_literally(wrapped: type[str] | type[Text]) -> None:
     table = Table(box=None, show_header=False)
     table.add_row(wrapped(NASTY), wrapped("2"))
     for renderable in (wrapped(NASTY), table):
-        with shell.stdout.capture() as captured:
-            shell.stdout.print(renderable)
+        with terminal.stdout.capture() as captured:
+            terminal.stdout.print(renderable)
         # Rich drops a few of them by itself.
         assert captured.get().replace("\ufffd", "").split("  ")[0].strip() == ESCAPED.replace("\ufffd", "")
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", captured.get())

@@ -12,7 +12,7 @@ import made_up_results as made_up
 import pytest
 
 from tinydeploy import errors, verbs
-from tinydeploy.cli import run, shell
+from tinydeploy.cli import run, shell, terminal
 from tinydeploy.errors import TinydeployError
 from tinydeploy.report import console, html
 from tinydeploy.result import Accuracy, LibraryInfo, Parity, Result
@@ -96,8 +96,8 @@ def unjudged() -> Result:
 def test_no_tick_stands_over_what_was_not_checked(result: Result) -> None:
     header = html.render(result).partition("<header>")[2].partition("</header>")[0]
     assert "✓" not in header and "✗" not in header
-    with shell.stdout.capture() as capture:
-        shell.stdout.print(console.summary(result))
+    with terminal.stdout.capture() as capture:
+        terminal.stdout.print(console.summary(result))
     for line in capture.get().splitlines():
         assert not (line.startswith(("Accuracy", "Parity")) and "✓" in line) or "Parity" in line
 

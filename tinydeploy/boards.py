@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import jsonschema
-from jsonschema.exceptions import best_match
+from typing import TYPE_CHECKING, Any
 
 from tinydeploy import paths, platformio_boards
 from tinydeploy.errors import UsageError
+from tinydeploy.words import DEFAULT_BOARD as DEFAULT_BOARD
+from tinydeploy.words import LEVELS as LEVELS
+
+if TYPE_CHECKING:
+    import jsonschema
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,6 @@ class Core:
         """Whether this is a Cortex-M."""
         return self.toolchain.startswith("arm")
 
-
-DEFAULT_BOARD = "mps2-an386"
 
 _ARM = "arm-none-eabi-"
 CORES = {
@@ -147,9 +147,6 @@ USB_BRIDGES = {
     "cmsis-dap": ("0d28:0204",),  # DAPLink
 }
 """USB ids (vendor, product) of the chips and probes that stand between a UART and the host."""
-
-LEVELS = ("on", "off", "reset")
-"""What can be done with DTR or RTS once a port is open: assert it, release it, assert it for a moment."""
 
 
 @dataclass(frozen=True)
@@ -446,14 +443,23 @@ BOARD_SCHEMA: dict[str, Any] = {
 
 @cache
 def _validator() -> jsonschema.Draft202012Validator:
+    import jsonschema  # takes a while to load, and --help needs none of it
+
     return jsonschema.Draft202012Validator(BOARD_SCHEMA)
 
 
-def _read(path: Path) -> Board:
+def _raw(path: Path) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"board file {path} is not valid: {error}") from error
+
+
+@cache
+def _read(path: Path) -> Board:
+    from jsonschema.exceptions import best_match
+
+    raw = _raw(path)
     if wrong := best_match(_validator().iter_errors(raw)):
         raise UsageError(f"board file {path} is not valid: {wrong.message}")
     usb = raw.get("usb", {})
@@ -500,7 +506,46 @@ def _qemu(raw: dict[str, Any]) -> Qemu:
 @cache
 def all_boards(folder: Path = paths.BOARDS) -> tuple[Board, ...]:
     """Every board in `folder`, by id. Raises UsageError if a file does not follow BOARD_SCHEMA."""
-    return tuple(_read(path) for path in sorted(folder.glob("*.toml")))
+    return tuple(_read(path) for path in _files(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.toml"))
+
+
+def ids() -> list[str]:
+    """Every board's id; no file is read."""
+    return [path.stem for path in _files(paths.BOARDS)]
+
+
+def select(words: Sequence[str]) -> tuple[Board, ...]:
+    """The boards in whose names, or those of core and chip, all `words` occur; and those named as "pio:ID".
+
+    Raises UsageError if there is none.
+    """
+    named = tuple(board(word) for word in words if word.startswith(_ANY))
+    wanted = [word.lower() for word in words if not word.startswith(_ANY)]
+    if named and not wanted:
+        return named
+
+    def text(board: Board) -> str:
+        chip = (board.core.id, board.core.name, board.clock.driver, board.downloads)
+        return " ".join((board.id, board.name, *chip, *board.aliases)).lower()
+
+    found = tuple(board for board in all_boards() if all(word in text(board) for word in wanted))
+    if not found:
+        raise UsageError(f"no board is called '{' '.join(wanted)}'", "tinydeploy boards lists them")
+    return found + named
+
+
+def find(board_id: str) -> Board | None:
+    """`board`, or None if nothing has exactly this name."""
+    try:
+        return board(board_id)
+    except UsageError:
+        if board_id.startswith(_ANY):
+            raise
+        return None
 
 
 def board(board_id: str) -> Board:
@@ -510,10 +555,16 @@ def board(board_id: str) -> Board:
     """
     if board_id.startswith(_ANY):
         return _of_platformio(board_id)
-    names = {name: each for each in reversed(all_boards()) for name in (*each.aliases, each.platformio)}
-    names |= {each.id: each for each in all_boards()}
+    files = {path.stem: path for path in _files(paths.BOARDS)}
+    if board_id in files:
+        return _read(files[board_id])
+    names = dict(files)
+    for path in files.values():
+        raw = _raw(path)
+        for name in (*raw.get("aliases", ()), raw.get("platformio", "")):
+            names.setdefault(name, path)
     if board_id in names:
-        return names[board_id]
+        return _read(names[board_id])
     near = difflib.get_close_matches(board_id, names, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "tinydeploy boards lists them"
     raise UsageError(f"unknown board '{board_id}'", hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -31,7 +32,10 @@ _TOO_LARGE = re.compile(
     r"The (program|data) size \((\d+) bytes\) is greater than maximum allowed \((\d+) bytes\)"
 )
 _RETRIEVED = re.compile(r"^Retrieved `(.+)' from cache$", re.MULTILINE)
+_COMMAND = re.compile(r"^(?:\S*/)?[\w.-]*(?:gcc|g\+\+|gcc-ar|ar|ranlib|objcopy|size) .+", re.MULTILINE)
 _UNREACHABLE = re.compile(r"UnknownPackageError|HTTPClientError|InternetConnectionError|PackageException")
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ def _compile(folder: Path, output: Path, log: Path, timeout: float) -> int:
     objects = cache.objects()
     for _ in range(2):
         try:
-            status = run_platformio(folder, log, timeout)
+            status = run_platformio(folder, log, timeout, *_verbosely())
         finally:
             said = log.read_text(errors="replace") if log.is_file() else ""
             taken = {folder / name for name in _RETRIEVED.findall(said)}
@@ -173,7 +177,15 @@ def _compile(folder: Path, output: Path, log: Path, timeout: float) -> int:
         if not (taken or "cache" in said) or not (objects.sweep() or str(objects.folder) in said):
             break
         shutil.rmtree(output, ignore_errors=True)
+    if _verbosely():
+        for command in _COMMAND.findall(log.read_text(errors="replace")):
+            _logger.info("%s", command)
     return status
+
+
+def _verbosely() -> tuple[str, ...]:
+    """What makes PlatformIO tell of the compiler's command lines, if somebody wants to know them."""
+    return ("--verbose",) if _logger.isEnabledFor(logging.INFO) else ()
 
 
 def _output(folder: Path, environment: str) -> Path:

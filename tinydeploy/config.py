@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tinydeploy.errors import UsageError
+from tinydeploy.words import DEFAULT_BOARD
 
 FILE_NAME = "tinydeploy.toml"
 MOST_SAMPLES = 10_000_000
@@ -145,6 +146,31 @@ def load(model: Path) -> Config:
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(_TYPES)}"
             raise UsageError(f"{path}: unknown key '{key}'", hint)
     return Config(**{key.replace(".", "_"): _value(path, key, value) for key, value in values.items()})
+
+
+def settled(file: Config, given: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """Keyword arguments for a verb: what is given, else of `keys` the file's; neither leaves the default."""
+    given = {name: value for name, value in given.items() if value is not None}
+    said = {name: getattr(file, name, None) for name in keys}
+    values = {name: value for name, value in said.items() if value not in (None, ())} | given
+    for name in _meant_for_another_target(values, given):
+        del values[name]
+    return values
+
+
+def _meant_for_another_target(values: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """The file's values that mean nothing where `given` leads: it may describe a board and an emulator."""
+    from tinydeploy import boards
+
+    meant: tuple[str, ...] = ()
+    if "port" in given:
+        meant = ("target", "link")
+    elif "target" in given:
+        meant = ("port", "upload_command", "dtr", "rts") if values["target"] != "board" else ()
+        meant += ("link",) if values["target"] != "qemu" else ()
+    elif "port" not in values and boards.board(values.get("board", DEFAULT_BOARD)).is_emulated:
+        meant = ("upload_command", "dtr", "rts")
+    return [name for name in meant if name in values and name not in given]
 
 
 def _flat(raw: dict[str, Any]) -> Iterator[tuple[str, Any]]:

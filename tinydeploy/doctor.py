@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -16,7 +20,6 @@ from tinydeploy.targets import renode
 from tinydeploy.tools import Tool
 
 _TIMEOUT = 20.0  # seconds for a program to say its version
-_THIS_INSTALLATION = "pip install --force-reinstall tinydeploy"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,23 @@ class Finding:
     needed_for: str
     install: str
     default_path: bool
+    packages: tuple[str, ...] = ()  # with the installer first: "apt", "gcc-arm-none-eabi"
+
+
+def install_all(findings: Sequence[Finding]) -> str:
+    """The one command that installs all that is missing, as far as commands can; "" if nothing is."""
+    missing = [finding.packages for finding in findings if not finding.ok and finding.packages]
+    commands = []
+    for installer, command in (("apt", _apt()), ("pip", (sys.executable, "-m", "pip", "install"))):
+        wanted = dict.fromkeys(name for first, *names in missing if first == installer for name in names)
+        if wanted:
+            commands.append(shlex.join([*command, *wanted]))
+    return " && ".join(commands)
+
+
+def _apt() -> tuple[str, ...]:
+    root = () if os.geteuid() == 0 else ("sudo",)
+    return (*root, "apt-get", "install", "--no-install-recommends")
 
 
 def doctor() -> tuple[Finding, ...]:
@@ -65,10 +85,21 @@ def _distribution(name: str, needed_for: str, *, default_path: bool) -> Finding:
         version, ok = metadata.version(name), True
     except metadata.PackageNotFoundError:
         version, ok = "not installed", False
-    install = _THIS_INSTALLATION
+    wanted = _requirement(name)
+    install = f"pip install {shlex.quote(wanted)}"
     if name == "tflite-micro":
         install += " (wheels exist for Linux on x86-64 and Python 3.11 to 3.13 only)"
-    return Finding(name, version, ok, needed_for, install, default_path)
+    return Finding(name, version, ok, needed_for, install, default_path, ("pip", wanted))
+
+
+def _requirement(name: str) -> str:
+    """The distribution, with the versions that tinydeploy asks for where its own metadata are there."""
+    with suppress(metadata.PackageNotFoundError):
+        for line in metadata.requires("tinydeploy") or ():
+            wanted = line.partition(";")[0].strip()
+            if re.split(r"[^\w.-]", wanted, maxsplit=1)[0] == name:
+                return wanted
+    return name
 
 
 def _program(tool: Tool) -> Finding:
@@ -89,7 +120,15 @@ def _program(tool: Tool) -> Finding:
     except (OSError, subprocess.SubprocessError):
         version, ok = "does not start", False
     command = tools.install_command(tool.program)
-    return Finding(tool.program, version, ok, tool.needed_for, command, default_path="demo" in tool.goals)
+    return Finding(
+        tool.program,
+        version,
+        ok,
+        tool.needed_for,
+        command,
+        default_path="demo" in tool.goals,
+        packages=("apt", tools.package(tool.program)),
+    )
 
 
 def _cxx_library() -> Finding:
@@ -102,6 +141,7 @@ def _cxx_library() -> Finding:
         "the tflm engine",
         tools.cxx_library_hint(toolchain),
         default_path=False,
+        packages=("apt", tools.cxx_library_hint(toolchain).rpartition(" ")[2]),
     )
 
 

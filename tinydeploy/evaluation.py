@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -42,35 +42,50 @@ from tinydeploy.result import (
 from tinydeploy.samples import Samples
 
 
+@dataclass
+class Way:
+    """How far an evaluation has come: its start, the phase it is in, what each took, what was built last."""
+
+    started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
+    phase: str = ""
+    phases_s: dict[str, float] = field(default_factory=dict)
+    firmware: Firmware | None = None
+
+
 def evaluate(
     job: Job,
     samples: Samples,
     *,
     timeout: float,
     progress: Progress = silent,
+    way: Way | None = None,
 ) -> Result:
     """Builds the job's firmware, runs the samples on its target and on the host, and reports.
 
-    Raises a TargetError if the target fails on the way, and a GateError if the planned arena does.
+    `way` is told how far it has come. Raises a TargetError if the target fails on the way, and a GateError
+    if the planned arena does.
     """
-    started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
-    phases: dict[str, float] = {}
+    way = way or Way()
+    clock = time.monotonic()
 
     searched = None
     if job.planned_bytes is None:
-        with _timed(phases, "build"):
-            roomy = job.build(None, progress)
-        with _timed(phases, "search"):
+        with _timed(way, "build"):
+            roomy = way.firmware = job.build(None, progress)
+        with _timed(way, "search"):
             searched = sizing.search_on_target(job, roomy, timeout, progress)
-    with _timed(phases, "build"):
+    with _timed(way, "build"):
         firmware = job.build(searched.arena.bytes if searched else job.planned_bytes, progress)
+        way.firmware = firmware
 
     # The reference computes on another core while the target runs.
     reference = Reference(job.graph.content) if reference_available() else None
     with reference or nullcontext():
         if reference is not None:
+            progress("starting the host reference", 0, 0)
             reference.begin(samples.inputs)
-        with _timed(phases, "target"), job.session(firmware, timeout, progress) as session:
+        progress("starting the target", 0, 0)
+        with _timed(way, "target"), job.session(firmware, timeout, progress) as session:
             sized = searched or sizing.check_plan(job, session)
             device = session.device
             measure.setup(device, job.graph, sized.arena.bytes)
@@ -80,10 +95,11 @@ def evaluate(
             greeting = session.greeting
             note = job.board.note(session.target.kind)
             target = TargetInfo(session.target.kind, session.target.version, job.link, note)
-        with _timed(phases, "reference"):
+        with _timed(way, "reference"):
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
-    with _timed(phases, "second opinion"):
+    with _timed(way, "second opinion"):
+        progress("comparing with the host", 0, 0)
         opinion = _opinion(job, samples, expected)
 
     library = job.library_info(firmware)
@@ -121,13 +137,14 @@ def evaluate(
         provenance=Provenance(
             versions=_versions(firmware, target, expected.name),
             host=f"{platform.system()} {platform.release()} {platform.machine()}",
-            started=started.isoformat(timespec="seconds"),
+            started=way.started.isoformat(timespec="seconds"),
             duration_s=round(time.monotonic() - clock, 3),
-            phases_s=phases,
+            phases_s=way.phases_s,
             data=samples.source,
         ),
         library=library,
         second_opinion=opinion.parity,
+        predictions=measured.outputs,
     )
 
 
@@ -160,10 +177,13 @@ def _opinion(job: Job, samples: Samples, expected: _Expected) -> second_opinion.
 
 
 @contextmanager
-def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
+def _timed(way: Way, name: str) -> Iterator[None]:
     clock = time.monotonic()
-    yield
-    phases[name] = round(phases.get(name, 0.0) + time.monotonic() - clock, 3)
+    way.phase = name
+    try:
+        yield
+    finally:
+        way.phases_s[name] = round(way.phases_s.get(name, 0.0) + time.monotonic() - clock, 3)
 
 
 def _model_info(job: Job) -> ModelInfo:

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tinydeploy import boards, checks, footprint
+from tinydeploy import checks, footprint
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources
 from tinydeploy.engines.aot import GOALS, AotEngine, scalar
-from tinydeploy.errors import FitError, UsageError
+from tinydeploy.errors import FitError
 from tinydeploy.footprint import Need
 from tinydeploy.graph import Graph
 
 _FOR_ROOM = ("balanced", "size", "ram")  # the goals to try in turn where nobody asks for all
 # Bytes of flash, all generous, with which more of it would change no program.
 _OP_SHARE, _BARE_SHARE, _ARDUINO_SHARE = 4 << 10, 32 << 10, 128 << 10
-_PLATFORMIO = "pio:"  # and the id of one of PlatformIO's boards
 
 
 class Verdict(StrEnum):
@@ -54,26 +53,6 @@ class Fit:
         """The part that is left of the scarcer memory; below 0 by how much it falls short."""
         needs = [need for need in (self.ram, self.flash) if need is not None]
         return min((need.left / need.budget for need in needs), default=-float("inf"))
-
-
-def select(words: Sequence[str]) -> tuple[Board, ...]:
-    """The boards in whose names, or those of core and chip, all `words` occur; and those named as "pio:ID".
-
-    Raises UsageError if there is none.
-    """
-    named = tuple(boards.board(word) for word in words if word.startswith(_PLATFORMIO))
-    wanted = [word.lower() for word in words if not word.startswith(_PLATFORMIO)]
-    if named and not wanted:
-        return named
-
-    def text(board: Board) -> str:
-        chip = (board.core.id, board.core.name, board.clock.driver, board.downloads)
-        return " ".join((board.id, board.name, *chip, *board.aliases)).lower()
-
-    found = tuple(board for board in boards.all_boards() if all(word in text(board) for word in wanted))
-    if not found:
-        raise UsageError(f"no board is called '{' '.join(wanted)}'", "tinydeploy boards lists them")
-    return found + named
 
 
 def fits(graph: Graph, among: Sequence[Board], *, every_goal: bool = False) -> tuple[Fit, ...]:

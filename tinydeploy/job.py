@@ -23,9 +23,7 @@ from tinydeploy.session import Session
 from tinydeploy.targets import EMULATORS, Target, by_hand, choose_target, open_target
 from tinydeploy.targets.qemu import check_link
 from tinydeploy.targets.serial_board import SerialBoard
-
-DEFAULT_ENGINE = "aot"
-DEFAULT_LINK = "pipe"
+from tinydeploy.words import DEFAULT_ENGINE, DEFAULT_LINK
 
 
 class Options(TypedDict, total=False):

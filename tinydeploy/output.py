@@ -161,10 +161,16 @@ def _move(fresh: Path, folder: Path, wanted: list[str], stale: list[str], scratc
                 (folder / parent).rmdir()
 
 
-def write(folder: Path, files: Mapping[str, bytes], manifest: Manifest) -> None:
-    """Writes the files and their manifest; see `staged`. What the manifest lists besides stays as it is."""
+def write(
+    folder: Path, files: Mapping[str, bytes], manifest: Manifest, *, without: Iterable[str] = ()
+) -> None:
+    """Writes the files and their manifest; see `staged`.
+
+    What the manifest lists besides stays as it is, but for those files that folder is to be `without`.
+    """
     folder = folder.resolve()
-    others = {path: content for path, content in _listed(folder, manifest).items() if path not in files}
+    gone = {*files, *without}
+    others = {path: content for path, content in _listed(folder, manifest).items() if path not in gone}
     everything = {**others, **files}
     everything[manifest.name] = manifest.content(everything)
     with staged(folder, everything, manifest) as fresh:

@@ -11,9 +11,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tinydeploy.errors import ToolError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
 
 SCHEMA = "tinydeploy.result/1"
+_NOT_IN_JSON = {"json": False}
 
 
 @dataclass(frozen=True)
@@ -259,12 +266,12 @@ class Provenance:
     data: str = ""  # the samples' file and sha256, or the random seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """One run of one model on one board with one engine. `time_us` is `cycles` at the board's clock.
 
     `optimize` is what the engine strove for, if it knows goals. `unjudged` says why labelled samples have no
-    accuracy.
+    accuracy. `predictions` are not in the JSON.
     """
 
     model: ModelInfo
@@ -288,6 +295,10 @@ class Result:
     optimize: str | None = None
     unjudged: str | None = None
     second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
+    # What the device answered: per model output an array [samples, *shape], in the model's own type.
+    predictions: tuple[npt.NDArray[Any], ...] = field(
+        default=(), repr=False, compare=False, metadata=_NOT_IN_JSON
+    )
 
     @property
     def unit(self) -> str:
@@ -301,6 +312,42 @@ class Result:
         assert found is not None, "a result has one of the two"
         return found
 
+    def __repr__(self) -> str:
+        """In one line what was run, and the figures that are asked for first."""
+        known = [f"accuracy {self.accuracy.metric} {self.accuracy.value:.4g}"] if self.accuracy else []
+        figures = [
+            f"{self.counts.median:,.0f} {self.unit}",
+            f"flash {self.build.flash_bytes:,} B",
+            f"RAM {self.build.ram_bytes:,} B",
+            f"arena {self.arena.bytes:,} B",
+            *known,
+        ]
+        return (
+            f"<Result {Path(self.model.path).name} on {self.board.id}, {self.engine}: {', '.join(figures)}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """The headline figures, for a notebook."""
+        from tinydeploy.report import html
+
+        return html.render_inline(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The ops as a pandas DataFrame, a row for each that was counted. Raises ToolError without pandas."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ToolError(
+                "to_frame() needs pandas, which is not installed", "pip install pandas"
+            ) from error
+        shapes = {op.index: op.output_shape for op in self.model.ops}
+        rows = [
+            {"index": cost.index, "op": cost.op, "output_shape": shapes.get(cost.index), **_plain(cost)}
+            for cost in self.per_op
+        ]
+        frame = pd.DataFrame(rows, columns=None if rows else ["index", "op", "output_shape"])
+        return frame.set_index("index")
+
     def to_json(self) -> dict[str, Any]:
         """The content of result.json: plain types, keys of unmeasured figures left out."""
         plain: dict[str, Any] = json.loads(json.dumps(_plain(self)))
@@ -309,7 +356,8 @@ class Result:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        shown = [item for item in dataclasses.fields(value) if item.metadata != _NOT_IN_JSON]
+        pairs = ((item.name, getattr(value, item.name)) for item in shown)
         return {name: _plain(item) for name, item in pairs if item is not None}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]

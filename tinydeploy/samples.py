@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy import npz, outputs, preparation
+from tinydeploy import given, npz, outputs, preparation
 from tinydeploy.affine import dequantize, quantize
 from tinydeploy.errors import DataError
 from tinydeploy.graph import DType, Graph, Tensor, positions_below
 from tinydeploy.judgement import NO_WISHES, Judge, Wishes, choose
 
 Array = npt.NDArray[Any]
+
+Data = given.Data
+"""Where samples come from: an .npz file's path, or arrays by their names in such a file, or (x, y)."""
 
 SEED = 0  # of the choice of samples
 
@@ -49,23 +52,27 @@ class Samples:
 
 
 def load(
-    path: Path | str,
+    data: Data,
     graph: Graph,
     limit: int | None = None,
     wishes: Wishes = NO_WISHES,
     *,
     labelled: bool = True,
 ) -> Samples:
-    """Samples of an .npz file with `x` and, if there are labels, `y`.
+    """Samples of an .npz file, or arrays, with `x` and, if there are labels, `y`.
 
     A model with several inputs takes `x0`, `x1` …. Floats are quantised with the model's own scale and zero
     point; integers must be of the input's type. Each x is [n, *shape]; the shape's leading and trailing 1 may
     be left out. With a `limit` that many are taken, as `spread` does. Unless they are `labelled`, y is not
     read. Raises DataError, and UsageError for wishes that the model cannot fulfil.
     """
-    file = Path(path)
     wanted = ["x"] if len(graph.inputs) == 1 else [f"x{i}" for i in range(len(graph.inputs))]
-    arrays = npz.read(file, wanted, ["y"] if labelled else [])
+    if isinstance(data, str | Path):
+        file, arrays = str(data), npz.read(Path(data), wanted, ["y"] if labelled else [])
+        source = f"{data}, sha256 {_digest(Path(data))}"
+    else:
+        file, arrays = "the data", given.arrays(data, wanted)
+        source = f"arrays, sha256 {given.digest(arrays)}"
     shaped = []
     for key, index in zip(wanted, graph.inputs, strict=True):
         shaped.append(_shaped(f"{file}: {key}", key, arrays[key], graph.tensors[index]))
@@ -74,7 +81,6 @@ def load(
     total = len(shaped[0])
     judge = _judge(file, graph, arrays.get("y"), total, wishes)
     rows = np.arange(total)
-    source = f"{path}, sha256 {_digest(file)}"
     if limit is not None and limit < total:
         strata = judge.strata if isinstance(judge, Judge) else None
         rows = spread(total, limit, strata)
@@ -92,7 +98,7 @@ def load(
     return Samples(tuple(inputs), None, source, tuple(warnings), judge)
 
 
-def _judge(file: Path, graph: Graph, y: Array | None, samples: int, wishes: Wishes) -> Judge | str:
+def _judge(file: str, graph: Graph, y: Array | None, samples: int, wishes: Wishes) -> Judge | str:
     if y is None:
         if wishes.metric is not None or wishes.threshold is not None:
             raise DataError(

@@ -2,21 +2,62 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
 from tinydeploy import __version__
-from tinydeploy.cli import arena, boards, build, cache, doctor, fit, flash, generate, inspect, run
+from tinydeploy.cli import options
 from tinydeploy.cli.shell import EXIT_CODES, guarded
 
+VERBS = {
+    "doctor": "What is installed, what is missing, and the command that installs it.",
+    "boards": "The boards, with core, clock, flash, RAM, and how they can run here.",
+    "inspect": "Ops, shapes, MACs, memory over time, and the engines that can run it.",
+    "fit": "The boards that a model fits, without a build.",
+    "generate": "Write a PlatformIO project that stands on its own.",
+    "build": "Build the firmware; show flash and RAM against the budget.",
+    "arena": "The tensor arena's size, and its proof.",
+    "run": "The whole way: build, load, measure, and report.",
+    "flash": "Build, upload to a board, and make sure that it answers.",
+    "cache": "What is kept between runs, and how to drop it.",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+
+class _Verbs(click.Group):
+    """The verbs, each loaded when it is asked for. See click."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """See click."""
+        return [*VERBS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """See click."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"tinydeploy.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*VERBS.items()])
+
+
+@click.group(
+    cls=_Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+)
 @click.version_option(__version__)
-def tinydeploy() -> None:
+@options.verbose
+@options.quiet
+@click.pass_context
+def tinydeploy(context: click.Context) -> None:
     """Build firmware from a quantised .tflite, run it on a microcontroller, and measure it there."""
-
-
-for verb in (doctor, boards, inspect, fit, generate, build, arena, flash, run, cache):
-    tinydeploy.add_command(verb.command)
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main() -> None:

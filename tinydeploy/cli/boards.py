@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 
 from tinydeploy import boards as board_files
-from tinydeploy import verbs
 from tinydeploy.boards import VERIFIED, Board, Memory
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import show, show_json
 from tinydeploy.report import text
+from tinydeploy.report.layout import Column, Columns, Facts
 
 
-@click.command("boards")
-@click.argument("board_id", metavar="[ID]", required=False)
+@options.verb("boards")
+@click.argument("words", nargs=-1, shell_complete=options.board_ids)
 @options.as_json
-def command(board_id: str | None, as_json: bool) -> None:
-    """The boards, with core, clock, flash, RAM, and how they can run here."""
-    if board_id:
-        board = board_files.board(board_id)
-        show_json(board) if as_json else show(_card(board))
-    else:
-        show_json(verbs.boards()) if as_json else show(_table(verbs.boards()))
+def command(words: tuple[str, ...], as_json: bool) -> None:
+    """The boards, with core, clock, flash, RAM, and how they can run here.
+
+    WORDS choose boards by what they are called: "stm32 m7" are those with both words in their names, core or
+    chip. All that is known of one is shown for its id.
+    """
+    named = board_files.find(words[0]) if len(words) == 1 else None
+    if named is not None:
+        show_json(named) if as_json else show(_card(named))
+        return
+    found = board_files.select(words)
+    show_json(found) if as_json else show(_table(found))
 
 
-def _table(boards: tuple[Board, ...]) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
-    for heading in ("Board", "Core"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("MHz", "Flash KiB", "RAM KiB"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("Runs", "Verified"):
-        table.add_column(heading, no_wrap=True)
-    for board in boards:
-        table.add_row(
+def _table(boards: tuple[Board, ...]) -> Columns:
+    rows = [
+        (
             board.id,
             board.core.name,
             f"{board.clock_hz / 1e6:g}",
@@ -43,7 +40,11 @@ def _table(boards: tuple[Board, ...]) -> Table:
             _emulators(board),
             board.verified,
         )
-    return table
+        for board in boards
+    ]
+    columns = [Column("Board"), Column("Core")]
+    columns += [Column(name, right=True) for name in ("MHz", "Flash KiB", "RAM KiB")]
+    return Columns([*columns, Column("Runs"), Column("Verified")], rows, spare=(2, 6))
 
 
 def _emulators(board: Board) -> str:
@@ -51,11 +52,8 @@ def _emulators(board: Board) -> str:
     return ", ".join(names[name] for name in board.emulators) or "–"
 
 
-def _card(board: Board) -> Table:
+def _card(board: Board) -> Facts:
     features = [name for name in ("fpu", "dsp", "mve") if getattr(board.core, name)]
-    table = Table(box=None, show_header=False)
-    table.add_column(style="dim")
-    table.add_column()
     rows = {
         "Board": f"{board.id}: {board.name}",
         "Also called": ", ".join(board.aliases),
@@ -76,10 +74,7 @@ def _card(board: Board) -> Table:
         "In QEMU": " ".join(board.note("qemu").split()),
         "In Renode": " ".join(board.note("renode").split()),
     }
-    for key, value in rows.items():
-        if value:
-            table.add_row(key, value)
-    return table
+    return Facts((key, value) for key, value in rows.items() if value)
 
 
 _KINDS = {

@@ -3,49 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
-from rich.table import Table
+from rich.console import Group, RenderableType
 
-from tinydeploy import boards, verbs
-from tinydeploy.boards import DEFAULT_BOARD, Board
-from tinydeploy.build import Firmware
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import progress, show, show_json
 from tinydeploy.report import text
+from tinydeploy.report.layout import Column, Columns, Facts
+
+if TYPE_CHECKING:
+    from tinydeploy.boards import Board
+    from tinydeploy.build import Firmware
 
 
-@click.command("build")
+@options.verb("build")
 @options.model
 @options.made
 @options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Build the firmware; show flash and RAM against the board's budget."""
-    path, file = options.configured(model)
-    arguments = options.merged(file, **flags)
-    with progress() as update:
-        firmware = verbs.build(path, progress=update, **arguments)
+    with progress("reading the model") as update:
+        from tinydeploy import boards, verbs
+
+        arguments = options.given(flags)
+        firmware = verbs.build(model, progress=update, **arguments)
+        board = arguments.get("board") or verbs.usual(model, "board") or boards.DEFAULT_BOARD
     if as_json:
         show_json(firmware)
     else:
-        show(_table(firmware, boards.board(arguments.get("board", DEFAULT_BOARD))))
+        show(_table(firmware, boards.board(board)))
 
 
-def _table(firmware: Firmware, board: Board) -> Table:
+def _table(firmware: Firmware, board: Board) -> RenderableType:
     sizes = firmware.sizes
-    table = Table(box=None, show_header=False)
-    table.add_column(style="dim")
-    table.add_column(justify="right")
-    table.add_column()
-    table.add_row("Flash", text.kib(sizes.flash_bytes), _of(sizes.flash_bytes, board.flash.bytes))
-    table.add_row("  model", text.kib(sizes.model_flash_bytes), "")
-    table.add_row("  runtime", text.kib(sizes.runtime_flash_bytes), "")
-    table.add_row("RAM", text.kib(sizes.ram_bytes), _of(sizes.ram_bytes, board.ram.bytes))
-    for symbol in sizes.largest_symbols:
-        table.add_row(f"  {symbol.region}", text.kib(symbol.bytes), text.shorten(symbol.name, 60))
-    table.add_row("Firmware", "", f"{firmware.elf}" + (" (from the cache)" if firmware.cached else ""))
-    return table
+    rows = [
+        ("Flash", text.kib(sizes.flash_bytes), _of(sizes.flash_bytes, board.flash.bytes)),
+        ("  model", text.kib(sizes.model_flash_bytes), ""),
+        ("  runtime", text.kib(sizes.runtime_flash_bytes), ""),
+        ("RAM", text.kib(sizes.ram_bytes), _of(sizes.ram_bytes, board.ram.bytes)),
+    ]
+    rows += [
+        (f"  {symbol.region}", text.kib(symbol.bytes), text.printable(symbol.name))
+        for symbol in sizes.largest_symbols
+    ]
+    made = (str(firmware.elf), "(from the cache)" if firmware.cached else "")
+    return Group(Columns((Column(), Column(right=True), Column()), rows), Facts([("Firmware", made)]))
 
 
 def _of(used: int, budget: int) -> str:

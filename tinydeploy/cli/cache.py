@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 
 from tinydeploy import cache
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import show, show_json
 from tinydeploy.errors import UsageError
 from tinydeploy.report import text
+from tinydeploy.report.layout import Column, Columns
 
 
-@click.command("cache")
-@click.option(
+@options.verb("cache")
+@options.option(
     "--trim", metavar="SIZE", help="Drop the oldest entries until the rest has that size: 1G, 500M."
 )
 @click.option("--clear", is_flag=True, help="Drop all that no running command uses.")
@@ -29,16 +29,13 @@ def command(trim: str | None, clear: bool, as_json: bool) -> None:
         return
     if removed is not None:
         show(f"{removed:,} entries dropped")
-    table = Table(box=None, show_header=False)
-    table.add_column(style="dim")
-    table.add_column(justify="right")
-    table.add_column()
+    rows = []
     for kind, size in usage.entry_bytes.items():
         count = usage.entries.get(kind)
-        table.add_row(kind, text.mib(size), "" if count is None else f"{count:,} entries")
-    table.add_row("all", text.mib(usage.bytes), f"of {text.mib(usage.limit)} ({cache.LIMIT_VARIABLE})")
+        rows.append((kind, text.mib(size), "" if count is None else f"{count:,} entries"))
+    rows.append(("all", text.mib(usage.bytes), f"of {text.mib(usage.limit)} ({cache.LIMIT_VARIABLE})"))
     show(str(usage.folder))
-    show(table)
+    show(Columns((Column(), Column(right=True), Column()), rows))
 
 
 def _size(given: str) -> int:

@@ -3,32 +3,56 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import click
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tinydeploy import verbs
 from tinydeploy.cli import options
-from tinydeploy.cli.shell import show, show_json
+from tinydeploy.cli.shell import progress, show, show_json
+from tinydeploy.report.layout import Column, Columns, Prose
+
+if TYPE_CHECKING:
+    from tinydeploy.doctor import Finding
 
 
-@click.command("doctor")
+@options.verb("doctor")
 @options.as_json
 def command(as_json: bool) -> None:
     """What is installed, what is missing, and the command that installs it."""
-    findings = verbs.doctor()
+    with progress("asking every tool for its version"):
+        from tinydeploy import doctor, verbs
+
+        findings = verbs.doctor()
     if as_json:
         show_json(findings)
     else:
-        table = Table(box=None, header_style="dim")
-        for heading in ("", "What", "Version", "Needed for", "How to get it"):
-            table.add_column(heading)
-        for finding in findings:
-            mark = Text("✓", "green") if finding.ok else Text("✗", "bold red")
-            table.add_row(
-                mark, finding.name, finding.version, finding.needed_for, "" if finding.ok else finding.install
-            )
-        show(table)
+        show(Group(_table(findings), *_ways(findings)))
+        if command := doctor.install_all(findings):
+            show(f"\nThis installs what is missing:\n{command}")
     if any(finding.default_path and not finding.ok for finding in findings):
         sys.exit(1)
+
+
+def _table(findings: Sequence[Finding]) -> RenderableType:
+    rows = [
+        (
+            Text("✓", "green") if finding.ok else Text("✗", "bold red"),
+            finding.name,
+            finding.version,
+            finding.needed_for,
+        )
+        for finding in findings
+    ]
+    columns = (Column(), Column("What"), Column("Version"), Column("Needed for"))
+    return Columns(columns, rows, spare=(3,))
+
+
+def _ways(findings: Sequence[Finding]) -> list[RenderableType]:
+    """How to get what is missing and no command installs."""
+    return [
+        Prose(f"✗ {finding.name}: {finding.install}")
+        for finding in findings
+        if not finding.ok and not finding.packages
+    ]

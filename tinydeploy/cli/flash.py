@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
-from tinydeploy import verbs
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import progress, show, show_json
 
 
-@click.command("flash")
+@options.verb("flash")
 @options.model
 @options.signature
 @options.logits
@@ -25,11 +22,13 @@ from tinydeploy.cli.shell import progress, show, show_json
 @options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Build the firmware, upload it to the board, and make sure that it answers."""
-    path, file = options.configured(model)
-    with progress() as update:
-        flashed = verbs.flash(path, progress=update, **options.merged(file, **flags))
+    with progress("reading the model") as update:
+        from tinydeploy import verbs
+        from tinydeploy.job import model_path
+
+        flashed = verbs.flash(model, progress=update, **options.given(flags))
     if as_json:
         show_json(flashed)
     else:
-        greeting = flashed.greeting
-        show(f"{flashed.port} runs {path.name} with the {greeting.engine} engine, and answers")
+        name, engine = model_path(model).name, flashed.greeting.engine
+        show(f"{flashed.port} runs {name} with the {engine} engine, and answers")

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from tinydeploy import verbs
 from tinydeploy.cli import options
-from tinydeploy.cli.shell import show, show_json, tell
+from tinydeploy.cli.shell import progress, show, show_json, tell
 from tinydeploy.errors import UsageError
+from tinydeploy.words import SELFTEST_SAMPLES
 
 
-@click.command("generate")
+@options.verb("generate")
 @options.model
 @options.out
 @options.made
@@ -23,37 +23,28 @@ from tinydeploy.errors import UsageError
     help="With a self-test, a suite for renode-test, and a CI job that runs it.",
 )
 @options.data
-@click.option(
+@options.option(
     "--samples",
     type=click.IntRange(1),
-    help=f"How many samples the self-test runs.  [default: {verbs.SELFTEST_SAMPLES}]",
+    help=f"How many samples the self-test runs.  [default: {SELFTEST_SAMPLES}]",
 )
-@click.option(
+@options.option(
     "--max-instructions", type=click.IntRange(1), help="What an inference may take in the self-test."
 )
 @options.as_json
-def command(
-    model: Path,
-    out: Path | None,
-    renode_test: bool,
-    samples: int | None,
-    max_instructions: int | None,
-    as_json: bool,
-    **flags: Any,
-) -> None:
+def command(model: Path, out: Path | None, as_json: bool, **flags: Any) -> None:
     """Write a PlatformIO project that stands on its own."""
-    path, file = options.configured(model)
-    if out is None:
-        raise UsageError("generate needs a folder to write to", "name it with -o")
-    folder = verbs.generate(
-        path,
-        out,
-        renode_test=renode_test,
-        samples=samples,
-        max_instructions=max_instructions,
-        notice=tell,
-        **options.merged(file, **flags),
-    )
+    notes: list[str] = []
+    with progress("reading the model"):
+        from tinydeploy import verbs
+        from tinydeploy.job import model_path
+
+        model = model_path(model)
+        if out is None:
+            raise UsageError("generate needs a folder to write to", "name it with -o")
+        folder = verbs.generate(model, out, notice=notes.append, **options.given(flags))
+    for note in notes:
+        tell(note)
     if as_json:
         show_json({"project": folder})
     else:

@@ -6,23 +6,21 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from tinydeploy import verbs
 from tinydeploy.cli import options
-from tinydeploy.cli.shell import show, show_json
+from tinydeploy.cli.shell import progress, show, show_json
 from tinydeploy.engines import Layer
 from tinydeploy.inspection import Inspection, OpRow, TensorInfo
 from tinydeploy.report import text
+from tinydeploy.report.layout import Column, Columns, Facts
 
 _BAR = 12  # characters for the peak
 _JOINED = Layer(-1, "with the op before", 0, 0, 0)
 
 
-@click.command("inspect")
+@options.verb("inspect")
 @options.model
 @options.signature
 @options.logits
@@ -31,33 +29,33 @@ _JOINED = Layer(-1, "with the op before", 0, 0, 0)
 @options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Ops, shapes, quantisation, MACs, constants, memory over time, and the engines that can run it."""
-    path, file = options.configured(model)
-    inspection = verbs.inspect(path, **options.merged(file, **flags))
+    with progress("reading the model"):
+        from tinydeploy import verbs
+
+        inspection = verbs.inspect(model, **options.given(flags))
     if as_json:
         show_json(inspection)
     else:
         show(Group(_header(inspection), _ops(inspection), *_trades(inspection), _runs(inspection)))
 
 
-def _header(inspection: Inspection) -> RenderableType:
-    table = Table(box=None, show_header=False)
-    table.add_column(style="dim")
-    table.add_column()
-    table.add_row("Model", Text(text.printable(inspection.path)))
-    table.add_row("File", f"{text.kib(inspection.file_bytes)}, sha256 {inspection.sha256[:16]}…")
+def _header(inspection: Inspection) -> Facts:
+    rows: list[tuple[str, str | tuple[str, ...]]] = []
+    add = rows.append
+    add(("Model", (text.printable(inspection.path),)))
+    add(("File", f"{text.kib(inspection.file_bytes)}, sha256 {inspection.sha256}"))
     if inspection.signature:
-        table.add_row("Signature", Text(text.printable(inspection.signature)))
+        add(("Signature", (text.printable(inspection.signature),)))
     if inspection.note:
-        table.add_row("Changed", Text(inspection.note))
-    table.add_row("MACs", text.millions(inspection.macs))
-    table.add_row("Constants", text.kib(inspection.constant_bytes))
+        add(("Changed", inspection.note))
+    add(("MACs", text.millions(inspection.macs)))
+    add(("Constants", text.kib(inspection.constant_bytes)))
     for heading, tensors in (("Input", inspection.inputs), ("Output", inspection.outputs)):
         for tensor in tensors:
-            table.add_row(heading, Text(_tensor(tensor)))
+            add((heading, _tensor(tensor)))
     for engine, plan in inspection.arenas.items():
-        table.add_row(
-            "Arena", f"{plan.bytes:,} bytes planned by {engine}; no plan can be below {plan.lower_bound:,}"
-        )
+        bound = f"no plan can be below {plan.lower_bound:,}"
+        add(("Arena", f"{plan.bytes:,} bytes planned by {engine}; {bound}"))
     chosen = [
         (op, op.layers[inspection.optimize]) for op in inspection.ops if inspection.optimize in op.layers
     ]
@@ -71,69 +69,70 @@ def _header(inspection: Inspection) -> RenderableType:
             row += f"; {sum(layer.saved_bytes for _, layer in some):,} bytes of their outputs are never held"
             if repeated := sum(layer.repeated_outputs for _, layer in some):
                 row += f", {repeated:,} outputs are computed twice"
-            table.add_row("Stripes", row)
-    return table
+            add(("Stripes", row))
+    return Facts(rows)
 
 
-def _tensor(tensor: TensorInfo) -> str:
+def _tensor(tensor: TensorInfo) -> tuple[str, ...]:
     quantization = "" if tensor.scale is None else f", (q - {tensor.zero_point}) × {tensor.scale:.6g}"
     shape = "×".join(str(size) for size in tensor.shape)
-    return f"{shape} {tensor.dtype}{quantization}  {text.printable(tensor.name)}"
+    return f"{shape} {tensor.dtype}{quantization} ", text.printable(tensor.name)
 
 
 def _ops(inspection: Inspection) -> RenderableType:
-    table = Table(box=None, header_style="dim")
-    table.add_column("#", justify="right")
-    table.add_column("Op", no_wrap=True)
-    for heading in ("Output", "MACs", "Constants", "Live"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("over time", no_wrap=True)
     peak = max((op.live_bytes for op in inspection.ops), default=0)
+    rows = []
     for op in inspection.ops:
         bar = "█" * max(1, round(_BAR * text.ratio(op.live_bytes, peak)))
         style = "bold cyan" if op.live_bytes == peak else "cyan"
-        table.add_row(
-            str(op.index),
-            op.op,
-            text.shape(op.output_shape),
-            text.millions(op.macs) if op.macs else "–",
-            text.kib(op.constant_bytes) if op.constant_bytes else "–",
-            text.kib(op.live_bytes),
-            Text("settled at conversion", "dim") if op.folded else Text(bar, style),
+        rows.append(
+            (
+                str(op.index),
+                text.printable(op.op),
+                text.shape(op.output_shape),
+                text.millions(op.macs) if op.macs else "–",
+                text.kib(op.constant_bytes) if op.constant_bytes else "–",
+                text.kib(op.live_bytes),
+                Text("settled at conversion", "dim") if op.folded else Text(bar, style),
+            )
         )
-    return table
+    columns = [Column("#", right=True), Column("Op")]
+    columns += [Column(name, right=True) for name in ("Output", "MACs", "Constants", "Live")]
+    return Columns([*columns, Column("over time")], rows, spare=(6, 4) if not _folds(inspection) else (4, 3))
+
+
+def _folds(inspection: Inspection) -> bool:
+    return any(op.folded for op in inspection.ops)
 
 
 def _trades(inspection: Inspection) -> list[RenderableType]:
     """Per layer what the goal makes of it, and how the other goals would change its instructions."""
-    rows = [op for op in inspection.ops if op.layers]
-    if not rows:
+    ops = [op for op in inspection.ops if op.layers]
+    if not ops:
         return []
     chosen = inspection.optimize
     others = [goal for goal in inspection.goal_arenas if goal != chosen]
-    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
-    table.add_column("#", justify="right")
-    table.add_column(f"Kernel for {chosen}")
-    for heading in ("Constants", "Scratch", "Estimate", *others):
-        table.add_column(heading, justify="right", no_wrap=True)
+    columns = [Column("#", right=True), Column(f"Kernel for {chosen}")]
+    columns += [Column(name, right=True) for name in ("Constants", "Scratch", "Estimate", *others)]
+    rows: list[tuple[str, ...]] = []
 
     def add(number: str, name: str, layers: dict[str, Layer]) -> None:
         own = layers[chosen]
         estimate = f"{own.instructions:,}" if own.instructions else "–"
         changes = (_change(own, layers[goal]) for goal in others)
-        table.add_row(number, name, f"{own.constant_bytes:,}", f"{own.scratch_bytes:,}", estimate, *changes)
+        rows.append((number, name, f"{own.constant_bytes:,}", f"{own.scratch_bytes:,}", estimate, *changes))
 
-    for op in rows:
+    for op in ops:
         layers = {goal: _layer(op, goal) for goal in inspection.goal_arenas}
         add(str(op.index), layers[chosen].kernel, layers)
-    totals = {goal: _sum([_layer(op, goal) for op in rows]) for goal in inspection.goal_arenas}
+    totals = {goal: _sum([_layer(op, goal) for op in ops]) for goal in inspection.goal_arenas}
     add("", "all layers", totals)
     for name, sizes in (
         ("constants", {goal: layer.constant_bytes for goal, layer in totals.items()}),
         ("arena", inspection.goal_arenas),
     ):
-        table.add_row("", name, f"{sizes[chosen]:,}", "", "", *(f"{sizes[goal]:,}" for goal in others))
-    return [table]
+        rows.append(("", name, f"{sizes[chosen]:,}", "", "", *(f"{sizes[goal]:,}" for goal in others)))
+    return [Columns(columns, rows, spare=(3, 2))]
 
 
 def _layer(op: OpRow, goal: str) -> Layer:
@@ -165,14 +164,15 @@ def _change(own: Layer, other: Layer) -> str:
 
 
 def _runs(inspection: Inspection) -> RenderableType:
-    table = Table(box=None, show_header=False)
-    for _ in range(3):
-        table.add_column()
+    rows = []
     for engine, refusal in inspection.refusals.items():
         mark, words = (Text("✗", "red"), f"cannot run {refusal}") if refusal else (Text("✓", "green"), "")
         if engine == "tflm" and not refusal:
             asked = "TFLite Micro ran it on this machine"
             words = asked if inspection.tflm_asked else "by its ops; TFLite Micro is not here to be asked"
-        table.add_row(engine, mark, Text(text.printable(words)))
+        rows.append((engine, mark, text.printable(words)))
     hint = f"tinydeploy fit {text.printable(inspection.path)} lists the boards that it fits"
-    return Group(table, Text(hint, "dim"))
+    return Group(
+        Columns((Column(), Column(), Column()), rows, prose=True),
+        Text(hint, "dim", no_wrap=True, overflow="ignore"),
+    )

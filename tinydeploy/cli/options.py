@@ -1,4 +1,4 @@
-"""The options that verbs share, each spelled in one place, and how tinydeploy.toml fills them in."""
+"""The options that verbs share, each spelled in one place."""
 
 from __future__ import annotations
 
@@ -9,18 +9,96 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from tinydeploy import boards, config
-from tinydeploy.boards import DEFAULT_BOARD, LEVELS
-from tinydeploy.config import Config
-from tinydeploy.engines.aot import GOALS
-from tinydeploy.job import DEFAULT_ENGINE, DEFAULT_LINK, model_path
-from tinydeploy.metrics import METRICS
-from tinydeploy.targets import TARGETS
-from tinydeploy.targets.qemu import LINKS
-from tinydeploy.verbs import DEFAULT_TIMEOUT
+from tinydeploy import config
+from tinydeploy.cli import shell
+from tinydeploy.words import (
+    DEFAULT_BOARD,
+    DEFAULT_ENGINE,
+    DEFAULT_LINK,
+    DEFAULT_TIMEOUT,
+    ENGINES,
+    GOALS,
+    LEVELS,
+    LINKS,
+    METRICS,
+    TARGETS,
+)
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Once(click.Option):
+    """An option that takes one value, and is refused if it is given two. See click."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """See click."""
+        super().add_to_parser(parser, ctx)
+        if self.is_flag:
+            return
+        for name in self.opts:
+            option = parser._long_opt.get(name) or parser._short_opt.get(name)
+            option.process = functools.partial(self._process, option.process)
+
+    def _process(self, process: Callable[[Any, Any], None], value: Any, state: Any) -> None:
+        if self.name in state.opts:
+            first = state.opts[self.name]
+            raise click.UsageError(f"{'/'.join(self.opts)} is given twice: {first} and {value}")
+        process(value, state)
+
+
+option = functools.partial(click.option, cls=Once)
+
+
+def _starting_with(*words: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """What a shell completes an option by."""
+    return lambda _context, _option, begun: [CompletionItem(word) for word in words if word.startswith(begun)]
+
+
+def board_ids(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What a shell completes a board by."""
+    from tinydeploy import boards
+
+    return [CompletionItem(name) for name in boards.ids() if name.startswith(begun)]
+
+
+def _be_verbose(_context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        shell.be_verbose()
+
+
+def _be_quiet(_context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        shell.be_quiet()
+
+
+def verb(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command of the command line; whatever it does, it can do quietly or talk of it."""
+
+    def decorated(function: Callable[..., Any]) -> click.Command:
+        decorate: Callable[..., click.Command] = click.command(name, **attributes)
+        return decorate(stacked(verbose, quiet)(function))
+
+    return decorated
+
+
+verbose = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=_be_verbose,
+    help="Show on stderr the commands that are run.",
+)
+quiet = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_be_quiet,
+    help="Nothing but the result, and errors.",
+)
 
 
 class Seconds(click.FloatRange):
@@ -36,86 +114,95 @@ class Seconds(click.FloatRange):
 
 
 model = click.argument("model", type=click.Path(path_type=Path))
-signature = click.option(
+signature = option(
     "--signature", help="Which of the file's functions to run, by its name.  [default: the first]"
 )
-logits = click.option(
-    "--logits", is_flag=True, default=None, help="Leave out the SOFTMAX at the model's end."
+logits = option("--logits", is_flag=True, default=None, help="Leave out the SOFTMAX at the model's end.")
+board = option("-b", "--board", shell_complete=board_ids, help=f"The board's id.  [default: {DEFAULT_BOARD}]")
+engine = option(
+    "-e",
+    "--engine",
+    shell_complete=_starting_with(*ENGINES, ",".join(ENGINES)),
+    help=f"The engine that runs the model.  [default: {DEFAULT_ENGINE}]",
 )
-board = click.option("-b", "--board", help=f"The board's id.  [default: {DEFAULT_BOARD}]")
-engine = click.option("-e", "--engine", help=f"The engine that runs the model.  [default: {DEFAULT_ENGINE}]")
-optimize = click.option(
+optimize = option(
     "--optimize",
     type=click.Choice(GOALS),
     help=f"What the aot engine strives for.  [default: {GOALS[0]}]",
 )
-tflm_library = click.option(
+tflm_library = option(
     "--tflm-library",
     help="The TFLite Micro that the tflm engine runs on: a folder, a git address, or a registry spec.",
 )
-data = click.option("--data", type=click.Path(path_type=Path), help="Labelled samples: an .npz with x and y.")
-samples = click.option(
+data = option("--data", type=click.Path(path_type=Path), help="Labelled samples: an .npz with x and y.")
+samples = option(
     "--samples",
     type=click.IntRange(1, config.MOST_SAMPLES),
     help="How many samples to run, spread over the file.  [default: all]",
 )
-metric = click.option(
-    "--metric", metavar="NAME", help=f"How to judge: {', '.join(METRICS)}, or topK.  [default: as the output]"
+metric = option(
+    "--metric",
+    metavar="NAME",
+    shell_complete=_starting_with(*METRICS),
+    help=f"How to judge: {', '.join(METRICS)}, or topK.  [default: as the output]",
 )
-output = click.option(
+output = option(
     "--output",
     metavar="NAME|INDEX",
     help="The model's output that y belongs to.  [default: the first that y fits]",
 )
-threshold = click.option(
+threshold = option(
     "--threshold",
     type=float,
     help="From here on an output, or an anomaly score, says yes.  [default: 0.5 of LOGISTIC]",
 )
-out = click.option(
+out = option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
     envvar=config.OUT_VARIABLE,
     help="The folder to write to.",
 )
-as_json = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there."
-)
-target = click.option(
+as_json = option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there.")
+target = option(
     "--target",
     type=click.Choice(TARGETS),
     help="What the firmware is made for, and runs on.  [default: QEMU if it has the board, else the board]",
 )
-target_made = click.option(
+target_made = option(
     "--target",
     type=click.Choice(TARGETS),
     help="What the firmware is made for.  [default: the board, or what emulates it if there is no other]",
 )
-link = click.option(
+link = option(
     "--link", type=click.Choice(LINKS), help=f"How the host talks to QEMU.  [default: {DEFAULT_LINK}]"
 )
-port = click.option(
+port = option(
     "--port",
     help="Run on the board at this serial port, URL or USB serial number; 'auto' finds it by its USB ids.",
 )
-no_upload = click.option(
+no_upload = option(
     "--no-upload", is_flag=True, default=None, help="Measure the firmware that the board has already."
 )
-dtr = click.option(
+dtr = option(
     "--dtr", type=click.Choice(LEVELS), help="The port's line DTR, once it is open.  [default: the board's]"
 )
-rts = click.option("--rts", type=click.Choice(LEVELS), help="The same for RTS.")
-upload_command = click.option(
+rts = option("--rts", type=click.Choice(LEVELS), help="The same for RTS.")
+upload_command = option(
     "--upload-command",
     envvar=config.UPLOAD_COMMAND_VARIABLE,
     help="What flashes the board, instead of PlatformIO's way; it fills in $SOURCE.",
 )
-timeout = click.option(
+timeout = option(
     "--timeout",
     type=Seconds(),
     help=f"Seconds that the target may take for one answer.  [default: {DEFAULT_TIMEOUT:g}]",
 )
+
+
+def given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that were given."""
+    return {name: flag for name, flag in flags.items() if flag is not None}
 
 
 def stacked(*decorators: Decorator) -> Decorator:
@@ -134,32 +221,3 @@ at_port = stacked(port, upload_command, dtr, rts)
 """How to get at a board."""
 deployment = stacked(_source, target, link, at_port, no_upload, timeout)
 """What a firmware is made from, and how to get at what runs it."""
-
-
-def configured(model: Path) -> tuple[Path, Config]:
-    """The model's file, and the tinydeploy.toml beside it."""
-    path = model_path(model)
-    return path, config.load(path)
-
-
-def merged(file: Config, **flags: Any) -> dict[str, Any]:
-    """Keyword arguments for a verb: the flag if given, else the file's value; neither leaves the default."""
-    values = {name: getattr(file, name, None) if flag is None else flag for name, flag in flags.items()}
-    values = {name: value for name, value in values.items() if value is not None}
-    for name in _meant_for_another_target(values, flags):
-        del values[name]
-    return values
-
-
-def _meant_for_another_target(values: Mapping[str, Any], flags: Mapping[str, Any]) -> list[str]:
-    """The file's values that mean nothing where the flags lead: it may describe a board and an emulator."""
-    given = {name for name, flag in flags.items() if flag is not None}
-    meant: tuple[str, ...] = ()
-    if "port" in given:
-        meant = ("target", "link")
-    elif "target" in given:
-        meant = ("port", "upload_command", "dtr", "rts") if values["target"] != "board" else ()
-        meant += ("link",) if values["target"] != "qemu" else ()
-    elif "port" not in values and boards.board(values.get("board", DEFAULT_BOARD)).is_emulated:
-        meant = ("upload_command", "dtr", "rts")
-    return [name for name in meant if name in values and name not in given]

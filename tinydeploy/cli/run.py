@@ -5,17 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
-from tinydeploy import report, verbs, verdict
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import EXIT_CODES, progress, show, show_json
 from tinydeploy.errors import GateError
-from tinydeploy.job import DEFAULT_ENGINE
-from tinydeploy.report import console
+from tinydeploy.words import DEFAULT_ENGINE
 
 
-@click.command("run", epilog=EXIT_CODES)
+@options.verb("run", epilog=EXIT_CODES)
 @options.model
 @options.data
 @options.samples
@@ -25,15 +21,17 @@ from tinydeploy.report import console
 @options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:
     """The whole way: build, load, measure, and report. Several engines (-e aot,tflm) are put side by side."""
-    path, file = options.configured(model)
-    arguments = options.merged(file, **flags)
-    engines = arguments.pop("engine", DEFAULT_ENGINE).split(",")
-    with progress() as update:
-        arguments |= {"labels": file.labels, "progress": update}
+    with progress("reading the model") as update:
+        from tinydeploy import report, verbs, verdict
+        from tinydeploy.report import console
+
+        arguments = options.given(flags)
+        engines = (arguments.pop("engine", "") or verbs.usual(model, "engine") or DEFAULT_ENGINE).split(",")
+        arguments["progress"] = update
         if len(engines) > 1:
-            results, folder = verbs.run_each(path, engines, **arguments)
+            results, folder = verbs.run_each(model, engines, **arguments)
         else:
-            result, folder = verbs.run(path, engine=engines[0], **arguments)
+            result, folder = verbs.run(model, engine=engines[0], **arguments)
             results = (result,)
     if as_json:
         show_json(report.runs_json(results) if len(engines) > 1 else results[0].to_json())

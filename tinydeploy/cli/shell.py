@@ -6,27 +6,26 @@ import dataclasses
 import errno
 import io
 import json
+import logging
 import os
+import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
-from rich.segment import Segment
 
-from tinydeploy import cache
 from tinydeploy.errors import TinydeployError, UsageError
+from tinydeploy.printable import printable
 from tinydeploy.progress import Progress, silent
-from tinydeploy.report.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 CHECK_FAILED, USAGE, FAILED, INTERRUPTED = 1, 2, 3, 130
 PIPE_CLOSED = 141  # as a shell tells of a program that SIGPIPE ended
@@ -37,33 +36,12 @@ EXIT_CODES = (
 )
 
 
-class _Console(Console):
-    """Strings are shown as they are: no markup, and no character that would steer the terminal."""
-
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False)
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """See rich."""
-        for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(_harmless(segment.text), segment.style)
-
-
-def _harmless(text: str) -> str:
-    """The text, as wide as before, with "\ufffd" or nothing for what could steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c == "\n" or printable(c) == c else "\ufffd" * cell_len(c) for c in text)
-
-
-stdout = _Console()
-stderr = _Console(stderr=True)
-
-
 def show(renderable: RenderableType) -> None:
-    """Prints a result for people; a string as it is, without markup."""
+    """Prints a result for people; a string as it is, in one line. No line ends in spaces."""
+    from tinydeploy.cli import terminal
+
     with _written():
-        stdout.print(renderable)
+        terminal.write(renderable)
 
 
 def show_json(value: Any) -> None:
@@ -104,12 +82,56 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+_is_quiet = False
+
+
+def be_quiet() -> None:
+    """From now on only results are shown, and errors."""
+    global _is_quiet
+    _is_quiet = True
+
+
+def be_verbose() -> None:
+    """From now on every command that is run is shown on stderr, and PlatformIO's own commands after it."""
+    if _is_quiet:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+
+    def say(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "subprocess.Popen" and not isinstance(arguments[1], str):
+            _say(shlex.join(map(os.fsdecode, arguments[1])))
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            _say(record.getMessage())
+
+    sys.addaudithook(say)
+    logger = logging.getLogger("tinydeploy")
+    logger.addHandler(Handler())
+    logger.setLevel(logging.INFO)
+
+
+def _say(command: str) -> None:
+    from rich.text import Text
+
+    from tinydeploy.cli import terminal
+
+    terminal.stderr.print(Text(printable(f"+ {command}"), no_wrap=True), overflow="ignore", crop=False)
+
+
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """A line on stderr that says what is going on; nothing at all where stderr is not a terminal."""
-    if not stderr.is_terminal:
+def progress(first: str) -> Iterator[Progress]:
+    """A line on stderr that says what is going on, from the start, which is `first`.
+
+    Nothing at all is shown where stderr is not a terminal.
+    """
+    from tinydeploy.cli.terminal import stderr
+
+    if _is_quiet or not stderr.is_terminal:
         yield silent
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -117,7 +139,7 @@ def progress() -> Iterator[Progress]:
         MofNCompleteColumn(),
     )
     with Bars(*columns, TimeElapsedColumn(), console=stderr, transient=True) as bars:
-        task = bars.add_task("", total=None)
+        task = bars.add_task(first, total=None)
 
         def update(phase: str, done: int = 0, total: int = 0) -> None:
             bars.tasks[0].total = total or None  # update() takes None for "as before"
@@ -128,7 +150,8 @@ def progress() -> Iterator[Progress]:
 
 def tell(line: str) -> None:
     """A line on stderr that is no error."""
-    _complain(line)
+    if not _is_quiet:
+        _complain(line)
 
 
 def _complain(message: str, hint: str = "") -> None:
@@ -179,6 +202,8 @@ def guarded(command: click.Command) -> NoReturn:
 
 def _unexpected(error: Exception) -> tuple[str, str]:
     """The line, and the hint, for what nothing has answered where it arose."""
+    from tinydeploy import cache
+
     trace = cache.write_trace("".join(traceback.format_exception(error)))
     kept = f"please report it, with {trace}" if trace else "its trace could not be kept"
     return f"an error of tinydeploy's own: {type(error).__name__}: {str(error)[:200]}", kept

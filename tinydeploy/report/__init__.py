@@ -6,16 +6,20 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinydeploy import output
 from tinydeploy.errors import UsageError
 from tinydeploy.output import Manifest
-from tinydeploy.result import Result
+
+if TYPE_CHECKING:
+    from tinydeploy.failed import Failure
+    from tinydeploy.result import Result
 
 RUNS_SCHEMA = "tinydeploy.runs/1"
 
 
+_EITHER_WAY = ("report.html", "failed.json")
 _MANIFEST = Manifest("tinydeploy-files.json", "tinydeploy.files/1")
 
 
@@ -29,7 +33,7 @@ def check_writable(folder: Path, engines: Sequence[str] = ()) -> None:
             raise _unwritable(folder, f"{existing} is not a folder")
         if not os.access(existing, os.W_OK | os.X_OK):
             raise _unwritable(folder, "permission denied")
-        output.check(folder.resolve(), ["runs.json" if engines else "result.json", "report.html"], _MANIFEST)
+        output.check(folder.resolve(), ["runs.json" if engines else "result.json", *_EITHER_WAY], _MANIFEST)
     except (OSError, RuntimeError) as error:
         raise _unwritable(folder, getattr(error, "strerror", None) or str(error)) from error
     for engine in engines:
@@ -59,12 +63,21 @@ def write_runs(results: Sequence[Result], folder: Path) -> None:
     _write({"runs.json": _json(runs_json(results)), "report.html": html.render_runs(results)}, folder)
 
 
+def write_failure(failure: Failure, folder: Path) -> None:
+    """Write failed.json and a report.html about it; an earlier result goes. See `write`."""
+    from tinydeploy.report import html
+
+    contents = {"failed.json": _json(failure.to_json()), "report.html": html.render_failure(failure)}
+    _write(contents, folder, without=("result.json", "runs.json"))
+
+
 def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
-def _write(contents: Mapping[str, str], folder: Path) -> None:
-    output.write(folder, {name: content.encode() for name, content in contents.items()}, _MANIFEST)
+def _write(contents: Mapping[str, str], folder: Path, without: Sequence[str] = ("failed.json",)) -> None:
+    files = {name: content.encode() for name, content in contents.items()}
+    output.write(folder, files, _MANIFEST, without=without)
 
 
 def _unwritable(folder: Path, reason: str) -> UsageError:

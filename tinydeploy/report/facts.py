@@ -144,7 +144,7 @@ def facts(result: Result) -> Iterator[Fact]:
         parity = result.parity
         yield Fact(
             "parity",
-            f"Parity with {text.printable(parity.reference)}",
+            f"Parity with {_program(parity.reference)}",
             text.percent(text.ratio(parity.identical, parity.outputs)),
             f"identical; {parity.off_by_one:,} off by one, {parity.worse:,} worse, "
             f"of {parity.outputs:,} outputs",
@@ -154,12 +154,17 @@ def facts(result: Result) -> Iterator[Fact]:
         second = result.second_opinion
         yield Fact(
             "second_opinion",
-            f"Reference with {text.printable(second.reference)}",
+            f"Reference with {_program(second.reference)}",
             text.percent(text.ratio(second.identical, second.outputs)),
             f"identical; {second.off_by_one:,} off by one, {second.worse:,} worse, "
             f"of {second.outputs:,} outputs",
             False if second.worse else None,
         )
+
+
+def _program(reference: str) -> str:
+    """The reference's name; its version stands elsewhere."""
+    return text.printable(reference.partition(" ")[0])
 
 
 def verdict(result: Result) -> str:

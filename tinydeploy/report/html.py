@@ -15,9 +15,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from tinydeploy.failed import PHASES, Failure
 from tinydeploy.report import facts, figures, text
 from tinydeploy.result import Result
 from tinydeploy.verdict import checks
+
+_ALWAYS = ("build", "target")  # the phases of every run
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,27 @@ def render_runs(results: Sequence[Result]) -> str:
             sentences=facts.versus(results),
             costs_by_result=[{cost.index: cost for cost in result.per_op} for result in results],
             css=_css(),
+        )
+    )
+
+
+def render_failure(failure: Failure) -> str:
+    """The page of a run that failed: what, where, and how far it came."""
+    phases = [(name, failure.done.get(name), name == failure.phase) for name in PHASES]
+    shown = [phase for phase in phases if phase[1] is not None or phase[2] or phase[0] in _ALWAYS]
+    return _environment().get_template("failure.html.j2").render(failure=failure, phases=shown, css=_css())
+
+
+def render_inline(result: Result) -> str:
+    """The headline figures as a piece of a page, for a notebook."""
+    return (
+        _environment()
+        .get_template("inline.html.j2")
+        .render(
+            result=result,
+            facts=list(facts.facts(result)),
+            verdict=facts.verdict(result),
+            sound=_sound(result),
         )
     )
 

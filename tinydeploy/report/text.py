@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePath
+
+from tinydeploy.printable import printable as printable
 
 
 def kib(size: int) -> str:
@@ -79,14 +80,6 @@ def seconds(duration: float) -> str:
         return f"{duration:.2f} s" if duration < 10 else f"{duration:.1f} s"
     minutes, rest = divmod(round(duration), 60)
     return f"{minutes} min {rest} s"
-
-
-def printable(name: str) -> str:
-    """A name from outside with control, format and unassigned characters shown as U+FFFD.
-
-    They could hide text, reorder it, or make a page that no parser accepts.
-    """
-    return "".join("\ufffd" if unicodedata.category(char).startswith("C") else char for char in name)
 
 
 def shorten(name: str, width: int) -> str:
