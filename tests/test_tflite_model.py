@@ -158,8 +158,20 @@ def test_every_code_in_either_field(fields: str) -> None:
             code.builtinCode = 0 if fields == "old" else number
 
         reader = tflite_model._Reader(edited(set_code, blob), "m.tflite")
-        kinds[name] = reader.op_kind(tflite.Model.GetRootAs(reader.data, 0).OperatorCodes(0))[0].split(":")[0]
+        kinds[name] = reader.op_kind(tflite.Model.GetRootAs(reader.file.data, 0).OperatorCodes(0))[0].split(
+            ":"
+        )[0]
     assert kinds == {name: name for _, name in _CODES}
+
+
+@pytest.mark.parametrize(("shape", "hint"), [((), "fixed shapes"), ((1, 4), "contradicts itself")])
+def test_a_shape_that_is_not_known_is_told_from_one_that_is_wrong(shape: tuple[int, ...], hint: str) -> None:
+    model = ModelBuilder()
+    x, y = model.tensor((1, 4, 4, 1), scale=0.1), model.tensor(shape, scale=0.1)
+    model.op("AVERAGE_POOL_2D", [x], [y], filter_height=2, filter_width=2, stride_h=1, stride_w=1)
+    with pytest.raises(ModelError, match=r"its output has shape .* where rank 4 is needed") as refused:
+        tflite_model.parse(model.build([x], [y]), "m.tflite")
+    assert refused.value.hint is not None and hint in refused.value.hint
 
 
 @pytest.mark.parametrize(("old", "new"), [(127, 152), (0, 152), (-1, 9), (9, -1), (3, 9), (9, 3)])
@@ -168,7 +180,7 @@ def test_the_larger_of_two_codes_counts(old: int, new: int) -> None:
         built.operatorCodes[0].deprecatedBuiltinCode, built.operatorCodes[0].builtinCode = old, new
 
     reader = tflite_model._Reader(edited(set_code), "m.tflite")
-    kind, _ = reader.op_kind(tflite.Model.GetRootAs(reader.data, 0).OperatorCodes(0))
+    kind, _ = reader.op_kind(tflite.Model.GetRootAs(reader.file.data, 0).OperatorCodes(0))
     assert getattr(schema.BuiltinOperator, kind) == max(old, new)
 
 

@@ -10,6 +10,11 @@ from tinydeploy.errors import FitError, ModelError
 from tinydeploy.folding import FIXED_SHAPE_HINT
 from tinydeploy.graph import Graph
 
+TILE_HINT = (
+    "repeat one dimension at a time, up to 10 times; to enlarge images, take "
+    "UpSampling2D(interpolation='bilinear') or tf.image.resize(x, size, method='nearest')"
+)
+
 
 def check(graph: Graph, engine: Engine, board: Board) -> None:
     """Returns if nothing speaks against building: check_ops and check_memories."""
@@ -25,6 +30,8 @@ def check_ops(graph: Graph, engine: Engine) -> None:
         kinds = {graph.ops[refusal.op].kind for refusal in refusals if refusal.op >= 0}
         if kinds & {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}:
             hint = f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
+        elif "TILE" in kinds:
+            hint = TILE_HINT
         elif engine.name == "aot" and any("float32" in refusal.reason for refusal in refusals):
             hint = "change the layer that was left in float, or try --engine tflm, which has float kernels"
         raise ModelError(f"{engine.name} cannot run {reasons(graph, refusals)}", hint)

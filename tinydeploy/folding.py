@@ -22,6 +22,7 @@ from tinydeploy.host_ops import FOLDERS, OF_SHAPES, Array, Call, UnknownError
 from tinydeploy.shapes import infer
 
 MAX_BYTES = 16 << 20  # that all folded ops of a model may read and make
+CONTRADICTION_HINT = "the file contradicts itself; convert it again"
 FIXED_SHAPE_HINT = "convert with fixed shapes: tf.keras.Input(shape, batch_size=1)"
 
 
@@ -53,7 +54,7 @@ def fold(graph: Graph) -> Graph:
                 f"{graph.path}: the shape of what op {op.index} ({op.kind}) makes is not known: {error}"
                 if is_open
                 else f"{graph.path}: op {op.index} ({op.kind}) cannot be computed at conversion: {error}",
-                FIXED_SHAPE_HINT if is_open else "the file contradicts itself; convert it again",
+                FIXED_SHAPE_HINT if is_open else CONTRADICTION_HINT,
             ) from error
         room -= work
         folded.add(op.index)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 MAX_RANK = 8
 MAX_TENSOR_BYTES = 2**31 - 1
+MAX_STEP = 2**15  # strides, dilations, filter sizes
 
 OptionValue = int | float | str | bool | tuple[int, ...]
 
@@ -118,8 +119,9 @@ class Op:
 class Graph:
     """A model: tensors, ops in execution order, and which tensors go in and out.
 
-    `folded` are the indices of the ops whose outputs are constants, computed when the model was read: they
-    are in `ops`, as in the file, and do not run. `signature` is the function's name, if the file has several.
+    `folded` are the indices of the ops whose outputs are constants, computed when the model was read, or that
+    became part of another op: they are in `ops`, as in the file, and do not run. `signature` is the name of
+    the function, if the file has several.
     """
 
     path: str

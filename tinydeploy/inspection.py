@@ -48,7 +48,7 @@ class Inspection:
 
     `arenas` has the plan of each engine that makes one, and `goal_arenas` the aot engine's bytes by goal.
     `refusals` says by engine why it cannot run the model, "" if it can; for that, TFLite Micro was
-    `tflm_asked`, or else only the list of its ops.
+    `tflm_asked`, or else only the list of its ops. `note` is what was changed of the file's model.
     """
 
     path: str
@@ -65,6 +65,7 @@ class Inspection:
     refusals: dict[str, str]
     tflm_asked: bool
     signature: str = ""
+    note: str = ""
 
 
 def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> Inspection:
@@ -117,6 +118,7 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
         refusals=refusals,
         tflm_asked=tflm_verdict.asked(),
         signature=graph.signature,
+        note=graph.note,
     )
 
 

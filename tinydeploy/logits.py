@@ -33,4 +33,5 @@ def without_softmax(graph: Graph) -> Graph:
     struct.pack_into("<i", content, outputs, last.inputs[0])
     struct.pack_into("<I", content, operators - 4, len(graph.running) - 1)
     bare = tflite_model.parse(bytes(content), graph.path)
-    return replace(bare, note=NOTE, signature=graph.signature)
+    note = "; ".join(filter(None, (graph.note, NOTE)))
+    return replace(bare, note=note, signature=graph.signature)

@@ -93,7 +93,7 @@ def named(graph: Graph, wanted: str) -> Output:
 
 def _output(graph: Graph, position: int) -> Output:
     tensor = graph.tensors[graph.outputs[position]]
-    makers = {op.outputs[0]: op for op in graph.ops if op.outputs}
+    makers = {op.outputs[0]: op for op in graph.running if op.outputs}
     chain = list(_back(graph, makers, tensor.index))
     source = chain[-1].inputs[0] if chain else tensor.index
     maker = makers.get(source)

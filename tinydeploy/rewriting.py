@@ -2,29 +2,55 @@
 
 TFLite Micro prepares all subgraphs of a file, takes the shapes that it finds there, and has no kernels for
 some of the ops that compute shapes. So there is one function with its initialisers, every shape is the one
-that runs, and what was computed from constants is a constant.
+that runs, what was computed from constants is a constant, and ops that became others are these.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import flatbuffers
 import numpy as np
 
 from tinydeploy.errors import ModelError, ToolError
-from tinydeploy.graph import Tensor
+from tinydeploy.graph import Graph, Op, Tensor
+from tinydeploy.tflite_options import ENUM_FIELDS, OPTIONS
 
 
-def rewrite(
-    data: bytes, subgraphs: Sequence[int], tensors: Mapping[int, Tensor], left_out: Collection[int]
-) -> bytes:
-    """The file `data` with these `subgraphs` alone, the first of which is run.
+@dataclass(frozen=True)
+class Change:
+    """What settling a graph changed of it.
 
-    In that one `tensors`, by their indices, have new shapes or became constants, and the ops `left_out` are
-    gone. Raises ToolError without the package that can write such files, ModelError if parts of the file that
+    `tensors` have new shapes, became constants, or are new constants behind those of the file; `ops` are
+    other ops than in the file; those `left_out`, by index, do not run. It is false if nothing changed.
+    """
+
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    left_out: frozenset[int]
+
+    @classmethod
+    def between(cls, read: Graph, settled: Graph) -> Change:
+        """What `settled` has that `read` has not."""
+        tensors = zip_longest(read.tensors, settled.tensors)
+        return cls(
+            tuple(after for before, after in tensors if after is not before),
+            tuple(after for before, after in zip(read.ops, settled.ops, strict=True) if after is not before),
+            settled.folded,
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.tensors or self.ops or self.left_out)
+
+
+def rewrite(data: bytes, subgraphs: Sequence[int], change: Change) -> bytes:
+    """The file `data` with these `subgraphs` alone, the first of which is run, and changed so.
+
+    Raises ToolError without the package that can write such files, ModelError if parts of the file that
     the reader does not look at are damaged.
     """
     try:
@@ -36,7 +62,7 @@ def rewrite(
         ) from error
     try:
         model = _parts(schema, data, subgraphs)
-        _settle(schema, model, subgraphs, tensors, left_out)
+        _settle(schema, model, subgraphs, change)
         builder = flatbuffers.Builder(len(data))
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     except (struct.error, ValueError, TypeError, IndexError, OverflowError) as error:
@@ -56,23 +82,52 @@ def _parts(schema: Any, data: bytes, subgraphs: Sequence[int]) -> Any:
     return model
 
 
-def _settle(
-    schema: Any,
-    model: Any,
-    subgraphs: Sequence[int],
-    tensors: Mapping[int, Tensor],
-    left_out: Collection[int],
-) -> None:
+def _settle(schema: Any, model: Any, subgraphs: Sequence[int], change: Change) -> None:
     main = model.subgraphs[0]
-    for index, tensor in tensors.items():
-        written = main.tensors[index]
+    for tensor in change.tensors:
+        if tensor.index == len(main.tensors):
+            written = schema.TensorT()
+            written.name, written.hasRank = tensor.name, True
+            written.type = getattr(schema.TensorType, tensor.dtype.name)
+            main.tensors.append(written)
+        written = main.tensors[tensor.index]
         written.shape, written.shapeSignature = list(tensor.shape), None
         if tensor.data is not None:
             buffer = schema.BufferT()
             buffer.data = np.frombuffer(tensor.data.tobytes(), np.uint8)
             written.buffer = len(model.buffers)
             model.buffers.append(buffer)
-    main.operators = [op for index, op in enumerate(main.operators) if index not in left_out]
+    for op in change.ops:
+        if op.index not in change.left_out:
+            _set_op(schema, model, main.operators[op.index], op)
+    main.operators = [op for index, op in enumerate(main.operators) if index not in change.left_out]
     for op in main.operators:
         if isinstance(op.builtinOptions, schema.CallOnceOptionsT):
             op.builtinOptions.initSubgraphIndex = list(subgraphs).index(op.builtinOptions.initSubgraphIndex)
+
+
+def _set_op(schema: Any, model: Any, written: Any, op: Op) -> None:
+    """Makes `written` the op `op`, with its options alone."""
+    written.opcodeIndex = _code(schema, model, op)
+    written.inputs, written.outputs = list(op.inputs), list(op.outputs)
+    written.builtinOptionsType, written.builtinOptions = schema.BuiltinOptions.NONE, None
+    if op.options:
+        table = OPTIONS[op.kind]
+        written.builtinOptionsType = getattr(schema.BuiltinOptions, table)
+        written.builtinOptions = getattr(schema, f"{table}T")()
+    for name, value in op.options.items():
+        first, *rest = name.split("_")
+        number = getattr(getattr(schema, ENUM_FIELDS[name]), str(value)) if name in ENUM_FIELDS else value
+        setattr(written.builtinOptions, first + "".join(word.capitalize() for word in rest), number)
+
+
+def _code(schema: Any, model: Any, op: Op) -> int:
+    """The number of the op's kind in the file, where it is added if it is not there."""
+    number = getattr(schema.BuiltinOperator, op.kind)
+    for index, known in enumerate(model.operatorCodes):
+        if max(known.builtinCode, known.deprecatedBuiltinCode) == number:
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = number, min(number, 127), op.version
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1

@@ -228,7 +228,7 @@ def _random_input(generator: np.random.Generator, graph: Graph, tensor: Tensor, 
     shape = (n, *tensor.shape)
     if tensor.dtype is DType.FLOAT32:
         low, high = -1.0, 1.0
-        for op in graph.ops:
+        for op in graph.running:
             if op.kind != "QUANTIZE" or tensor.index not in op.inputs:
                 continue
             output = graph.tensors[op.outputs[0]]

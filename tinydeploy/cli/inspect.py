@@ -46,6 +46,8 @@ def _header(inspection: Inspection) -> Facts:
     add(("File", f"{text.kib(inspection.file_bytes)}, sha256 {inspection.sha256}"))
     if inspection.signature:
         add(("Signature", (text.printable(inspection.signature),)))
+    if inspection.note:
+        add(("Changed", inspection.note))
     add(("MACs", text.millions(inspection.macs)))
     add(("Constants", text.kib(inspection.constant_bytes)))
     for heading, tensors in (("Input", inspection.inputs), ("Output", inspection.outputs)):
@@ -91,7 +93,7 @@ def _ops(inspection: Inspection) -> RenderableType:
                 text.millions(op.macs) if op.macs else "–",
                 text.kib(op.constant_bytes) if op.constant_bytes else "–",
                 text.kib(op.live_bytes),
-                Text("computed at conversion", "dim") if op.folded else Text(bar, style),
+                Text("settled at conversion", "dim") if op.folded else Text(bar, style),
             )
         )
     columns = [Column("#", right=True), Column("Op")]
