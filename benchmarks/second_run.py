@@ -78,9 +78,8 @@ def main(model: Path, board: str) -> None:
             parts = ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in phases.items())
             print(f"{name} run: {total:.2f} s ({parts})")
             link = cpu["phases"].get("target", 0.0)
-            print(
-                f"  CPU of tinydeploy's own: {cpu['own'] - link:.2f} s, and {link:.2f} s while the target runs"
-            )
+            own = cpu["own"] - link
+            print(f"  CPU of tinydeploy's own: {own:.2f} s, and {link:.2f} s while the target runs")
             print(f"  CPU of QEMU, the reference and others: {cpu['called']:.2f} s")
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 from elftools.dwarf.callframe import FDE
 from elftools.dwarf.ranges import RangeEntry
@@ -17,6 +20,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import Section, SymbolTableSection
 from elftools.elf.sections import Symbol as ElfSymbol
 
+from tinydeploy import kept
 from tinydeploy.result import Symbol
 
 _LARGEST = 10
@@ -35,6 +39,37 @@ class Sizes:
     model_flash_bytes: int
     runtime_flash_bytes: int
     largest_symbols: tuple[Symbol, ...]
+
+
+_Parameters = ParamSpec("_Parameters")
+_Found = TypeVar("_Found")
+
+
+def _once(function: Callable[_Parameters, _Found]) -> Callable[_Parameters, _Found]:
+    """The function of a firmware's path, not asked twice of one content; what is empty is not kept."""
+
+    @functools.wraps(function)
+    def asked(*arguments: _Parameters.args, **keywords: _Parameters.kwargs) -> _Found:
+        path, *others = map(str, arguments)
+        with Path(path).open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        key = f"{_program()} {function.__name__} {others} {keywords} {content}"
+        if found := kept.read(key):
+            value = json.loads(found)
+            known: Any = tuple(value) if isinstance(value, list) else value
+            return cast(_Found, known)
+        answer = function(*arguments, **keywords)
+        if answer:
+            kept.write(key, json.dumps(answer).encode())
+        return answer
+
+    return asked
+
+
+@functools.cache
+def _program() -> str:
+    """What reads the firmware, by its content."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 @contextmanager
@@ -74,6 +109,7 @@ def sizes(path: Path) -> Sizes:
     return Sizes(used, _extent(ram), model, used - model, largest)
 
 
+@_once
 def unit_bytes(path: Path, source: str = "src/model.cpp") -> int:
     """The flash that one source file takes: its functions, inline ones included, and its own constants.
 
@@ -112,6 +148,7 @@ def functions(path: Path) -> frozenset[str]:
         )
 
 
+@_once
 def stack_use(path: Path) -> Mapping[str, int]:
     """How many bytes of stack each C++ function takes at most, with all that it calls, by its readable name.
 
@@ -160,6 +197,7 @@ def _calls(disassembly: str) -> dict[str, set[tuple[str, bool]]]:
     return calls
 
 
+@_once
 def compile_flags(path: Path, source: str = "") -> tuple[str, ...]:
     """The options that GCC says it compiled the firmware's C++ with, from the debug information.
 
