@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinydeploy import paths, platformio_boards
+from tinydeploy import kept, paths, platformio_boards
 from tinydeploy.errors import UsageError
 from tinydeploy.words import DEFAULT_BOARD as DEFAULT_BOARD
 from tinydeploy.words import LEVELS as LEVELS
@@ -455,13 +455,22 @@ def _raw(path: Path) -> dict[str, Any]:
         raise UsageError(f"board file {path} is not valid: {error}") from error
 
 
-@cache
-def _read(path: Path) -> Board:
+def _check(path: Path, raw: dict[str, Any]) -> None:
+    """Raises UsageError unless the file's content follows BOARD_SCHEMA, if it is not known to."""
+    key = f"board {BOARD_SCHEMA} {raw}"
+    if kept.read(key):
+        return
     from jsonschema.exceptions import best_match
 
-    raw = _raw(path)
     if wrong := best_match(_validator().iter_errors(raw)):
         raise UsageError(f"board file {path} is not valid: {wrong.message}")
+    kept.write(key, b"valid")
+
+
+@cache
+def _read(path: Path) -> Board:
+    raw = _raw(path)
+    _check(path, raw)
     usb = raw.get("usb", {})
     return Board(
         id=path.stem,
