@@ -93,7 +93,7 @@ def test_a_mistake_is_one_line_with_exit_code_2(tmp_path: Path, arguments: list[
 def test_a_missing_toolchain_names_its_package(tmp_path: Path) -> None:
     done = tinydeploy("run", MNIST, "--samples", "1", cwd=tmp_path, PATH=str(tmp_path))
     is_one_clear_line(done, "arm-none-eabi-gcc.*apt-get install .*gcc-arm-none-eabi", code=3)
-    told = failure_in(tmp_path / "tinydeploy-out" / "mnist-mps2-an386-random-1_samples")
+    told = failure_in(tmp_path / "tinydeploy-out" / "mnist-mps2-an386-1_samples")
     assert (told["kind"], told["phase"], told["done"], told["log"]) == ("ToolError", "build", {}, "")
 
 

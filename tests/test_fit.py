@@ -186,7 +186,7 @@ def test_the_table_keeps_to_80_columns_and_cuts_no_name(
     done = run()
     lines = done.stdout.splitlines()
     assert max(map(len, lines[: 1 + len(mnist)])) <= 80
-    assert all(any(line[2:].startswith(f"{board.id} ") for line in lines) for board in boards.all_boards())
+    assert all(any(line[3:].startswith(f"{board.id} ") for line in lines) for board in boards.all_boards())
 
 
 def test_exit_codes_and_json() -> None:

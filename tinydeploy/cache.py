@@ -33,9 +33,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)i?B?", re.IGNORECASE)
 _KINDS = {
     "builds": ("builds/*", "libraries/*"),
     "objects": ("platformio/objects/??/*",),
+    "kept": ("kept/*",),
     "logs": ("logs/*", "traces/*"),
 }
-_FOLDERS = ("builds", "libraries", "logs", "platformio", "traces")
+_FOLDERS = ("builds", "kept", "libraries", "logs", "platformio", "traces")
 _held: dict[Path, int] = {}  # entries in use, by the descriptor that holds them until this process ends
 
 

@@ -342,7 +342,7 @@ class Result:
             ) from error
         shapes = {op.index: op.output_shape for op in self.model.ops}
         rows = [
-            {"index": cost.index, "op": cost.op, "output_shape": shapes.get(cost.index), **_plain(cost)}
+            {"index": cost.index, "op": cost.op, "output_shape": shapes.get(cost.index), **plain(cost)}
             for cost in self.per_op
         ]
         frame = pd.DataFrame(rows, columns=None if rows else ["index", "op", "output_shape"])
@@ -350,19 +350,20 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """The content of result.json: plain types, keys of unmeasured figures left out."""
-        plain: dict[str, Any] = json.loads(json.dumps(_plain(self)))
-        return plain
+        content: dict[str, Any] = json.loads(json.dumps(plain(self)))
+        return content
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, without what is None; tuples as lists."""
     if dataclasses.is_dataclass(value):
         shown = [item for item in dataclasses.fields(value) if item.metadata != _NOT_IN_JSON]
         pairs = ((item.name, getattr(value, item.name)) for item in shown)
-        return {name: _plain(item) for name, item in pairs if item is not None}
+        return {name: plain(item) for name, item in pairs if item is not None}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     return value
 
 

@@ -19,29 +19,8 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from tinydeploy.report import text
+from tinydeploy.report.families import FAMILIES, buffer_family, family
 from tinydeploy.result import Accuracy, ArenaBuffer, ArenaInfo, OpInfo, Result
-
-# Op families share a colour, the CSS variable of the same name; whatever is not listed is "elementwise".
-FAMILIES = {
-    "conv": "Convolution",
-    "depthwise": "Depthwise convolution",
-    "dense": "Fully connected, recurrent",
-    "elementwise": "Pooling, element-wise, activation",
-    "movement": "Data movement, requantisation",
-    "neutral": "Model input",
-    "scratch": "Scratch of one op",
-}
-_FAMILY = {
-    kind: name
-    for name, kinds in {
-        "conv": "CONV_2D",
-        "depthwise": "DEPTHWISE_CONV_2D",
-        "dense": "FULLY_CONNECTED UNIDIRECTIONAL_SEQUENCE_LSTM",
-        "movement": "RESHAPE SQUEEZE EXPAND_DIMS TRANSPOSE PACK UNPACK CONCATENATION SPLIT STRIDED_SLICE "
-        "PAD PADV2 QUANTIZE DEQUANTIZE RESIZE_NEAREST_NEIGHBOR",
-    }.items()
-    for kind in kinds.split()
-}
 
 # matplotlib wants colours, the page wants CSS variables, so that light and dark need one picture:
 # each variable is drawn in a colour of its own and replaced in the SVG.
@@ -49,7 +28,6 @@ _PLACEHOLDERS = {
     name: f"#0a0b{number:02x}"
     for number, name in enumerate([*FAMILIES, "ink", "muted", "rule", "card", "accent", "on-accent", "bad"])
 }
-_CONFUSION_CLASSES = 40  # more than that and a cell is too small to read
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tinydeploy",
@@ -61,25 +39,6 @@ _STYLE = {
     "figure.facecolor": "none",
     "figure.dpi": 72,  # one user unit is one CSS pixel at full width
 }
-
-
-def family(kind: str) -> str:
-    """The family, a key of FAMILIES, of an op by its builtin name."""
-    return _FAMILY.get(kind, "elementwise")
-
-
-def buffer_family(buffer: ArenaBuffer, ops: Sequence[OpInfo]) -> str:
-    """The family of the op that writes the buffer; what lives within a single op is that op's scratch."""
-    if buffer.first_op == buffer.last_op:
-        return "scratch"
-    if 0 <= buffer.first_op < len(ops):
-        return family(ops[buffer.first_op].op)
-    return "neutral"
-
-
-def has_confusion_figure(accuracy: Accuracy) -> bool:
-    """Whether there is a confusion matrix, small enough to be drawn."""
-    return 0 < len(accuracy.confusion) <= _CONFUSION_CLASSES
 
 
 def _inline(figure: Figure, prefix: str, label: str, titles: Mapping[str, str]) -> str:

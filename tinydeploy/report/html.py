@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from tinydeploy import templates
 from tinydeploy.failed import PHASES, Failure
-from tinydeploy.report import facts, figures, text
+from tinydeploy.report import facts, families, pictures, text
 from tinydeploy.result import Result
 from tinydeploy.verdict import checks
 
@@ -55,7 +56,7 @@ def _groups(result: Result) -> list[Group]:
     for kind, costs in by_kind.items():
         spent = sum(cost.count for cost in costs)
         macs = sum(cost.macs for cost in costs)
-        groups.append(Group(kind, figures.family(kind), len(costs), spent, text.ratio(spent, total), macs))
+        groups.append(Group(kind, families.family(kind), len(costs), spent, text.ratio(spent, total), macs))
     return sorted(groups, key=lambda group: -group.cost)
 
 
@@ -119,22 +120,17 @@ def _mistakes(result: Result) -> list[tuple[str, str, int]]:
 def _legend(result: Result) -> list[tuple[str, str]]:
     """The colours that the schedule shows, in a fixed order: CSS variable and name."""
     ops = result.model.ops
-    shown = {figures.family(cost.op) for cost in result.per_op}
-    shown |= {figures.buffer_family(buffer, ops) for buffer in result.arena.buffers}
-    return [(name, label) for name, label in figures.FAMILIES.items() if name in shown]
+    shown = {families.family(cost.op) for cost in result.per_op}
+    shown |= {families.buffer_family(buffer, ops) for buffer in result.arena.buffers}
+    return [(name, label) for name, label in families.FAMILIES.items() if name in shown]
 
 
 def _environment() -> Environment:
     def clean(value: Any) -> Any:
         return text.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    environment = Environment(
-        loader=PackageLoader("tinydeploy.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=clean,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    environment = templates.environment(
+        PackageLoader("tinydeploy.report", "."), autoescape=True, finalize=clean
     )
     environment.filters |= {
         "kib": text.kib,
@@ -165,7 +161,7 @@ def _environment() -> Environment:
 def render(result: Result) -> str:
     """The page. Every string of the result is escaped; the page also parses as XML."""
     accuracy = result.accuracy
-    drawn = accuracy is not None and figures.has_confusion_figure(accuracy)
+    drawn = accuracy is not None and families.has_confusion_figure(accuracy)
     headline = list(facts.facts(result))
     return (
         _environment()
@@ -177,14 +173,14 @@ def render(result: Result) -> str:
             verdict=facts.verdict(result),
             not_time=facts.NOT_TIME if result.unit == "instructions" else "",
             css=_css(),
-            schedule=Markup(figures.schedule(result)),
+            schedule=Markup(pictures.schedule(result)),
             legend=_legend(result),
             groups=_groups(result),
             costs={cost.index: cost for cost in result.per_op},
             flash=_flash(result),
             ram=_ram(result),
             parity=_parity(result),
-            confusion=Markup(figures.confusion(accuracy)) if accuracy and drawn else None,
+            confusion=Markup(pictures.confusion(accuracy)) if accuracy and drawn else None,
             mistakes=_mistakes(result),
         )
     )

@@ -1,0 +1,54 @@
+"""The report's pictures, each drawn once: matplotlib alone takes most of a second to load."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tinydeploy import kept
+from tinydeploy.result import Accuracy, Result, plain
+
+_DRAWN_BY = ("figures.py", "families.py", "text.py")
+
+
+def schedule(result: Result) -> str:
+    """See figures.schedule."""
+
+    def draw() -> str:
+        from tinydeploy.report import figures
+
+        return figures.schedule(result)
+
+    told = {name: value for name, value in result.to_json().items() if name != "provenance"}
+    return _once("schedule", told, draw)
+
+
+def confusion(accuracy: Accuracy) -> str:
+    """See figures.confusion."""
+
+    def draw() -> str:
+        from tinydeploy.report import figures
+
+        return figures.confusion(accuracy)
+
+    return _once("confusion", plain(accuracy), draw)
+
+
+def _once(name: str, told: Any, draw: Callable[[], str]) -> str:
+    key = f"picture {name} {metadata.version('matplotlib')} {_programs()} {json.dumps(told, sort_keys=True)}"
+    found = kept.read(key)
+    if found is not None:
+        return found.decode()
+    drawn = draw()
+    kept.write(key, drawn.encode())
+    return drawn
+
+
+def _programs() -> str:
+    """What draws them, by its content."""
+    here = Path(__file__).parent
+    return hashlib.sha256(b"".join((here / name).read_bytes() for name in _DRAWN_BY)).hexdigest()
