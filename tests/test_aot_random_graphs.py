@@ -73,9 +73,10 @@ def test_random_graphs_equal_tflite_micro(first: int, interpreter: Interpreter) 
 
 
 def test_every_op_kind_comes_first_in_some_graph() -> None:
-    # TFLite Micro has no kernel for RELU_N1_TO_1, so there is nothing to compare with.
+    # TFLite Micro has no kernel for RELU_N1_TO_1, so there is nothing to compare with. A FILL of constants is
+    # computed when the model is read, unless it is huge.
     kinds = {kind for kinds in random_graphs.KINDS for kind in kinds.split(", ")}
-    assert kinds == {*LOWERINGS} - {"RELU_N1_TO_1"}
+    assert kinds == {*LOWERINGS} - {"RELU_N1_TO_1", "FILL"}
     assert len(random_graphs.KINDS) <= CASES
 
 

@@ -25,7 +25,7 @@ import pytest
 import tflite
 from keras_zoo import FILES, ZOO
 
-from tinydeploy import paths, tflite_model, verbs
+from tinydeploy import dilation, paths, tflite_model, verbs
 from tinydeploy.errors import ModelError
 from tinydeploy.job import prepare
 from tinydeploy.reference import Reference
@@ -214,10 +214,14 @@ def _check_identical(path: Path) -> None:
     prepare(graph)
     with np.load(path.with_suffix(".npz")) as judged:
         given = [judged[f"x{i}"] for i in range(len(graph.inputs))]
+        lite = [judged[name] for name in judged.files if name.startswith("y")]
     shapes = [graph.tensors[index].shape for index in graph.inputs]
     inputs = [values.reshape(-1, *shape) for values, shape in zip(given, shapes, strict=True)]
     with Reference(graph.content) as reference:
         expected = reference.run(inputs)
+    if dilation.NOTE in graph.note:  # the reference does not run the file as it was
+        for theirs, right in zip(expected, lite, strict=True):
+            assert np.abs(theirs.astype(int) - right.reshape(theirs.shape)).max() <= 1
     compiled = native.compile_all([graph])[0]
     for number in range(len(inputs[0])):  # each from the initial state
         ours = compiled.run([[values[number] for values in inputs]])[0]

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tinydeploy.graph import MAX_STEP, DType, Graph, Op, Tensor
+from tinydeploy.graph import MAX_STEP, DType, Graph, Op, Tensor, same_code
 from tinydeploy.host_ops import Call, Shape
 from tinydeploy.shapes import infer
 
@@ -187,8 +187,7 @@ class _Finder:
     def _moved(self, op: Op, source: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Input and output of an op that only moves, from `source` if that is given."""
         given, made = self._graph.tensors[op.inputs[0]], self._graph.tensors[op.outputs[0]]
-        _need((given.dtype, given.quantization) == (made.dtype, made.quantization))
-        _need(source is None or given.index == source.index)
+        _need(same_code(given, made) and source in (None, given))
         return given, made
 
     def _blocks(self, op: Op) -> _Blocks:

@@ -99,6 +99,12 @@ class Tensor:
         return self.elements * self.dtype.bytes
 
 
+def same_code(a: Tensor, b: Tensor) -> bool:
+    """Whether a number means the same in both tensors: in type, scales and zero points."""
+    quantizations = [t.quantization and (t.quantization.scales, t.quantization.zero_points) for t in (a, b)]
+    return a.dtype is b.dtype and quantizations[0] == quantizations[1]
+
+
 @dataclass(frozen=True)
 class Op:
     """One operator. `kind` is TFLite's builtin name (CONV_2D); an absent optional input is -1.

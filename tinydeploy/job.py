@@ -13,8 +13,9 @@ from tinydeploy.boards import DEFAULT_BOARD, LEVELS, Board, Lines
 from tinydeploy.build import Firmware
 from tinydeploy.engines import Engine, EngineSources, Library
 from tinydeploy.engines.registry import engine_named
-from tinydeploy.errors import TargetError, UsageError, WrongFirmwareError
+from tinydeploy.errors import ModelError, TargetError, UsageError, WrongFirmwareError
 from tinydeploy.graph import Graph
+from tinydeploy.link.device import MAX_TENSORS
 from tinydeploy.ports import Port
 from tinydeploy.progress import Progress, silent
 from tinydeploy.project import SelfTest
@@ -216,6 +217,12 @@ def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Options]
     engine = options.get("engine", DEFAULT_ENGINE)
     if isinstance(engine, str):
         engine = engine_named(engine, options.get("optimize"), options.get("tflm_library"))
+    tensors = len(graph.inputs) + len(graph.outputs)
+    if tensors > MAX_TENSORS:
+        raise ModelError(
+            f"the model has {tensors} inputs and outputs, and the link to the firmware carries {MAX_TENSORS}",
+            "join some by CONCATENATION, in the model",
+        )
     checks.check(graph, engine, board)
     sources = engine.generate(graph, board)
     if sources.arena is not None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinydeploy.graph import DType, Graph, Op, OptionValue, Tensor
+from tinydeploy.graph import DType, Graph, Op, OptionValue, Tensor, same_code
 from tinydeploy.host_ops import Call
 
 _MOST_RANK = 5  # of BROADCAST_TO in TFLite Micro
@@ -57,6 +57,4 @@ def _times(graph: Graph, op: Op) -> tuple[int, ...]:
         return ()
     fits = len(times) == len(source.shape) and min(times, default=0) > 0
     fits = fits and output.shape == tuple(n * m for n, m in zip(source.shape, times, strict=True))
-    return (
-        times if fits and (source.dtype, source.quantization) == (output.dtype, output.quantization) else ()
-    )
+    return times if fits and same_code(source, output) else ()

@@ -60,6 +60,8 @@ _STATUS = {
     0x40: "the device refuses the request as malformed",
     0x41: "the device has no model set up",
 }
+MAX_TENSORS = (frames.MAX_PAYLOAD - 1) // 4
+"""How many inputs and outputs a model may have: one reply holds the size of each."""
 _REFUSALS = (0x40, 0x41)  # not executed, so its number is still due
 
 
