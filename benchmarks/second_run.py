@@ -79,7 +79,7 @@ def main(model: Path, board: str) -> None:
             print(f"{name} run: {total:.2f} s ({parts})")
             link = cpu["phases"].get("target", 0.0)
             own = cpu["own"] - link
-            print(f"  CPU of tinydeploy's own: {own:.2f} s, and {link:.2f} s while the target runs")
+            print(f"  CPU of tinydeploy itself: {own:.2f} s, and {link:.2f} s while the target runs")
             print(f"  CPU of QEMU, the reference and others: {cpu['called']:.2f} s")
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from itertools import groupby
 
 import numpy as np
+import numpy.typing as npt
 
 from tinydeploy import paths, templates
 from tinydeploy.boards import Core
@@ -33,7 +34,8 @@ _KERNELS = paths.FIRMWARE / "kernels"
 def emit(program: Program, core: Core, optimize: str) -> EngineSources:
     """The project's files for `program`, which is as `core` and the goal `optimize` want it."""
     arena = plan_arena(program)
-    emitter = _Emitter(program, arena, alone=optimize == "speed")
+    alone = optimize == "speed"
+    emitter = _Emitter(program, arena, alone)
     return EngineSources(
         engine="aot",
         files=_Files(emitter.files),
@@ -41,9 +43,37 @@ def emit(program: Program, core: Core, optimize: str) -> EngineSources:
         arena=arena.plan,
         layers=tuple(_layer(program, op, steps, core) for op, steps in program.ops),
         optimize=optimize,
-        instances=dict(emitter.instances),
-        constant_bytes=emitter.constant_bytes,
+        instances=_instances(program, alone),
+        constant_bytes=_constant_bytes(program, arena),
     )
+
+
+def _instances(program: Program, alone: bool) -> Counter[str]:
+    """How often the code has each kernel: once for equal parameters, unless each step is `alone`."""
+    steps = [step for _, steps in program.ops for step in steps]
+    if alone:
+        return Counter(step.kernel for step in steps)
+    return Counter(kernel for kernel, _ in {(step.kernel, tuple(step.params.items())) for step in steps})
+
+
+def _constant_bytes(program: Program, arena: Arena) -> int:
+    """What the constants take in flash, each aligned to a word; equal arrays are stored once."""
+    constants = [
+        argument.values
+        for _, steps in program.ops
+        for step in steps
+        for argument in step.args
+        if isinstance(argument, Constant)
+    ]
+    starts = (_start(program.graph.tensors[index]) for index in arena.initialised)
+    constants += [start.reshape(-1) for start in starts if start is not None and len({*start.tobytes()}) > 1]
+    sizes = {(values.dtype.str, values.tobytes()): values.nbytes for values in constants}
+    return sum(-(-size // 4) * 4 for size in sizes.values())
+
+
+def _start(tensor: Tensor) -> npt.NDArray[np.generic] | None:
+    """What a tensor that lies in the arena holds before the first inference; None: its zero point."""
+    return tensor.initial if tensor.data is None else tensor.data
 
 
 class _Files(Mapping[str, str]):
@@ -129,12 +159,6 @@ class _Emitter:
         self._constants: dict[str, Constant] = {}
         self._names: dict[tuple[str, bytes], str] = {}  # of constants, by their content
         self._structs: dict[tuple[object, ...], str] = {}  # by the kernel and the parameters
-        self.instances: Counter[str] = Counter()
-
-    @property
-    def constant_bytes(self) -> int:
-        """What the constants take, each aligned to a word."""
-        return sum(-(-constant.values.nbytes // 4) * 4 for constant in self._constants.values())
 
     def files(self) -> dict[str, str]:
         """Path in the project to text."""
@@ -195,9 +219,6 @@ class _Emitter:
         inputs, outputs = (
             ", ".join(_shape(self._graph.tensors[index]) for index in tensors if index >= 0)
             for tensors in (op.inputs, op.outputs)
-        )
-        self.instances.update(
-            step.kernel for name, struct, step in zip(own, structs, steps, strict=True) if struct == name
         )
         stripes = _turns(self._program, op)
 
@@ -272,7 +293,7 @@ class _Emitter:
     def _reset(self, index: int) -> str:
         tensor = self._graph.tensors[index]
         place = self._tensor(index)
-        start = tensor.initial if tensor.data is None else tensor.data
+        start = _start(tensor)
         if start is None:
             fill = tensor.quantization.zero_point if tensor.quantization and tensor.dtype is DType.INT8 else 0
         else:
