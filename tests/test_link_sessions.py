@@ -95,12 +95,12 @@ def test_nothing_of_an_earlier_session_answers(echo: Path) -> None:
 def test_an_answer_that_comes_after_its_deadline_is_too_late_for_good(echo: Path) -> None:
     with process(echo) as (stream, _):
         line = Recorder(stream)
-        device = Device(line, timeout=0.1)
+        device = Device(line, timeout=5)
         device.hello()
         device.setup(2048)
         device.write_input(0, pattern(1))
         device.invoke()
-        line.hold = True
+        line.hold, device.timeout = True, 0.5
         with pytest.raises(LinkTimeoutError):
             device.read_output(0)
         line.hold, late = False, line.heard[-1]
