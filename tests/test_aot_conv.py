@@ -175,13 +175,13 @@ def pools(draw: st.DrawFn) -> bytes:
     return model.build([x], [y])
 
 
-@native.property_settings(40 // BATCH)
+@native.property_settings(20 // BATCH)
 @given(st.lists(convolutions(), min_size=BATCH, max_size=BATCH))
 def test_convolutions(models: list[bytes]) -> None:
     native.assert_parity(models)
 
 
-@native.property_settings(40 // BATCH)
+@native.property_settings(20 // BATCH)
 @given(st.lists(depthwise_convolutions(), min_size=BATCH, max_size=BATCH))
 def test_depthwise_convolutions(models: list[bytes]) -> None:
     native.assert_parity(models)
@@ -205,13 +205,13 @@ def test_a_depthwise_convolution_of_one_channel_is_a_convolution(dtype: str, ker
     native.assert_parity([blob])
 
 
-@native.property_settings(40 // BATCH)
+@native.property_settings(20 // BATCH)
 @given(st.lists(depthwise_3x3(), min_size=BATCH, max_size=BATCH))
 def test_depthwise_3x3(models: list[bytes]) -> None:
     native.assert_parity(models)
 
 
-@native.property_settings(24 // BATCH)
+@native.property_settings(16 // BATCH)
 @given(st.lists(fully_connected(), min_size=BATCH, max_size=BATCH))
 def test_fully_connected(models: list[bytes]) -> None:
     native.assert_parity(models)

@@ -90,7 +90,7 @@ def paddings(draw: st.DrawFn) -> bytes:
     )
 
 
-@native.property_settings(5)
+@native.property_settings(3)
 @given(st.lists(paddings(), min_size=8, max_size=8))
 def test_convolutions_do_the_padding(models: list[bytes]) -> None:
     assert all(0 not in ops_left(model) for model in models)
@@ -202,7 +202,8 @@ def test_an_addition_joins_the_convolution_before(kind: str, first: str, kernel:
     models = [residual(kind, first, kernel, seed=seed) for seed in range(3)]
     assert all(ops_left(model) == [0, 1] for model in models)
     native.assert_parity(models)
-    native.assert_parity(models[:1], sanitize=True)
+    if kernel == 3 or native.FACTOR > 1:
+        native.assert_parity(models[:1], sanitize=True)
 
 
 KEPT = ("read", "twice", "constant", "broadcast", "grouped", "input", "later", "scale")
