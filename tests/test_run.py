@@ -27,7 +27,7 @@ def is_identical(result: Result) -> None:
     assert result.parity is not None
     assert result.parity.identical == result.parity.outputs > 0
     assert result.parity.off_by_one == result.parity.worse == 0
-    # LiteRT may not run what TFLite Micro does, or see it otherwise, and a few samples do not have all classes:
+    # LiteRT may not run what TFLite Micro does, or see it otherwise, and a few samples lack some classes:
     # that is not the firmware's.
     others = ("LiteRT", "have no samples")
     assert not [warning for warning in result.warnings if not any(other in warning for other in others)]
