@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 from pty_board import BOARD, PtyBoard
 
@@ -60,7 +61,8 @@ def is_known(words: list[str], project: Project, board: Board) -> bool:
     """Whether a command of a README's is one, with options that its program has."""
     program, *rest = words
     if program == "tinydeploy":
-        verb = command_line.commands[rest[0]]
+        verb = command_line.get_command(click.Context(command_line), rest[0])
+        assert verb is not None, rest[0]
         known = {option for parameter in verb.params for option in parameter.opts}
         return {word for word in rest if word.startswith("-")} <= known
     if program == "pip":
