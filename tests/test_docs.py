@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from tinydeploy.boards import all_boards
-from tinydeploy.cli import tinydeploy
+from tinydeploy.cli import VERBS
 from tinydeploy.engines.aot.lower import LOWERINGS
 from tinydeploy.engines.tflm.ops import ADDERS
 
@@ -25,7 +25,7 @@ def test_the_readme_names_every_emulated_board_and_every_verb() -> None:
     readme = (REPO / "README.md").read_text()
     for board in all_boards():
         assert not board.is_emulated or f"`{board.id}`" in readme
-    for verb in tinydeploy.commands:
+    for verb in VERBS:
         assert f"tinydeploy {verb} " in readme
 
 
