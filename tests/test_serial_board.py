@@ -237,7 +237,7 @@ def test_an_upload_that_fails_names_its_log(board: PtyBoard, command: str, reaso
     board.upload_command = command
     done = run(board)
     fails(done, f"the upload failed: .*{reason}")
-    log = re.search(r"its output is in (.*\.log)\)", done.stderr)
+    log = re.search(r"its output is in (\S+\.log)\b", done.stderr)
     assert log
     assert reason in Path(log[1]).read_text()
 
