@@ -23,7 +23,6 @@ from pty_board import BOARD, PtyBoard
 
 from tinydeploy import boards, config, ports, tflite_model, verbs
 from tinydeploy.boards import Board
-from tinydeploy.cli import options as cli_options
 from tinydeploy.errors import TargetError, UsageError
 from tinydeploy.job import prepare
 from tinydeploy.link.channel import SerialStream
@@ -413,19 +412,19 @@ def test_what_means_nothing_to_the_target_is_refused(
 
 def test_the_file_may_describe_both_a_board_and_an_emulator() -> None:
     file = config.Config(board=BOARD, port="/dev/ttyACM0", upload_command="x", link="pipe", rts="off")
-    merged = cli_options.merged
-    flags = dict.fromkeys(("board", "target", "link", "port", "upload_command", "rts"))
-    assert merged(file, **flags | {"target": "qemu"}) == {"board": BOARD, "target": "qemu", "link": "pipe"}
-    assert "link" not in merged(file, **flags | {"port": "/dev/ttyUSB0"})
+    keys = ("board", "target", "link", "port", "upload_command", "rts")
+    qemu = {"board": BOARD, "target": "qemu", "link": "pipe"}
+    assert config.settled(file, {"target": "qemu"}, keys) == qemu
+    assert "link" not in config.settled(file, {"port": "/dev/ttyUSB0"}, keys)
     alone = dataclasses.replace(file, port=None)
-    assert merged(alone, **flags) == {"board": BOARD, "link": "pipe"}
+    assert config.settled(alone, {}, keys) == {"board": BOARD, "link": "pipe"}
 
 
 def test_a_board_in_its_bootloader_is_uploaded_to_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = dataclasses.replace(boards.board(BOARD), id="real-board", qemu=None, bootloader="press it")
-    monkeypatch.setattr(boards, "all_boards", lambda: (real,))
+    monkeypatch.setattr(boards, "board", lambda board_id: real)
     board = PtyBoard(tmp_path)
     board.in_bootloader = True
     with board:
