@@ -185,10 +185,12 @@ def test_bad_data_is_refused_before_a_build(tmp_path: Path, monkeypatch: pytest.
 def test_a_metric_needs_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builder, "build", None)
     np.savez(tmp_path / "x.npz", x=np.zeros((3, 8, 8), np.float32))
+    model = tmp_path / "digits.tflite"  # without the tinydeploy.toml, which names data
+    model.write_bytes((MODELS / "digits" / "digits.tflite").read_bytes())
     with pytest.raises(UsageError, match="needs labels"):
-        verbs.run(MODELS / "digits", metric="top1")
+        verbs.run(model, metric="top1")
     with pytest.raises(DataError, match="holds no y"):
-        verbs.run(MODELS / "digits", data=tmp_path / "x.npz", threshold=0.4)
+        verbs.run(model, data=tmp_path / "x.npz", threshold=0.4)
 
 
 def test_what_does_not_fit_is_an_error_with_both_sizes(tmp_path: Path) -> None:
