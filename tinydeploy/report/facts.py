@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tinydeploy import metrics
 from tinydeploy.report import text
-from tinydeploy.result import Accuracy, ArenaInfo, LibraryInfo, OpCost, Result, TargetInfo
+from tinydeploy.result import Accuracy, ArenaInfo, LibraryInfo, OpCost, Parity, Result, TargetInfo
 from tinydeploy.verdict import checks
 
 NOT_TIME = "Instructions are counted by the emulator; they are not time."
@@ -141,25 +141,21 @@ def facts(result: Result) -> Iterator[Fact]:
     elif result.unjudged:
         yield Fact("accuracy", "Accuracy", "none", "the labels cannot be used, see the warnings")
     if result.parity:
-        parity = result.parity
-        yield Fact(
-            "parity",
-            f"Parity with {_program(parity.reference)}",
-            text.percent(text.ratio(parity.identical, parity.outputs)),
-            f"identical; {parity.off_by_one:,} off by one, {parity.worse:,} worse, "
-            f"of {parity.outputs:,} outputs",
-            good["parity"],
-        )
+        yield _agreement("parity", "Parity", result.parity, good["parity"])
     if result.second_opinion:
         second = result.second_opinion
-        yield Fact(
-            "second_opinion",
-            f"Reference with {_program(second.reference)}",
-            text.percent(text.ratio(second.identical, second.outputs)),
-            f"identical; {second.off_by_one:,} off by one, {second.worse:,} worse, "
-            f"of {second.outputs:,} outputs",
-            False if second.worse else None,
-        )
+        yield _agreement("second_opinion", "Reference", second, False if second.worse else None)
+
+
+def _agreement(key: str, of: str, found: Parity, good: bool | None) -> Fact:
+    """How far outputs agree with those of another program."""
+    return Fact(
+        key,
+        f"{of} with {_program(found.reference)}",
+        text.percent(text.ratio(found.identical, found.outputs)),
+        f"identical; {found.off_by_one:,} off by one, {found.worse:,} worse, of {found.outputs:,} outputs",
+        good,
+    )
 
 
 def _program(reference: str) -> str:

@@ -23,7 +23,14 @@ from tinydeploy import build, cache, paths, templates
 from tinydeploy.boards import Board
 from tinydeploy.engines import Library
 from tinydeploy.engines.tflm.ops import FAST_KERNELS
-from tinydeploy.engines.tflm.selection import KERNELS, RESOLVER, Registrations, Sources, registrations
+from tinydeploy.engines.tflm.selection import (
+    FOR_ESP_NN,
+    KERNELS,
+    RESOLVER,
+    Registrations,
+    Sources,
+    registrations,
+)
 from tinydeploy.errors import ModelError, ToolError, UsageError
 
 VARIABLE = "TINYDEPLOY_TFLM"
@@ -73,7 +80,6 @@ _COMPILED = (
 _CHOSEN = (f"-<{KERNELS}/>", "-<signal/>", "-<third_party/cmsis_nn/Source/>")
 # The kernels for ESP-NN stand beside the reference ones that they replace. ESP-NN itself is another library,
 # which is looked for beside TFLite Micro, under the names that git and ESP-IDF give it.
-_FOR_ESP_NN = KERNELS / "esp_nn"
 _ESP_NN_FOLDERS = ("esp-nn", "espressif__esp-nn")
 _SOURCES = ("signal", "tensorflow", "third_party", "src", "include")
 _HASHED = (".h", ".hpp", ".c", ".cc", ".cpp", ".S")
@@ -141,9 +147,9 @@ def _recognise(folder: Path, board: Board, variants: Mapping[str, str], per_chan
     includes = [root / include for include in _INCLUDES if (root / include).is_dir()]
     chip = board.arduino.mcu if board.arduino and _is_esp32(board) else ""
     others: tuple[str, ...] = ()
-    if chip and (root / _FOR_ESP_NN).is_dir():
-        kernels = sorted(path.name for path in (root / _FOR_ESP_NN).glob("*.cc"))
-        sources += [f"+<{_FOR_ESP_NN}/>", *(f"-<{_FOR_ESP_NN.parent}/{kernel}>" for kernel in kernels)]
+    if chip and (root / FOR_ESP_NN).is_dir():
+        kernels = sorted(path.name for path in (root / FOR_ESP_NN).glob("*.cc"))
+        sources += [f"+<{FOR_ESP_NN}/>", *(f"-<{FOR_ESP_NN.parent}/{kernel}>" for kernel in kernels)]
         esp_nn = _esp_nn(folder)
         includes.append(esp_nn / "include")
         version += f"; ESP-NN {_identity(esp_nn, esp_nn)[1]}"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 RESOLVER = Path("tensorflow/lite/micro/micro_mutable_op_resolver.h")
 KERNELS = Path("tensorflow/lite/micro/kernels")
-_FOR_ESP_NN = KERNELS / "esp_nn"
+FOR_ESP_NN = KERNELS / "esp_nn"
 _SIGNAL = Path("signal")
 _CMSIS_NN = Path("third_party/cmsis_nn/Source")
 _SUFFIXES = (".cc", ".cpp", ".c")
@@ -85,9 +85,9 @@ class Sources:
             for path in sorted((self.root / folder).rglob("*"))
             if path.suffix in _SUFFIXES
         ]
-        for_esp_nn = {path.name for path in paths if path.parent == self.root / _FOR_ESP_NN}
+        for_esp_nn = {path.name for path in paths if path.parent == self.root / FOR_ESP_NN}
         if not self.esp_nn:
-            return [path for path in paths if path.parent != self.root / _FOR_ESP_NN]
+            return [path for path in paths if path.parent != self.root / FOR_ESP_NN]
         return [path for path in paths if path.parent != self.root / KERNELS or path.name not in for_esp_nn]
 
     def _included_by(self, sources: Iterable[Path]) -> set[Path]:
