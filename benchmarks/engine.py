@@ -23,15 +23,18 @@ from pathlib import Path
 
 import click
 
-from tinydeploy import boards, build, project, tflite_model, verbs
-from tinydeploy.engines import Layer
-from tinydeploy.engines.aot import GOALS, AotEngine
+from tinydeploy import verbs
+from tinydeploy.boards import lookup
+from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
+from tinydeploy.engines.engine import Layer
 from tinydeploy.errors import TinydeployError
-from tinydeploy.graph import Graph
-from tinydeploy.job import prepare
+from tinydeploy.evaluate.deployment import prepare
+from tinydeploy.firmware import build, project
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
 from tinydeploy.report import text
-from tinydeploy.result import OpCost, Result
-from tinydeploy.targets import choose_target
+from tinydeploy.results.result import OpCost, Result
+from tinydeploy.targets.target import choose_target
 
 BOARDS = (
     *("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547"),
@@ -56,7 +59,7 @@ class Run:
 @cache
 def _shell_bytes(board_id: str) -> int:
     """The flash of a firmware whose engine does nothing."""
-    board = boards.board(board_id)
+    board = lookup.board(board_id)
     nothing = Graph("nothing.tflite", b"", "", (), (), (), ())
     sources = AotEngine().generate(nothing, board)
     made = project.generate(nothing, board, sources, "pipe", 16, target=choose_target(board, None))

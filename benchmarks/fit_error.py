@@ -16,14 +16,16 @@ from pathlib import Path
 import click
 import numpy as np
 
-from tinydeploy import boards, build, footprint, tflite_model
-from tinydeploy.engines import EngineSources
-from tinydeploy.engines.aot import GOALS
+from tinydeploy.boards import lookup
+from tinydeploy.engines.aot.pipeline import GOALS
+from tinydeploy.engines.engine import EngineSources
 from tinydeploy.errors import TinydeployError
-from tinydeploy.fit import fits
-from tinydeploy.job import prepare
+from tinydeploy.evaluate.deployment import prepare
+from tinydeploy.evaluate.fit import fits
+from tinydeploy.firmware import build, footprint
+from tinydeploy.model.readers import tflite_model
 
-EMULATED = tuple(board.id for board in boards.all_boards() if board.verified == "emulated")
+EMULATED = tuple(board.id for board in lookup.all_boards() if board.verified == "emulated")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def main(
     click.echo("|---|---|---|--:|--:|--:|--:|--:|")
     for path in models:
         graph = tflite_model.load(path)
-        found = {(fit.board, fit.optimize): fit for fit in fits(graph, boards.all_boards(), every_goal=True)}
+        found = {(fit.board, fit.optimize): fit for fit in fits(graph, lookup.all_boards(), every_goal=True)}
         for board_id in board_ids:
             for goal in goals:
                 try:
@@ -104,7 +106,7 @@ def main(
     if coefficients:
         families: dict[str, list[Build]] = defaultdict(list)
         for each in made:
-            families[footprint.family(boards.board(each.board).core)].append(each)
+            families[footprint.family(lookup.board(each.board).core)].append(each)
         for name, some in families.items():
             click.echo(f"\n{name}: ", nl=False)
             _coefficients(some)

@@ -17,12 +17,13 @@ import click
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 import random_graphs
 
-from tinydeploy import second_opinion, tflite_model
 from tinydeploy.errors import ModelError, UsageError
-from tinydeploy.graph import DType
-from tinydeploy.interpreter import Child
-from tinydeploy.reference import Reference, version
-from tinydeploy.samples import random
+from tinydeploy.evaluate import second_opinion
+from tinydeploy.host.interpreter import Child
+from tinydeploy.host.reference import Reference, version
+from tinydeploy.model.graph import DType
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.model.samples import random
 
 
 def _layers(count: int) -> dict[str, Counter[str]]:
@@ -30,7 +31,7 @@ def _layers(count: int) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = defaultdict(Counter)
     kinds, tflm, litert = (
         list(random_graphs.KINDS),
-        Child("tinydeploy.reference"),
+        Child("tinydeploy.host.reference"),
         Child(second_opinion.__name__),
     )
     for seed in range(count):

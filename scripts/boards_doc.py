@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinydeploy.boards import VERIFIED, Board, all_boards
+from tinydeploy.boards.lookup import VERIFIED, Board, all_boards
 from tinydeploy.report import text
 
 _HEAD = """# Boards

@@ -13,8 +13,8 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from tinydeploy.engines import EngineSources
-from tinydeploy.graph import DType, Graph, Tensor, positions_below
+from tinydeploy.engines.engine import EngineSources
+from tinydeploy.model.graph import DType, Graph, Tensor, positions_below
 
 FOLDER = Path(__file__).with_name("firmware_engines") / "bundle"
 _TEMPLATES = jinja2.Environment(

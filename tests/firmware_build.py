@@ -8,9 +8,11 @@ from unittest import mock
 
 import jinja2
 
-from tinydeploy import boards, paths
-from tinydeploy.engines.aot import AotEngine, planner
-from tinydeploy.graph import Graph
+from tinydeploy.boards import lookup
+from tinydeploy.engines.aot.memory import allocator
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.host import paths
+from tinydeploy.model.graph import Graph
 
 ENGINES = Path(__file__).with_name("firmware_engines")
 RUNTIME = paths.FIRMWARE / "runtime"
@@ -35,7 +37,7 @@ def for_board(
     defines: tuple[str, ...] = (),
 ) -> Path:
     """The ELF of firmware_engines/<engine>.cpp on a board."""
-    board = boards.board(board_id)
+    board = lookup.board(board_id)
     counting = board.counting(target)
     _header(folder, "board.h", board=board, counting=counting, link=link, arena_bytes=arena_bytes, ops=3)
     _header(folder, "build_id.h", build_id=BUILD_ID)
@@ -81,8 +83,8 @@ def for_host(folder: Path, engine: str) -> Path:
 
 def model_for_host(folder: Path, graph: Graph) -> Path:
     """A generated model in the same way. Its counts depend on what the model's first input holds."""
-    with mock.patch.object(planner, "PLACEMENTS", 2000):  # the arena need not be the best
-        made = AotEngine().generate(graph, boards.board("megaatmega2560"))
+    with mock.patch.object(allocator, "PLACEMENTS", 2000):  # the arena need not be the best
+        made = AotEngine().generate(graph, lookup.board("megaatmega2560"))
     assert made.arena is not None
     for path, text in made.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

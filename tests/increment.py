@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinydeploy import boards, project
-from tinydeploy.engines import EngineSources
-from tinydeploy.graph import Graph
-from tinydeploy.project import Project
-from tinydeploy.targets import choose_target
+from tinydeploy.boards import lookup
+from tinydeploy.engines.engine import EngineSources
+from tinydeploy.firmware import project
+from tinydeploy.firmware.project import Project
+from tinydeploy.model.graph import Graph
+from tinydeploy.targets.target import choose_target
 
 APP = Path(__file__).parent / "firmware_unit" / "app"
 GRAPH = Graph("somewhere/in crement.tflite", b"TFL3", "", (), (), (), ())
@@ -27,5 +28,5 @@ def make(
     board: str = "mps2-an386", *, link: str = "pipe", arena: int | None = 64, extra: str = ""
 ) -> Project:
     """The firmware project of that engine."""
-    chosen = boards.board(board)
+    chosen = lookup.board(board)
     return project.generate(GRAPH, chosen, sources(extra), link, arena, target=choose_target(chosen, None))

@@ -12,7 +12,7 @@ from typing import Self
 import native
 import numpy as np
 
-from tinydeploy.graph import Graph
+from tinydeploy.model.graph import Graph
 
 Outputs = list[list[native.Array]]
 TIMEOUT = 600  # seconds, for all that was submitted before, too

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from math import prod
 
-from tinydeploy.result import (
+from tinydeploy.results.result import (
     Accuracy,
     ArenaBuffer,
     ArenaInfo,

@@ -31,12 +31,15 @@ import numpy.typing as npt
 from hypothesis import HealthCheck, Phase, settings
 from tflite_micro import runtime
 
-from tinydeploy import boards, paths, tflite_model
-from tinydeploy.boards import Board
-from tinydeploy.engines import EngineSources
-from tinydeploy.engines.aot import AotEngine, planner
-from tinydeploy.engines.aot.planner import Buffer, Overlaps
-from tinydeploy.graph import Graph
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import Board
+from tinydeploy.engines.aot.memory import allocator
+from tinydeploy.engines.aot.memory.allocator import Buffer, Overlaps
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.engines.engine import EngineSources
+from tinydeploy.host import paths
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
 
 Array = npt.NDArray[np.generic]
 Sample = Sequence[Array]
@@ -54,10 +57,10 @@ GAP = 64  # bytes between tensors that must not touch each other's neighbourhood
 MOST_IN_A_PROGRAM = 100
 
 # A core with the kernels that run anywhere, and those whose own kernels also compile to portable C++.
-PORTABLE = boards.board("megaatmega2560")
-DSP = boards.board("mps2-an386")
-MVE = boards.board("mps3-an547")
-SCALAR = tuple(map(boards.board, ("mps2-an385", "nucleo_g071rb", "qemu-virt-rv32")))
+PORTABLE = lookup.board("megaatmega2560")
+DSP = lookup.board("mps2-an386")
+MVE = lookup.board("mps3-an547")
+SCALAR = tuple(map(lookup.board, ("mps2-an385", "nucleo_g071rb", "qemu-virt-rv32")))
 KERNELS = (PORTABLE, DSP, MVE, *SCALAR)
 BALANCED = AotEngine().generate
 
@@ -162,7 +165,7 @@ def _main(flags: tuple[str, ...]) -> Path:
 
 def _apart(buffers: Sequence[Buffer], overlaps: Overlaps) -> list[int]:
     """Offsets with a gap after each buffer, in place of planner.plan()."""
-    sizes = [planner.align(buffer.bytes) + GAP for buffer in buffers]
+    sizes = [allocator.align(buffer.bytes) + GAP for buffer in buffers]
     return [GAP + sum(sizes[:i]) for i in range(len(sizes))]
 
 
@@ -180,8 +183,8 @@ def compile_all(
 def _planned(apart: bool) -> AbstractContextManager[object]:
     """While it lasts, plans take little time; `apart` puts every tensor at a distance from the others."""
     if apart:
-        return mock.patch.object(planner, "plan", _apart)
-    return mock.patch.object(planner, "PLACEMENTS", 2000)
+        return mock.patch.object(allocator, "plan", _apart)
+    return mock.patch.object(allocator, "PLACEMENTS", 2000)
 
 
 def compile_sources(

@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
-from tinydeploy import boards, paths, tflite_model
-from tinydeploy.boards import Board
-from tinydeploy.engines.aot import AotEngine
-from tinydeploy.engines.aot.goals import GOALS
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import Board
+from tinydeploy.engines.aot.objective import GOALS
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.host import paths
+from tinydeploy.model.readers import tflite_model
 
 ACTIVATIONS = st.sampled_from(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
 ZERO_POINTS = st.integers(-128, 127)
@@ -300,7 +302,7 @@ def test_channels_whose_output_never_changes() -> None:
 @pytest.mark.parametrize("board", ["mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547"])
 def test_kernels_that_take_every_register_compile(board: str, goal: str, tmp_path: Path) -> None:
     # Inline assembly that leaves no register free is refused by GCC if the code around it needs one.
-    target = boards.board(board)
+    target = lookup.board(board)
     for depth, channels, kernel, size in (
         (3, 8, 3, 9),
         (4, 5, 1, 3),
@@ -343,7 +345,7 @@ def test_the_loop_of_four_pixels_compiles_for_all_flags(board: str, tmp_path: Pa
         ]
         source = tmp_path / f"{outputs[:3]}{flags.start}.cpp"
         source.write_text("\n".join(['#include "conv_dsp.h"', "namespace tinydeploy {", *calls, "}"]))
-        return complaints(boards.board(board), source, paths.FIRMWARE / "kernels")
+        return complaints(lookup.board(board), source, paths.FIRMWARE / "kernels")
 
     forms = [(name, range(at, at + 8)) for name in ("Outputs", "AddingOutputs<21>") for at in range(0, 32, 8)]
     with ThreadPoolExecutor(2) as pool:

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
-from tinydeploy import tflite_model, verbs
-from tinydeploy.engines.aot import AotEngine
-from tinydeploy.graph import Graph
+from tinydeploy import verbs
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
 
 Shape = tuple[int, ...]
 ALL_INT16 = np.arange(-(2**15), 2**15).astype(np.int16)

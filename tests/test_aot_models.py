@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
-from tinydeploy import tflite_model
-from tinydeploy.engines.aot import AotEngine
+from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.errors import ModelError
+from tinydeploy.model.readers import tflite_model
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "models" / "mlperf-tiny"

@@ -20,10 +20,14 @@ from hypothesis import strategies as st
 from model_builder import ModelBuilder
 from tflite_micro import runtime
 
-from tinydeploy import boards, paths, tflite_model
-from tinydeploy.engines.aot import AotEngine, strides, tables
-from tinydeploy.engines.aot.lower import lower
-from tinydeploy.engines.aot.program import Constant, Step
+from tinydeploy.boards import lookup
+from tinydeploy.engines.aot.arithmetic import tables
+from tinydeploy.engines.aot.ir import Constant, Step
+from tinydeploy.engines.aot.lowering import loop_nest
+from tinydeploy.engines.aot.lowering.dispatch import lower
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.host import paths
+from tinydeploy.model.readers import tflite_model
 
 BATCH = 8  # models compiled together
 KINDS = [
@@ -293,7 +297,7 @@ SUMS = [
 
 @pytest.mark.parametrize("board", [native.PORTABLE, native.MVE], ids=lambda board: board.id)
 @pytest.mark.parametrize("case", SUMS)
-def test_the_sums_of_every_pair(case: tuple[Any, ...], board: boards.Board) -> None:
+def test_the_sums_of_every_pair(case: tuple[Any, ...], board: lookup.Board) -> None:
     *ends, kind, activation, kernel = case
     model = ModelBuilder()
     a, b, y = (model.tensor((256, 256), scale=scale, zero_point=point) for scale, point in ends)
@@ -509,24 +513,24 @@ def test_ops_that_move_nothing_cost_nothing() -> None:
 def test_fused_loops_visit_the_same_elements(data: st.DataObject) -> None:
     shape = data.draw(st.lists(st.integers(1, 4), max_size=5))
     order = data.draw(st.permutations(range(len(shape))))
-    whole = strides.contiguous(shape)
+    whole = loop_nest.contiguous(shape)
     walk = tuple(whole[axis] for axis in order)
     extents = [shape[axis] for axis in order]
-    loops, (fused,) = strides.fuse(extents, walk)
+    loops, (fused,) = loop_nest.fuse(extents, walk)
 
     def offsets(shape: Sequence[int], steps: Sequence[int]) -> list[int]:
         return [sum(map(int.__mul__, at, steps)) for at in itertools.product(*map(range, shape))]
 
     assert offsets(loops, fused) == offsets(extents, walk)
     assert 1 not in loops
-    assert strides.fuse(shape, whole) == (((prod(shape),), ((1,),)) if prod(shape) > 1 else ((), ((),)))
+    assert loop_nest.fuse(shape, whole) == (((prod(shape),), ((1,),)) if prod(shape) > 1 else ((), ((),)))
 
 
 @given(st.lists(st.integers(1, 3), max_size=4), st.data())
 def test_broadcast_strides_are_numpys(output: list[int], data: st.DataObject) -> None:
     shape = [n if data.draw(st.booleans()) else 1 for n in output][data.draw(st.integers(0, len(output))) :]
     expected = np.broadcast_to(np.arange(prod(shape)).reshape(shape), output).ravel().tolist()
-    walk = strides.broadcast(shape, output)
+    walk = loop_nest.broadcast(shape, output)
     places = itertools.product(*map(range, output))
     assert [sum(map(int.__mul__, at, walk)) for at in places] == expected
 
@@ -646,7 +650,7 @@ def test_a_value_computed_at_run_time_is_refused() -> None:
 @pytest.mark.parametrize("board", ["nucleo_g071rb", "mps2-an386", "qemu-virt-rv32"])
 def test_cross_compilers_warn_of_nothing_and_keep_every_call(board: str, tmp_path: Path) -> None:
     # GCC 12 drops calls of kernels whose stores it has lost sight of; the generated code is to prevent that.
-    target = boards.board(board)
+    target = lookup.board(board)
     flags = ["-std=c++17", "-O2", "-ffreestanding", "-fno-exceptions", "-Wall", "-Wextra", "-Werror"]
 
     def missing_calls(kind: str) -> list[str]:

@@ -15,12 +15,12 @@ import pytest
 import random_graphs
 from interpreter import Interpreter, difference
 
-from tinydeploy import tflite_model
-from tinydeploy.boards import Board
-from tinydeploy.engines import EngineSources
-from tinydeploy.engines.aot import GOALS, AotEngine
-from tinydeploy.engines.aot.program import LOWERINGS
-from tinydeploy.graph import Graph
+from tinydeploy.boards.lookup import Board
+from tinydeploy.engines.aot.ir import LOWERINGS
+from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
+from tinydeploy.engines.engine import EngineSources
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
 
 FIRST = int(os.environ.get("TINYDEPLOY_SEED", "0"))
 CASES = 2000 if os.environ.get("TINYDEPLOY_NIGHTLY") == "1" else 200

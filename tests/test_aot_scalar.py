@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from model_builder import ModelBuilder
 
-from tinydeploy import tflite_model, verbs
-from tinydeploy.engines.aot import AotEngine, packed
+from tinydeploy import verbs
+from tinydeploy.engines.aot.arithmetic import packed_weights
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.model.readers import tflite_model
 
 CORES = ("mps2-an385", "qemu-cortex-m0plus", "qemu-virt-rv32")
 # (height, width, depth, channels, kernel, stride): every rest of the blocks of channels and pixels.
@@ -125,12 +127,12 @@ def test_the_kernels_are_chosen(board: native.Board) -> None:
     st.integers(1, 3),
 )
 def test_what_large_weights_lose_is_listed(weights: npt.NDArray[np.int8], run: int, block: int) -> None:
-    excess = packed.excess(weights, run)
+    excess = packed_weights.excess(weights, run)
     kept = weights.astype(int) - excess
     for start in range(0, weights.shape[1], run):
         assert np.abs(kept[:, start : start + run]).sum(axis=1).max() <= 255
     found = np.zeros_like(weights)
-    entries = iter(packed.by_position(excess, block).tolist())
+    entries = iter(packed_weights.by_position(excess, block).tolist())
     for start in range(0, len(weights) if excess.any() else 0, block):
         position = -1
         while (further := next(entries)) != 0:
@@ -139,7 +141,7 @@ def test_what_large_weights_lose_is_listed(weights: npt.NDArray[np.int8], run: i
                 found[channel, position] = np.uint8(next(entries)).view(np.int8)
     assert np.array_equal(found, excess)
     found[:] = 0
-    words = iter(packed.by_channel(excess, block).tolist())
+    words = iter(packed_weights.by_channel(excess, block).tolist())
     for start in range(0, len(weights) if excess.any() else 0, block):
         while (word := next(words)) != 0:
             found[start + (word >> 8 & 7), word >> 11] = np.uint8(word & 255).view(np.int8)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinydeploy.arena import STEP, Outcome, search
 from tinydeploy.errors import TargetError
+from tinydeploy.evaluate.arena_search import STEP, Outcome, search
 
 
 def needs(threshold: int):

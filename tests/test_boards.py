@@ -15,16 +15,19 @@ import pytest
 import random_graphs
 from model_builder import ModelBuilder
 
-from tinydeploy import boards, build, project, tflite_model, verbs
-from tinydeploy.boards import Board
-from tinydeploy.engines.aot import AotEngine
+from tinydeploy import verbs
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import Board
+from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.errors import FitError, ToolError, UsageError
+from tinydeploy.firmware import build, project
+from tinydeploy.model.readers import tflite_model
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 import boards_doc
 
 ROOT = Path(__file__).parent.parent
-ALL = boards.all_boards()
+ALL = lookup.all_boards()
 BARE = [board for board in ALL if board.kind == "bare" and board.qemu is None]
 DOWNLOADING = [board for board in ALL if board.downloads]
 
@@ -64,8 +67,8 @@ def test_every_name_means_one_board() -> None:
     assert len(aliases) == len(set(aliases))
     assert not ids & set(aliases)
     for board in ALL:
-        assert all(boards.board(name) is board for name in (board.id, *board.aliases))
-        assert boards.board(board.platformio).platformio == board.platformio
+        assert all(lookup.board(name) is board for name in (board.id, *board.aliases))
+        assert lookup.board(board.platformio).platformio == board.platformio
 
 
 def test_what_is_emulated_has_an_emulator() -> None:
@@ -99,7 +102,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path, line: str, problem: str) -> Non
     whole = "\n".join([*lines, line] if head else [line, *lines])
     (tmp_path / "wrong.toml").write_text(whole)
     with pytest.raises(UsageError, match=problem):
-        boards.all_boards(tmp_path)
+        lookup.all_boards(tmp_path)
 
 
 @pytest.mark.parametrize("board", BARE, ids=named)
@@ -136,7 +139,7 @@ def test_platformio_reads_the_project_of_every_arduino_board(tmp_path: Path) -> 
 def test_the_engine_compiles_for_espressif_chips(tmp_path: Path, toolchain: str, flags: str) -> None:
     compiler = f"{toolchain.removesuffix('-elf')}-elf-g++"
     needs(compiler, f"gcc-{toolchain}")
-    board = boards.board("esp32-c3-devkitm-1")
+    board = lookup.board("esp32-c3-devkitm-1")
     graph = tflite_model.load(ROOT / "models/motion/motion.tflite")
     sources = AotEngine().generate(graph, board)
     made = project.generate(graph, board, sources, "uart", 4096)
@@ -170,7 +173,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_board_of_an_installed_platform(platform: Path) -> None:
-    board = boards.board("pio:acme_one")
+    board = lookup.board("pio:acme_one")
     assert (board.kind, board.downloads, board.core.id) == ("arduino", "acme@1.2.3", "cortex-m4f")
     assert (board.clock_hz, board.flash.bytes, board.ram.bytes) == (80_000_000, 262144, 65536)
     assert board.usb_ids == ("2341:005a",)
@@ -180,7 +183,7 @@ def test_a_board_of_an_installed_platform(platform: Path) -> None:
 @pytest.mark.parametrize("name", ["pio:unheard_of", "pio:../../acme/boards/acme_one", "pio:", "pio:*"])
 def test_a_board_of_no_installed_platform(platform: Path, name: str) -> None:
     with pytest.raises(UsageError, match="no platform that PlatformIO has installed"):
-        boards.board(name)
+        lookup.board(name)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +198,7 @@ def test_a_board_that_cannot_be_built_on(platform: Path, changes: dict[str, obje
     path = platform / "boards/acme_one.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(UsageError, match=problem):
-        boards.board("pio:acme_one")
+        lookup.board("pio:acme_one")
 
 
 def test_a_platform_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +211,7 @@ def test_a_platform_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(build, "run_platformio", refused)
     with pytest.raises(ToolError, match=r"has no platform espressif32@\S+ here, and cannot get it"):
-        build.build(increment.make("esp32dev"), boards.board("esp32dev"))
+        build.build(increment.make("esp32dev"), lookup.board("esp32dev"))
 
 
 # The Arduino Mega 2560: where an int has 16 bits, and flash is another address space

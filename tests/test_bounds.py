@@ -7,10 +7,10 @@ import tracemalloc
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import tflite_model
-from tinydeploy.boards import board
-from tinydeploy.engines.aot import GOALS, AotEngine
+from tinydeploy.boards.lookup import board
+from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
 from tinydeploy.errors import ModelError
+from tinydeploy.model.readers import tflite_model
 
 Shape = tuple[int, ...]
 STRIDES = {"stride_h": 1, "stride_w": 1, "padding": "SAME"}

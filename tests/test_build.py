@@ -13,14 +13,15 @@ from pathlib import Path
 import increment
 import pytest
 
-from tinydeploy import boards, build, project
-from tinydeploy.boards import Board
-from tinydeploy.build import Firmware
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import Board
 from tinydeploy.errors import FitError, ToolError
-from tinydeploy.project import Project
+from tinydeploy.firmware import build, project
+from tinydeploy.firmware.build import Firmware
+from tinydeploy.firmware.project import Project
 
-M4F = boards.board("mps2-an386")
-EMULATED = [board for board in boards.all_boards() if board.qemu and board.kind == "bare"]
+M4F = lookup.board("mps2-an386")
+EMULATED = [board for board in lookup.all_boards() if board.qemu and board.kind == "bare"]
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +122,7 @@ def test_what_the_shell_holds_does_not_reach_the_build(
 @pytest.mark.parametrize("board", ["mps2-an386", "qemu-virt-rv32"])
 def test_no_c_library_is_needed(board: str) -> None:
     """Debian's compilers come without one, and the firmware has to build on a machine that has no more."""
-    target = boards.board(board)
+    target = lookup.board(board)
     gcc = f"{target.core.toolchain}gcc"
     own = subprocess.check_output([gcc, "-print-file-name=include"], text=True).strip()
     made = increment.make(board)
@@ -141,7 +142,7 @@ def failing(made: Project, board: Board) -> FitError | ToolError:
 
 
 def test_too_much_flash(cache: Path) -> None:
-    board = boards.board("stm32vldiscovery")
+    board = lookup.board("stm32vldiscovery")
     table = "\nextern const uint8_t big[200000]; const uint8_t big[200000] = {1};"
     user = '\nnamespace { struct Use { Use() { asm volatile("" ::"r"(big)); } } use; }\n'
     error = failing(increment.make("stm32vldiscovery", extra=table + user), board)
@@ -153,7 +154,7 @@ def test_too_much_flash(cache: Path) -> None:
 
 
 def test_too_much_ram(cache: Path) -> None:
-    error = failing(increment.make("stm32vldiscovery", arena=9000), boards.board("stm32vldiscovery"))
+    error = failing(increment.make("stm32vldiscovery", arena=9000), lookup.board("stm32vldiscovery"))
     assert isinstance(error, FitError)
     assert "bytes of RAM, and stm32vldiscovery has 8,192" in error.message
     assert entries(cache) == []
@@ -175,7 +176,7 @@ def test_a_missing_toolchain_is_said_before_anything_starts(
     error = failing(increment.make(), M4F)
     assert "arm-none-eabi-gcc is not on PATH" in error.message
     assert error.hint == "apt-get install --no-install-recommends gcc-arm-none-eabi"
-    error = failing(increment.make("qemu-virt-rv32"), boards.board("qemu-virt-rv32"))
+    error = failing(increment.make("qemu-virt-rv32"), lookup.board("qemu-virt-rv32"))
     assert error.hint == "apt-get install --no-install-recommends gcc-riscv64-unknown-elf"
     assert not cache.exists()
 

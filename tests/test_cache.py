@@ -13,11 +13,12 @@ from pathlib import Path
 import increment
 import pytest
 
-from tinydeploy import boards, build
-from tinydeploy import cache as kept
-from tinydeploy.build import Firmware
+from tinydeploy.boards import lookup
+from tinydeploy.firmware import build
+from tinydeploy.firmware.build import Firmware
+from tinydeploy.host import cache as kept
 
-M4F = boards.board("mps2-an386")
+M4F = lookup.board("mps2-an386")
 CLOSED = 0o000
 
 

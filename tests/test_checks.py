@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import boards, checks, tflite_model
-from tinydeploy.boards import Board
-from tinydeploy.engines import EngineSources, Refusal
-from tinydeploy.engines.tflm import TflmEngine
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import Board
+from tinydeploy.engines.engine import EngineSources, Refusal
+from tinydeploy.engines.tflm.tflm_engine import TflmEngine
 from tinydeploy.errors import FitError, ModelError
-from tinydeploy.graph import Graph
-from tinydeploy.job import prepare
+from tinydeploy.evaluate import board_checks
+from tinydeploy.evaluate.deployment import prepare
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
 
 
 @dataclass
@@ -45,12 +47,14 @@ def chain(kinds: list[str], elements: int = 4) -> Graph:
 
 
 def test_a_model_that_fits() -> None:
-    checks.check(chain(["RELU"]), OnlyRelu(), boards.board("mps2-an386"))
+    board_checks.check(chain(["RELU"]), OnlyRelu(), lookup.board("mps2-an386"))
 
 
 def test_ops_that_the_engine_lacks_are_all_named() -> None:
     with pytest.raises(ModelError) as caught:
-        checks.check(chain(["RELU", "COS", "RELU", "SIN", "COS"]), OnlyRelu(), boards.board("mps2-an386"))
+        board_checks.check(
+            chain(["RELU", "COS", "RELU", "SIN", "COS"]), OnlyRelu(), lookup.board("mps2-an386")
+        )
     assert caught.value.message == (
         "only-relu cannot run 3 of 5 ops: COS (ops 1, 4: no kernel), SIN (op 3: no kernel)"
     )
@@ -60,8 +64,8 @@ def test_ops_that_the_engine_lacks_are_all_named() -> None:
 def test_a_tensor_larger_than_the_ram() -> None:
     graph = chain(["RELU"], elements=8192)
     with pytest.raises(FitError, match=r"tensor \d \[1, 8192\] takes 8,192 bytes, and stm32vldiscovery has"):
-        checks.check(graph, OnlyRelu(), boards.board("stm32vldiscovery"))
-    checks.check(graph, OnlyRelu(), boards.board("netduinoplus2"))
+        board_checks.check(graph, OnlyRelu(), lookup.board("stm32vldiscovery"))
+    board_checks.check(graph, OnlyRelu(), lookup.board("netduinoplus2"))
 
 
 def test_constants_larger_than_the_flash() -> None:
@@ -71,7 +75,7 @@ def test_constants_larger_than_the_flash() -> None:
     model.op("RELU", [x, weights], [y])
     graph = tflite_model.parse(model.build([x], [y]), "m.tflite")
     with pytest.raises(FitError, match="constants take 160,000 bytes, and stm32vldiscovery has 131,072"):
-        checks.check(graph, OnlyRelu(), boards.board("stm32vldiscovery"))
+        board_checks.check(graph, OnlyRelu(), lookup.board("stm32vldiscovery"))
 
 
 def test_only_the_edges_have_to_be_whole_for_aot() -> None:
@@ -86,9 +90,9 @@ def test_only_the_edges_have_to_be_whole_for_aot() -> None:
         weights = model.tensor(shape, scale=0.01, data=random.integers(-127, 128, shape))
         model.op("CONV_2D", [source, weights], [target], **one)
     graph = tflite_model.parse(model.build([x], [y]), "m.tflite")
-    small = boards.board("stm32vldiscovery")  # 8 KiB of RAM, and tensor `wide` has 16
+    small = lookup.board("stm32vldiscovery")  # 8 KiB of RAM, and tensor `wide` has 16
     with pytest.raises(FitError, match=r"tensor 1 \[1, 32, 8, 64\] takes 16,384 bytes") as caught:
-        checks.check(graph, TflmEngine(), small)
+        board_checks.check(graph, TflmEngine(), small)
     assert "--optimize" not in caught.value.hint
     assert prepare(graph, board=small.id, engine="aot").sources.arena is not None
 

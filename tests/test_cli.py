@@ -16,7 +16,7 @@ import pytest
 from model_builder import ModelBuilder
 from small_nets import block, residual
 
-from tinydeploy.engines.aot import GOALS
+from tinydeploy.engines.aot.pipeline import GOALS
 
 REPO = Path(__file__).resolve().parent.parent
 MNIST = REPO / "models" / "mnist"
@@ -204,14 +204,14 @@ def children_of(process: subprocess.Popen[str]) -> set[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("program", ["platformio", "qemu-system-arm", "tinydeploy.reference"])
+@pytest.mark.parametrize("program", ["platformio", "qemu-system-arm", "tinydeploy.host.reference"])
 def test_an_interrupt_at_any_stage_leaves_nothing(
     tmp_path: Path, number: signal.Signals, program: str
 ) -> None:
     np.savez(tmp_path / "many.npz", x=np.zeros((4000, 28, 28), np.float32), y=np.zeros(4000, np.int64))
     process = subprocess.Popen(
         [sys.executable, "-m", "tinydeploy", "run", str(MNIST), "--data", "many.npz"]
-        + (["--samples", "40"] if program == "tinydeploy.reference" else []),
+        + (["--samples", "40"] if program == "tinydeploy.host.reference" else []),
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPO), "TINYDEPLOY_CACHE": str(tmp_path / "cache")},
         stdout=subprocess.PIPE,

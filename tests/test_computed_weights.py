@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import tflite_model
-from tinydeploy.engines.aot import GOALS, AotEngine
+from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
+from tinydeploy.model.readers import tflite_model
 
 WAYS = ("none", "constant", "computed")
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tinydeploy import config
 from tinydeploy.errors import UsageError
+from tinydeploy.evaluate import config
 
 
 def write(folder: Path, text: str) -> Path:

@@ -15,9 +15,11 @@ import numpy.typing as npt
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import dilation, second_opinion, tflite_model
-from tinydeploy.graph import Graph
-from tinydeploy.second_opinion import ask
+from tinydeploy.evaluate import second_opinion
+from tinydeploy.evaluate.second_opinion import ask
+from tinydeploy.model.canonicalize import dilated_convolution
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
 
 SCALES = {"int8": 0.1, "int16": 0.003}
 
@@ -281,7 +283,7 @@ def test_any_other_padding_is_an_op() -> None:
 
 def test_what_was_changed_is_told_and_what_is_gone_is_listed() -> None:
     graph = read(Case())
-    assert graph.note == dilation.NOTE
+    assert graph.note == dilated_convolution.NOTE
     assert [op.index for op in graph.ops] == list(range(len(graph.ops)))
     assert [graph.ops[index].kind for index in sorted(graph.folded)] == [
         "SPACE_TO_BATCH_ND",

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from tinydeploy.boards import all_boards
+from tinydeploy.boards.lookup import all_boards
 from tinydeploy.cli import VERBS
-from tinydeploy.engines.aot.lower import LOWERINGS
-from tinydeploy.engines.tflm.ops import ADDERS
+from tinydeploy.engines.aot.lowering.dispatch import LOWERINGS
+from tinydeploy.engines.tflm.resolver import ADDERS
 
 REPO = Path(__file__).resolve().parent.parent
 

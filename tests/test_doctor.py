@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tinydeploy import tools
-from tinydeploy.doctor import doctor
+from tinydeploy.diagnosis import doctor
+from tinydeploy.host import tools
 
 
 def test_everything_is_here() -> None:
@@ -58,8 +58,8 @@ def test_what_is_missing_comes_with_a_command(tmp_path: Path, monkeypatch: pytes
 def test_the_makefile_asks_for_what_is_missing(tmp_path: Path) -> None:
     def missing(goal: str, path: str) -> list[str]:
         done = subprocess.run(
-            [sys.executable, "-S", "-m", "tinydeploy.tools", goal],
-            cwd=Path(tools.__file__).parent.parent,
+            [sys.executable, "-S", "-m", "tinydeploy.host.tools", goal],
+            cwd=Path(tools.__file__).parents[2],
             env={"PATH": path},
             capture_output=True,
             text=True,

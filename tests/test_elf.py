@@ -8,8 +8,9 @@ import increment
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from tinydeploy import boards, build, elf
-from tinydeploy.build import Firmware
+from tinydeploy.boards import lookup
+from tinydeploy.firmware import build, elf
+from tinydeploy.firmware.build import Firmware
 
 EXTRA = """
 uint8_t big_table[5000] = {1, 2, 3};
@@ -29,7 +30,7 @@ def firmware(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYDEPLOY_CACHE", str(tmp_path_factory.mktemp("cache")))
         made = increment.make(request.param, arena=ARENA, extra=EXTRA)
-        yield build.build(made, boards.board(request.param))
+        yield build.build(made, lookup.board(request.param))
 
 
 def symbol(path: Path, part: str) -> tuple[int, int]:

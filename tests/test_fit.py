@@ -14,14 +14,17 @@ import random_graphs
 import small_nets
 from model_builder import ModelBuilder
 
-from tinydeploy import boards, build, fit, footprint, tflite_model
-from tinydeploy.boards import Board
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import Board
 from tinydeploy.cli import tinydeploy
-from tinydeploy.engines.aot import GOALS
+from tinydeploy.engines.aot.pipeline import GOALS
 from tinydeploy.errors import FitError, ModelError, UsageError
-from tinydeploy.fit import Fit, Verdict
-from tinydeploy.graph import Graph
-from tinydeploy.job import prepare
+from tinydeploy.evaluate import fit
+from tinydeploy.evaluate.deployment import prepare
+from tinydeploy.evaluate.fit import Fit, Verdict
+from tinydeploy.firmware import build, footprint
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
 
 NIGHTLY = os.environ.get("TINYDEPLOY_NIGHTLY") == "1"
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -36,7 +39,7 @@ MADE: dict[str, Callable[[], bytes]] = {
     "layers": lambda: random_graphs.together(5, ["DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SVDF", "ADD"]),
 }
 FILES = ("digits/digits", "mnist/mnist", "motion/motion", "motion/motion_lstm")
-EMULATED = [board.id for board in boards.all_boards() if board.verified == "emulated"]
+EMULATED = [board.id for board in lookup.all_boards() if board.verified == "emulated"]
 ACROSS = [
     *(("stm32vldiscovery", "motion/motion_lstm"), ("hifive1", "svdf"), ("mps3-an547", "conv_16x8")),
     *(("nucleo_g071rb", "digits/digits"), ("megaatmega2560", "svdf")),
@@ -76,12 +79,12 @@ def check_against_build(graph: Graph, board: Board, found: Fit) -> None:
 )
 def test_a_verdict_is_what_the_build_says(board: str, model: str) -> None:
     graph = graph_of(model)
-    check_against_build(graph, boards.board(board), judged(graph, boards.board(board)))
+    check_against_build(graph, lookup.board(board), judged(graph, lookup.board(board)))
 
 
 def test_verdicts_at_the_very_edge() -> None:
     """With the most that it can need, it is ticked and built; with less than the least, it is neither."""
-    graph, board = graph_of("motion/motion_lstm"), boards.board("mps2-an385")
+    graph, board = graph_of("motion/motion_lstm"), lookup.board("mps2-an385")
     found = judged(graph, board)
     assert found.ram and found.flash and found.verdict is Verdict.FITS
     exact = replace(
@@ -105,13 +108,13 @@ def test_verdicts_at_the_very_edge() -> None:
 @pytest.fixture(scope="module")
 def mnist() -> tuple[Fit, ...]:
     """models/mnist on all boards."""
-    return fit.fits(graph_of("mnist/mnist"), boards.all_boards())
+    return fit.fits(graph_of("mnist/mnist"), lookup.all_boards())
 
 
 def test_one_line_per_board_roomiest_first(mnist: tuple[Fit, ...]) -> None:
     found = mnist
-    assert {each.board for each in found} == {board.id for board in boards.all_boards()}
-    assert len(found) == len(boards.all_boards())
+    assert {each.board for each in found} == {board.id for board in lookup.all_boards()}
+    assert len(found) == len(lookup.all_boards())
     ranks = [[Verdict.FITS, Verdict.TIGHT, Verdict.NO].index(each.verdict) for each in found]
     assert ranks == sorted(ranks)
     ticked = [each.room for each in found if each.verdict is Verdict.FITS]
@@ -122,13 +125,13 @@ def test_one_line_per_board_roomiest_first(mnist: tuple[Fit, ...]) -> None:
 
 
 def test_what_a_downloaded_core_takes_is_not_known() -> None:
-    found = fit.fits(graph_of("digits/digits"), [board for board in boards.all_boards() if board.downloads])
+    found = fit.fits(graph_of("digits/digits"), [board for board in lookup.all_boards() if board.downloads])
     assert {each.verdict for each in found} == {Verdict.TIGHT}
     assert all("Arduino core" in each.problem for each in found)
 
 
 def test_every_goal() -> None:
-    graph, board = graph_of("mnist/mnist"), boards.board("netduinoplus2")
+    graph, board = graph_of("mnist/mnist"), lookup.board("netduinoplus2")
     found = fit.fits(graph, [board], every_goal=True)
     assert sorted(each.optimize for each in found) == sorted(GOALS)
     arenas = {each.optimize: each.arena_bytes for each in found}
@@ -138,7 +141,7 @@ def test_every_goal() -> None:
 
 
 def test_another_goal_where_the_first_does_not_fit() -> None:
-    graph, board = graph_of("mnist/mnist"), boards.board("netduinoplus2")
+    graph, board = graph_of("mnist/mnist"), lookup.board("netduinoplus2")
     by_goal = {each.optimize: each for each in fit.fits(graph, [board], every_goal=True)}
     assert by_goal["ram"].ram and by_goal["balanced"].ram
     between = (by_goal["ram"].ram.at_most + by_goal["balanced"].ram.at_least) // 2
@@ -149,21 +152,21 @@ def test_another_goal_where_the_first_does_not_fit() -> None:
 def test_boards_share_what_is_made_for_a_core() -> None:
     """Each board gets the arena that it would get alone."""
     graph = graph_of("residual")
-    for each in fit.fits(graph, boards.all_boards()):
+    for each in fit.fits(graph, lookup.all_boards()):
         sources = prepare(graph, board=each.board, optimize=each.optimize).sources
         assert sources.arena and sources.arena.bytes == each.arena_bytes
-        assert footprint.flash(sources, boards.board(each.board)) == each.flash
+        assert footprint.flash(sources, lookup.board(each.board)) == each.flash
 
 
 def test_words() -> None:
     def names(*words: str) -> Iterator[str]:
-        return (board.id for board in boards.select(words))
+        return (board.id for board in lookup.select(words))
 
     assert {"nucleo_f767zi", "nucleo_h753zi"} <= {*names("STM32", "m7")} < {*names("m7")}
     assert [*names("disco_f407")] == ["disco_f407vg"]
-    assert [*names()] == [board.id for board in boards.all_boards()]
+    assert [*names()] == [board.id for board in lookup.all_boards()]
     with pytest.raises(UsageError, match="no board is called 'stm32 zx81'"):
-        boards.select(["stm32", "zx81"])
+        lookup.select(["stm32", "zx81"])
 
 
 def test_a_model_that_the_engine_refuses() -> None:
@@ -171,7 +174,7 @@ def test_a_model_that_the_engine_refuses() -> None:
     x, y = model.tensor((1, 4), scale=1.0), model.tensor((1, 4), scale=1.0)
     model.op("UNIQUE", [x], [y])
     with pytest.raises(ModelError, match="aot cannot run 1 of 1 op: UNIQUE"):
-        fit.fits(tflite_model.parse(model.build([x], [y]), "m.tflite"), boards.all_boards())
+        fit.fits(tflite_model.parse(model.build([x], [y]), "m.tflite"), lookup.all_boards())
 
 
 def run(*words: str) -> click.testing.Result:
@@ -186,7 +189,7 @@ def test_the_table_keeps_to_80_columns_and_cuts_no_name(
     done = run()
     lines = done.stdout.splitlines()
     assert max(map(len, lines[: 1 + len(mnist)])) <= 80
-    assert all(any(line[3:].startswith(f"{board.id} ") for line in lines) for board in boards.all_boards())
+    assert all(any(line[3:].startswith(f"{board.id} ") for line in lines) for board in lookup.all_boards())
 
 
 def test_exit_codes_and_json() -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import tflite_model
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import Graph
-from tinydeploy.host_ops import Call
-from tinydeploy.reference import Reference
-from tinydeploy.shapes import RULES
+from tinydeploy.host.reference import Reference
+from tinydeploy.model.canonicalize.constant_ops import Call
+from tinydeploy.model.canonicalize.shape_inference import RULES
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
 
 Q = {"scale": 0.1, "zero_point": -3}
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import job, tflite_model
 from tinydeploy.errors import ModelError, UsageError
+from tinydeploy.evaluate import deployment
+from tinydeploy.model.readers import tflite_model
 
 
 def archive(*names: str) -> bytes:
@@ -76,12 +77,12 @@ def test_other_forms_of_a_model(name: str, content: bytes, what: str, hint: str,
 def test_folders(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(b"x")
     with pytest.raises(UsageError, match="is a SavedModel") as caught:
-        job.model_path(tmp_path)
+        deployment.model_path(tmp_path)
     assert "from_saved_model" in caught.value.hint
     with pytest.raises(ModelError, match="is a SavedModel"):
         tflite_model.load(tmp_path)
     (tmp_path / "m.tflite").write_bytes(b"x")
-    assert job.model_path(tmp_path) == tmp_path / "m.tflite"
+    assert deployment.model_path(tmp_path) == tmp_path / "m.tflite"
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,20 @@ import click
 import pytest
 from pty_board import BOARD, PtyBoard
 
-from tinydeploy import boards, tflite_model, tools, verbs
-from tinydeploy.boards import Board
+from tinydeploy import verbs
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import Board
 from tinydeploy.cli import tinydeploy as command_line
 from tinydeploy.errors import UsageError
-from tinydeploy.job import prepare
-from tinydeploy.project import Project
-from tinydeploy.targets import choose_target
+from tinydeploy.evaluate.deployment import prepare
+from tinydeploy.firmware.project import Project
+from tinydeploy.host import tools
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.targets.target import choose_target
 
 ROOT = Path(__file__).resolve().parent.parent
 MOTION = ROOT / "models" / "motion"
-ALL = boards.all_boards()
+ALL = lookup.all_boards()
 EMULATED = [board for board in ALL if board.qemu is not None]
 NIGHTLY = bool(os.environ.get("TINYDEPLOY_NIGHTLY"))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}

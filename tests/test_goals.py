@@ -14,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
-from tinydeploy import boards, tflite_model, verbs
-from tinydeploy.engines import Layer
-from tinydeploy.engines.aot import AotEngine
-from tinydeploy.engines.aot.goals import GOALS
+from tinydeploy import verbs
+from tinydeploy.boards import lookup
+from tinydeploy.engines.aot.objective import GOALS
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.engines.engine import Layer
 from tinydeploy.errors import UsageError
-from tinydeploy.graph import Graph
-from tinydeploy.result import Result
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.results.result import Result
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "models" / "mlperf-tiny"
 BOARD = "mps2-an386"
@@ -40,7 +42,7 @@ def measured(path: Path, goal: str) -> Result:
 
 
 def layers(graph: Graph, goal: str, board: str = BOARD) -> tuple[Layer, ...]:
-    return AotEngine(goal).generate(graph, boards.board(board)).layers
+    return AotEngine(goal).generate(graph, lookup.board(board)).layers
 
 
 def network(seed: int, channels: int = 24, activation: str = "RELU") -> bytes:
@@ -137,7 +139,7 @@ def test_the_least_arena_is_the_least() -> None:
     x, y = model.tensor((1, 3), scale=0.1), model.tensor((1, 2), scale=0.1)
     model.op("FULLY_CONNECTED", [x, model.tensor((2, 3), scale=0.1, data=np.ones((2, 3)))], [y])
     graph = tflite_model.parse(model.build([x], [y]), "tiny")
-    plans = [AotEngine(goal).generate(graph, boards.board(BOARD)).arena for goal in GOALS]
+    plans = [AotEngine(goal).generate(graph, lookup.board(BOARD)).arena for goal in GOALS]
     assert all(plan is not None and plan.bytes <= 32 for plan in plans)
 
 
@@ -157,7 +159,7 @@ def test_cores_without_the_dsp_extension_have_nothing_to_widen_but_shorter_runs(
         found = layers(graph, "speed", board)
         assert not any("wide" in layer.kernel for layer in found)
         assert all(layer.instructions is None for layer in found)
-        small = AotEngine("size").generate(graph, boards.board(board)).files["src/model.cpp"]
+        small = AotEngine("size").generate(graph, lookup.board(board)).files["src/model.cpp"]
         assert set(re.findall(r"kRun = (\d+)", small.split("Op 5")[0])) == {"4"}
 
 

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import reference, tflite_model
-from tinydeploy.engines.aot import AotEngine, functions, tables
-from tinydeploy.engines.aot.lower import lower
-from tinydeploy.engines.tflm import TflmEngine
+from tinydeploy.engines.aot.arithmetic import tables
+from tinydeploy.engines.aot.lowering.dispatch import lower
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.engines.aot.rewrite import float_tables
+from tinydeploy.engines.tflm.tflm_engine import TflmEngine
+from tinydeploy.host import reference
+from tinydeploy.model.readers import tflite_model
 
 UNARY = (
     *("ABS", "CEIL", "COS", "ELU", "EXP", "FLOOR", "HARD_SWISH", "LOG", "LOGISTIC", "NEG", "RELU", "RELU6"),
@@ -341,7 +344,7 @@ def test_without_tflite_micro_it_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_function_of_too_many_ops_is_refused() -> None:
     island = Island()
     x = island.start()
-    for _ in range(functions.MAX_NODES):
+    for _ in range(float_tables.MAX_NODES):
         x = island.op("MUL", [x, x])
     island.end(x)
     assert any("more than" in reason for reason in refused(island.build()))

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import logits, outputs, tflite_model
 from tinydeploy.errors import DataError, TinydeployError, UsageError
-from tinydeploy.graph import Graph
-from tinydeploy.judgement import NO_WISHES, Judge, Wishes, choose
-from tinydeploy.outputs import Kind
-from tinydeploy.result import Accuracy
-from tinydeploy.scoring import accuracy
+from tinydeploy.evaluate.accuracy import accuracy
+from tinydeploy.model import logits, outputs
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.metric_choice import NO_WISHES, Judge, Wishes, choose
+from tinydeploy.model.outputs import Kind
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.results.result import Accuracy
 
 Shape = tuple[int, ...]
 SCALE = 1 / 64

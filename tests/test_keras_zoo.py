@@ -25,10 +25,13 @@ import pytest
 import tflite
 from keras_zoo import FILES, ZOO
 
-from tinydeploy import dilation, paths, tflite_model, verbs
+from tinydeploy import verbs
 from tinydeploy.errors import ModelError
-from tinydeploy.job import prepare
-from tinydeploy.reference import Reference
+from tinydeploy.evaluate.deployment import prepare
+from tinydeploy.host import paths
+from tinydeploy.host.reference import Reference
+from tinydeploy.model.canonicalize import dilated_convolution
+from tinydeploy.model.readers import tflite_model
 
 REPO = Path(__file__).resolve().parent.parent
 SAMPLES = 4
@@ -219,7 +222,7 @@ def _check_identical(path: Path) -> None:
     inputs = [values.reshape(-1, *shape) for values, shape in zip(given, shapes, strict=True)]
     with Reference(graph.content) as reference:
         expected = reference.run(inputs)
-    if dilation.NOTE in graph.note:  # the reference does not run the file as it was
+    if dilated_convolution.NOTE in graph.note:  # the reference does not run the file as it was
         for theirs, right in zip(expected, lite, strict=True):
             assert np.abs(theirs.astype(int) - right.reshape(theirs.shape)).max() <= 1
     compiled = native.compile_all([graph])[0]

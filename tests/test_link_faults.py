@@ -18,13 +18,13 @@ import native
 import numpy as np
 import pytest
 
-from tinydeploy import tflite_model
 from tinydeploy.errors import LinkError, TargetDiedError, TinydeployError
 from tinydeploy.link import device as device_module
 from tinydeploy.link import frames
 from tinydeploy.link.channel import FdStream
 from tinydeploy.link.device import Device, Kind, Stats
 from tinydeploy.link.frames import Frame
+from tinydeploy.model.readers import tflite_model
 
 SESSIONS = 1000 if os.environ.get("TINYDEPLOY_NIGHTLY") else 400
 MODEL = Path(__file__).parent.parent / "models" / "digits" / "digits.tflite"

@@ -13,7 +13,6 @@ import pytest
 from cobs import cobs
 from test_link import ECHO_SHA256, echoed, pattern, process
 
-from tinydeploy import measure
 from tinydeploy.errors import (
     DeviceFaultError,
     LinkCorruptError,
@@ -21,6 +20,7 @@ from tinydeploy.errors import (
     TargetError,
     WrongFirmwareError,
 )
+from tinydeploy.evaluate import execution
 from tinydeploy.link import device as device_module
 from tinydeploy.link.channel import Stream
 from tinydeploy.link.device import Device, Kind
@@ -241,8 +241,8 @@ def test_an_answer_of_the_wrong_length_is_none(kind: Kind, change: Callable[[byt
 @pytest.mark.parametrize("sizes", [(4, 7), (5, 6), (4, 2**32 - 1)])
 def test_tensors_that_are_not_the_models_are_refused_before_anything_is_read(sizes: tuple[int, int]) -> None:
     with pytest.raises(WrongFirmwareError, match=r"bytes.*the model's"):
-        measure.check_tensors(device_module.SetupReply(sizes[:1], sizes[1:]), (4,), (6,))
-    measure.check_tensors(device_module.SetupReply((4,), (6,)), (4,), (6,))
+        execution.check_tensors(device_module.SetupReply(sizes[:1], sizes[1:]), (4,), (6,))
+    execution.check_tensors(device_module.SetupReply((4,), (6,)), (4,), (6,))
 
 
 def test_an_older_firmware_is_told_by_its_version() -> None:

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import logits, samples, tflite_model, verbs
+from tinydeploy import verbs
 from tinydeploy.errors import UsageError
-from tinydeploy.reference import Reference
-from tinydeploy.result import schema
+from tinydeploy.host.reference import Reference
+from tinydeploy.model import logits, samples
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.results.result import schema
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 

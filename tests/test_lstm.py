@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
-from tinydeploy import tflite_model
-from tinydeploy.engines.aot import AotEngine
-from tinydeploy.engines.aot.tables import sigmoid_entries
-from tinydeploy.reference import Reference
+from tinydeploy.engines.aot.arithmetic.tables import sigmoid_entries
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.host.reference import Reference
+from tinydeploy.model.readers import tflite_model
 
 
 @dataclass(frozen=True)

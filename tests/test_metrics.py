@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tinydeploy import metrics
+from tinydeploy.evaluate import metrics
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 TAKEN = np.array([0, 0, 1, 1, 2, 1])

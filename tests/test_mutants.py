@@ -19,11 +19,12 @@ import native
 import pytest
 from interpreter import Interpreter, difference
 
-from tinydeploy import tflite_model
-from tinydeploy.engines.aot import GOALS, AotEngine, planner
+from tinydeploy.engines.aot.memory import allocator
+from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
 from tinydeploy.errors import TinydeployError
-from tinydeploy.graph import Graph
-from tinydeploy.inspection import inspect_graph
+from tinydeploy.evaluate.inspection import inspect_graph
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
 
 FIRST = int(os.environ.get("TINYDEPLOY_SEED", "0"))
 NIGHTLY = os.environ.get("TINYDEPLOY_NIGHTLY") == "1"
@@ -70,7 +71,7 @@ def accepted(blob: bytes, seed: int) -> Graph | None:
 @pytest.mark.parametrize("first", range(FIRST, FIRST + MUTANTS, CHUNK))
 def test_a_broken_file_is_refused_in_words(first: int) -> None:
     failures = []
-    with mock.patch.object(planner, "PLACEMENTS", 2000):
+    with mock.patch.object(allocator, "PLACEMENTS", 2000):
         for seed in range(first, first + CHUNK):
             blob, names = mutants.make(seed)
             try:
@@ -86,7 +87,7 @@ def test_an_accepted_file_runs_as_in_tflite_micro(first: int) -> None:
     count = min(RUN, CHUNK)
     chosen: dict[int, tuple[bytes, Graph]] = {}
     seed = FIRST + first * MUTANTS // RUN
-    with mock.patch.object(planner, "PLACEMENTS", 2000):
+    with mock.patch.object(allocator, "PLACEMENTS", 2000):
         while len(chosen) < count:
             blob, _ = mutants.make(seed)
             graph = runnable(blob, seed)

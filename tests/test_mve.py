@@ -20,8 +20,9 @@ from model_builder import ModelBuilder
 from test_aot_conv import convolutions, depthwise_3x3, depthwise_convolutions, fully_connected
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from tinydeploy import tflite_model, verbs
-from tinydeploy.engines.aot import AotEngine
+from tinydeploy import verbs
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.model.readers import tflite_model
 
 MOST_TENSORS = 60  # inputs and outputs that a firmware of this kind can name
 

@@ -14,10 +14,11 @@ import pytest
 from made_up_results import made_up
 
 import tinydeploy
-from tinydeploy import given, tflite_model, verbs
+from tinydeploy import verbs
 from tinydeploy.errors import DataError, ToolError
-from tinydeploy.graph import Graph
-from tinydeploy.naming import folder_name
+from tinydeploy.evaluate.result_folder import folder_name
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import array_samples, tflite_model
 
 REPO = Path(__file__).resolve().parent.parent
 MODEL = REPO / "models" / "digits" / "digits.tflite"
@@ -90,7 +91,7 @@ X, Y = np.zeros((2, 8, 8, 1), np.int8), np.zeros(2, np.int64)
 
 @pytest.mark.parametrize("data", [{"x": X, "y": Y}, (X, Y), {"x": X.tolist(), "y": [0, 0]}])
 def test_arrays_are_as_good_as_a_file(data: Any) -> None:
-    found = given.arrays(data, ["x"])
+    found = array_samples.arrays(data, ["x"])
     assert found["x"].shape == X.shape and found["y"].tolist() == [0, 0]
 
 
@@ -109,11 +110,11 @@ def test_arrays_are_as_good_as_a_file(data: Any) -> None:
 )
 def test_what_is_no_data_is_refused(data: Any, inputs: list[str], problem: str) -> None:
     with pytest.raises(DataError, match=problem):
-        given.arrays(data, inputs)
+        array_samples.arrays(data, inputs)
 
 
 def test_several_inputs_by_place() -> None:
-    assert [*given.arrays(([X, X], Y), ["x0", "x1"])] == ["x0", "x1", "y"]
+    assert [*array_samples.arrays(([X, X], Y), ["x0", "x1"])] == ["x0", "x1", "y"]
 
 
 @pytest.mark.parametrize(

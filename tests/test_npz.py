@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinydeploy import npz
 from tinydeploy.errors import DataError
+from tinydeploy.model.readers import npz
 
 X = np.arange(24, dtype=np.float32).reshape(4, 6)
 

@@ -10,9 +10,11 @@ import increment
 import pytest
 from made_up_results import regression as result
 
-from tinydeploy import output, project, report
 from tinydeploy.errors import UsageError
-from tinydeploy.output import Manifest
+from tinydeploy.firmware import project
+from tinydeploy.host import output_folder
+from tinydeploy.host.output_folder import Manifest
+from tinydeploy.report import report_files
 
 LIST = Manifest("list.json", "test/1")
 Look = dict[str, str]
@@ -40,16 +42,18 @@ def refused(write: Callable[[], object], folder: Path, name: str) -> None:
 
 def test_only_what_was_written_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    output.write(tmp_path, {"a/b": b"1", "c": b"1"}, LIST)
-    output.write(tmp_path, {"a/b": b"2"}, LIST)
+    output_folder.write(tmp_path, {"a/b": b"1", "c": b"1"}, LIST)
+    output_folder.write(tmp_path, {"a/b": b"2"}, LIST)
     assert look(tmp_path).keys() == {"notes.txt", "a", "a/b", "c", "list.json"}
     assert (tmp_path / "a/b").read_text() == "2"
     (tmp_path / "a/b").write_text("edited")
-    refused(lambda: output.write(tmp_path, {"a/b": b"3", "d": b"3"}, LIST), tmp_path, "a/b")
-    refused(lambda: output.write(tmp_path, {"notes.txt": b"3", "d": b"3"}, LIST), tmp_path, "notes.txt")
-    output.write(tmp_path, {"c": b"4"}, LIST)
+    refused(lambda: output_folder.write(tmp_path, {"a/b": b"3", "d": b"3"}, LIST), tmp_path, "a/b")
+    refused(
+        lambda: output_folder.write(tmp_path, {"notes.txt": b"3", "d": b"3"}, LIST), tmp_path, "notes.txt"
+    )
+    output_folder.write(tmp_path, {"c": b"4"}, LIST)
     assert (tmp_path / "a/b").read_text() == "edited", "it was not in the way"
-    refused(lambda: output.write(tmp_path, {"a/b": b"4"}, LIST), tmp_path, "a/b")
+    refused(lambda: output_folder.write(tmp_path, {"a/b": b"4"}, LIST), tmp_path, "a/b")
 
 
 @pytest.mark.parametrize("where", ["file", "folder", "manifest", "empty folder", "pipe"])
@@ -69,7 +73,7 @@ def test_no_link_is_followed_and_nothing_in_the_way_removed(tmp_path: Path, wher
         (folder / name).symlink_to(outside / "b")
     path = "a/b" if where == "folder" else "a"
     with pytest.raises(UsageError, match=f"work of yours: {name}"):
-        output.write(folder, {path: b"1"}, LIST)
+        output_folder.write(folder, {path: b"1"}, LIST)
     assert (outside / "b").read_text() == "precious"
     assert len(list(outside.iterdir())) == len(list(folder.iterdir())) == 1
 
@@ -81,7 +85,7 @@ def test_a_manifest_cannot_name_what_lies_elsewhere(tmp_path: Path, path: str) -
     folder.mkdir()
     (folder / "list.json").write_bytes(LIST.content({path: b"precious"}))
     with pytest.raises(UsageError, match=r"list\.json"):
-        output.write(folder, {"new": b"1"}, LIST)
+        output_folder.write(folder, {"new": b"1"}, LIST)
     assert (tmp_path / "victim").read_text() == "precious"
 
 
@@ -123,18 +127,18 @@ def test_a_second_project_leaves_what_is_not_its_own(tmp_path: Path) -> None:
 
 def test_a_report_takes_the_place_of_its_own_only(tmp_path: Path) -> None:
     (tmp_path / "model.tflite").write_text("mine")
-    report.write(result(), tmp_path)
-    report.write(result(), tmp_path)
-    report.check_writable(tmp_path)
+    report_files.write(result(), tmp_path)
+    report_files.write(result(), tmp_path)
+    report_files.check_writable(tmp_path)
     assert (tmp_path / "model.tflite").read_text() == "mine"
     (tmp_path / "report.html").write_text("annotated")
-    refused(lambda: report.check_writable(tmp_path), tmp_path, "report.html")
-    refused(lambda: report.write(result(), tmp_path), tmp_path, "report.html")
+    refused(lambda: report_files.check_writable(tmp_path), tmp_path, "report.html")
+    refused(lambda: report_files.write(result(), tmp_path), tmp_path, "report.html")
     other = tmp_path / "other"
     other.mkdir()
     (other / "result.json").write_text("{}")
-    refused(lambda: report.check_writable(other), other, "result.json")
+    refused(lambda: report_files.check_writable(other), other, "result.json")
     (other / "aot").mkdir()
     (other / "aot" / "report.html").write_text("mine")
     with pytest.raises(UsageError, match=r"aot holds work of yours: report\.html"):
-        report.check_writable(other, ["aot", "tflm"])
+        report_files.check_writable(other, ["aot", "tflm"])

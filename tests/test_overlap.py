@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
-from tinydeploy import tflite_model
-from tinydeploy.engines import ArenaPlan
-from tinydeploy.engines.aot import AotEngine, overlap, planner
-from tinydeploy.graph import Graph
+from tinydeploy.engines.aot.memory import allocator, input_overlap
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.engines.engine import ArenaPlan
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
 
 Bytes = range  # of the input, or of the output
 Trace = list[tuple[list[Bytes], list[Bytes]]]  # what each step reads, and then writes
@@ -92,7 +93,9 @@ def test_convolutions_in_blocks_of_pixels_and_channels(
             reads = [range(i * depth, (i + 1) * depth) for pixel in group for i in windows[pixel]]
             writes = [range(p * output_depth + block.start, p * output_depth + block.stop) for p in group]
             trace.append((reads, writes))
-    distance = overlap.by_channels(overlap.windows(params, depth), output_depth, channels, together)
+    distance = input_overlap.by_channels(
+        input_overlap.windows(params, depth), output_depth, channels, together
+    )
     assert is_safe(trace, distance)
     assert distance <= len(windows) * output_depth
 
@@ -108,7 +111,9 @@ def test_depthwise_convolutions_and_pooling(params: dict[str, int], depth: int, 
             reads = [range(i * depth + source, i * depth + source + 1) for i in window]
             end = number * output_depth + channel + 1
             trace.append((reads, [range(end - 1, end)]))
-    distance = overlap.channel_by_channel(overlap.windows(params, depth), output_depth, multiplier)
+    distance = input_overlap.channel_by_channel(
+        input_overlap.windows(params, depth), output_depth, multiplier
+    )
     assert is_safe(trace, distance)
     dilated = params["kDilationHeight"] + params["kDilationWidth"] > 2
     if distance > 0 and not dilated:
@@ -130,7 +135,7 @@ def test_rows_that_are_read_once(params: dict[str, int], depth: int) -> None:
         written = len(trace) * output_row
         reads = [range(line * row, (line + 1) * row) for line in sorted(needed)]
         trace.append((reads, [range(written, written + output_row)]))
-    assert is_safe(trace, overlap.row_by_row(params, depth))
+    assert is_safe(trace, input_overlap.row_by_row(params, depth))
 
 
 LOOPS = st.lists(st.tuples(st.integers(1, 4), st.integers(-9, 9), st.integers(-9, 9)), max_size=4)
@@ -148,9 +153,9 @@ def test_loop_nests_of_any_size_as_step_by_step(
     loops: list[tuple[int, int, int]], read: int, written: int, copies: bool
 ) -> None:
     shape, reads, writes = ([loop[i] for loop in loops] for i in range(3))
-    step_by_step = overlap.of_copies if copies else overlap.distance
+    step_by_step = input_overlap.of_copies if copies else input_overlap.distance
     expected = step_by_step(walk(shape, read, reads), walk(shape, written, writes))
-    assert overlap.of_nest(shape, (read, reads), (written, writes), copies) == expected
+    assert input_overlap.of_nest(shape, (read, reads), (written, writes), copies) == expected
 
 
 def test_what_has_too_many_steps_stays_apart() -> None:
@@ -158,10 +163,10 @@ def test_what_has_too_many_steps_stays_apart() -> None:
     params = {f"k{name}{side}": large for name in ("Input", "Output") for side in ("Height", "Width")}
     params |= {f"kStride{side}": 1 for side in ("Height", "Width")}
     params |= {"kBatches": 1, "kPadTop": 0, "kPadLeft": 0, "kKernelHeight": 1, "kInputDepth": 1}
-    assert overlap.by_channels(overlap.windows(params, 4), 4) == overlap.APART
-    assert overlap.channel_by_channel(overlap.rows(large, 4), 4) == overlap.APART
-    assert overlap.row_by_row(params, 4) == overlap.channel_rows(params, 4) == overlap.APART
-    assert overlap.of_nest((large, large), (0, (large, 1)), (1, (large, 1))) == 0
+    assert input_overlap.by_channels(input_overlap.windows(params, 4), 4) == input_overlap.APART
+    assert input_overlap.channel_by_channel(input_overlap.rows(large, 4), 4) == input_overlap.APART
+    assert input_overlap.row_by_row(params, 4) == input_overlap.channel_rows(params, 4) == input_overlap.APART
+    assert input_overlap.of_nest((large, large), (0, (large, 1)), (1, (large, 1))) == 0
 
 
 STEPS = st.tuples(st.integers(0, 40), st.integers(1, 9), st.integers(0, 40), st.integers(1, 9))
@@ -171,19 +176,19 @@ STEPS = st.tuples(st.integers(0, 40), st.integers(1, 9), st.integers(0, 40), st.
 def test_the_distance_is_safe(steps: list[tuple[int, int, int, int]]) -> None:
     trace: Trace = [([range(r, r + n)], [range(w, w + m)]) for r, n, w, m in steps]
     first, end = arrays(trace)
-    distance = overlap.distance(first, end)
+    distance = input_overlap.distance(first, end)
     assert is_safe(trace, distance)
     copies: Trace = [step for reads, writes in trace for step in ((reads, writes), (reads, writes))]
-    assert is_safe(copies, overlap.of_copies(first, end))
+    assert is_safe(copies, input_overlap.of_copies(first, end))
 
 
 def test_distances_of_plain_cases() -> None:
     pointwise = np.arange(48 * 48) * 8
-    assert overlap.by_channels(pointwise, 16, channels=16) == 18_432 - 8
-    assert overlap.by_channels(pointwise, 4, channels=4) == 0
-    assert overlap.by_channels(np.arange(1) * 640, 128, channels=4) == 124
-    assert overlap.distance(np.arange(9), np.arange(9) + 1) == 0
-    assert overlap.distance([0], [100]) == 0
+    assert input_overlap.by_channels(pointwise, 16, channels=16) == 18_432 - 8
+    assert input_overlap.by_channels(pointwise, 4, channels=4) == 0
+    assert input_overlap.by_channels(np.arange(1) * 640, 128, channels=4) == 124
+    assert input_overlap.distance(np.arange(9), np.arange(9) + 1) == 0
+    assert input_overlap.distance([0], [100]) == 0
 
 
 # The kernels, with their buffers as close as they may be
@@ -221,7 +226,7 @@ KINDS = [kind for kind in random_graphs.KINDS if kind not in MOVING_NOTHING]
 def assert_parity_without_slack(models: list[bytes], monkeypatch: pytest.MonkeyPatch, **how: Any) -> None:
     """Offsets only as aligned as the types need: rounding them up further could hide a mistake."""
     for alignment in (1, 2, 4, 8):
-        monkeypatch.setattr(planner, "ALIGNMENT", alignment)
+        monkeypatch.setattr(allocator, "ALIGNMENT", alignment)
         native.assert_parity([model for model in models if widest(model) == alignment], **how)
 
 
@@ -359,13 +364,13 @@ def test_types_that_the_compiler_keeps_apart_do_not_overlap() -> None:
 @pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D"])
 def test_one_byte_closer_is_wrong(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests would see a distance that is too small."""
-    monkeypatch.setattr(planner, "ALIGNMENT", 1)
-    plan = planner.plan
+    monkeypatch.setattr(allocator, "ALIGNMENT", 1)
+    plan = allocator.plan
 
-    def closer(buffers: Sequence[planner.Buffer], overlaps: planner.Overlaps) -> tuple[int, ...]:
+    def closer(buffers: Sequence[allocator.Buffer], overlaps: allocator.Overlaps) -> tuple[int, ...]:
         return plan(buffers, {pair: max(0, enough - 1) for pair, enough in overlaps.items()})
 
-    monkeypatch.setattr(planner, "plan", closer)
+    monkeypatch.setattr(allocator, "plan", closer)
     with pytest.raises(AssertionError, match="instead of"):
         for seed in range(50_000, 50_020):
             native.assert_parity([random_graphs.make(seed, kind)])

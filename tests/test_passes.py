@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from model_builder import ModelBuilder
 from small_nets import residual
 
-from tinydeploy import tflite_model
-from tinydeploy.boards import Board
-from tinydeploy.engines.aot import AotEngine
-from tinydeploy.engines.aot.lower import lower
+from tinydeploy.boards.lookup import Board
+from tinydeploy.engines.aot.lowering.dispatch import lower
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.model.readers import tflite_model
 
 
 def ops_left(model: bytes) -> list[int]:

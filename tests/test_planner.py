@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinydeploy.engines.aot import planner
-from tinydeploy.engines.aot.planner import ALIGNMENT, Buffer, Overlaps, align
+from tinydeploy.engines.aot.memory import allocator
+from tinydeploy.engines.aot.memory.allocator import ALIGNMENT, Buffer, Overlaps, align
 
 
 def check(buffers: Sequence[Buffer], overlaps: Overlaps | None = None) -> int:
     """Plans, checks the plan, and returns the arena's size."""
     overlaps = overlaps or {}
-    offsets = planner.plan(buffers, overlaps)
+    offsets = allocator.plan(buffers, overlaps)
     assert len(offsets) == len(buffers)
     assert all(offset >= 0 and offset % ALIGNMENT == 0 for offset in offsets)
     for (i, (a, at)), (j, (b, bt)) in combinations(enumerate(zip(buffers, offsets, strict=True)), 2):
@@ -24,7 +24,7 @@ def check(buffers: Sequence[Buffer], overlaps: Overlaps | None = None) -> int:
             apart = at >= bt + overlaps.get((i, j), b.bytes) or bt >= at + overlaps.get((j, i), a.bytes)
             assert apart, f"{a} at {at} overlaps {b} at {bt}"
     top = max((at + align(b.bytes) for b, at in zip(buffers, offsets, strict=True)), default=0)
-    assert top >= planner.lower_bound(buffers, overlaps)
+    assert top >= allocator.lower_bound(buffers, overlaps)
     return top
 
 
@@ -106,8 +106,8 @@ def test_small_plans_are_optimal(problem: tuple[list[Buffer], dict[tuple[int, in
 
 
 def test_nothing_needs_nothing() -> None:
-    assert planner.plan([], {}) == ()
-    assert planner.lower_bound([], {}) == 0
+    assert allocator.plan([], {}) == ()
+    assert allocator.lower_bound([], {}) == 0
 
 
 def test_an_output_runs_into_an_input_that_dies() -> None:
@@ -123,21 +123,21 @@ def test_an_output_runs_into_an_input_that_dies() -> None:
 def test_an_output_over_two_inputs() -> None:
     buffers = [Buffer(64, 0, 1), Buffer(64, 0, 1), Buffer(128, 1, 1)]
     assert check(buffers, {(0, 2): 0, (1, 2): 64}) == 128
-    assert planner.lower_bound(buffers, {(0, 2): 0, (1, 2): 64}) == 128
+    assert allocator.lower_bound(buffers, {(0, 2): 0, (1, 2): 64}) == 128
     assert check(buffers, {(0, 2): 0}) == 192
 
 
 def test_the_bound_of_many_sharing_buffers_is_below_every_plan() -> None:
-    buffers = [*(Buffer(16, 0, 1) for _ in range(planner.EXHAUSTIVE)), Buffer(160, 1, 2)]
-    overlaps = {(i, planner.EXHAUSTIVE): 16 * i for i in range(planner.EXHAUSTIVE)}
-    assert check(buffers, overlaps) == planner.lower_bound(buffers, overlaps) == 160
+    buffers = [*(Buffer(16, 0, 1) for _ in range(allocator.EXHAUSTIVE)), Buffer(160, 1, 2)]
+    overlaps = {(i, allocator.EXHAUSTIVE): 16 * i for i in range(allocator.EXHAUSTIVE)}
+    assert check(buffers, overlaps) == allocator.lower_bound(buffers, overlaps) == 160
 
 
 def test_a_chain_moves_down_by_its_distances() -> None:
     chain = [Buffer(8000, i, i + 1) for i in range(9)]
     overlaps = {(i, i + 1): 64 if i % 2 else 384 for i in range(8)}
     assert check(chain, overlaps) == 8000 + 4 * (64 + 384)
-    assert planner.lower_bound(chain, overlaps) == 8384
+    assert allocator.lower_bound(chain, overlaps) == 8384
 
 
 def test_a_chain_needs_its_two_largest_neighbours() -> None:
@@ -171,15 +171,15 @@ def test_a_chain_needs_its_two_largest_neighbours() -> None:
 )
 def test_the_search_closes_gaps(buffers: list[tuple[int, int, int]], bound: int) -> None:
     planned = [Buffer(16 * units, first, last) for units, first, last in buffers]
-    assert check(planned) == planner.lower_bound(planned, {}) == 16 * bound
+    assert check(planned) == allocator.lower_bound(planned, {}) == 16 * bound
 
 
 @pytest.mark.parametrize("alive", [1, 8, 40])
 def test_many_buffers_come_close_to_the_bound(alive: int) -> None:
     buffers = [Buffer(16 + 16 * (i * i % 97), i, i + (i * 31) % alive) for i in range(150)]
-    assert check(buffers) <= 1.1 * planner.lower_bound(buffers, {})
+    assert check(buffers) <= 1.1 * allocator.lower_bound(buffers, {})
 
 
 def test_plans_are_deterministic() -> None:
     buffers = [Buffer(16 + 16 * (i * i % 97), i, i + (i * 31) % 40) for i in range(150)]
-    assert planner.plan(buffers, {}) == planner.plan(buffers, {})
+    assert allocator.plan(buffers, {}) == allocator.plan(buffers, {})

@@ -7,9 +7,10 @@ from pathlib import Path
 import increment
 import pytest
 
-from tinydeploy import boards, project
-from tinydeploy.boards import Board
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import Board
 from tinydeploy.errors import UsageError
+from tinydeploy.firmware import project
 
 
 def test_equal_inputs_give_equal_bytes() -> None:
@@ -17,7 +18,7 @@ def test_equal_inputs_give_equal_bytes() -> None:
     assert increment.make("mps2-an385").files != increment.make().files
 
 
-BARE = [board for board in boards.all_boards() if board.kind == "bare"]
+BARE = [board for board in lookup.all_boards() if board.kind == "bare"]
 
 
 @pytest.mark.parametrize("board", BARE, ids=lambda board: board.id)
@@ -33,7 +34,7 @@ def test_the_project_says_what_the_board_file_says(board: Board) -> None:
 
 def test_a_model_name_cannot_break_out() -> None:
     graph = dataclasses.replace(increment.GRAPH, path="x/`rm -rf`\n[env:evil].tflite")
-    made = project.generate(graph, boards.board("mps2-an386"), increment.sources(), "pipe", 64)
+    made = project.generate(graph, lookup.board("mps2-an386"), increment.sources(), "pipe", 64)
     assert b"evil" not in made.files["platformio.ini"]
     assert b"# _rm_-rf___env_evil_.tflite on" in made.files["README.md"]
 

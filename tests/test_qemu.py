@@ -17,8 +17,7 @@ from pathlib import Path
 import firmware_build
 import pytest
 
-from tinydeploy import arena, boards, elf
-from tinydeploy.arena import Outcome
+from tinydeploy.boards import lookup
 from tinydeploy.errors import (
     DeviceFaultError,
     DeviceStatusError,
@@ -28,11 +27,14 @@ from tinydeploy.errors import (
     ToolError,
     UsageError,
 )
+from tinydeploy.evaluate import arena_search
+from tinydeploy.evaluate.arena_search import Outcome
+from tinydeploy.firmware import elf
 from tinydeploy.link.device import Device
-from tinydeploy.targets import open_target
 from tinydeploy.targets.qemu import LINKS, QemuTarget
+from tinydeploy.targets.target import open_target
 
-BOARDS = [board.id for board in boards.all_boards() if board.qemu is not None and board.kind == "bare"]
+BOARDS = [board.id for board in lookup.all_boards() if board.qemu is not None and board.kind == "bare"]
 UART_BOARDS = ["mps2-an386", "netduinoplus2", "qemu-virt-rv32"]
 ECHO_BYTES = 600
 ECHO_ARENA = 2 * ECHO_BYTES
@@ -53,7 +55,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 @contextmanager
 def running(board_id: str, firmware: Path, link: str = "pipe", timeout: float = 20) -> Iterator[Device]:
-    with open_target(boards.board(board_id), firmware, link) as target:
+    with open_target(lookup.board(board_id), firmware, link) as target:
         device = Device(target.start(), timeout=timeout)
         device.hello()
         yield device
@@ -68,7 +70,7 @@ def order(first: int) -> bytes:
 
 
 def check_echo(board_id: str, firmware: Path, link: str) -> None:
-    board = boards.board(board_id)
+    board = lookup.board(board_id)
     with running(board_id, firmware, link) as device:
         assert device.setup(ECHO_ARENA).output_bytes == (ECHO_BYTES,)
         counts = set()
@@ -154,7 +156,7 @@ def test_an_overflowing_stack_is_called_that(build: Build, board_id: str) -> Non
             device.invoke()
 
 
-@pytest.mark.parametrize("board_id", [board for board in BOARDS if boards.board(board).core.is_arm])
+@pytest.mark.parametrize("board_id", [board for board in BOARDS if lookup.board(board).core.is_arm])
 def test_a_stray_write_to_flash_faults(build: Build, board_id: str) -> None:
     with running(board_id, build(board_id, "echo")) as device:
         device.setup(ECHO_ARENA)
@@ -185,7 +187,7 @@ def test_writing_past_the_arena_shows(build: Build) -> None:
 
 def test_a_planned_arena_is_all_there_is(build: Build) -> None:
     firmware = build("mps2-an386", "echo", arena_bytes=ECHO_ARENA)
-    with open_target(boards.board("mps2-an386"), firmware, "pipe") as target:
+    with open_target(lookup.board("mps2-an386"), firmware, "pipe") as target:
         device = Device(target.start())
         assert device.hello().arena_capacity == ECHO_ARENA
         with pytest.raises(DeviceStatusError, match="malformed"):
@@ -193,7 +195,7 @@ def test_a_planned_arena_is_all_there_is(build: Build) -> None:
 
 
 def test_a_hang_ends_at_the_deadline_and_the_target_goes_on(build: Build) -> None:
-    with open_target(boards.board("mps2-an386"), build("mps2-an386", "echo"), "pipe") as target:
+    with open_target(lookup.board("mps2-an386"), build("mps2-an386", "echo"), "pipe") as target:
         device = Device(target.start(), timeout=1)
         device.hello()
         device.setup(ECHO_ARENA)
@@ -208,7 +210,7 @@ def test_a_hang_ends_at_the_deadline_and_the_target_goes_on(build: Build) -> Non
 @pytest.mark.parametrize("link", LINKS)
 def test_qemu_killed_in_the_middle(build: Build, link: str) -> None:
     firmware = build("mps2-an386", "echo", link.partition("-")[0])
-    with QemuTarget(boards.board("mps2-an386"), firmware, link) as target:
+    with QemuTarget(lookup.board("mps2-an386"), firmware, link) as target:
         device = Device(target.start())
         device.hello()
         os.kill(its_qemu(os.getpid()), signal.SIGKILL)
@@ -220,7 +222,7 @@ def test_qemu_killed_in_the_middle(build: Build, link: str) -> None:
 def test_what_is_no_firmware_is_told_in_qemus_words(tmp_path: Path, link: str) -> None:
     broken = tmp_path / "broken.elf"
     with (
-        QemuTarget(boards.board("mps2-an386"), broken, link) as target,
+        QemuTarget(lookup.board("mps2-an386"), broken, link) as target,
         pytest.raises(TargetDiedError, match=r"broken\.elf"),
     ):
         Device(target.start()).hello()
@@ -230,7 +232,7 @@ def test_the_arena_search_against_an_adversary(build: Build) -> None:
     """Faults, hangs, failures and wrong outputs below the size that is needed; no probe takes a rebuild."""
     needs, sample = 20_000, bytes(range(8))
     seen = set()
-    with open_target(boards.board("mps2-an386"), build("mps2-an386", "adversary"), "pipe") as target:
+    with open_target(lookup.board("mps2-an386"), build("mps2-an386", "adversary"), "pipe") as target:
         device = Device(target.start(), timeout=1)
         capacity = device.hello().arena_capacity
 
@@ -252,7 +254,7 @@ def test_the_arena_search_against_an_adversary(build: Build) -> None:
             assert not device.stats().arena_overrun
             return Outcome(size, passed, "")
 
-        found = arena.search(probe, capacity)
+        found = arena_search.search(probe, capacity)
         assert (found.bytes, found.fails_at) == (needs, needs - 16)
         for eighths in range(8):
             assert not probe(needs * eighths // 8 // 16 * 16).passed
@@ -271,7 +273,7 @@ def test_the_linker_holds_the_budgets(tmp_path: Path, arena_bytes: int | None, r
 
 
 def test_names_that_are_not_known() -> None:
-    board = boards.board("mps2-an386")
+    board = lookup.board("mps2-an386")
     with pytest.raises(UsageError, match="usart") as caught:
         open_target(board, Path("x.elf"), "usart")
     assert "uart" in caught.value.hint
@@ -280,7 +282,7 @@ def test_names_that_are_not_known() -> None:
 def test_a_missing_qemu_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ToolError) as caught:
-        QemuTarget(boards.board("qemu-virt-rv32"), tmp_path / "x.elf").start()
+        QemuTarget(lookup.board("qemu-virt-rv32"), tmp_path / "x.elf").start()
     assert "qemu-system-misc" in caught.value.hint
 
 

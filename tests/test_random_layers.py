@@ -22,14 +22,17 @@ import pytest
 import random_graphs
 from model_builder import ModelBuilder
 
-from tinydeploy import boards, build, paths, project, tflite_model
-from tinydeploy.boards import Board
-from tinydeploy.build import Firmware
-from tinydeploy.engines import EngineSources
-from tinydeploy.engines.aot import GOALS, AotEngine
-from tinydeploy.graph import Graph
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import Board
+from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
+from tinydeploy.engines.engine import EngineSources
+from tinydeploy.firmware import build, project
+from tinydeploy.firmware.build import Firmware
+from tinydeploy.host import paths
 from tinydeploy.link.device import Device
-from tinydeploy.targets import choose_target, open_target
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.targets.target import choose_target, open_target
 
 ALONE = os.environ.get("TINYDEPLOY_SEED")
 FIRST = int(ALONE or 0)
@@ -195,10 +198,10 @@ def small_ones(made: Sequence[tuple[Case, EngineSources]]) -> list[tuple[Case, E
 
 def emulated(board_id: str) -> Board:
     """The board, with as much memory as its emulator has."""
-    board = boards.board(board_id)
+    board = lookup.board(board_id)
     if board.id != "nucleo_g071rb":
         return board
-    machine = boards.board("mps2-an385")
+    machine = lookup.board("mps2-an385")
     return replace(board, flash=machine.flash, ram=machine.ram)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import interpreter, reference
 from tinydeploy.errors import ModelError, ToolError
-from tinydeploy.reference import Reference
+from tinydeploy.host import interpreter, reference
+from tinydeploy.host.reference import Reference
 
 MODELS = Path(__file__).resolve().parents[2] / "shared" / "models" / "mlperf-tiny"
 needs_models = pytest.mark.skipif(not MODELS.is_dir(), reason=f"the MLPerf Tiny models are not in {MODELS}")

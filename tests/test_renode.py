@@ -20,8 +20,9 @@ from xml.etree import ElementTree
 import firmware_build
 import pytest
 
-from tinydeploy import boards, elf, verbs
-from tinydeploy.boards import Board
+from tinydeploy import verbs
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import Board
 from tinydeploy.errors import (
     DeviceFaultError,
     LinkTimeoutError,
@@ -30,11 +31,13 @@ from tinydeploy.errors import (
     ToolError,
     UsageError,
 )
+from tinydeploy.firmware import elf
 from tinydeploy.link.device import Device
-from tinydeploy.targets import open_target, renode
+from tinydeploy.targets import renode
 from tinydeploy.targets.renode import RenodeTarget, platform_description
+from tinydeploy.targets.target import open_target
 
-BOARDS = [board.id for board in boards.all_boards() if board.renode is not None]
+BOARDS = [board.id for board in lookup.all_boards() if board.renode is not None]
 FAULT, HANG, STRAY_READ, STRAY_JUMP = 0xF0, 0xF1, 0xF7, 0xF8  # the echo engine's orders
 ECHO_BYTES = 600
 DIGITS = Path(__file__).parent.parent / "models" / "digits" / "digits.tflite"
@@ -54,7 +57,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 @contextmanager
 def running(board_id: str, firmware: Path, timeout: float = 30) -> Iterator[Device]:
-    with open_target(boards.board(board_id), firmware, "uart", "renode") as target:
+    with open_target(lookup.board(board_id), firmware, "uart", "renode") as target:
         device = Device(target.start(), timeout=timeout)
         device.hello()
         yield device
@@ -66,7 +69,7 @@ def ordered(device: Device, order: int) -> None:
 
 
 def with_platform(board_id: str, platform: str) -> Board:
-    board = boards.board(board_id)
+    board = lookup.board(board_id)
     assert board.renode is not None
     return dataclasses.replace(board, renode=dataclasses.replace(board.renode, platform=platform))
 
@@ -139,7 +142,7 @@ def test_a_jump_to_nowhere_fails_at_once(build: Build, board_id: str, words: str
 @pytest.mark.renode
 def test_a_core_that_renode_stops(build: Build) -> None:
     """Without a vector table it starts at nowhere: nothing in the guest can report that."""
-    board = boards.board("disco_f407vg")
+    board = lookup.board("disco_f407vg")
     board = dataclasses.replace(board, flash=dataclasses.replace(board.flash, origin=0x080F_0000))
     with (
         RenodeTarget(board, build("disco_f407vg", "echo")) as target,
@@ -150,7 +153,7 @@ def test_a_core_that_renode_stops(build: Build) -> None:
 
 @pytest.mark.renode
 def test_a_silence_ends_at_the_deadline_and_the_target_goes_on(build: Build) -> None:
-    with open_target(boards.board("disco_f407vg"), build("disco_f407vg", "echo"), "uart", "renode") as target:
+    with open_target(lookup.board("disco_f407vg"), build("disco_f407vg", "echo"), "uart", "renode") as target:
         device = Device(target.start(), timeout=3)
         device.hello()
         ordered(device, HANG)
@@ -163,7 +166,7 @@ def test_a_silence_ends_at_the_deadline_and_the_target_goes_on(build: Build) -> 
 
 @pytest.mark.renode
 def test_renode_killed_in_the_middle(build: Build) -> None:
-    with RenodeTarget(boards.board("disco_f407vg"), build("disco_f407vg", "echo")) as target:
+    with RenodeTarget(lookup.board("disco_f407vg"), build("disco_f407vg", "echo")) as target:
         device = Device(target.start())
         device.hello()
         for pid in descendants(os.getpid()):
@@ -186,7 +189,7 @@ def test_what_is_no_platform_is_told_in_renodes_words(build: Build) -> None:
 def test_what_is_no_firmware_is_told(tmp_path: Path) -> None:
     (tmp_path / "broken.elf").write_text("no ELF")
     with (
-        RenodeTarget(boards.board("disco_f407vg"), tmp_path / "broken.elf") as target,
+        RenodeTarget(lookup.board("disco_f407vg"), tmp_path / "broken.elf") as target,
         pytest.raises(ToolError, match=r"broken\.elf|ELF"),
     ):
         target.start()
@@ -312,7 +315,7 @@ def test_a_missing_renode_says_how_to_get_it(named: str, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("RENODE", named)
     with pytest.raises(ToolError, match=r"not installed|cannot be run") as caught:
-        RenodeTarget(boards.board("disco_f407vg"), Path("x.elf")).start()
+        RenodeTarget(lookup.board("disco_f407vg"), Path("x.elf")).start()
     assert "renode.io" in caught.value.hint
 
 
@@ -336,7 +339,7 @@ def test_a_log_that_never_ends_hides_neither_an_answer_nor_the_deadline() -> Non
 
 @pytest.mark.parametrize("board_id", BOARDS)
 def test_the_description_of_a_board(board_id: str) -> None:
-    board = boards.board(board_id)
+    board = lookup.board(board_id)
     assert board.renode is not None
     text = platform_description(board)
     assert text.startswith(f'using "{board.renode.platform}"')
@@ -359,7 +362,7 @@ def test_the_self_test_is_part_of_the_project(tmp_path: Path) -> None:
     assert "sample 3" not in suite
     assert "sysbus.uart0" in suite
     assert (project / "tests/renode/board.repl").read_text() == platform_description(
-        boards.board("nrf52840_dk")
+        lookup.board("nrf52840_dk")
     )
     assert "gcc-arm-none-eabi" in (project / ".github/workflows/renode.yml").read_text()
     assert "kSamples = 2;" in (project / "src/selftest_data.cpp").read_text()

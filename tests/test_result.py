@@ -11,8 +11,8 @@ import jsonschema
 import made_up_results as made_up
 import pytest
 
-from tinydeploy import result as results
-from tinydeploy.result import Result
+from tinydeploy.results import result as results
+from tinydeploy.results.result import Result
 
 RESULTS: dict[str, Callable[[], Result]] = {
     "image": made_up.made_up,

@@ -11,11 +11,11 @@ import random_graphs
 import small_nets
 from model_builder import ModelBuilder
 
-from tinydeploy import build as builder
 from tinydeploy import verbs
-from tinydeploy.boards import all_boards
+from tinydeploy.boards.lookup import all_boards
 from tinydeploy.errors import DataError, FitError, UsageError
-from tinydeploy.result import Result, schema
+from tinydeploy.firmware import build as builder
+from tinydeploy.results.result import Result, schema
 
 REPO = Path(__file__).resolve().parent.parent
 MODELS = REPO / "models"

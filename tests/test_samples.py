@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from model_builder import ModelBuilder
 
-from tinydeploy import preparation, samples, tflite_model
 from tinydeploy.errors import DataError
-from tinydeploy.graph import DType, Graph, Quantization, Tensor
-from tinydeploy.reference import Reference
+from tinydeploy.host.reference import Reference
+from tinydeploy.model import preprocessing_hints, samples
+from tinydeploy.model.graph import DType, Graph, Quantization, Tensor
+from tinydeploy.model.readers import tflite_model
 
 
 def image_model(dtype: str = "int8", classes: int = 3) -> Graph:
@@ -185,16 +186,16 @@ SHAPES: list[tuple[tuple[int, ...], tuple[int, ...], str]] = [
 
 @pytest.mark.parametrize(("given_shape", "shape", "hint"), SHAPES)
 def test_what_makes_a_shape_fit(given_shape: tuple[int, ...], shape: tuple[int, ...], hint: str) -> None:
-    assert not preparation.fits(given_shape, shape)
-    assert preparation.of_shape("x", given_shape, shape) == hint
+    assert not preprocessing_hints.fits(given_shape, shape)
+    assert preprocessing_hints.of_shape("x", given_shape, shape) == hint
 
 
 @given(st.lists(st.integers(1, 4), max_size=4), st.lists(st.integers(1, 4), max_size=4))
 def test_what_is_said_to_fit_fits(given_shape: list[int], shape: list[int]) -> None:
-    told = preparation.of_shape("x", tuple(given_shape), (1, *shape))
-    if told.startswith(("x", "np")) and not preparation.fits(tuple(given_shape), (1, *shape)):
+    told = preprocessing_hints.of_shape("x", tuple(given_shape), (1, *shape))
+    if told.startswith(("x", "np")) and not preprocessing_hints.fits(tuple(given_shape), (1, *shape)):
         made = eval(told, {"np": np, "x": np.zeros(given_shape)})
-        assert preparation.fits(made.shape, (1, *shape))
+        assert preprocessing_hints.fits(made.shape, (1, *shape))
 
 
 def of_range(low: float, high: float) -> Graph:

@@ -10,10 +10,12 @@ import pytest
 import small_nets
 from model_builder import ModelBuilder
 
-from tinydeploy import second_opinion, tflite_model, verbs
-from tinydeploy.reference import Reference
-from tinydeploy.samples import random
-from tinydeploy.second_opinion import Opinion, ask
+from tinydeploy import verbs
+from tinydeploy.evaluate import second_opinion
+from tinydeploy.evaluate.second_opinion import Opinion, ask
+from tinydeploy.host.reference import Reference
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.model.samples import random
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 needs_litert = pytest.mark.skipif(

@@ -21,15 +21,19 @@ import pytest
 import serial
 from pty_board import BOARD, PtyBoard
 
-from tinydeploy import boards, config, ports, tflite_model, verbs
-from tinydeploy.boards import Board
+from tinydeploy import verbs
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import Board
 from tinydeploy.errors import TargetError, UsageError
-from tinydeploy.job import prepare
+from tinydeploy.evaluate import config
+from tinydeploy.evaluate.deployment import prepare
 from tinydeploy.link.channel import SerialStream
-from tinydeploy.ports import AUTO, Port
+from tinydeploy.model.readers import tflite_model
 from tinydeploy.progress import silent
 from tinydeploy.report import console, html
-from tinydeploy.result import Result, schema
+from tinydeploy.results.result import Result, schema
+from tinydeploy.targets import ports
+from tinydeploy.targets.ports import AUTO, Port
 
 REPO = Path(__file__).resolve().parent.parent
 MOTION, DIGITS = REPO / "models" / "motion", REPO / "models" / "digits"
@@ -305,7 +309,7 @@ class TestWhichPort:
     STLINK = Port("/dev/ttyACM0", "0483:374b", "066DFF", "STM32 STLink")
     OTHER_STLINK = Port("/dev/ttyACM1", "0483:374b", "0669FF", "STM32 STLink")
     MODEM = Port("/dev/ttyUSB0", "12d1:1001", "", "Modem")
-    BOARD: Board = dataclasses.replace(boards.board(BOARD), usb_ids=("0483:374b",))
+    BOARD: Board = dataclasses.replace(lookup.board(BOARD), usb_ids=("0483:374b",))
 
     def find(self, wanted: str, *here: Port, board: Board = BOARD) -> Port:
         return ports.find(wanted, board, lambda: here)
@@ -351,9 +355,9 @@ class TestWhichPort:
         for bridge in ("1a86:7523", "1a86:55d4", "10c4:ea60", "0403:6001"):
             clone = Port("/dev/ttyUSB0", bridge)
             for board in ("esp32dev", "megaatmega2560", "netduinoplus2"):
-                assert not self.find(AUTO, self.MODEM, clone, board=boards.board(board)).note
+                assert not self.find(AUTO, self.MODEM, clone, board=lookup.board(board)).note
         for probe in ("0483:374b", "0483:374e"):
-            assert self.find(AUTO, Port("x", probe), board=boards.board("nucleo_h753zi")).name == "x"
+            assert self.find(AUTO, Port("x", probe), board=lookup.board("nucleo_h753zi")).name == "x"
 
     def test_the_only_common_bridge_is_taken_and_said(self) -> None:
         bridge = Port("/dev/ttyUSB1", "1a86:7523")
@@ -365,7 +369,7 @@ class TestWhichPort:
 
     @pytest.mark.parametrize("board", ["pico", "teensy41", "adafruit_feather_nrf52840", "uno_r4_minima"])
     def test_a_board_in_its_bootloader_is_due(self, board: str) -> None:
-        device = boards.board(board)
+        device = lookup.board(board)
         bridge = Port("/dev/ttyUSB1", "1a86:7523")  # not its own
         assert self.find(AUTO, bridge, board=device) == Port("")
         assert self.find("/dev/ttyACM0", board=device).is_due
@@ -423,8 +427,8 @@ def test_the_file_may_describe_both_a_board_and_an_emulator() -> None:
 def test_a_board_in_its_bootloader_is_uploaded_to_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = dataclasses.replace(boards.board(BOARD), id="real-board", qemu=None, bootloader="press it")
-    monkeypatch.setattr(boards, "board", lambda board_id: real)
+    real = dataclasses.replace(lookup.board(BOARD), id="real-board", qemu=None, bootloader="press it")
+    monkeypatch.setattr(lookup, "board", lambda board_id: real)
     board = PtyBoard(tmp_path)
     board.in_bootloader = True
     with board:
@@ -439,8 +443,8 @@ def test_a_board_that_nothing_emulates_gives_cycles_and_time(
     board: PtyBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its firmware counts cycles of the board's clock; that an emulator runs it here, it cannot know."""
-    real = dataclasses.replace(boards.board(BOARD), id="real-board", qemu=None)
-    monkeypatch.setattr(boards, "board", lambda board_id: real)
+    real = dataclasses.replace(lookup.board(BOARD), id="real-board", qemu=None)
+    monkeypatch.setattr(lookup, "board", lambda board_id: real)
     result, _ = verbs.run(
         MOTION,
         board="real-board",

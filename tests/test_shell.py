@@ -13,9 +13,11 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from tinydeploy import job, npz, samples, tflite_model
 from tinydeploy.cli import options, terminal
 from tinydeploy.errors import DataError, ToolError, UsageError
+from tinydeploy.evaluate import deployment
+from tinydeploy.model import samples
+from tinydeploy.model.readers import npz, tflite_model
 from tinydeploy.targets import qemu
 
 NASTY = "[bold]a\x1b[2J\x1b]0;title\x07\u202eb\x9b31m[/bold] :smile:"
@@ -126,7 +128,7 @@ def test_too_many_samples_are_refused_before_they_are_made() -> None:
 @pytest.mark.parametrize("name", [300 * "a", "a\0b"])
 def test_names_that_no_file_can_have(name: str) -> None:
     with pytest.raises(UsageError):
-        job.model_path(name)
+        deployment.model_path(name)
     with pytest.raises(DataError):
         npz.read(Path(name), ["x"])
 

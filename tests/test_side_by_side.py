@@ -11,9 +11,8 @@ import made_up_results as made_up
 import pytest
 from rich.console import Console
 
-from tinydeploy import report
-from tinydeploy.report import console, facts, html
-from tinydeploy.result import LibraryInfo, Result, schema
+from tinydeploy.report import console, facts, html, report_files
+from tinydeploy.results.result import LibraryInfo, Result, schema
 
 HOSTILE = '<b>[bold]"&'
 
@@ -61,7 +60,7 @@ def test_the_page_is_well_formed_and_links_to_each_run(results: tuple[Result, Re
 
 
 def test_the_files_of_several_runs(results: tuple[Result, Result], tmp_path: Path) -> None:
-    report.write_runs(results, tmp_path)
+    report_files.write_runs(results, tmp_path)
     written = json.loads((tmp_path / "runs.json").read_text())
     assert written["schema"] == "tinydeploy.runs/1"
     assert written["runs"] == [result.to_json() for result in results]

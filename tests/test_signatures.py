@@ -10,11 +10,13 @@ import pytest
 from click.testing import CliRunner
 from model_builder import ModelBuilder
 
-from tinydeploy import logits, tflite_model, verbs
+from tinydeploy import verbs
 from tinydeploy.cli import tinydeploy
-from tinydeploy.engines.tflm import TflmEngine
+from tinydeploy.engines.tflm.tflm_engine import TflmEngine
 from tinydeploy.errors import ModelError, UsageError
-from tinydeploy.reference import Reference
+from tinydeploy.host.reference import Reference
+from tinydeploy.model import logits
+from tinydeploy.model.readers import tflite_model
 
 
 def function(model: ModelBuilder, name: str, kind: str) -> tuple[int, int]:

@@ -13,10 +13,10 @@ from firmware_build import ENGINES
 from model_builder import ModelBuilder
 
 from tinydeploy import verbs
-from tinydeploy.boards import Board
-from tinydeploy.engines import EngineSources, Refusal
+from tinydeploy.boards.lookup import Board
+from tinydeploy.engines.engine import EngineSources, Refusal
 from tinydeploy.errors import DeviceFaultError, TargetError
-from tinydeploy.graph import Graph
+from tinydeploy.model.graph import Graph
 
 NIGHTLY = os.environ.get("TINYDEPLOY_NIGHTLY") == "1"
 MNIST = Path(__file__).resolve().parent.parent / "models" / "mnist"

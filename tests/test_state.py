@@ -10,11 +10,13 @@ import pytest
 import small_nets
 from model_builder import ModelBuilder
 
-from tinydeploy import inspection, samples, tflite_model
-from tinydeploy.engines.aot import AotEngine
+from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import DType, Graph, op_macs, op_shape
-from tinydeploy.reference import Reference
+from tinydeploy.evaluate import inspection
+from tinydeploy.host.reference import Reference
+from tinydeploy.model import samples
+from tinydeploy.model.graph import DType, Graph, op_macs, op_shape
+from tinydeploy.model.readers import tflite_model
 
 STATEFUL = {name: small_nets.NETS[name] for name in ("svdf", "streaming")}
 

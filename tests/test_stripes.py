@@ -13,15 +13,18 @@ import random_graphs
 from model_builder import ModelBuilder
 from small_nets import block
 
-from tinydeploy import tflite_model, verbs
-from tinydeploy.boards import Board
-from tinydeploy.engines import EngineSources
-from tinydeploy.engines.aot import AotEngine, memory, stripes
+from tinydeploy import verbs
+from tinydeploy.boards.lookup import Board
 from tinydeploy.engines.aot.emit import emit
-from tinydeploy.engines.aot.kernels import for_core
-from tinydeploy.engines.aot.lower import Program, lower
-from tinydeploy.engines.aot.schedule import ROWS, goes_by
-from tinydeploy.graph import Graph
+from tinydeploy.engines.aot.kernels.kernel_selection import for_core
+from tinydeploy.engines.aot.lowering.dispatch import Program, lower
+from tinydeploy.engines.aot.memory import arena_plan
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.engines.aot.tiling import stripes
+from tinydeploy.engines.aot.tiling.schedule import ROWS, goes_by
+from tinydeploy.engines.engine import EngineSources
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
 from tinydeploy.report import html
 
 CHAINED = [
@@ -168,10 +171,10 @@ def test_patches_have_to_be_worth_while() -> None:
         tried = stripes.least_arena(program, for_dsp, means)
         too_large = stripes.least_arena(program, for_dsp, means, fits=lambda _: False)
         assert all(turns.patches == 1 for turns in too_large.stripes)
-        assert memory.arena_bytes(too_large) == memory.arena_bytes(least)
+        assert arena_plan.arena_bytes(too_large) == arena_plan.arena_bytes(least)
         patched.append(any(turns.patches > 1 for turns in tried.stripes))
-        saved = memory.arena_bytes(least) - memory.arena_bytes(tried)
-        assert saved >= memory.arena_bytes(least) // 64 if patched[-1] else saved == 0
+        saved = arena_plan.arena_bytes(least) - arena_plan.arena_bytes(tried)
+        assert saved >= arena_plan.arena_bytes(least) // 64 if patched[-1] else saved == 0
     assert patched == [False, False, True, True]
 
 

@@ -11,12 +11,15 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from tinydeploy import boards, doctor, metrics, targets, words
+from tinydeploy import diagnosis, words
+from tinydeploy.boards import lookup
 from tinydeploy.cli import VERBS, terminal, tinydeploy
-from tinydeploy.doctor import Finding
-from tinydeploy.engines import aot, registry
+from tinydeploy.diagnosis import Finding
+from tinydeploy.engines import engine_registry
+from tinydeploy.engines.aot import pipeline
+from tinydeploy.evaluate import metrics
 from tinydeploy.report import layout
-from tinydeploy.targets import qemu
+from tinydeploy.targets import qemu, target
 
 REPO = Path(__file__).resolve().parent.parent
 DIGITS = REPO / "models" / "digits"
@@ -40,12 +43,12 @@ def at(width: int, renderable: object) -> list[str]:
 
 
 def test_the_words_of_options_are_those_of_the_modules() -> None:
-    assert words.GOALS == aot.GOALS
-    assert tuple(registry.ENGINES) == words.ENGINES
-    assert words.TARGETS == targets.TARGETS
+    assert words.GOALS == pipeline.GOALS
+    assert tuple(engine_registry.ENGINES) == words.ENGINES
+    assert words.TARGETS == target.TARGETS
     assert words.LINKS == qemu.LINKS
     assert tuple(metrics.METRICS) == words.METRICS
-    assert boards.board(words.DEFAULT_BOARD).id in boards.ids()
+    assert lookup.board(words.DEFAULT_BOARD).id in lookup.ids()
 
 
 def test_bare_is_help() -> None:
@@ -97,7 +100,7 @@ def test_a_shell_completes(typed: str, position: int, expected: str) -> None:
 
 def test_boards_by_words() -> None:
     names = {line.split()[0] for line in called("boards", "stm32", "m7").stdout.splitlines()[1:]}
-    assert names == {board.id for board in boards.select(["stm32", "m7"])}
+    assert names == {board.id for board in lookup.select(["stm32", "m7"])}
     assert called("boards", "pico").stdout.startswith("Board ")
     assert called("boards", "rpi_pico").stdout == called("boards", "pico").stdout
     assert "no board is called 'zx81'" in called("boards", "zx81").stderr
@@ -137,12 +140,12 @@ def test_one_command_installs_what_is_missing(monkeypatch: pytest.MonkeyPatch) -
         missing("apt", "qemu-system-misc"),
         missing("apt", "qemu-system-misc"),
     )
-    assert doctor.install_all(found) == (
+    assert diagnosis.install_all(found) == (
         "sudo apt-get install --no-install-recommends gcc-arm-none-eabi qemu-system-misc"
         f" && {sys.executable} -m pip install 'platformio<6.3,>=6.2'"
     )
-    assert doctor.install_all((missing(), missing("apt", "g++", ok=True))) == ""
-    assert doctor._requirement("scons").startswith("scons")
+    assert diagnosis.install_all((missing(), missing("apt", "g++", ok=True))) == ""
+    assert diagnosis._requirement("scons").startswith("scons")
 
 
 ROWS = [("a-very-long-name-of-a-board", "12", "some words that say what it is"), ("b", "1,234", "few")]

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from model_builder import ModelBuilder
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
-from tinydeploy import tflite_model
 from tinydeploy.errors import ModelError
-from tinydeploy.graph import DType
+from tinydeploy.model.graph import DType
+from tinydeploy.model.readers import tflite_model
 
 MODELS = Path(__file__).resolve().parents[2] / "shared" / "models" / "mlperf-tiny"
 needs_models = pytest.mark.skipif(not MODELS.is_dir(), reason=f"the MLPerf Tiny models are not in {MODELS}")

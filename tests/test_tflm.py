@@ -18,18 +18,23 @@ import pytest
 import tflite
 from model_builder import ModelBuilder
 
-from tinydeploy import boards, checks, reference, tflite_model, tools, verbs
-from tinydeploy.engines.tflm import TflmEngine, _variants, library
-from tinydeploy.engines.tflm.ops import ADDERS, FAST_KERNELS
+from tinydeploy import verbs
+from tinydeploy.boards import lookup
+from tinydeploy.engines.tflm import library
+from tinydeploy.engines.tflm.resolver import ADDERS, FAST_KERNELS
+from tinydeploy.engines.tflm.tflm_engine import TflmEngine, _variants
 from tinydeploy.errors import ModelError, ToolError, UsageError
-from tinydeploy.graph import Graph
-from tinydeploy.job import prepare
-from tinydeploy.result import schema
+from tinydeploy.evaluate import board_checks
+from tinydeploy.evaluate.deployment import prepare
+from tinydeploy.host import reference, tools
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.results.result import schema
 
 REPO = Path(__file__).resolve().parent.parent
 MODELS = REPO / "models"
 MLPERF_TINY = REPO.parent / "shared" / "models" / "mlperf-tiny"
-BOARD = boards.board("mps2-an386")
+BOARD = lookup.board("mps2-an386")
 M4F = BOARD.core
 TFLM = os.environ.get(library.VARIABLE, "")
 
@@ -146,14 +151,14 @@ def test_int16_runs_where_aot_would_not() -> None:
 
 def refused(builder: ModelBuilder, source: int, result: int) -> str:
     graph = tflite_model.parse(builder.build([source], [result]), "made.tflite")
-    return checks.reasons(graph, TflmEngine().refusals(graph))
+    return board_checks.reasons(graph, TflmEngine().refusals(graph))
 
 
 def test_what_tflite_micro_refuses_to_allocate_is_refused_with_its_reason() -> None:
     graph = graph_of("EXP")  # TFLite Micro has the op, for float
     assert re.fullmatch(
         r"1 of 1 op: EXP \(op 0: TFLite Micro: exp\.cc:\d+ input->type != kTfLiteFloat32 \(INT8 .*\)\)",
-        checks.reasons(graph, TflmEngine().refusals(graph)),
+        board_checks.reasons(graph, TflmEngine().refusals(graph)),
     )
 
 
@@ -167,7 +172,7 @@ def test_what_it_refuses_while_it_runs_is_refused_too() -> None:
 def test_a_crash_is_a_no_and_the_next_model_is_asked_afresh() -> None:
     graph = graph_of("RELU")
     broken = replace(graph, file=graph.file[:8] + b"\xff" * 200)
-    assert "TFLite Micro" in checks.reasons(broken, TflmEngine().refusals(broken))
+    assert "TFLite Micro" in board_checks.reasons(broken, TflmEngine().refusals(broken))
     assert TflmEngine().refusals(graph_of("RELU6")) == ()
 
 
@@ -192,7 +197,7 @@ def test_a_batch_that_the_converter_did_not_know(
         assert (found == ()) == right
         if not right:
             with pytest.raises(ModelError) as caught:
-                checks.check(graph, TflmEngine(), BOARD)
+                board_checks.check(graph, TflmEngine(), BOARD)
             assert (
                 f"which should be {list(made)}" in caught.value.message
                 and "batch_size=1" in caught.value.hint
@@ -264,7 +269,7 @@ def test_an_esp32_gets_esp_nn(tmp_path: Path, cache: Path, board: str, vectors: 
     esp_nn = tmp_path / "espressif__esp-nn"
     (esp_nn / "include").mkdir(parents=True)
     (esp_nn / "include/esp_nn.h").write_text("")
-    found = library.find(str(tree), boards.board(board), {"AddReshape": ""})
+    found = library.find(str(tree), lookup.board(board), {"AddReshape": ""})
     assert {"-DESP_NN", "-DCONFIG_NN_OPTIMIZED=1"} <= set(found.flags)
     assert ("-DCONFIG_IDF_TARGET_ESP32S3=1" in found.flags) == vectors
     assert re.search(r"content [0-9a-f]{12}; ESP-NN content [0-9a-f]{12}$", found.version)
@@ -279,10 +284,10 @@ def test_an_esp32_gets_esp_nn(tmp_path: Path, cache: Path, board: str, vectors: 
 
 
 def test_the_usual_library_is_the_platforms_own() -> None:
-    usual = {board: library.default_source(boards.board(board)) for board in ("esp32dev", "mps2-an386")}
+    usual = {board: library.default_source(lookup.board(board)) for board in ("esp32dev", "mps2-an386")}
     assert usual == {"esp32dev": library.ESPRESSIF, "mps2-an386": library.CHIRALE}
-    assert library.default_source(boards.board("esp32-c3-devkitm-1")) == library.ESPRESSIF
-    assert library.default_source(boards.board("hifive1")) == library.WCL
+    assert library.default_source(lookup.board("esp32-c3-devkitm-1")) == library.ESPRESSIF
+    assert library.default_source(lookup.board("hifive1")) == library.WCL
 
 
 def test_the_users_folder_is_left_as_it_was(tmp_path: Path, cache: Path) -> None:
@@ -447,7 +452,7 @@ def test_a_checkout_is_answered_with_the_command_that_makes_a_tree(
     script.parent.mkdir(parents=True)
     script.write_text("")
     with pytest.raises(UsageError, match="is a checkout of TFLite Micro") as caught:
-        library.find(str(tree), boards.board(board), {})
+        library.find(str(tree), lookup.board(board), {})
     assert f"cd {tree} && python3 tensorflow/lite/micro/tools/" in caught.value.hint
     assert ("OPTIMIZED_KERNEL_DIR=cmsis_nn" in caught.value.hint) == (board == "mps2-an386")
 

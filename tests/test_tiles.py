@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy import checks, tflite_model
-from tinydeploy.engines.registry import ENGINES
+from tinydeploy.engines.engine_registry import ENGINES
 from tinydeploy.errors import ModelError
+from tinydeploy.evaluate import board_checks
+from tinydeploy.model.readers import tflite_model
 
 
 def tile(
@@ -68,8 +69,8 @@ def test_any_other_is_refused_with_what_to_write_instead(
     graph = tflite_model.parse(tile(shape, times), "tile.tflite")
     assert graph.ops[0].kind == "TILE" and not graph.note
     with pytest.raises(ModelError, match="TILE") as refused:
-        checks.check_ops(graph, ENGINES[engine])
-    assert refused.value.hint == checks.TILE_HINT
+        board_checks.check_ops(graph, ENGINES[engine])
+    assert refused.value.hint == board_checks.TILE_HINT
 
 
 def test_a_multiple_that_is_computed_stays() -> None:

@@ -12,11 +12,11 @@ import made_up_results as made_up
 import pytest
 
 from tinydeploy import errors, verbs
-from tinydeploy.cli import run, shell, terminal
+from tinydeploy.cli import shell, terminal, verb_run
 from tinydeploy.errors import TinydeployError
 from tinydeploy.report import console, html
-from tinydeploy.result import Accuracy, LibraryInfo, Parity, Result
-from tinydeploy.verdict import checks, failures
+from tinydeploy.results.result import Accuracy, LibraryInfo, Parity, Result
+from tinydeploy.results.verdict import checks, failures
 
 LIBRARY = LibraryInfo("TFLite Micro", "1", {"CONV_2D": "CMSIS-NN"})
 
@@ -148,7 +148,7 @@ def test_a_failed_check_is_told_after_the_result(
     monkeypatch.setattr(shell.signal, "signal", lambda *_: None)  # pytest's own stay
     monkeypatch.setattr(sys, "argv", ["tinydeploy", str(MODEL), "--json"])
     with pytest.raises(SystemExit) as ended:
-        shell.guarded(run.command)
+        shell.guarded(verb_run.command)
     assert ended.value.code == code
     told = capsys.readouterr()
     assert '"schema": "tinydeploy.result/1"' in told.out
@@ -163,7 +163,7 @@ def test_a_fault_of_ours_is_no_failed_check(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(shell.signal, "signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["tinydeploy", str(MODEL)])
     with pytest.raises(SystemExit) as ended:
-        shell.guarded(run.command)
+        shell.guarded(verb_run.command)
     assert ended.value.code == 3
 
 

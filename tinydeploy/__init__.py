@@ -1,56 +1,39 @@
 """tinydeploy: a .tflite goes in, measured firmware comes out.
 
 Every verb of the command line is a function here: `result, folder = tinydeploy.run("model.tflite")`. They are
-those of `tinydeploy.verbs`, which are loaded when the first of them is asked for. Some verbs share their name
-with the module that does the work (`tinydeploy.fit`): such a module can be called like the function.
+those of `tinydeploy.verbs`, which are loaded when the first of them is asked for.
 """
 
 from __future__ import annotations
 
 import importlib
-import sys
-import types
 from typing import Any
 
-__version__ = "0.1.0"
+from tinydeploy.version import __version__
 
-_VERBS = ("inspect", "generate", "arena_each", "flash", "run", "run_each")
-_MODULES = ("arena", "boards", "build", "doctor", "fit")  # verbs, too
-__all__ = ["Result", "__version__", *_VERBS, *_MODULES]
+_VERBS = (
+    *("arena", "arena_each", "boards", "build", "doctor", "fit", "flash", "generate", "inspect"),
+    *("run", "run_each"),
+)
+_ELSEWHERE = {"errors": "errors", "verbs": "verbs", "verdict": "results.verdict"}
+__all__ = ["Result", "__version__", *_VERBS]
 
-
-class _CalledModule(types.ModuleType):
-    """A module that is also the verb of its name."""
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """See the function in tinydeploy.verbs."""
-        from tinydeploy import verbs
-
-        return getattr(verbs, self.__name__.rpartition(".")[2])(*arguments, **keywords)
+# The room `boards` is bound here once, when it is loaded; from then on the name is the verb's.
+importlib.import_module("tinydeploy.boards")
+del globals()["boards"]
 
 
-class _Package(types.ModuleType):
-    """The package, whose verbs are loaded when they are asked for."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """A submodule is bound here by whoever imports it first."""
-        if name in _MODULES and isinstance(value, types.ModuleType):
-            value.__class__ = _CalledModule
-        super().__setattr__(name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        """What has not been loaded yet."""
-        if name in (*_MODULES, "errors", "verbs", "verdict"):
-            return importlib.import_module(f"tinydeploy.{name}")
-        if name in _VERBS:
-            return getattr(importlib.import_module("tinydeploy.verbs"), name)
-        if name == "Result":
-            return importlib.import_module("tinydeploy.result").Result
-        raise AttributeError(f"module 'tinydeploy' has no attribute '{name}'")
-
-    def __dir__(self) -> list[str]:
-        """All that there is."""
-        return sorted({*super().__dir__(), *__all__})
+def __getattr__(name: str) -> Any:
+    """A verb, the class of a result, or a module that users name: loaded when it is first asked for."""
+    if name in _VERBS:
+        return getattr(importlib.import_module("tinydeploy.verbs"), name)
+    if name in _ELSEWHERE:
+        return importlib.import_module(f"tinydeploy.{_ELSEWHERE[name]}")
+    if name == "Result":
+        return importlib.import_module("tinydeploy.results.result").Result
+    raise AttributeError(f"module 'tinydeploy' has no attribute '{name}'")
 
 
-sys.modules[__name__].__class__ = _Package
+def __dir__() -> list[str]:
+    """All that there is."""
+    return sorted({*globals(), *__all__, *_ELSEWHERE})

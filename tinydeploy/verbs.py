@@ -17,41 +17,35 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, Unpack
 
-from tinydeploy import boards as board_files
-from tinydeploy import (
-    config,
-    failed,
-    inspection,
-    naming,
-    outputs,
-    project,
-    report,
-    selftest,
-    sizing,
-    tflite_model,
-)
-from tinydeploy import doctor as doctor_checks
-from tinydeploy import fit as board_fit
-from tinydeploy import samples as sample_files
-from tinydeploy.boards import DEFAULT_BOARD, Board
-from tinydeploy.build import Firmware
-from tinydeploy.config import Config
-from tinydeploy.doctor import Finding
-from tinydeploy.engines.registry import engine_names
+from tinydeploy import diagnosis as doctor_checks
+from tinydeploy.boards import lookup as board_files
+from tinydeploy.boards.lookup import DEFAULT_BOARD, Board
+from tinydeploy.diagnosis import Finding
+from tinydeploy.engines.engine_registry import engine_names
 from tinydeploy.errors import TinydeployError, UsageError
-from tinydeploy.evaluation import Way, evaluate
-from tinydeploy.fit import Fit
-from tinydeploy.graph import Graph
-from tinydeploy.inspection import Inspection
-from tinydeploy.job import Job, Options, model_path, prepare
-from tinydeploy.judgement import Wishes
+from tinydeploy.evaluate import arena_sizing, config, inspection, result_folder, selftest
+from tinydeploy.evaluate import fit as board_fit
+from tinydeploy.evaluate.arena_sizing import ArenaReport
+from tinydeploy.evaluate.config import Config
+from tinydeploy.evaluate.deployment import Job, Options, model_path, prepare
+from tinydeploy.evaluate.fit import Fit
+from tinydeploy.evaluate.inspection import Inspection
+from tinydeploy.evaluate.run import Way, evaluate
+from tinydeploy.firmware import project
+from tinydeploy.firmware.build import Firmware
 from tinydeploy.link.device import Greeting
-from tinydeploy.logits import without_softmax
-from tinydeploy.ports import AUTO, Port
+from tinydeploy.model import outputs
+from tinydeploy.model import samples as sample_files
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.logits import without_softmax
+from tinydeploy.model.metric_choice import Wishes
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Notice, Progress, silent, unsaid
-from tinydeploy.result import Result
-from tinydeploy.samples import Data, Samples
-from tinydeploy.sizing import ArenaReport
+from tinydeploy.report import report_files
+from tinydeploy.results import failure
+from tinydeploy.results.result import Result
+from tinydeploy.targets.ports import AUTO, Port
 from tinydeploy.targets.serial_board import SerialBoard
 from tinydeploy.words import DEFAULT_TIMEOUT, SELFTEST_SAMPLES
 
@@ -197,17 +191,17 @@ def arena(
     seconds = settled.pop("timeout", DEFAULT_TIMEOUT)
     graph = _load(model, settled)
     if on == "host":
-        return sizing.search_on_host(graph, seconds, progress)
+        return arena_sizing.search_on_host(graph, seconds, progress)
     if on != "target":
         raise UsageError(f"unknown place '{on}'", "an arena is found on 'target' or on 'host'")
     progress("compiling the model", 0, 0)
     job = prepare(graph, **settled).connected()
     if job.planned_bytes is None:
-        return sizing.search_on_target(job, job.build(None, progress), seconds, progress)
+        return arena_sizing.search_on_target(job, job.build(None, progress), seconds, progress)
     firmware = job.build(job.planned_bytes, progress)
     progress("checking the plan on the target", 0, 0)
     with job.session(firmware, seconds, progress) as session:
-        return sizing.check_plan(job, session)
+        return arena_sizing.check_plan(job, session)
 
 
 @_named
@@ -275,12 +269,12 @@ def run(
         model, options, (*_DEPLOYED, *_JUDGED, "out"), **wanted, threshold=threshold, out=out, timeout=timeout
     )
     asked = _Run.of(model, settled)
-    report.check_writable(asked.folder)
+    report_files.check_writable(asked.folder)
     chosen = asked.samples(progress)
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
     result = _evaluated(job, chosen, asked, progress, asked.folder)
-    report.write(result, asked.folder)
+    report_files.write(result, asked.folder)
     return result, asked.folder
 
 
@@ -309,7 +303,7 @@ def run_each(
         model, options, (*_DEPLOYED, *_JUDGED, "out"), **wanted, threshold=threshold, out=out, timeout=timeout
     )
     asked = _Run.of(model, settled | {"engine": ",".join(engines)})
-    report.check_writable(asked.folder, engines)
+    report_files.check_writable(asked.folder, engines)
     chosen = asked.samples(progress)
     progress("compiling the model", 0, 0)
     goal = asked.options.pop("optimize", None)
@@ -323,8 +317,8 @@ def run_each(
         for engine, job in zip(engines, jobs, strict=True)
     )
     for engine, result in zip(engines, results, strict=True):
-        report.write(result, asked.folder / engine)
-    report.write_runs(results, asked.folder)
+        report_files.write(result, asked.folder / engine)
+    report_files.write_runs(results, asked.folder)
     return results, asked.folder
 
 
@@ -349,7 +343,9 @@ class _Run:
     def of(cls, model: Model, settled: dict[str, Any]) -> _Run:
         """From all that is settled; only what says how to deploy is left in `options`."""
         graph = _load(model, settled)
-        folder = Path(settled.get("out") or Path("tinydeploy-out") / naming.folder_name(graph, settled))
+        folder = Path(
+            settled.get("out") or Path("tinydeploy-out") / result_folder.folder_name(graph, settled)
+        )
         own = {name: settled.pop(name, None) for name in (*_JUDGED, "out", "timeout")}
         return cls(
             graph,
@@ -374,7 +370,7 @@ def _evaluated(job: Job, samples: Samples, asked: _Run, progress: Progress, fold
         return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
-            report.write_failure(failed.failure(error, job, way), folder)
+            report_files.write_failure(failure.failure(error, job, way), folder)
             error.hint = "; ".join(
                 filter(None, (error.hint, f"{folder / 'report.html'} says how far it came"))
             )
@@ -414,10 +410,10 @@ def _samples(graph: Graph, data: Data | None, count: int | None, wishes: Wishes)
         raise UsageError("a metric or a threshold needs labels", "give --data, an .npz with x and y")
     if wishes.output is not None:
         outputs.named(graph, wishes.output)
-    return sample_files.random(graph, count or RANDOM_SAMPLES, sizing.SEED)
+    return sample_files.random(graph, count or RANDOM_SAMPLES, arena_sizing.SEED)
 
 
 def _unlabelled(graph: Graph, data: Data | None, count: int) -> Samples:
     if data is not None:
         return sample_files.load(data, graph, count, labelled=False)
-    return sample_files.random(graph, count, sizing.SEED)
+    return sample_files.random(graph, count, arena_sizing.SEED)

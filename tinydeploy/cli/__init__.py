@@ -6,9 +6,9 @@ from importlib import import_module
 
 import click
 
-from tinydeploy import __version__
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import EXIT_CODES, guarded
+from tinydeploy.version import __version__
 
 VERBS = {
     "doctor": "What is installed, what is missing, and the command that installs it.",
@@ -35,7 +35,7 @@ class _Verbs(click.Group):
         """See click."""
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"tinydeploy.cli.{cmd_name}").command
+        command: click.Command = import_module(f"tinydeploy.cli.verb_{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from tinydeploy import config
 from tinydeploy.cli import shell
+from tinydeploy.evaluate import config
 from tinydeploy.words import (
     DEFAULT_BOARD,
     DEFAULT_ENGINE,
@@ -58,9 +58,9 @@ def _starting_with(*words: str) -> Callable[[click.Context, click.Parameter, str
 
 def board_ids(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
     """What a shell completes a board by."""
-    from tinydeploy import boards
+    from tinydeploy.boards import lookup
 
-    return [CompletionItem(name) for name in boards.ids() if name.startswith(begun)]
+    return [CompletionItem(name) for name in lookup.ids() if name.startswith(begun)]
 
 
 def _be_verbose(_context: click.Context, _option: click.Parameter, wanted: bool) -> None:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from tinydeploy.errors import TinydeployError, UsageError
-from tinydeploy.printable import printable
 from tinydeploy.progress import Progress, silent
+from tinydeploy.report.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -202,7 +202,7 @@ def guarded(command: click.Command) -> NoReturn:
 
 def _unexpected(error: Exception) -> tuple[str, str]:
     """The line, and the hint, for what nothing has answered where it arose."""
-    from tinydeploy import cache
+    from tinydeploy.host import cache
 
     trace = cache.write_trace("".join(traceback.format_exception(error)))
     kept = f"please report it, with {trace}" if trace else "its trace could not be kept"

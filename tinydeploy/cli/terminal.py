@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableT
 from rich.segment import Segment, SegmentLines
 from rich.text import Text
 
-from tinydeploy.printable import printable
+from tinydeploy.report.printable import printable
 
 _NO_WIDTH = 1 << 16  # cells, of a pipe or a file
 

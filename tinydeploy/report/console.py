@@ -19,7 +19,7 @@ from tinydeploy.report.facts import (
     versus,
 )
 from tinydeploy.report.layout import Column, Columns, Facts, Prose
-from tinydeploy.result import Result
+from tinydeploy.results.result import Result
 
 _TOP_OPS = 8
 _MARKS = {True: Text("✓", "green"), False: Text("✗", "bold red"), None: Text("")}

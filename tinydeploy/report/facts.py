@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tinydeploy import metrics
+from tinydeploy.evaluate import metrics
 from tinydeploy.report import text
-from tinydeploy.result import Accuracy, ArenaInfo, LibraryInfo, OpCost, Parity, Result, TargetInfo
-from tinydeploy.verdict import checks
+from tinydeploy.results.result import Accuracy, ArenaInfo, LibraryInfo, OpCost, Parity, Result, TargetInfo
+from tinydeploy.results.verdict import checks
 
 NOT_TIME = "Instructions are counted by the emulator; they are not time."
 

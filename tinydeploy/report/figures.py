@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tinydeploy.report import text
 from tinydeploy.report.families import FAMILIES, buffer_family, family
-from tinydeploy.result import Accuracy, ArenaBuffer, ArenaInfo, OpInfo, Result
+from tinydeploy.results.result import Accuracy, ArenaBuffer, ArenaInfo, OpInfo, Result
 
 # matplotlib wants colours, the page wants CSS variables, so that light and dark need one picture:
 # each variable is drawn in a colour of its own and replaced in the SVG.

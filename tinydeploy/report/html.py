@@ -15,11 +15,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from tinydeploy import templates
-from tinydeploy.failed import PHASES, Failure
+from tinydeploy.host import templates
 from tinydeploy.report import facts, families, pictures, text
-from tinydeploy.result import Result
-from tinydeploy.verdict import checks
+from tinydeploy.results.failure import PHASES, Failure
+from tinydeploy.results.result import Result
+from tinydeploy.results.verdict import checks
 
 _ALWAYS = ("build", "target")  # the phases of every run
 

@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tinydeploy import kept
-from tinydeploy.result import Accuracy, Result, plain
+from tinydeploy.host import memo
+from tinydeploy.results.result import Accuracy, Result, plain
 
 _DRAWN_BY = ("figures.py", "families.py", "text.py")
 
@@ -40,11 +40,11 @@ def confusion(accuracy: Accuracy) -> str:
 
 def _once(name: str, told: Any, draw: Callable[[], str]) -> str:
     key = f"picture {name} {metadata.version('matplotlib')} {_programs()} {json.dumps(told, sort_keys=True)}"
-    found = kept.read(key)
+    found = memo.read(key)
     if found is not None:
         return found.decode()
     drawn = draw()
-    kept.write(key, drawn.encode())
+    memo.write(key, drawn.encode())
     return drawn
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from tinydeploy.printable import printable as printable
+from tinydeploy.report.printable import printable as printable
 
 
 def kib(size: int) -> str:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tinydeploy import paths
+from tinydeploy.host import paths
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 

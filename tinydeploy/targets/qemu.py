@@ -18,11 +18,11 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from tinydeploy.boards import Board, Qemu
+from tinydeploy.boards.lookup import Board, Qemu
 from tinydeploy.errors import TargetDiedError, ToolError, UsageError
 from tinydeploy.link.channel import FdStream, Stream
-from tinydeploy.targets import Target
 from tinydeploy.targets.process import ends_with_this_process, kept
+from tinydeploy.targets.target import Target
 
 LINKS = ("pipe", "uart", "uart-tcp")
 """The ways to the firmware: semihosting over pipes; the UART as a pseudo-terminal; the UART over TCP."""

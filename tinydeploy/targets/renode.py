@@ -21,11 +21,11 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from tinydeploy.boards import Board, Renode
+from tinydeploy.boards.lookup import Board, Renode
 from tinydeploy.errors import DeviceFaultError, TargetDiedError, TargetError, ToolError, UsageError
 from tinydeploy.link.channel import FdStream, Stream, left
-from tinydeploy.targets import ByHand, Target
 from tinydeploy.targets.process import ends_with_this_process, kept
+from tinydeploy.targets.target import ByHand, Target
 
 HOW_TO_GET = (
     "unpack a portable release of renode.io, and put its folder on PATH or name its program in RENODE"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 
-from tinydeploy import ports
-from tinydeploy.boards import Lines
+from tinydeploy.boards.lookup import Lines
 from tinydeploy.errors import TargetDiedError, TargetError
 from tinydeploy.link.channel import SerialStream, Stream
-from tinydeploy.ports import Port
-from tinydeploy.targets import Target
+from tinydeploy.targets import ports
+from tinydeploy.targets.ports import Port
+from tinydeploy.targets.target import Target
 
 REAPPEAR = 10.0  # seconds that a port may be away after an upload
 SETTLE = 3.0  # seconds after opening in which the board may yet reset, and its port go away once more

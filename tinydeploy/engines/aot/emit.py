@@ -12,15 +12,15 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy import paths, templates
-from tinydeploy.boards import Core
-from tinydeploy.engines import EngineSources, Layer
-from tinydeploy.engines.aot import cost
-from tinydeploy.engines.aot.lower import Program
-from tinydeploy.engines.aot.memory import Arena, plan_arena
-from tinydeploy.engines.aot.planner import ALIGNMENT
-from tinydeploy.engines.aot.program import Argument, Constant, Read, Scratch, State, Step, Stripes, Write
-from tinydeploy.graph import DType, Op, Tensor
+from tinydeploy.boards.lookup import Core
+from tinydeploy.engines.aot.ir import Argument, Constant, Read, Scratch, State, Step, Stripes, Write
+from tinydeploy.engines.aot.kernels import cost
+from tinydeploy.engines.aot.lowering.dispatch import Program
+from tinydeploy.engines.aot.memory.allocator import ALIGNMENT
+from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
+from tinydeploy.engines.engine import EngineSources, Layer
+from tinydeploy.host import paths, templates
+from tinydeploy.model.graph import DType, Op, Tensor
 
 WIDTH = 110
 _INT32 = np.iinfo(np.int32)

@@ -19,11 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tinydeploy import build, cache, paths, templates
-from tinydeploy.boards import Board
-from tinydeploy.engines import Library
-from tinydeploy.engines.tflm.ops import FAST_KERNELS
-from tinydeploy.engines.tflm.selection import (
+from tinydeploy.boards.lookup import Board
+from tinydeploy.engines.engine import Library
+from tinydeploy.engines.tflm.resolver import FAST_KERNELS
+from tinydeploy.engines.tflm.source_selection import (
     FOR_ESP_NN,
     KERNELS,
     RESOLVER,
@@ -32,6 +31,8 @@ from tinydeploy.engines.tflm.selection import (
     registrations,
 )
 from tinydeploy.errors import ModelError, ToolError, UsageError
+from tinydeploy.firmware import build
+from tinydeploy.host import cache, paths, templates
 
 VARIABLE = "TINYDEPLOY_TFLM"
 

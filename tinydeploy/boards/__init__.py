@@ -1,0 +1,1 @@
+"""Boards and their cores: one TOML file a board."""

@@ -1,0 +1,92 @@
+"""tinydeploy arena."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from tinydeploy.cli import options
+from tinydeploy.cli.shell import progress, show, show_json
+from tinydeploy.report import text
+from tinydeploy.report.layout import Column, Columns, Facts, Prose
+
+if TYPE_CHECKING:
+    from tinydeploy.evaluate.arena_sizing import ArenaReport
+
+
+@options.verb("arena")
+@options.model
+@options.deployment
+@options.option(
+    "--on",
+    type=click.Choice(["target", "host"]),
+    default="target",
+    show_default=True,
+    help="Where to find it: on the board's target, or with TFLite Micro on this machine.",
+)
+@options.as_json
+def command(model: Path, on: str, as_json: bool, **flags: Any) -> None:
+    """The tensor arena's size, and its proof. Several engines (-e aot,tflm) follow one another."""
+    with progress("reading the model") as update:
+        from tinydeploy import verbs
+
+        arguments = options.given(flags) | {"progress": update}
+        engine = arguments.get("engine") or verbs.usual(model, "engine") or ""
+        if on == "target" and "," in engine:
+            reports = verbs.arena_each(model, engine, **options.given(arguments | {"engine": None}))
+        else:
+            reports = (verbs.arena(model, on=on, **arguments),)
+    if as_json:
+        show_json(reports if len(reports) > 1 else reports[0])
+    else:
+        show(Group(*map(_summary, reports)))
+
+
+def _summary(report: ArenaReport) -> RenderableType:
+    arena = report.arena
+    lines: list[RenderableType] = [
+        Text.assemble((f"{arena.bytes:,} bytes", "bold"), f", {arena.method} ({report.found_on})")
+    ]
+    lines.append(Facts(_facts(report)))
+    probes = []
+    for outcome in report.outcomes:
+        mark = (
+            Text("passes", "green")
+            if outcome.passed
+            else Text.assemble(("fails", "red"), f": {outcome.detail}")
+        )
+        probes.append((f"{outcome.bytes:,}", mark))
+    lines.append(Columns((Column("Probe", right=True), Column()), probes, prose=True))
+    if arena.buffers:
+        rows = [
+            (f"{buffer.offset:,}", f"{buffer.bytes:,}", f"{buffer.first_op}-{buffer.last_op}", buffer.label)
+            for buffer in arena.buffers
+        ]
+        columns = (*(Column(name, right=True) for name in ("Offset", "Bytes")), Column("Live in ops"))
+        lines.append(Columns((*columns, Column("What")), rows, title="The plan"))
+        touched = f"the target touched {arena.touched_bytes:,}"
+        lines.append(Prose(f"No plan can be below {arena.lower_bound:,} bytes; {touched}."))
+    if report.note:
+        lines.append(Prose(text.printable(report.note)))
+    return Group(*lines)
+
+
+def _facts(report: ArenaReport) -> Iterator[tuple[str, str | tuple[str, ...]]]:
+    """What was run, and where."""
+    from tinydeploy.report.facts import kernels
+
+    yield "Model", (f"{text.printable(report.model)},", "sha256", report.model_sha256)
+    yield "Engine", report.engine
+    if report.library:
+        yield "Library", text.printable(f"{report.library.name} {report.library.version}")
+        yield "Kernels", kernels(report.library)
+        yield "Flags", text.printable(" ".join(report.library.flags))
+    if report.board:
+        yield "Board", report.board
+    if report.compiler:
+        yield "Compiler", report.compiler

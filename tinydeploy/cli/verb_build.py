@@ -1,0 +1,56 @@
+"""tinydeploy build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+
+from tinydeploy.cli import options
+from tinydeploy.cli.shell import progress, show, show_json
+from tinydeploy.report import text
+from tinydeploy.report.layout import Column, Columns, Facts
+
+if TYPE_CHECKING:
+    from tinydeploy.boards.lookup import Board
+    from tinydeploy.firmware.build import Firmware
+
+
+@options.verb("build")
+@options.model
+@options.made
+@options.as_json
+def command(model: Path, as_json: bool, **flags: Any) -> None:
+    """Build the firmware; show flash and RAM against the board's budget."""
+    with progress("reading the model") as update:
+        from tinydeploy import verbs
+        from tinydeploy.boards import lookup
+
+        arguments = options.given(flags)
+        firmware = verbs.build(model, progress=update, **arguments)
+        board = arguments.get("board") or verbs.usual(model, "board") or lookup.DEFAULT_BOARD
+    if as_json:
+        show_json(firmware)
+    else:
+        show(_table(firmware, lookup.board(board)))
+
+
+def _table(firmware: Firmware, board: Board) -> RenderableType:
+    sizes = firmware.sizes
+    rows = [
+        ("Flash", text.kib(sizes.flash_bytes), _of(sizes.flash_bytes, board.flash.bytes)),
+        ("  model", text.kib(sizes.model_flash_bytes), ""),
+        ("  runtime", text.kib(sizes.runtime_flash_bytes), ""),
+        ("RAM", text.kib(sizes.ram_bytes), _of(sizes.ram_bytes, board.ram.bytes)),
+    ]
+    rows += [
+        (f"  {symbol.region}", text.kib(symbol.bytes), text.printable(symbol.name))
+        for symbol in sizes.largest_symbols
+    ]
+    made = (str(firmware.elf), "(from the cache)" if firmware.cached else "")
+    return Group(Columns((Column(), Column(right=True), Column()), rows), Facts([("Firmware", made)]))
+
+
+def _of(used: int, budget: int) -> str:
+    return f"{text.percent(text.ratio(used, budget))} of {text.kib(budget)}"

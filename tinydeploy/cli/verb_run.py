@@ -1,0 +1,48 @@
+"""tinydeploy run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tinydeploy.cli import options
+from tinydeploy.cli.shell import EXIT_CODES, progress, show, show_json
+from tinydeploy.errors import GateError
+from tinydeploy.words import DEFAULT_ENGINE
+
+
+@options.verb("run", epilog=EXIT_CODES)
+@options.model
+@options.data
+@options.samples
+@options.judging
+@options.out
+@options.deployment
+@options.as_json
+def command(model: Path, as_json: bool, **flags: Any) -> None:
+    """The whole way: build, load, measure, and report. Several engines (-e aot,tflm) are put side by side."""
+    with progress("reading the model") as update:
+        from tinydeploy import verbs
+        from tinydeploy.report import console, report_files
+        from tinydeploy.results import verdict
+
+        arguments = options.given(flags)
+        engines = (arguments.pop("engine", "") or verbs.usual(model, "engine") or DEFAULT_ENGINE).split(",")
+        arguments["progress"] = update
+        if len(engines) > 1:
+            results, folder = verbs.run_each(model, engines, **arguments)
+        else:
+            result, folder = verbs.run(model, engine=engines[0], **arguments)
+            results = (result,)
+    if as_json:
+        show_json(report_files.runs_json(results) if len(engines) > 1 else results[0].to_json())
+    else:
+        show(console.comparison(results) if len(engines) > 1 else console.summary(results[0]))
+        show(f"\nReport: {folder / 'report.html'}")
+    failed = [
+        f"{result.engine}: {failure}" if len(engines) > 1 else failure
+        for result in results
+        for failure in verdict.failures(result)
+    ]
+    if failed:
+        raise GateError(f"a check failed: {'; '.join(failed)}", f"the report is in {folder}")

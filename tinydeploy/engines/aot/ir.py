@@ -1,0 +1,190 @@
+"""What lowering makes of a graph: steps that call kernels with compile-time parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tinydeploy.model.graph import Graph, Op
+
+
+class UnsupportedError(Exception):
+    """Raised by a lowering: this op, as it stands in the graph, cannot be compiled. The text says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An array in flash. `name` is a C identifier, unique in the program: op3_weights."""
+
+    name: str
+    values: npt.NDArray[np.generic]  # one-dimensional, in the order in which the kernel reads
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Read:
+    """Pointer to a tensor in the arena that the kernel reads."""
+
+    tensor: int
+
+
+@dataclass(frozen=True)
+class Write:
+    """Pointer to a tensor in the arena that the kernel writes."""
+
+    tensor: int
+
+
+@dataclass(frozen=True)
+class State:
+    """Pointer to a variable tensor in the arena that lives across invocations."""
+
+    tensor: int
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Pointer to working memory in the arena. An op's steps share it by name; nothing outlives the op."""
+
+    name: str
+    ctype: str  # int32_t
+    elements: int
+
+    @property
+    def bytes(self) -> int:
+        """Size in bytes."""
+        return self.elements * np.dtype(self.ctype.removesuffix("_t")).itemsize
+
+
+_LAYERS = ("conv_2d", "depthwise_conv_2d", "fully_connected")  # kernels whose second argument is the weights
+
+Argument = Read | Write | State | Scratch | Constant
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The step allows tensor `output` to run into tensor `input`, if nothing needs that one afterwards.
+
+    `input` then has to start at least `distance` bytes after `output`; see input_overlap.py.
+    """
+
+    input: int
+    output: int
+    distance: int
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Pixels of `tensor` as a tensor of their own: from byte `offset` on, in each stripe `pitch` further."""
+
+    tensor: int
+    offset: int
+    pitch: int
+
+
+@dataclass(frozen=True)
+class Stripes:
+    """The ops from index `first` to `last` are run one after the other `count` times, a few rows each time.
+
+    Each of the `patches` is a share of the columns, and has all its stripes before the next.
+
+    `carried` are the tensors whose bytes one stripe leaves to the next: what the ops read and make as a
+    whole, and the rows that a later window still needs. `overlaps` are those of the whole. `saved` says by
+    op how many bytes its output has beyond those that its buffer holds, `again` how many elements of it are
+    computed once more, for another patch.
+    """
+
+    first: int
+    last: int
+    count: int
+    patches: int
+    carried: frozenset[int]
+    overlaps: tuple[Overlap, ...]
+    saved: Mapping[int, int]
+    again: Mapping[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One kernel call: `kernel<Params>(args…)`.
+
+    The kernel is a template in namespace tinydeploy, in firmware_templates/kernels/<header> (a header may
+    include its neighbours by name). Each argument becomes a pointer: to const for Read and Constant, typed
+    by the tensor's or the array's dtype.
+
+    `params` become `static constexpr` members of the Params struct. Names are kCamelCase; a bool becomes
+    bool, an int int32_t (int64_t if it does not fit), a float float.
+
+    `overlaps` has one entry for each Read argument that the kernel lets be overwritten by an output.
+
+    `stripes` says in which of the stripes that its op is cut to the step is run; None if it is not cut.
+    """
+
+    kernel: str
+    header: str
+    params: Mapping[str, int | float | bool]
+    args: tuple[Argument, ...]
+    overlaps: tuple[Overlap, ...] = ()
+    stripes: range | None = None
+
+    @property
+    def output(self) -> Write:
+        """The first tensor that it writes."""
+        return next(argument for argument in self.args if isinstance(argument, Write))
+
+    @property
+    def addend(self) -> tuple[Read, ...]:
+        """Of a convolution, the tensor that its outputs are added to, if there is one: add_into_conv.py."""
+        behind = self.args[self.args.index(self.output) + 1 :] if self.output in self.args else ()
+        return tuple(argument for argument in behind if isinstance(argument, Read))
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether a core's own kernel may take its place: of a layer, only if it reads constant weights."""
+        if not self.kernel.startswith(_LAYERS):
+            return True
+        source, weights = self.args[:2]
+        return isinstance(source, Read) and not isinstance(weights, Read)
+
+    @property
+    def constant_bytes(self) -> int:
+        """Size of its arrays in flash."""
+        return sum(argument.values.nbytes for argument in self.args if isinstance(argument, Constant))
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Size of its working memory."""
+        return sum(argument.bytes for argument in self.args if isinstance(argument, Scratch))
+
+
+@dataclass(frozen=True)
+class Alias:
+    """The op moves no bytes: its output is its input's memory under another shape."""
+
+    input: int
+    output: int
+
+
+Lowering = Callable[[Graph, Op], tuple[Step, ...] | Alias]
+LOWERINGS: dict[str, Lowering] = {}
+
+
+def lowers(*kinds: str) -> Callable[[Lowering], Lowering]:
+    """Registers a function as the lowering of these builtin ops."""
+
+    def register(lowering: Lowering) -> Lowering:
+        LOWERINGS.update(dict.fromkeys(kinds, lowering))
+        return lowering
+
+    return register
+
+
+def operand(graph: Graph, op: Op, position: int, name: str) -> Read | Constant:
+    """Input `position` of `op`: the arena's tensor, or its values as the constant op<i>_<name>."""
+    tensor = graph.tensors[op.inputs[position]]
+    if tensor.data is None:
+        return Read(tensor.index)
+    return Constant(f"op{op.index}_{name}", tensor.data.reshape(-1))

@@ -1,0 +1,1 @@
+"""Kernels: which ones suit a core, and what they cost."""

@@ -1,0 +1,1 @@
+"""Lowering: from an op to steps, one file a family of ops."""

@@ -1,0 +1,98 @@
+"""BATCH_MATMUL of int8 or int16. Of int8, a constant second matrix makes it a FULLY_CONNECTED."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
+from tinydeploy.engines.aot.ir import Step, Write, lowers, operand
+from tinydeploy.engines.aot.lowering import loop_nest
+from tinydeploy.engines.aot.lowering.convolutions import Layer, pointwise
+from tinydeploy.engines.aot.lowering.require import (
+    input_tensors,
+    int_option,
+    output_tensor,
+    per_tensor,
+    require,
+    require_symmetric,
+    require_types,
+    rescaling,
+    type_range,
+    wide_rescaling,
+)
+from tinydeploy.model.graph import DType, Graph, Op, Tensor
+
+_LOOPS = 3
+
+
+@lowers("BATCH_MATMUL")
+def lower_batch_matmul(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """Either matrix may be transposed, and the batches of either repeated."""
+    (a, b), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((a, b, output), DType.INT8, DType.INT16)
+    wide = output.dtype is DType.INT16
+    for tensor in (a, b):
+        require(2 <= len(tensor.shape) <= 5, f"an input has {len(tensor.shape)} dimensions, not 2 to 5")
+    adj_x, adj_y = (bool(int_option(op, name)) for name in ("adj_x", "adj_y"))
+    rows, depth = a.shape[:-3:-1] if adj_x else a.shape[-2:]
+    b_depth, columns = b.shape[:-3:-1] if adj_y else b.shape[-2:]
+    require(depth == b_depth, f"shapes {a.shape} and {b.shape} do not go together")
+    largest, limit = (2**30, 2**47) if wide else (255**2, 2**31)
+    require(depth * largest < limit, f"it adds up {depth} products, which may overflow")
+    real = [require_symmetric(tensor) if wide else per_tensor(tensor) for tensor in (a, b, output)]
+    scale = layer_scale(*(quantization.scale for quantization in real))
+
+    batches = output.shape[:-2]
+    try:
+        walks = [loop_nest.broadcast(tensor.shape[:-2], batches) for tensor in (a, b)]
+    except ValueError:
+        walks = []
+    fits = bool(walks) and output.shape[-2:] == (rows, columns)
+    require(fits, f"its output has the shape {output.shape} for {a.shape} and {b.shape}")
+    plain = not wide and not adj_x and per_tensor(b).zero_point == 0 and prod(a.shape[:-2]) == prod(batches)
+    if plain and a.data is None and b.data is not None and prod(b.shape[:-2]) == 1:
+        layer = _layer(op, a, b, output, adj_y)
+        return pointwise(layer, prod(batches) * rows, depth)
+
+    factor = rescaling(scale)
+    multiplier, shift = wide_rescaling(*factor) if wide else factor
+    low, high = type_range(output)
+    matrices = (rows * depth, depth * columns)
+    shape, (a_walk, b_walk) = loop_nest.fuse(batches, *walks)
+    require(len(shape) <= _LOOPS, f"its batches take {len(shape)} loops, more than {_LOOPS}")
+    params: dict[str, int | float | bool] = {
+        **loop_nest.params(
+            _LOOPS,
+            Batch=shape,
+            ABatchStride=[stride * matrices[0] for stride in a_walk],
+            BBatchStride=[stride * matrices[1] for stride in b_walk],
+        ),
+        "kRows": rows,
+        "kColumns": columns,
+        "kDepth": depth,
+        "kARowStride": 1 if adj_x else depth,
+        "kADepthStride": rows if adj_x else 1,
+        "kBColumnStride": depth if adj_y else 1,
+        "kBDepthStride": 1 if adj_y else columns,
+        "kAZeroPoint": per_tensor(a).zero_point,
+        "kBZeroPoint": per_tensor(b).zero_point,
+        "kOutputZeroPoint": per_tensor(output).zero_point,
+        "kOutputMultiplier": multiplier,
+        "kOutputShift": shift,
+        "kLeftShift": shift > 0,
+        "kActivationMin": low,
+        "kActivationMax": high,
+    }
+    args = (operand(graph, op, 0, "a"), operand(graph, op, 1, "b"), Write(output.index))
+    return (Step("batch_matmul", "batch_matmul.h", params, args),)
+
+
+def _layer(op: Op, a: Tensor, b: Tensor, output: Tensor, transposed: bool) -> Layer:
+    """The matrix `b` as the weights of a FULLY_CONNECTED, one row per column."""
+    assert b.data is not None
+    matrix = b.data.reshape(b.shape[-2:])
+    weights = np.ascontiguousarray(matrix if transposed else matrix.T)
+    bias = -per_tensor(a).zero_point * weights.sum(axis=1, dtype=np.int64)
+    return Layer(op, a, output, weights, (per_tensor(b).scale,), bias.astype(np.int32))

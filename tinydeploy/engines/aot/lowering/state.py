@@ -1,0 +1,114 @@
+"""Ops with a state that lives across inferences: SVDF, and those of resource variables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
+from tinydeploy.engines.aot.ir import Constant, Read, State, Step, UnsupportedError, Write, lowers, operand
+from tinydeploy.engines.aot.lowering.require import (
+    input_tensors,
+    int_option,
+    output_tensor,
+    per_tensor,
+    require,
+    require_types,
+    rescaling,
+)
+from tinydeploy.engines.aot.memory import input_overlap
+from tinydeploy.model.graph import DType, Graph, Op
+
+
+@lowers("SVDF")
+def lower_svdf(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """SVDF of int8 with a state of int8 or int16. TFLite Micro leaves out its fused activation."""
+    (source, features, times, bias, state), output = input_tensors(graph, op, 5), output_tensor(graph, op)
+    require_types((source, features, output), DType.INT8)
+    require_types((times, state), DType.INT8, DType.INT16)
+    require_types((bias,), DType.INT32)
+    require(state.is_variable, "its state is not a variable")
+    require(source.data is None, "its input is a constant")
+    if features.data is None or times.data is None or bias.data is None:
+        raise UnsupportedError("its weights or its bias are computed at run time")
+    batches, depth = source.shape
+    filters, memory = times.shape
+    rank = int_option(op, "rank")
+    require(rank > 0 and filters % rank == 0, f"it has {filters} filters of rank {rank}")
+    units = filters // rank
+    require(features.shape == (filters, depth), "its feature weights do not fit its input")
+    require(bias.elements == units, "its bias does not fit its weights")
+    require(output.shape == (batches, units), f"its output has the shape {list(output.shape)}")
+    require(state.elements == batches * filters * memory, f"its state has the shape {list(state.shape)}")
+
+    before, stored, after = per_tensor(source), per_tensor(state), per_tensor(output)
+    weights = per_tensor(features), per_tensor(times)
+    require(not any(found.zero_point for found in weights), "its weights have a zero point")
+    feature_factor = layer_scale(before.scale, weights[0].scale, stored.scale)
+    feature_multiplier, feature_shift = rescaling(feature_factor)
+    multiplier, shift = rescaling(layer_scale(stored.scale, weights[1].scale, after.scale))
+    feature_bias = -before.zero_point * features.data.sum(axis=1, dtype=np.int64)
+    sums = times.data.reshape(units, -1).sum(axis=1, dtype=np.int64)
+    unit_bias = bias.data.reshape(-1).astype(np.int64) - stored.zero_point * sums
+    limits, ends = np.iinfo(state.dtype.value), np.iinfo(output.dtype.value)
+    params: dict[str, int | float | bool] = {
+        "kBatches": batches,
+        "kInputDepth": depth,
+        "kUnits": units,
+        "kRank": rank,
+        "kMemory": memory,
+        "kFeatureMultiplier": feature_multiplier,
+        "kFeatureShift": feature_shift,
+        "kStateZeroPoint": stored.zero_point,
+        "kStateMin": int(limits.min),
+        "kStateMax": int(limits.max),
+        "kOutputMultiplier": multiplier,
+        "kOutputShift": shift,
+        "kLeftShift": shift > 0,
+        "kOutputZeroPoint": after.zero_point,
+        "kActivationMin": int(ends.min),
+        "kActivationMax": int(ends.max),
+    }
+    name = f"op{op.index}"
+    args = (
+        Read(source.index),
+        Constant(f"{name}_features", features.data.reshape(-1), f"[{filters}][{depth}]"),
+        Constant(f"{name}_feature_bias", feature_bias.astype(np.int32), "of the input's zero point"),
+        Constant(f"{name}_times", times.data.reshape(-1), f"[{filters}][{memory}]"),
+        Constant(f"{name}_bias", unit_bias.astype(np.int32), "with the state's zero point"),
+        State(state.index),
+        Write(output.index),
+    )
+    least = input_overlap.by_channels(input_overlap.rows(batches, depth), units)
+    return (Step("svdf", "svdf.h", params, args, input_overlap.over(args[0], output, least)),)
+
+
+@lowers("VAR_HANDLE", "CALL_ONCE")
+def lower_nothing(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """A variable is a tensor of the graph, and has its initial value by then."""
+    return ()
+
+
+@lowers("READ_VARIABLE")
+def lower_read_variable(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """A copy, for the variable may change before its value is used."""
+    output = output_tensor(graph, op)
+    return (_copy(Read(op.inputs[0]), Write(output.index), output.elements),)
+
+
+@lowers("ASSIGN_VARIABLE")
+def lower_assign_variable(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """A copy."""
+    variable, value = input_tensors(graph, op, 2)
+    return (_copy(operand(graph, op, 1, "value"), State(variable.index), value.elements),)
+
+
+def _copy(source: Read | Constant, target: Write | State, elements: int) -> Step:
+    params = {
+        "kRows": 1,
+        "kRowElements": elements,
+        "kInputOffset": 0,
+        "kInputStep": 0,
+        "kOutputOffset": 0,
+        "kOutputStep": 0,
+    }
+    return Step("copy_rows", "shape.h", params, (source, target))

@@ -1,0 +1,1 @@
+"""Memory: which tensors may overlap, the arena's plan, and the allocator."""

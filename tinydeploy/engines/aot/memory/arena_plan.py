@@ -1,0 +1,194 @@
+"""The arena of a program: which bytes it needs, how long each is alive, and where the planner puts them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tinydeploy.engines.aot.ir import Read, Scratch, Step, Write
+from tinydeploy.engines.aot.lowering.dispatch import Program
+from tinydeploy.engines.aot.memory import allocator
+from tinydeploy.engines.aot.memory.allocator import Buffer
+from tinydeploy.engines.engine import ArenaPlan, Placement
+from tinydeploy.model.graph import DType, Tensor
+
+
+@dataclass(frozen=True)
+class Arena:
+    """The plan, and the offsets that it gives to tensors (by index) and to scratch (by op and name).
+
+    `initialised` are the tensors that live across inferences: variables, and constants that are outputs.
+    """
+
+    plan: ArenaPlan
+    tensors: Mapping[int, int]
+    scratch: Mapping[tuple[int, str], int]
+    initialised: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What has to be placed: the buffer of each tensor, by index, or of each scratch, by op and name."""
+
+    buffers: Mapping[int | tuple[int, str], Buffer]
+    overlaps: allocator.Overlaps  # between positions in `buffers`
+    initialised: tuple[int, ...]
+
+
+def needed(program: Program) -> dict[int, int]:
+    """The bytes that each op needs alone; an op that needs no more than the one before may be missing."""
+    problem = _problem(program)
+    return allocator.needed(tuple(problem.buffers.values()), problem.overlaps)
+
+
+def scratch_bytes(steps: Sequence[Step]) -> int:
+    """The working memory that an op of these steps needs."""
+    found: dict[str, int] = {}
+    for scratch in (argument for step in steps for argument in step.args if isinstance(argument, Scratch)):
+        found[scratch.name] = max(scratch.bytes, found.get(scratch.name, 0))
+    return sum(found.values())
+
+
+def arena_bytes(program: Program) -> int:
+    """The size of the planned arena."""
+    return plan_arena(program).plan.bytes
+
+
+def plan_arena(program: Program) -> Arena:
+    """Plans the memory of `program`. Time runs in ops: before the first is -1, after the last is len(ops)."""
+    graph, problem = program.graph, _problem(program)
+    buffers = tuple(problem.buffers.values())
+    offsets = dict(zip(problem.buffers, allocator.plan(buffers, problem.overlaps), strict=True))
+    shared = {
+        root: tuple(t for t, memory in program.memory.items() if memory == root)
+        for root in offsets
+        if isinstance(root, int)
+    }
+    placements = tuple(
+        Placement(
+            label=graph.tensors[key].name if isinstance(key, int) else f"{key[1]} of op {key[0]}",
+            tensors=shared[key] if isinstance(key, int) else (),
+            offset=offsets[key],
+            bytes=buffer.bytes,
+            first=buffer.first,
+            last=buffer.last,
+        )
+        for key, buffer in problem.buffers.items()
+    )
+    plan = ArenaPlan(
+        bytes=allocator.align(max((place.offset + place.bytes for place in placements), default=0)),
+        lower_bound=allocator.lower_bound(buffers, problem.overlaps),
+        placements=placements,
+    )
+    return Arena(
+        plan=plan,
+        tensors={
+            tensor: offsets[root] + program.offsets.get(tensor, 0)
+            for root, tensors in shared.items()
+            for tensor in tensors
+        },
+        scratch={key: offset for key, offset in offsets.items() if not isinstance(key, int)},
+        initialised=problem.initialised,
+    )
+
+
+def _problem(program: Program) -> _Problem:
+    graph = program.graph
+    end = len(graph.ops)
+    initialised = tuple(
+        tensor.index
+        for tensor in graph.tensors
+        if tensor.is_variable or (tensor.data is not None and tensor.index in graph.outputs)
+    )
+    times: dict[int, list[int]] = {root: [-1, end] for root in initialised}
+
+    def touch(tensor: int, time: int) -> None:
+        times.setdefault(program.place(tensor)[0], []).append(time)
+
+    for tensor in graph.inputs:
+        touch(tensor, -1)
+    buffers: dict[int | tuple[int, str], Buffer] = {}  # by tensor, or by op and name of its scratch
+    for op, steps in program.ops:
+        for argument in (argument for step in steps for argument in step.args):
+            if isinstance(argument, Read | Write):
+                touch(argument.tensor, op.index)
+            elif isinstance(argument, Scratch):
+                key = op.index, argument.name
+                size = max(argument.bytes, buffers[key].bytes if key in buffers else 0)
+                buffers[key] = Buffer(size, op.index, op.index)
+    for stripes in program.stripes:
+        for tensor in stripes.carried:
+            touch(tensor, stripes.first)
+            touch(tensor, stripes.last)
+    for tensor in graph.outputs:
+        touch(tensor, end)
+
+    for root, at in times.items():
+        buffers[root] = Buffer(graph.tensors[root].bytes, min(at), max(at))
+    overlaps = {
+        (source, output): distance
+        for op, steps in program.ops
+        for source, output, distance in _overlaps(program, steps)
+        if max(times[source]) == min(times[output]) == op.index
+        and _carried(program, op.index).isdisjoint((source, output))
+    }
+    for stripes in program.stripes:
+        for overlap in stripes.overlaps:
+            (source, begin), (output, target) = program.place(overlap.input), program.place(overlap.output)
+            if (max(times[source]), min(times[output])) == (stripes.last, stripes.first):
+                overlaps[source, output] = max(0, overlap.distance + target - begin)
+    position = {key: n for n, key in enumerate(buffers)}
+    pairs = {(position[source], position[output]): d for (source, output), d in overlaps.items()}
+    return _Problem(buffers, pairs, initialised)
+
+
+def _carried(program: Program, op: int) -> frozenset[int]:
+    """The tensors that neither begin nor end with `op`, as it is run in turns: by whose memory they are."""
+    turns = (stripes for stripes in program.stripes if stripes.first <= op <= stripes.last)
+    return frozenset(program.place(tensor)[0] for stripes in turns for tensor in stripes.carried)
+
+
+def _overlaps(program: Program, steps: Sequence[Step]) -> Iterator[tuple[int, int, int]]:
+    """What an op of these steps allows: (input, output, distance), by the tensors whose memory it is.
+
+    It has to hold in every stripe.
+    """
+    starts = sorted({step.stripes.start for step in steps if step.stripes is not None})
+    found = [
+        dict(_allowed(program, [step for step in steps if step.stripes is None or start in step.stripes]))
+        for start in starts or [0]
+    ]
+    for pair in set.intersection(*(set(allowed) for allowed in found)):
+        yield *pair, max(allowed[pair] for allowed in found)
+
+
+def _allowed(program: Program, steps: Sequence[Step]) -> Iterator[tuple[tuple[int, int], int]]:
+    """(input, output) and the distance, for steps that are run one after the other.
+
+    Only the step that reads an input last may write over it, only an output that no step before wrote, and
+    only if the step allows it for each of its arguments that reads the input.
+    """
+    tensors = program.graph.tensors
+    reads = [Counter(program.place(a.tensor)[0] for a in step.args if isinstance(a, Read)) for step in steps]
+    writes = [{program.place(a.tensor)[0] for a in step.args if isinstance(a, Write)} for step in steps]
+    for number, step in enumerate(steps):
+        allowed: dict[tuple[int, int], list[int]] = {}
+        for overlap in step.overlaps:
+            if _may_alias(tensors[overlap.input], tensors[overlap.output]):
+                (source, begin), (output, target) = (
+                    program.place(overlap.input),
+                    program.place(overlap.output),
+                )
+                least = max(0, overlap.distance + target - begin)
+                allowed.setdefault((source, output), []).append(least)
+        for (source, output), distances in allowed.items():
+            written_before = any(output in roots for roots in writes[:number])
+            read_after = any(source in roots for roots in reads[number + 1 :])
+            if not written_before and not read_after and len(distances) == reads[number][source]:
+                yield (source, output), max(distances)
+
+
+def _may_alias(a: Tensor, b: Tensor) -> bool:
+    """Whether C++ expects a store to one to change the other: one type, or one of bytes, not bools."""
+    return a.dtype is b.dtype or not {a.dtype, b.dtype}.isdisjoint((DType.INT8, DType.UINT8))

@@ -1,0 +1,127 @@
+"""What to strive for where instructions, flash and RAM are at odds: a goal changes a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import chain
+
+from tinydeploy.boards.lookup import Board, Core
+from tinydeploy.engines.aot.ir import Step
+from tinydeploy.engines.aot.kernels import cost
+from tinydeploy.engines.aot.kernels.cores import dsp, dsp_16x8
+from tinydeploy.engines.aot.lowering.dispatch import Program
+from tinydeploy.engines.aot.memory.allocator import align
+from tinydeploy.engines.aot.memory.arena_plan import plan_arena
+
+GOALS = ("balanced", "speed", "size", "ram")
+"""The first is the default."""
+
+# What a firmware needs in flash beside constants: the measuring shell and, per step, code. Both are generous.
+_SHELL_BYTES = 24 << 10
+_ARDUINO_BYTES = 96 << 10
+_STEP_BYTES = 1 << 10
+
+_WORTHWHILE = 64  # the part of the arena that slower kernels have to save
+
+
+def towards(goal: str, program: Program, portable: Program, core: Core, room: int) -> Program:
+    """`program`, which has the kernels that suit `core` best, changed for the sake of `goal`.
+
+    `portable` is the same program with the kernels that run anywhere, `room` as for `flash_left`.
+    """
+    match goal:
+        case "speed":
+            return _fast(program, core, room)
+        case "size":
+            return _small(program) if core.dsp else program
+        case "ram":
+            return _frugal(program, portable, core)
+        case _:
+            return program
+
+
+def _fast(program: Program, core: Core, room: int) -> Program:
+    """Weights of 16 bits where the flash has room, first where they save most per byte."""
+    room = flash_left(program, room)
+    wider = {step: wide for step in _steps(program) if (wide := dsp.widened(step)) is not None}
+
+    def bytes_more(step: Step) -> int:
+        return wider[step].constant_bytes - step.constant_bytes
+
+    def gain(step: Step) -> float:
+        before, after = cost.instructions(step, core), cost.instructions(wider[step], core)
+        return (before - after) / bytes_more(step) if before is not None and after is not None else 0.0
+
+    chosen = set()
+    for step in sorted(wider, key=gain, reverse=True):
+        if gain(step) > 0 and bytes_more(step) <= room:
+            chosen.add(step)
+            room -= bytes_more(step)
+    return _changed(program, lambda step: wider[step] if step in chosen else step)
+
+
+def flash_room(board: Board) -> int:
+    """About how many bytes of the board's flash a firmware leaves to its model, at the least."""
+    return board.flash.bytes - (_ARDUINO_BYTES if board.arduino else _SHELL_BYTES)
+
+
+def flash_left(program: Program, room: int) -> int:
+    """About how many bytes `program` leaves of the `room` that flash has for a model, at the least."""
+    steps = list(_steps(program))
+    return room - len(steps) * _STEP_BYTES - sum(step.constant_bytes for step in steps)
+
+
+def _small(program: Program) -> Program:
+    """Kernels that know shapes at run time, so that all layers share one instance of each."""
+    clamped = all(step.params.get("kClampsNegative", True) for step in _steps(program))
+    return _changed(program, lambda step: dsp.shared(step, clamped) or step)
+
+
+def _frugal(program: Program, portable: Program, core: Core) -> Program:
+    """Kernels with less working memory, at last with none, where the arena's size hangs on it."""
+    plain = {op.index: steps for op, steps in portable.ops}
+    single = {op: tuple(chain(*map(_by_single_pixels, steps))) for op, steps in plain.items()}
+    best, plan = program, plan_arena(program).plan
+    for frugal in (single, plain) if core.dsp and not core.mve else (plain,):
+        while True:
+            peak = {
+                time
+                for place in plan.placements
+                if align(place.offset + place.bytes) == plan.bytes
+                for time in range(place.first, place.last + 1)
+            }
+            ops = tuple(
+                (op, frugal[op.index] if op.index in peak and _has_scratch(steps) else steps)
+                for op, steps in best.ops
+            )
+            tried = replace(best, ops=ops)
+            smaller = plan_arena(tried).plan
+            if plan.bytes - smaller.bytes < max(1, plan.bytes // _WORTHWHILE):
+                break
+            best, plan = tried, smaller
+    return best
+
+
+def _has_scratch(steps: Iterable[Step]) -> bool:
+    """Whether the op's steps have working memory; those of an op in stripes are left as they are."""
+    return any(step.scratch_bytes for step in steps) and all(step.stripes is None for step in steps)
+
+
+def _by_single_pixels(step: Step) -> tuple[Step, ...]:
+    """`step` by columns of one pixel, or else by the usual kernel."""
+    if not step.is_tuned:
+        return (step,)
+    if single := dsp.by_single_pixels(step) or dsp_16x8.by_single_pixels(step):
+        return single
+    choice = dsp.CHOICES.get(step.kernel) or dsp_16x8.CHOICES.get(step.kernel)
+    return (choice(step) if choice else None) or (step,)
+
+
+def _steps(program: Program) -> Iterable[Step]:
+    return (step for _, steps in program.ops for step in steps)
+
+
+def _changed(program: Program, change: Callable[[Step], Step]) -> Program:
+    ops = tuple((op, tuple(change(step) for step in steps)) for op, steps in program.ops)
+    return replace(program, ops=ops)

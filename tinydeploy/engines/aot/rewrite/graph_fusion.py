@@ -1,0 +1,157 @@
+"""Ops that are left out because a neighbour does their work as well, with the same outputs bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tinydeploy.engines.aot.arithmetic import tables
+from tinydeploy.engines.aot.arithmetic.fixed_point import activation_range
+from tinydeploy.engines.aot.ir import LOWERINGS, Constant, UnsupportedError
+from tinydeploy.engines.aot.rewrite import add_into_conv
+from tinydeploy.model.graph import DType, Graph, Op
+
+_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+_CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
+_LOOKUPS = (*_CLAMPS, "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "ELU", "QUANTIZE")
+_CLAMPED = (*_CONVOLUTIONS, "FULLY_CONNECTED", "ADD", "SUB", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D")
+_SIDES = ("top", "bottom", "left", "right")
+
+
+def simplify(graph: Graph, ops: Iterable[Op], adding: bool) -> tuple[Op, ...]:
+    """What is left of the `ops` of `graph` after all passes; additions are folded if `adding`."""
+    ops = fold_activations(graph, fold_padding(graph, ops))
+    return compose_lookups(graph, add_into_conv.fold(graph, ops) if adding else ops)
+
+
+def fold_padding(graph: Graph, given: Iterable[Op]) -> tuple[Op, ...]:
+    """The `given` ops without each PAD that the convolutions behind it can do: they pad with zero points too.
+
+    Such a convolution reads the PAD's input. Its `padding` becomes EXPLICIT, with the options pad_top,
+    pad_bottom, pad_left and pad_right in rows and columns.
+    """
+    ops = {op.index: op for op in given}
+    everything = tuple(ops.values())
+    for pad in everything:
+        sides = _padding(graph, pad)
+        if sides is None:
+            continue
+        readers = [op for op in everything if pad.outputs[0] in op.inputs]
+        if not readers or not all(_takes_padding(graph, op, pad.outputs[0], sides) for op in readers):
+            continue
+        del ops[pad.index]
+        explicit = {f"pad_{side}": n for side, n in sides.items()}
+        for op in readers:
+            inputs = (pad.inputs[0], *op.inputs[1:])
+            options = {**op.options, **explicit, "padding": "EXPLICIT"}
+            ops[op.index] = replace(op, inputs=inputs, options=options)
+    return tuple(ops.values())
+
+
+def _padding(graph: Graph, op: Op) -> dict[str, int] | None:
+    """How many rows and columns of zero points this op adds on each side; None if it does anything else."""
+    if op.kind not in ("PAD", "PADV2") or op.outputs[0] in graph.outputs:
+        return None
+    source, paddings, *value = (graph.tensors[index] for index in op.inputs)
+    output = graph.tensors[op.outputs[0]]
+    given = paddings.data
+    if given is None or given.size != 8 or source.data is not None or source.is_variable:
+        return None
+    if output.dtype is not DType.INT8 or output.quantization is None:
+        return None
+    before, after = source.quantization, output.quantization
+    if before is None or (before.scales, before.zero_points) != (after.scales, after.zero_points):
+        return None
+    if value and (value[0].data is None or value[0].data.reshape(-1).tolist() != [after.zero_point]):
+        return None
+    batch, rows, columns, channels = given.reshape(4, 2).tolist()
+    if any(batch + channels) or min(rows + columns) < 0:
+        return None
+    return dict(zip(_SIDES, rows + columns, strict=True))
+
+
+def _takes_padding(graph: Graph, op: Op, tensor: int, sides: dict[str, int]) -> bool:
+    """Whether `op` is a convolution of `tensor` without padding, whose windows all reach into the tensor."""
+    if op.kind not in _CONVOLUTIONS or op.options["padding"] != "VALID":
+        return False
+    if op.inputs[0] != tensor or tensor in op.inputs[1:]:
+        return False
+    reaches = []
+    for axis, initial in ((1, "h"), (2, "w")):
+        dilation = op.options.get(f"dilation_{initial}_factor") or 1
+        assert isinstance(dilation, int)
+        reaches += [(graph.tensors[op.inputs[1]].shape[axis] - 1) * dilation + 1] * 2
+    return all(n < reach for n, reach in zip(sides.values(), reaches, strict=True))
+
+
+def fold_activations(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
+    """`ops` without each activation that the op before can do: it only clamps, and that op does not yet."""
+    left = {op.index: op for op in ops}
+    for op in tuple(left.values()):
+        before = _only_source(graph, op, left) if op.kind in _CLAMPS else None
+        if before is None or before.kind not in _CLAMPED or len(op.outputs) != 1:
+            continue
+        source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+        fused = before.options.get("fused_activation_function", "NONE")
+        if fused != "NONE" or source.quantization is None or source.quantization != output.quantization:
+            continue
+        table = _table(graph, op)
+        if table is None or output.dtype is not DType.INT8:
+            continue
+        if np.array_equal(table, tables.by_bits(np.clip(tables.INT8, *activation_range(op.kind, output)))):
+            options = {**before.options, "fused_activation_function": op.kind}
+            left[before.index] = replace(before, outputs=op.outputs, options=options)
+            del left[op.index]
+    return tuple(left.values())
+
+
+def compose_lookups(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
+    """`ops` with each chain of functions of one 8-bit element made one op: the last, with the option `table`.
+
+    The table has an entry for each input, in the order of its bits.
+    """
+    left = {op.index: op for op in ops}
+    for op in tuple(left.values()):
+        before = _only_source(graph, op, left) if op.kind in _LOOKUPS or "table" in op.options else None
+        inner = None if before is None else _table(graph, before)
+        outer = None if inner is None else _table(graph, op)
+        if before is not None and inner is not None and outer is not None and inner.dtype.itemsize == 1:
+            composed = outer[inner.astype(np.int64) & 0xFF]
+            options = {**op.options, "table": tuple(composed.tolist())}
+            left[op.index] = replace(op, inputs=before.inputs, options=options)
+            del left[before.index]
+    return tuple(left.values())
+
+
+def _only_source(graph: Graph, op: Op, ops: dict[int, Op]) -> Op | None:
+    """The op that makes the one input of `op`, if nothing else needs that tensor."""
+    if len(op.inputs) != 1 or op.inputs[0] in graph.outputs:
+        return None
+    (tensor,) = op.inputs
+    readers = [other for other in ops.values() if tensor in other.inputs]
+    makers = [other for other in ops.values() if tensor in other.outputs]
+    if len(readers) != 1 or len(makers) != 1 or len(makers[0].outputs) != 1:
+        return None
+    return makers[0]
+
+
+def _table(graph: Graph, op: Op) -> npt.NDArray[np.generic] | None:
+    """The outputs of `op` for each 8-bit input, in the order of its bits; None if it is no such function."""
+    given = op.options.get("table")
+    if isinstance(given, tuple):
+        dtype = graph.tensors[op.outputs[0]].dtype
+        alone = len(op.inputs) == 1 and len(given) == 256 and dtype is not DType.FLOAT32
+        return np.array(given, dtype.numpy) if alone else None
+    if op.kind not in _LOOKUPS:
+        return None
+    try:
+        lowered = LOWERINGS[op.kind](graph, op) if op.kind in LOWERINGS else ()
+    except UnsupportedError:
+        return None
+    if not isinstance(lowered, tuple) or [step.kernel for step in lowered] != ["lookup"]:
+        return None
+    constant = lowered[0].args[-1]
+    return constant.values if isinstance(constant, Constant) and constant.values.size == 256 else None

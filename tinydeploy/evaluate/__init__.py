@@ -1,0 +1,1 @@
+"""Evaluation: a model built, run and measured on a target, from a deployment to its result."""

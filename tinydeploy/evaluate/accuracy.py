@@ -1,0 +1,266 @@
+"""How good a model's answers are: the figures of a Judge for what the device and the host answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinydeploy.evaluate import metrics
+from tinydeploy.evaluate.metrics import Tally
+from tinydeploy.model.affine import dequantize
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.labels import UnfitError
+from tinydeploy.model.metric_choice import ANOMALY, CLASSES, FLAGS, SCORE, VALUES, YES_OR_NO, Judge, Task
+from tinydeploy.model.outputs import Kind
+from tinydeploy.results.result import Accuracy, ClassFigure, JudgedOutput
+
+Array = npt.NDArray[Any]
+Figures = dict[str, float | None]
+
+PROBABILITY = 0.5  # from there on a LOGISTIC says yes; that of a logit of 0
+_NAMED = 6  # so many classes are named in a warning
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What one side's answers come to: figures by metric, and `chance`, what a constant answer would reach.
+
+    `problem` says why a figure that is None is undefined.
+    """
+
+    figures: Figures
+    chance: Figures
+    problem: str
+    per_class: tuple[ClassFigure, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    doubts: tuple[str, ...] = ()
+    threshold: float | None = None
+
+
+def accuracy(
+    judge: Judge,
+    graph: Graph,
+    inputs: Sequence[Array],
+    answers: Sequence[Array],
+    reference: Sequence[Array] | None,
+) -> Accuracy | str:
+    """The figures of the device's `answers`, beside the host's; or why there are none.
+
+    `inputs`, `answers` and `reference` hold an array [n, *shape] per model input and output.
+    """
+    given = None
+    if judge.task is ANOMALY and judge.output.copies is not None:
+        copied = judge.output.copies
+        given = dequantize(inputs[copied], graph.tensors[graph.inputs[copied]])
+    score = _SCORERS[judge.task]
+    try:
+        found = score(judge, _real(judge, answers), given)
+        theirs = score(judge, _real(judge, reference), given) if reference else None
+    except UnfitError as error:
+        return f"{judge.output.name}: {error.reason}"
+    value = found.figures[judge.metric]
+    if value is None:
+        return f"{metrics.words(judge.metric)} of {judge.output.name} is undefined: {found.problem}"
+    also = {name: also for name, also in found.figures.items() if name != judge.metric and also is not None}
+    return Accuracy(
+        metric=judge.metric,
+        value=value,
+        samples=len(judge.truth),
+        reference=theirs.figures[judge.metric] if theirs else None,
+        per_class=found.per_class,
+        confusion=found.confusion,
+        also=also,
+        output=JudgedOutput(judge.output.position, judge.output.tensor.name, judge.output.kind.value),
+        chosen=judge.chosen,
+        labels=judge.told,
+        threshold=found.threshold,
+        chance=found.chance.get(judge.metric),
+        places=judge.places,
+        doubts=(*found.doubts, *_no_better_than_chance(judge.metric, found)),
+    )
+
+
+def _real(judge: Judge, answers: Sequence[Array]) -> Array:
+    """The judged output [n, *shape] in real units; class numbers as they are."""
+    values = answers[judge.output.position]
+    if judge.output.kind is not Kind.INDEX:
+        values = dequantize(values, judge.output.tensor)
+    if not np.isfinite(values).all():
+        raise UnfitError("its values are not all finite")
+    return values
+
+
+def _no_better_than_chance(metric: str, found: _Found) -> tuple[str, ...]:
+    """A warning if the metric, or one beside it that has a chance to compare with, is at it or below."""
+    for name in (metric, *found.chance):
+        value, chance = found.figures.get(name), found.chance.get(name)
+        if value is not None and chance is not None:
+            if value > chance:
+                return ()
+            constant = f"the {_shown(name, chance)} of a model that always answers the same"
+            return (f"{metrics.words(name)} is {_shown(name, value)}, no better than {constant}",)
+    return ()
+
+
+def _shown(name: str, value: float) -> str:
+    found = metrics.metric(name)
+    return f"{value:.1%}" if found and found.share else f"{value:.3g}"
+
+
+def _classes(judge: Judge, real: Array, given: Array | None) -> _Found:
+    classes, truth = judge.output.classes, judge.truth.reshape(-1)
+    if judge.output.kind is Kind.INDEX:
+        taken = real.reshape(-1).astype(np.int64)
+        if taken.min() < 0 or taken.max() >= classes:
+            raise UnfitError(f"it names the classes {taken.min()} to {taken.max()} of {classes}")
+        return _counted(judge, truth, taken, classes, {"top1": _share(truth == taken)})
+    scores = judge.output.by_place(real).reshape(-1, classes)
+    place = metrics.place(scores, truth)
+    figures: Figures = {"top1": _share(place == 0)}
+    wanted = metrics.top_k(judge.metric) or 1
+    k = wanted if wanted > 1 else 5 if classes > 5 else 2
+    if k < classes:
+        figures[f"top{k}"] = _share(place < k)
+    if classes == 2:
+        ahead = (
+            scores[:, 1]
+            if judge.output.kind is Kind.SOFTMAX
+            else scores[:, 1].astype(np.float64) - scores[:, 0]
+        )
+        figures["auc"] = metrics.auc(truth == 1, ahead)
+    return _counted(judge, truth, scores.argmax(axis=1), classes, figures)
+
+
+def _share(right: Array) -> float:
+    return float(right.mean())
+
+
+def _counted(judge: Judge, truth: Array, taken: Array, classes: int, figures: Figures) -> _Found:
+    """What follows from how many of each class were taken for which."""
+    tally = metrics.tally(truth, taken, classes)
+    figures = figures | {"balanced_accuracy": metrics.mean(tally.recall), "macro_f1": metrics.mean(tally.f1)}
+    if judge.places > 1:
+        figures["mean_iou"] = metrics.mean(tally.iou)
+    present, chance = int((tally.samples > 0).sum()), Figures()
+    if present > 1:
+        commonest = float(tally.samples.max() / len(truth))
+        chance = {"top1": commonest, "accuracy": commonest, "balanced_accuracy": 1 / present, "auc": 0.5}
+    confusion = tuple(tuple(map(int, row)) for row in metrics.confusion(truth, taken, classes))
+    return _Found(
+        figures,
+        chance,
+        _one_class(judge, tally),
+        _per_class(judge.names, tally),
+        confusion,
+        _missing(judge, tally),
+    )
+
+
+def _per_class(names: Sequence[str], tally: Tally) -> tuple[ClassFigure, ...]:
+    rows = zip(names, tally.samples, tally.correct, tally.precision, tally.recall, tally.f1, strict=True)
+    return tuple(
+        ClassFigure(name, int(samples), int(correct), precision, recall, f1)
+        for name, samples, correct, precision, recall, f1 in rows
+    )
+
+
+def _one_class(judge: Judge, tally: Tally) -> str:
+    return f"every sample is of the class '{judge.names[int(tally.samples.argmax())]}'"
+
+
+def _missing(judge: Judge, tally: Tally) -> tuple[str, ...]:
+    absent = [name for name, samples in zip(judge.names, tally.samples, strict=True) if not samples]
+    if len(absent) == len(judge.names) - 1:
+        return (f"{_one_class(judge, tally)}: that says nothing about the others",)
+    return (
+        (f"{len(absent)} of {len(judge.names)} classes have no samples: {_listed(absent)}",) if absent else ()
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+
+
+def _yes_or_no(judge: Judge, real: Array, given: Array | None) -> _Found:
+    threshold = PROBABILITY if judge.threshold is None else judge.threshold
+    return _two_sided(judge, real.reshape(-1), threshold)
+
+
+def _score(judge: Judge, real: Array, given: Array | None) -> _Found:
+    return _two_sided(judge, real.reshape(-1), judge.threshold)
+
+
+def _anomaly(judge: Judge, real: Array, given: Array | None) -> _Found:
+    assert given is not None
+    return _two_sided(judge, metrics.squared_error(real, given), judge.threshold)
+
+
+def _two_sided(judge: Judge, scores: Array, threshold: float | None) -> _Found:
+    """Labels of 0 and 1 against scores [n], which say yes from `threshold` on; without one, their ranking."""
+    truth = judge.truth.reshape(-1)
+    area = metrics.auc(truth == 1, scores)
+    if threshold is None:
+        tally = metrics.tally(truth, truth, 2)
+        return _Found({"auc": area}, {"auc": 0.5}, _one_class(judge, tally), doubts=_missing(judge, tally))
+    taken = (scores >= threshold).astype(np.int64)
+    found = _counted(judge, truth, taken, 2, {"accuracy": _share(truth == taken), "auc": area})
+    yes = found.per_class[1]
+    own: Figures = {"precision": yes.precision, "recall": yes.recall, "f1": yes.f1}
+    problem = found.problem if area is None else f"no sample is taken for '{yes.label}'"
+    figures = {name: figure for name, figure in (found.figures | own).items() if name != "macro_f1"}
+    return replace(found, figures=figures, threshold=threshold, problem=problem)
+
+
+def _flags(judge: Judge, real: Array, given: Array | None) -> _Found:
+    count = judge.output.labels
+    logits = 0.0 if judge.output.kind is Kind.RAW else PROBABILITY
+    threshold = logits if judge.threshold is None else judge.threshold
+    truth, scores = judge.truth.reshape(-1, count), judge.output.by_place(real).reshape(-1, count)
+    taken = scores >= threshold
+    tally = Tally(*(flag.sum(axis=0, dtype=np.int64) for flag in (truth, taken, truth & taken)))
+    often = truth.mean(axis=0)
+    figures: Figures = {
+        "macro_f1": metrics.mean(tally.f1),
+        "subset_accuracy": metrics.subset_accuracy(truth, taken),
+        "hamming_accuracy": metrics.hamming_accuracy(truth, taken),
+        "auc": metrics.mean([metrics.auc(truth[:, label], scores[:, label]) for label in range(count)]),
+    }
+    absent = [name for name, samples in zip(judge.names, tally.samples, strict=True) if not samples]
+    return _Found(
+        figures,
+        {"hamming_accuracy": float(np.maximum(often, 1 - often).mean()), "auc": 0.5},
+        "no label is set, nor found"
+        if not truth.any()
+        else "no label is set in some samples and not in others",
+        _per_class(judge.names, tally),
+        doubts=(f"{len(absent)} of {count} labels are never set in y: {_listed(absent)}",) if absent else (),
+        threshold=threshold,
+    )
+
+
+def _values(judge: Judge, real: Array, given: Array | None) -> _Found:
+    values = real.reshape(len(real), -1)
+    explained = metrics.r2(values, judge.truth)
+    doubts: tuple[str, ...] = ()
+    if explained is not None and explained <= 0:
+        doubts = (f"R² is {explained:.3g}: a model that always answers the mean of y is no worse",)
+    figures = {
+        "mae": metrics.mae(values, judge.truth),
+        "rmse": metrics.rmse(values, judge.truth),
+        "r2": explained,
+    }
+    return _Found(figures, {}, "the wanted values of each output are all the same", doubts=doubts)
+
+
+_SCORERS: dict[Task, Callable[[Judge, Array, Array | None], _Found]] = {
+    CLASSES: _classes,
+    YES_OR_NO: _yes_or_no,
+    SCORE: _score,
+    ANOMALY: _anomaly,
+    FLAGS: _flags,
+    VALUES: _values,
+}

@@ -1,0 +1,274 @@
+"""What every verb that touches a board starts from: a checked model, as an engine's sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import DEFAULT_BOARD, LEVELS, Board, Lines
+from tinydeploy.engines.engine import Engine, EngineSources, Library
+from tinydeploy.engines.engine_registry import engine_named
+from tinydeploy.errors import ModelError, TargetError, UsageError, WrongFirmwareError
+from tinydeploy.evaluate import board_checks
+from tinydeploy.firmware import build, elf, project
+from tinydeploy.firmware.build import Firmware
+from tinydeploy.firmware.project import SelfTest
+from tinydeploy.link.device import MAX_TENSORS
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import foreign
+from tinydeploy.progress import Progress, silent
+from tinydeploy.results.result import LibraryInfo
+from tinydeploy.targets import ports, upload
+from tinydeploy.targets.ports import Port
+from tinydeploy.targets.qemu import check_link
+from tinydeploy.targets.serial_board import SerialBoard
+from tinydeploy.targets.session import Session
+from tinydeploy.targets.target import EMULATORS, Target, by_hand, choose_target, open_target
+from tinydeploy.words import DEFAULT_ENGINE, DEFAULT_LINK
+
+
+class Options(TypedDict, total=False):
+    """How to deploy a model; the defaults are prepare()'s.
+
+    `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
+    at the model's end. `engine` may be one that is not in the registry.
+    `optimize` is what the aot engine strives for, one of its GOALS. `link` is for QEMU only: elsewhere
+    there is but the UART. `target` is as choose_target says. `port` is a device, a URL of pyserial's, a USB
+    serial number, or "auto" for the one port with the board's USB ids; with it the target is the board,
+    flashed by `upload_command` or as its PlatformIO platform does it, or with `no_upload` not at all. `dtr`
+    and `rts`, one of boards.LEVELS, are what becomes of the port's control lines; else its file says it.
+    """
+
+    signature: str | None
+    logits: bool
+    board: str
+    engine: str | Engine
+    optimize: str
+    tflm_library: str | None
+    target: str | None
+    link: str
+    port: str | None
+    upload_command: str
+    no_upload: bool
+    dtr: str
+    rts: str
+
+
+def model_path(model: str | Path) -> Path:
+    """The .tflite that `model` names: a file, or a folder that holds one named after it, or just one."""
+    path = Path(model)
+    try:
+        if not path.exists():
+            raise UsageError(f"no such file: {path}")
+        if path.is_file():
+            return path
+        named = path / f"{path.resolve().name}.tflite"
+        found = [named] if named.is_file() else sorted(path.glob("*.tflite"))
+        if not found and (known := foreign.folder(path)):
+            raise UsageError(*known)
+    except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be read
+        raise UsageError(f"cannot look for {path}: {getattr(error, 'strerror', None) or error}") from error
+    if len(found) != 1:
+        raise UsageError(f"{path} holds {len(found) or 'no'} .tflite files", "name the file itself")
+    return found[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The refusals are behind us: a graph that an engine has turned into sources, for a board and a link.
+
+    `target` is what the firmware is made for and runs on. If that is the board, then at `port`, flashed by
+    `upload_command` or as its platform does it, and with its control lines as `lines` says. `port_name` is
+    empty if nobody has said that it is the board.
+    """
+
+    graph: Graph
+    board: Board
+    sources: EngineSources
+    link: str
+    library: Library | None
+    target: str
+    port_name: str
+    upload_command: str
+    no_upload: bool
+    lines: Lines
+    port: Port | None = None
+
+    def connected(self) -> Job:
+        """The same with its port found, if it runs on the board. Raises TargetError or UsageError."""
+        if self.target != "board":
+            return self
+        try:
+            port = ports.find(self.port_name or ports.AUTO, self.board)
+        except TargetError as error:
+            if self.port_name or not self.board.emulators:
+                raise
+            names = " and ".join(EMULATORS[name] for name in self.board.emulators)
+            raise TargetError(
+                f"{error.message}, and it is emulated by {names} alone, which has to be asked for",
+                f"--target {self.board.emulators[0]} runs it there; --port names the board's port",
+            ) from error
+        if self.no_upload and port.is_due:
+            raise TargetError(f"no port of a {self.board.name} is there", "is it plugged in?")
+        return replace(self, port=port)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to know of the firmware before it is used."""
+        return project.notes(self.board, self.target, self.library)
+
+    @property
+    def planned_bytes(self) -> int | None:
+        """The planned arena's size; None if it has to be searched."""
+        return self.sources.arena.bytes if self.sources.arena else None
+
+    def project(self, arena_bytes: int | None, selftest: SelfTest | None = None) -> project.Project:
+        """The firmware project; without a size the arena is all RAM left free, and the host names a size."""
+        port = self.link.partition("-")[0]  # uart-tcp is the same firmware as uart
+        elf, run = project.firmware_path(self.board), None
+        if self.target != "board":
+            run = by_hand(self.board, elf, port, self.target)
+        return project.generate(
+            self.graph,
+            self.board,
+            self.sources,
+            port,
+            arena_bytes,
+            self.library,
+            target=self.target,
+            selftest=selftest,
+            command=run.command if run else (),
+            also=run.files if run else {},
+        )
+
+    def build(self, arena_bytes: int | None, progress: Progress) -> Firmware:
+        """The firmware of `project(arena_bytes)`."""
+        first = " (TFLite Micro's first build takes a minute or more)" if self.library else ""
+        progress(f"building the firmware{first}", 0, 0)
+        if self.library and not self.board.downloads:
+            build.check_cxx_library(self.board.core)
+        return build.build(self.project(arena_bytes), self.board)
+
+    def library_info(self, firmware: Firmware) -> LibraryInfo | None:
+        """What `firmware` really holds of the library, read from its ELF; None without a library."""
+        library = self.library
+        if library is None:
+            return None
+        names = elf.functions(firmware.elf)
+        kernels = {}
+        for kind in sorted({op.kind for op in self.graph.running}):
+            found = [
+                makers
+                for makers, prefix in library.kernels.get(kind, {}).items()
+                if any(name.startswith(prefix) for name in names)
+            ]
+            kernels[kind] = found[0] if found else "reference"
+        flags = (*elf.compile_flags(firmware.elf, "tensorflow/lite/micro/"), *library.flags)
+        return LibraryInfo(library.name, library.version, kernels, tuple(dict.fromkeys(flags)))
+
+    @contextmanager
+    def session(self, firmware: Firmware, timeout: float, progress: Progress = silent) -> Iterator[Session]:
+        """The firmware running on the board's target, closed on every way out."""
+        session = Session(self._open(firmware, progress), firmware, self.graph.sha256, timeout)
+        with self._greeted(session):
+            greeting = session.greeting
+            runs, built = greeting.engine, self.sources.engine
+            if runs != built:
+                raise WrongFirmwareError(f"the device runs the engine {runs}, not {built}")
+            found = (greeting.inputs, greeting.outputs, greeting.ops)
+            if found != (len(self.graph.inputs), len(self.graph.outputs), len(self.sources.profiled_ops)):
+                raise WrongFirmwareError(
+                    "the device tells of {} inputs, {} outputs and {} ops: not this model's".format(*found)
+                )
+            yield session
+
+    @contextmanager
+    def _greeted(self, session: Session) -> Iterator[None]:
+        try:
+            with session:
+                yield
+        except WrongFirmwareError as error:
+            if self.no_upload:
+                raise WrongFirmwareError(error.message, "without --no-upload it is loaded") from error
+            raise
+
+    def _open(self, firmware: Firmware, progress: Progress) -> Target:
+        if self.port is None:
+            return open_target(self.board, firmware.elf, self.link, self.target)
+
+        def load(port: str) -> None:
+            progress(f"uploading to {port}", 0, 0)
+            upload.upload(firmware, self.board, port, self.upload_command)
+
+        return SerialBoard(self.port, None if self.no_upload else load, self.board.usb_ids, self.lines)
+
+
+def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Options]) -> Job:
+    """Checks the model and compiles it to sources. Raises before anything is built or written.
+
+    With `for_board` the firmware is for the board itself, wherever there is one, if no target is named.
+    """
+    board = lookup.board(options.get("board", DEFAULT_BOARD))
+    target, port = options.get("target"), options.get("port")
+    if port is not None and target not in (None, "board"):
+        raise UsageError(f"the target '{target}' is at no port", "leave out --port, or --target")
+    target = choose_target(board, "board" if port is not None else target, for_board=for_board)
+    _refuse_what_is_ignored(board, target, options)
+    engine = options.get("engine", DEFAULT_ENGINE)
+    if isinstance(engine, str):
+        engine = engine_named(engine, options.get("optimize"), options.get("tflm_library"))
+    tensors = len(graph.inputs) + len(graph.outputs)
+    if tensors > MAX_TENSORS:
+        raise ModelError(
+            f"the model has {tensors} inputs and outputs, and the link to the firmware carries {MAX_TENSORS}",
+            "join some by CONCATENATION, in the model",
+        )
+    board_checks.check(graph, engine, board)
+    sources = engine.generate(graph, board)
+    if sources.arena is not None:
+        board_checks.check_arena(sources.arena.bytes, board)
+    if options.get("no_upload") and sources.arena is None:
+        raise UsageError(
+            f"the arena of the engine {sources.engine} has to be searched, with a firmware of its own",
+            "leave out --no-upload",
+        )
+    only_uart = target != "qemu" or board.arduino  # an Arduino core has Serial, and no semihosting
+    return Job(
+        graph,
+        board,
+        sources,
+        options.get("link") or ("uart" if only_uart else DEFAULT_LINK),
+        engine.library(graph, board),
+        target,
+        port or "",
+        options.get("upload_command", ""),
+        options.get("no_upload", False),
+        Lines(options.get("dtr", board.lines.dtr), options.get("rts", board.lines.rts)),
+    )
+
+
+def _refuse_what_is_ignored(board: Board, target: str, options: Options) -> None:
+    """Raises UsageError for an option that means nothing to the target."""
+    link = options.get("link")
+    if link is not None:
+        check_link(link)
+        if link == "pipe" and (target != "qemu" or board.arduino):
+            where = board.name if target in ("qemu", "board") else EMULATORS[target]
+            raise UsageError(f"there is no link 'pipe' to {where}", "leave out --link: it is the UART")
+        if link == "uart-tcp" and target != "qemu":
+            raise UsageError(f"the link '{link}' is QEMU's", "leave out --link")
+    if target != "board":
+        ignored = [name for name in ("upload_command", "no_upload", "dtr", "rts") if options.get(name)]
+        if ignored:
+            flag = "--" + ignored[0].replace("_", "-")
+            raise UsageError(f"{flag} is for a board, and this runs in {EMULATORS[target]}", "add --port")
+    lines = [name for name in ("dtr", "rts") if options.get(name)]
+    if lines and (options.get("port") or "").startswith("socket://"):
+        raise UsageError(f"a port socket:// has no line {lines[0].upper()}", f"leave out --{lines[0]}")
+    for name in lines:
+        if (level := options.get(name)) not in LEVELS:
+            raise UsageError(f"{name.upper()} cannot be '{level}'", f"it is one of {', '.join(LEVELS)}")

@@ -1,0 +1,161 @@
+"""What a model holds and where it can run, without building anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinydeploy.boards.lookup import Board
+from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
+from tinydeploy.engines.engine import ArenaPlan, Layer
+from tinydeploy.engines.engine_registry import ENGINES, engine_named
+from tinydeploy.engines.tflm import host_check as tflm_verdict
+from tinydeploy.evaluate import board_checks
+from tinydeploy.model.graph import Graph, Op, Tensor, op_macs, op_shape
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor at the model's edge: shape, type, and its quantisation if it has one for the whole tensor."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None
+    zero_point: int | None
+
+
+@dataclass(frozen=True)
+class OpRow:
+    """One op: what it makes, from how many constant bytes, and the activations live while it runs.
+
+    `layers` is how the aot engine does it, by goal; empty if the op costs nothing, cannot be compiled, or is
+    `folded`: what it makes was computed when the model was read.
+    """
+
+    index: int
+    op: str
+    output_shape: tuple[int, ...]
+    macs: int
+    constant_bytes: int
+    live_bytes: int
+    layers: dict[str, Layer]
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model's contents, and what the aot engine makes of them for the goal `optimize`.
+
+    `arenas` has the plan of each engine that makes one, and `goal_arenas` the aot engine's bytes by goal.
+    `refusals` says by engine why it cannot run the model, "" if it can; for that, TFLite Micro was
+    `tflm_asked`, or else only the list of its ops. `note` is what was changed of the file's model.
+    """
+
+    path: str
+    sha256: str
+    file_bytes: int
+    macs: int
+    constant_bytes: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    ops: tuple[OpRow, ...]
+    optimize: str
+    arenas: dict[str, ArenaPlan]
+    goal_arenas: dict[str, int]
+    refusals: dict[str, str]
+    tflm_asked: bool
+    signature: str = ""
+    note: str = ""
+
+
+def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> Inspection:
+    """Everything that `tinydeploy inspect` shows; arenas and kernels are as for `board` and `optimize`."""
+    chosen = optimize or GOALS[0]
+    arenas = {}
+    goal_arenas = {}
+    refusals = {}
+    layers: dict[int, dict[str, Layer]] = {op.index: {} for op in graph.ops}
+    for name in ENGINES:
+        refused = ENGINES[name].refusals(graph)
+        refusals[name] = board_checks.reasons(graph, refused) if refused else ""
+        for goal in GOALS if name == AotEngine.name else (chosen,):
+            if refused:
+                continue
+            engine = engine_named(name, goal if name == AotEngine.name else None)
+            sources = engine.generate(graph, board)
+            for layer in sources.layers:
+                layers[layer.op][goal] = layer
+            if sources.arena is not None:
+                goal_arenas[goal] = sources.arena.bytes
+                if goal == chosen:
+                    arenas[name] = sources.arena
+    live = _live_bytes(graph)
+    ops = tuple(
+        OpRow(
+            op.index,
+            op.kind,
+            op_shape(graph, op),
+            op_macs(graph, op),
+            _constant_bytes(graph, op),
+            live[op.index],
+            layers[op.index],
+            op.index in graph.folded,
+        )
+        for op in graph.ops
+    )
+    return Inspection(
+        path=graph.path,
+        sha256=graph.sha256,
+        file_bytes=graph.file_bytes,
+        macs=graph.macs,
+        constant_bytes=graph.constant_bytes,
+        inputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.inputs),
+        outputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.outputs),
+        ops=ops,
+        optimize=chosen,
+        arenas=arenas,
+        goal_arenas=goal_arenas,
+        refusals=refusals,
+        tflm_asked=tflm_verdict.asked(),
+        signature=graph.signature,
+        note=graph.note,
+    )
+
+
+def _tensor_info(tensor: Tensor) -> TensorInfo:
+    whole = tensor.quantization if tensor.quantization and not tensor.quantization.per_channel else None
+    return TensorInfo(
+        tensor.name,
+        tensor.shape,
+        tensor.dtype.value,
+        whole.scale if whole else None,
+        whole.zero_point if whole else None,
+    )
+
+
+def _constant_bytes(graph: Graph, op: Op) -> int:
+    """What the constants that `op` reads while it runs take."""
+    if op.index in graph.folded:
+        return 0
+    constants = {i for i in op.inputs if i >= 0 and graph.tensors[i].data is not None}
+    return sum(graph.tensors[i].bytes for i in constants)
+
+
+def _live_bytes(graph: Graph) -> list[int]:
+    """Per op, the bytes of every activation that exists by then and is needed then or later."""
+    first = dict.fromkeys(graph.inputs, -1)
+    last = dict.fromkeys(graph.outputs, len(graph.ops))
+    for op in graph.ops:
+        for index in op.outputs if op.index not in graph.folded else ():
+            first.setdefault(index, op.index)
+            last.setdefault(index, op.index)
+        for index in op.inputs if op.index not in graph.folded else ():
+            if index >= 0 and graph.tensors[index].data is None:
+                last[index] = max(last.get(index, -1), op.index)
+    for tensor in graph.tensors:
+        if tensor.is_variable:
+            first[tensor.index], last[tensor.index] = -1, len(graph.ops)
+    return [
+        sum(graph.tensors[i].bytes for i in first if first[i] <= op.index <= last.get(i, first[i]))
+        for op in graph.ops
+    ]

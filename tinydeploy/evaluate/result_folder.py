@@ -1,0 +1,61 @@
+"""What a result's folder is called if nobody says it: after all that makes it another result."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tinydeploy.boards import lookup
+from tinydeploy.boards.lookup import DEFAULT_BOARD, Board
+from tinydeploy.model.graph import Graph
+from tinydeploy.targets.target import choose_target
+from tinydeploy.words import DEFAULT_ENGINE, DEFAULT_LINK, GOALS
+
+_LONGEST = 40  # characters of one of the name's parts
+
+
+def folder_name(graph: Graph, settled: Mapping[str, Any]) -> str:
+    """The model's name and the board's id, then whatever is not as it is by default."""
+    board = lookup.board(settled.get("board", DEFAULT_BOARD))
+    words = (re.sub(r"[^\w.+-]+", "_", word)[:_LONGEST] for word in _words(graph, settled, board))
+    return "-".join((Path(graph.path).stem, board.id, *words))
+
+
+def _words(graph: Graph, settled: Mapping[str, Any], board: Board) -> Iterator[str]:
+    engine = settled.get("engine", DEFAULT_ENGINE)
+    engine = engine if isinstance(engine, str) else engine.name
+    if engine != DEFAULT_ENGINE:
+        yield engine.replace(",", "+")
+    if settled.get("tflm_library"):
+        yield Path(settled["tflm_library"]).name
+    if settled.get("optimize", GOALS[0]) != GOALS[0]:
+        yield settled["optimize"]
+    if settled.get("signature"):
+        yield settled["signature"]
+    if settled.get("logits"):
+        yield "logits"
+    target = "board" if settled.get("port") else settled.get("target")
+    if target is not None and target != choose_target(board, None):
+        yield target
+    if settled.get("link", DEFAULT_LINK) != DEFAULT_LINK:
+        yield settled["link"]
+    yield from _data(settled.get("data"), graph)
+    if settled.get("samples"):
+        yield f"{settled['samples']}_samples"
+    for name in ("metric", "output", "threshold"):
+        if settled.get(name) is not None:
+            yield settled[name] if name == "metric" else f"{name}_{settled[name]}"
+
+
+def _data(data: Any, graph: Graph) -> Iterator[str]:
+    """Nothing for the file test.npz beside the model, which is what it is mostly held against."""
+    if data is None:
+        yield "random"
+    elif not isinstance(data, str | Path):
+        yield "arrays"
+    elif Path(data).name != "test.npz":
+        yield Path(data).stem
+    elif Path(data).resolve().parent != Path(graph.path).resolve().parent:
+        yield f"{Path(data).resolve().parent.name}_test"

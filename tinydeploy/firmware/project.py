@@ -1,0 +1,290 @@
+"""The firmware project: a PlatformIO folder that stands on its own, first as a value, then on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tinydeploy.boards.lookup import Board
+from tinydeploy.engines.engine import EngineSources, Library
+from tinydeploy.errors import UsageError
+from tinydeploy.host import output_folder, paths, templates, tools
+from tinydeploy.host.output_folder import Manifest
+from tinydeploy.model.graph import Graph
+
+MANIFEST = "tinydeploy-project.json"
+"""Names every file that was generated, with its SHA-256: what differs from it is the user's own work."""
+
+_MANIFEST = Manifest(MANIFEST, "tinydeploy.project/1", alone=True)
+_TEMPLATES = {
+    "platformio.ini": "platformio.ini.j2",
+    "README.md": "README.md.j2",
+    "src/board.h": "board.h.j2",
+}
+_SELFTEST_TEMPLATES = {
+    "src/selftest_data.cpp": "selftest_data.cpp.j2",
+    "tests/renode/selftest.robot": "selftest.robot.j2",
+    ".github/workflows/renode.yml": "renode.yml.j2",
+}
+_PLACES = (
+    ("src/model.cpp", "the model: one inference, as code or as a TFLite Micro program"),
+    ("src/model_data*", "the model's constants"),
+    ("src/debug_log.cpp", "what TFLite Micro asks of a system"),
+    ("src/newlib.cpp", "what the C library asks of a system"),
+    ("src/kernels/", "the operators that the model uses"),
+    ("src/runtime/", "link, counters and `main`, or what takes its place: the same in every project"),
+    (
+        "src/runtime/engine.h",
+        "the interface between the two: call it from a `main` of your own to use the model in a product",
+    ),
+    ("src/board.h", "what this build is for: board, link, arena size"),
+    ("src/selftest_data.cpp", "the samples that the self-test runs, and what they should give"),
+    ("tests/renode/", "the board as Renode has it, and how it is run there"),
+    ("platforms/baremetal/", "PlatformIO's build rules: compiler flags and how the firmware is linked"),
+    ("boards/", "the board: core, memory sizes, which are enforced"),
+)
+"""What is where, of all that a project may have."""
+
+_NOTHING: Mapping[str, str] = {}
+_BUILD_FOLDER = ".pio"
+_BUILD_ID_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's files, by their paths in it, and PlatformIO's name for what `pio run` builds.
+
+    `build_id`, 16 hexadecimal digits, stands for the content of all files but those that say it. The firmware
+    tells it when it is greeted.
+    """
+
+    files: Mapping[str, bytes]
+    environment: str
+    build_id: str
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """Samples for a firmware to run by itself, and a suite for Renode's test tool that watches it.
+
+    `inputs` and `expected` are the bytes of all samples, one after another, and of each sample those of its
+    tensors. `platform` is the board's description for Renode.
+    """
+
+    samples: int
+    inputs: bytes
+    expected: bytes
+    platform: str
+    max_instructions: int | None = None
+
+
+def generate(
+    graph: Graph,
+    board: Board,
+    sources: EngineSources,
+    link: str,
+    arena_bytes: int | None,
+    library: Library | None = None,
+    *,
+    target: str = "board",
+    selftest: SelfTest | None = None,
+    command: Sequence[str] = (),
+    also: Mapping[str, str] = _NOTHING,
+) -> Project:
+    """The project that runs `sources` on `board`, equal bytes for equal inputs.
+
+    `link` is the way to the host that the firmware serves ("pipe" or "uart"). The arena is
+    `arena_bytes` long; None reserves all RAM that is left, of which the host then names a part.
+    `library` is what the sources are built with, if they do not stand on their own. `target` is an
+    emulator's name ("qemu", "renode"), or else the firmware is for the board itself. With a `selftest`,
+    the project has a second environment that runs it. `command` is the emulator's command line for its
+    firmware, and `also` are the files that it needs, by their paths.
+    """
+    context: dict[str, Any] = {
+        "board": board,
+        "target": target,
+        "counting": board.counting(target),
+        "link": link,
+        "arena_bytes": arena_bytes or _arduino_arena(board),
+        "ops": len(sources.profiled_ops),
+        "engine": sources.engine,
+        "library": library,
+        "model": re.sub(r"[^A-Za-z0-9._-]", "_", Path(graph.path).name),
+        "model_sha256": graph.sha256,
+        "selftest": selftest,
+        "notes": notes(board, target, library),
+        "command": shlex.join(command),
+        "elf": firmware_path(board),
+        "packages": _packages(board, library),
+    }
+    wanted = _TEMPLATES
+    if selftest is not None:
+        wanted = _TEMPLATES | _SELFTEST_TEMPLATES
+        context["inputs"] = _byte_lines(selftest.inputs)
+        context["expected"] = _byte_lines(selftest.expected)
+    brought = {**also, **sources.files, **(library.files if library else {})}
+    files = {path: text.encode() for path, text in brought.items()}
+    if selftest is not None:
+        files["tests/renode/board.repl"] = selftest.platform.encode()
+    runtime = _tree(paths.FIRMWARE / "runtime")
+    left_out = {"memory.cpp"} if library else set()  # a C library brings its own
+    files |= {
+        f"src/runtime/{path}": text
+        for path, text in runtime.items()
+        if _is_for(board, path) and path not in left_out
+    }
+    if not board.downloads:
+        platform = _tree(paths.FIRMWARE / "platform")
+        files |= {f"platforms/baremetal/{path}": text for path, text in platform.items()}
+        files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
+    context["places"] = [(place, what) for place, what in _PLACES if _holds(files, place, wanted)]
+    files |= {path: templates.render(name, **context).encode() for path, name in wanted.items()}
+    files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
+    build_id = content_hash(files)[:_BUILD_ID_DIGITS]
+    files["src/build_id.h"] = templates.render("build_id.h.j2", build_id=build_id, **context).encode()
+    files[MANIFEST] = _MANIFEST.content(files)
+    return Project(dict(sorted(files.items())), board.platformio, build_id)
+
+
+def firmware_path(board: Board) -> str:
+    """Where PlatformIO puts the firmware, in the project."""
+    return f"{_BUILD_FOLDER}/build/{board.platformio}/firmware.elf"
+
+
+def notes(board: Board, target: str, library: Library | None) -> tuple[str, ...]:
+    """What there is to know of a project before it is used, in lines."""
+    said = []
+    if board.only_emulated:
+        emulator = {"qemu": "QEMU", "renode": "Renode"}.get(target, target)
+        said.append(
+            f"{board.id} is an emulator's board only: this firmware runs in {emulator}, not on hardware"
+        )
+    return (*said, *(library.warnings if library else ()))
+
+
+def _packages(board: Board, library: Library | None) -> tuple[str, ...]:
+    """The Debian packages that the project is built with."""
+    if board.downloads:
+        return ()
+    return tools.project_packages(board.core.toolchain, cxx_library=library is not None)
+
+
+def _holds(files: Mapping[str, bytes], place: str, wanted: Mapping[str, str]) -> bool:
+    """Whether the project has a file that is `place`, or in it, or begins with what is before its "*"."""
+    return any(path == place or path.startswith(place.rstrip("*")) for path in (*files, *wanted))
+
+
+def content_hash(files: Mapping[str, bytes], *also: str) -> str:
+    """SHA-256 over all files' paths and bytes, and over what else counts, in hexadecimal."""
+    digest = hashlib.sha256(json.dumps(also).encode())
+    for path in sorted(files):
+        digest.update(f"\n{path} {len(files[path])}\n".encode())
+        digest.update(files[path])
+    return digest.hexdigest()
+
+
+def _arduino_arena(board: Board) -> int | None:
+    """An Arduino core does not say how much RAM it leaves free: a search has half of what loop() may have."""
+    return (board.ram.bytes - board.stack_bytes) // 32 * 16 if board.arduino else None
+
+
+def _is_for(board: Board, path: str) -> bool:
+    """Whether this file of the runtime is for the board: all ports are there for either kind, or for both."""
+    arduino = "port/arduino.cpp"
+    if board.arduino is None:
+        return path != arduino
+    # An Arduino core has a main(), a C library and drivers of its own.
+    bare = path in ("main.cpp", "memory.cpp") or (path.startswith("port/") and path.endswith(".cpp"))
+    return path == arduino or not bare
+
+
+def board_manifest(board: Board) -> dict[str, Any]:
+    """The board as PlatformIO wants to read it (boards/<id>.json); `build` is for the platform's builder."""
+    manifest: dict[str, Any] = {
+        "name": board.name,
+        "vendor": "",
+        "url": "",
+        "build": {
+            "mcu": board.core.id,
+            "f_cpu": f"{board.clock_hz}L",
+            "toolchain": board.core.toolchain,
+            "core_flags": list(board.core.flags),
+        },
+        "upload": {"maximum_size": board.flash.bytes, "maximum_ram_size": board.ram.bytes} | _uploads(board),
+    }
+    if board.arduino:
+        # Nothing else sees to it that the stack has its share.
+        manifest["upload"]["maximum_ram_size"] -= board.stack_bytes
+        manifest["frameworks"] = ["arduino"]
+        manifest["build"] |= {
+            "core_flags": [f"-mmcu={board.arduino.mcu}"],
+            "variant": board.arduino.variant,
+        }
+    else:
+        manifest["build"] |= {
+            "ldscript": "firmware.ld",
+            "link_symbols": {
+                "__flash_origin": hex(board.flash.origin),
+                "__flash_len": hex(board.flash.bytes),
+                "__ram_origin": hex(board.ram.origin),
+                "__ram_len": hex(board.ram.bytes),
+                "__stack_len": hex(board.stack_bytes),
+            },
+        }
+    return manifest
+
+
+def _uploads(board: Board) -> dict[str, Any]:
+    targets = {uploader.program: uploader.target for uploader in board.uploaders}
+    return {"protocols": list(targets), "targets": targets} if targets else {}
+
+
+def write(project: Project, folder: Path) -> Path:
+    """Writes the project to `folder`, which appears with all its files or stays as it was; returns it.
+
+    Of a project that tinydeploy wrote there before, files that are as they were are replaced, or removed if
+    this one has none of that name; PlatformIO's folder stays. Raises UsageError, naming the file, if the
+    folder holds anything else or such a file was edited; also if it cannot be written.
+    """
+    try:
+        folder = folder.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links
+        raise UsageError(f"cannot write to {folder}: {error}", "choose another folder with -o") from error
+    with output_folder.staged(folder, project.files, _MANIFEST) as fresh:
+        write_files(project, fresh)
+    return folder
+
+
+def write_files(project: Project, folder: Path) -> None:
+    """Writes the project's files into `folder`, replacing those that are there."""
+    for path, content in project.files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    """Every file under `folder` by relative path, without what Python and PlatformIO leave there."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = PurePosixPath(path.relative_to(folder))
+        if path.is_file() and "__pycache__" not in relative.parts and relative.parts[0] != _BUILD_FOLDER:
+            found[str(relative)] = path.read_bytes()
+    return found
+
+
+def _byte_lines(content: bytes) -> list[str]:
+    """The bytes as lines of C++, 24 in each."""
+    return [
+        "".join(f"{byte}, " for byte in content[at : at + 24]).rstrip() for at in range(0, len(content), 24)
+    ]
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()

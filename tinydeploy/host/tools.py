@@ -1,0 +1,85 @@
+"""The programs that tinydeploy calls, and the Debian packages that hold them.
+
+`make` runs this file before anything is installed, so it needs the standard library only:
+`python3 -m tinydeploy.host.tools demo` prints the packages that `make demo` lacks.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program on PATH. `packages` are the names that its Debian package has had, the newest first;
+    `goals` are the targets of the Makefile that need it.
+    """
+
+    program: str
+    packages: tuple[str, ...]
+    needed_for: str
+    goals: tuple[str, ...]
+
+
+TOOLS = (
+    Tool("arm-none-eabi-gcc", ("gcc-arm-none-eabi",), "Cortex-M boards", ("demo", "test")),
+    Tool("qemu-system-arm", ("qemu-system-arm",), "Cortex-M boards", ("demo", "test")),
+    Tool("riscv64-unknown-elf-gcc", ("gcc-riscv64-unknown-elf",), "riscv32 boards", ("test",)),
+    Tool("qemu-system-riscv32", ("qemu-system-riscv", "qemu-system-misc"), "riscv32 boards", ("test",)),
+    # The core's package depends on compiler and C library: 22 MB to download, 127 MB installed.
+    Tool("avr-gcc", ("arduino-core-avr",), "AVR boards", ("test",)),
+    Tool("qemu-system-avr", ("qemu-system-misc",), "AVR boards", ("test",)),
+    # 41 MB to download, 138 MB installed.
+    Tool("xtensa-lx106-elf-gcc", ("gcc-xtensa-lx106",), "the tests", ("test",)),
+    Tool("g++", ("g++",), "the tests", ("test",)),
+)
+
+_CXX_LIBRARIES = {"arm-none-eabi-": "libstdc++-arm-none-eabi-newlib"}
+
+
+def package(program: str) -> str:
+    """The Debian package that holds `program`."""
+    return next(tool for tool in TOOLS if tool.program == program).packages[-1]
+
+
+def install_command(program: str) -> str:
+    """The command that installs `program` on Debian and Ubuntu."""
+    return f"apt-get install --no-install-recommends {package(program)}"
+
+
+def project_packages(toolchain: str, *, cxx_library: bool) -> tuple[str, ...]:
+    """The Debian packages that a project needs for its compiler, with the C++ standard library or without."""
+    compiler = package(f"{toolchain}gcc")
+    return (
+        (compiler, _CXX_LIBRARIES[toolchain]) if cxx_library and toolchain in _CXX_LIBRARIES else (compiler,)
+    )
+
+
+def has_cxx_library(toolchain: str) -> bool:
+    """Whether the cross compiler whose programs' names begin with `toolchain` finds C++'s own headers."""
+    command = [f"{toolchain}g++", "-x", "c++", "-E", "-include", "algorithm", "-"]
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+def cxx_library_hint(toolchain: str) -> str:
+    """How to get the C++ standard library of a cross compiler."""
+    if toolchain in _CXX_LIBRARIES:
+        return f"apt-get install --no-install-recommends {_CXX_LIBRARIES[toolchain]}"
+    return f"Debian has no package of it for {toolchain}g++"
+
+
+def missing(goal: str) -> tuple[Tool, ...]:
+    """The tools that `make goal` needs and that are not on PATH."""
+    return tuple(tool for tool in TOOLS if goal in tool.goals and shutil.which(tool.program) is None)
+
+
+if __name__ == "__main__":
+    for tool in missing(sys.argv[1]):
+        print("|".join(tool.packages))

@@ -1,0 +1,1 @@
+"""The model: graph, samples, outputs and labels."""

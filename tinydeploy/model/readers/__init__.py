@@ -1,0 +1,1 @@
+"""Readers of untrusted files: .tflite models, and .npz data."""

@@ -1,0 +1,86 @@
+"""What a person sees of a result: the console's table, the HTML page, and the files of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinydeploy.errors import UsageError
+from tinydeploy.host import output_folder
+from tinydeploy.host.output_folder import Manifest
+
+if TYPE_CHECKING:
+    from tinydeploy.results.failure import Failure
+    from tinydeploy.results.result import Result
+
+RUNS_SCHEMA = "tinydeploy.runs/1"
+
+
+_EITHER_WAY = ("report.html", "failed.json")
+_MANIFEST = Manifest("tinydeploy-files.json", "tinydeploy.files/1")
+
+
+def check_writable(folder: Path, engines: Sequence[str] = ()) -> None:
+    """Raise UsageError if `write` (with `engines`: write_runs) could not write there; makes nothing."""
+    try:
+        existing = folder
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir():
+            raise _unwritable(folder, f"{existing} is not a folder")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise _unwritable(folder, "permission denied")
+        output_folder.check(
+            folder.resolve(), ["runs.json" if engines else "result.json", *_EITHER_WAY], _MANIFEST
+        )
+    except (OSError, RuntimeError) as error:
+        raise _unwritable(folder, getattr(error, "strerror", None) or str(error)) from error
+    for engine in engines:
+        check_writable(folder / engine)
+
+
+def write(result: Result, folder: Path) -> None:
+    """Write result.json and report.html into `folder`, which is made if it is missing.
+
+    Each file is replaced as a whole, so a reader never sees half of one. Raises UsageError if one is not as
+    it was written here before, or the folder cannot be written.
+    """
+    from tinydeploy.report import html  # brings matplotlib, which a command that draws nothing need not load
+
+    _write({"result.json": _json(result.to_json()), "report.html": html.render(result)}, folder)
+
+
+def runs_json(results: Sequence[Result]) -> dict[str, Any]:
+    """Several runs of one model as one JSON object."""
+    return {"schema": RUNS_SCHEMA, "runs": [result.to_json() for result in results]}
+
+
+def write_runs(results: Sequence[Result], folder: Path) -> None:
+    """Write runs.json and a report.html that shows the runs side by side; see `write`."""
+    from tinydeploy.report import html
+
+    _write({"runs.json": _json(runs_json(results)), "report.html": html.render_runs(results)}, folder)
+
+
+def write_failure(failure: Failure, folder: Path) -> None:
+    """Write failed.json and a report.html about it; an earlier result goes. See `write`."""
+    from tinydeploy.report import html
+
+    contents = {"failed.json": _json(failure.to_json()), "report.html": html.render_failure(failure)}
+    _write(contents, folder, without=("result.json", "runs.json"))
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def _write(contents: Mapping[str, str], folder: Path, without: Sequence[str] = ("failed.json",)) -> None:
+    files = {name: content.encode() for name, content in contents.items()}
+    output_folder.write(folder, files, _MANIFEST, without=without)
+
+
+def _unwritable(folder: Path, reason: str) -> UsageError:
+    return UsageError(f"cannot write to {folder}: {reason}", "choose another folder with -o/--out")

@@ -1,0 +1,63 @@
+"""What a run that failed leaves behind: what failed, in which phase, and how far it had come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tinydeploy.errors import TinydeployError
+from tinydeploy.evaluate.deployment import Job
+from tinydeploy.evaluate.run import Way
+from tinydeploy.version import __version__
+
+SCHEMA = "tinydeploy.failure/1"
+PHASES = ("build", "search", "target", "reference", "second opinion")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run without a result. `done` are the phases that ended well, with their seconds.
+
+    `log` is the file that holds the build's output, "" if nothing was built.
+    """
+
+    message: str
+    hint: str
+    kind: str
+    exit_code: int
+    phase: str
+    done: dict[str, float]
+    model: str
+    model_sha256: str
+    board: str
+    engine: str
+    optimize: str | None
+    target: str
+    log: str
+    started: str
+    version: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of failed.json, which is no result: no figure of one is in it."""
+        return {"schema": SCHEMA} | vars(self)
+
+
+def failure(error: TinydeployError, job: Job, way: Way) -> Failure:
+    """What has failed of the job, on which way."""
+    return Failure(
+        message=error.message,
+        hint=error.hint,
+        kind=type(error).__name__,
+        exit_code=error.exit_code,
+        phase=way.phase,
+        done={name: seconds for name, seconds in way.phases_s.items() if name != way.phase},
+        model=job.graph.path,
+        model_sha256=job.graph.sha256,
+        board=job.board.id,
+        engine=job.sources.engine,
+        optimize=job.sources.optimize,
+        target=job.target,
+        log=str(way.firmware.log) if way.firmware else "",
+        started=way.started.isoformat(timespec="seconds"),
+        version=__version__,
+    )
