@@ -33,8 +33,9 @@ from tinydeploy.firmware import build, project
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
 from tinydeploy.report import text
-from tinydeploy.results.result import OpCost, Result
-from tinydeploy.targets.target import choose_target
+from tinydeploy.results.measured import OpCost
+from tinydeploy.results.result import Result
+from tinydeploy.targets.target_registry import choose_target
 
 BOARDS = (
     *("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tinydeploy.boards.lookup import VERIFIED, Board, all_boards
+from tinydeploy.boards.board import VERIFIED, Board
+from tinydeploy.boards.lookup import all_boards
 from tinydeploy.report import text
 
 _HEAD = """# Boards

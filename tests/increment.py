@@ -9,7 +9,7 @@ from tinydeploy.engines.engine import EngineSources
 from tinydeploy.firmware import project
 from tinydeploy.firmware.project import Project
 from tinydeploy.model.graph import Graph
-from tinydeploy.targets.target import choose_target
+from tinydeploy.targets.target_registry import choose_target
 
 APP = Path(__file__).parent / "firmware_unit" / "app"
 GRAPH = Graph("somewhere/in crement.tflite", b"TFL3", "", (), (), (), ())

@@ -5,24 +5,18 @@ from __future__ import annotations
 import dataclasses
 from math import prod
 
-from tinydeploy.results.result import (
+from tinydeploy.results.measured import (
     Accuracy,
     ArenaBuffer,
     ArenaInfo,
-    BoardInfo,
-    BuildInfo,
     ClassFigure,
     JudgedOutput,
-    ModelInfo,
     OpCost,
-    OpInfo,
     Parity,
-    Provenance,
-    Result,
     Spread,
-    Symbol,
-    TargetInfo,
 )
+from tinydeploy.results.result import Result
+from tinydeploy.results.setting import BoardInfo, BuildInfo, ModelInfo, OpInfo, Provenance, Symbol, TargetInfo
 
 _PER_MAC = {"CONV_2D": 1.9, "DEPTHWISE_CONV_2D": 5.2, "FULLY_CONNECTED": 2.4}
 

@@ -32,7 +32,7 @@ from hypothesis import HealthCheck, Phase, settings
 from tflite_micro import runtime
 
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.engines.aot.memory.allocator import Buffer, Overlaps
 from tinydeploy.engines.aot.pipeline import AotEngine

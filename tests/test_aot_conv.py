@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.objective import GOALS
 from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.host import paths

@@ -21,11 +21,11 @@ from model_builder import ModelBuilder
 from tflite_micro import runtime
 
 from tinydeploy.boards import lookup
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.arithmetic import tables
 from tinydeploy.engines.aot.ir import Constant, Step
 from tinydeploy.engines.aot.lowering import loop_nest
-from tinydeploy.engines.aot.lowering.dispatch import lower
-from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.engines.aot.pipeline import AotEngine, lower
 from tinydeploy.host import paths
 from tinydeploy.model.readers import tflite_model
 
@@ -297,7 +297,7 @@ SUMS = [
 
 @pytest.mark.parametrize("board", [native.PORTABLE, native.MVE], ids=lambda board: board.id)
 @pytest.mark.parametrize("case", SUMS)
-def test_the_sums_of_every_pair(case: tuple[Any, ...], board: lookup.Board) -> None:
+def test_the_sums_of_every_pair(case: tuple[Any, ...], board: Board) -> None:
     *ends, kind, activation, kernel = case
     model = ModelBuilder()
     a, b, y = (model.tensor((256, 256), scale=scale, zero_point=point) for scale, point in ends)

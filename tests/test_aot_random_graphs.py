@@ -15,8 +15,8 @@ import pytest
 import random_graphs
 from interpreter import Interpreter, difference
 
-from tinydeploy.boards.lookup import Board
-from tinydeploy.engines.aot.ir import LOWERINGS
+from tinydeploy.boards.board import Board
+from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
 from tinydeploy.engines.engine import EngineSources
 from tinydeploy.model.graph import Graph

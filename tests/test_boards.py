@@ -17,10 +17,11 @@ from model_builder import ModelBuilder
 
 from tinydeploy import verbs
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.errors import FitError, ToolError, UsageError
 from tinydeploy.firmware import build, project
+from tinydeploy.host import platformio
 from tinydeploy.model.readers import tflite_model
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
@@ -120,7 +121,12 @@ def test_platformio_reads_the_project_of_every_arduino_board(tmp_path: Path) -> 
         folder = project.write(made, tmp_path / board.id)
         command = [sys.executable, "-m", "platformio", "project", "config", "--json-output"]
         done = subprocess.run(
-            command, cwd=folder, env=build.environment(tmp_path), capture_output=True, check=True, timeout=60
+            command,
+            cwd=folder,
+            env=platformio.environment(tmp_path),
+            capture_output=True,
+            check=True,
+            timeout=60,
         )
         options = {name: dict(pairs) for name, pairs in json.loads(done.stdout)}[f"env:{board.platformio}"]
         assert (options["platform"], options["board"]) == (board.downloads, board.platformio)
@@ -209,7 +215,7 @@ def test_a_platform_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.Monke
         log.write_text("Platform Manager: Installing …\nHTTPClientError: \n")
         return 1
 
-    monkeypatch.setattr(build, "run_platformio", refused)
+    monkeypatch.setattr(platformio, "run_platformio", refused)
     with pytest.raises(ToolError, match=r"has no platform espressif32@\S+ here, and cannot get it"):
         build.build(increment.make("esp32dev"), lookup.board("esp32dev"))
 

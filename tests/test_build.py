@@ -14,11 +14,12 @@ import increment
 import pytest
 
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.errors import FitError, ToolError
 from tinydeploy.firmware import build, project
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.firmware.project import Project
+from tinydeploy.host import platformio
 
 M4F = lookup.board("mps2-an386")
 EMULATED = [board for board in lookup.all_boards() if board.qemu and board.kind == "bare"]
@@ -40,7 +41,7 @@ def no_platformio(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(folder: Path, log: Path, timeout: float) -> int:
         raise AssertionError("PlatformIO was started")
 
-    monkeypatch.setattr(build, "run_platformio", refuse)
+    monkeypatch.setattr(platformio, "run_platformio", refuse)
 
 
 @pytest.mark.parametrize("board", EMULATED, ids=lambda board: board.id)
@@ -255,13 +256,13 @@ build.build(increment.make(extra=test_build.SLOW), test_build.M4F)
 
 def test_two_builds_of_the_same_thing_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Path] = []
-    real = build.run_platformio
+    real = platformio.run_platformio
 
     def counted(folder: Path, log: Path, timeout: float) -> int:
         started.append(folder)
         return real(folder, log, timeout)
 
-    monkeypatch.setattr(build, "run_platformio", counted)
+    monkeypatch.setattr(platformio, "run_platformio", counted)
     results: list[Firmware] = []
     threads = [
         threading.Thread(target=lambda: results.append(build.build(increment.make(), M4F))) for _ in range(2)

@@ -17,6 +17,7 @@ from tinydeploy.boards import lookup
 from tinydeploy.firmware import build
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.host import cache as kept
+from tinydeploy.host import platformio
 
 M4F = lookup.board("mps2-an386")
 CLOSED = 0o000
@@ -150,13 +151,13 @@ def test_a_damaged_object_is_compiled_again(pristine: tuple[Path, bytes], cache:
 
 def test_a_failure_of_the_sources_is_not_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[Path] = []
-    real = build.run_platformio
+    real = platformio.run_platformio
 
     def counted(folder: Path, log: Path, timeout: float) -> int:
         runs.append(folder)
         return real(folder, log, timeout)
 
-    monkeypatch.setattr(build, "run_platformio", counted)
+    monkeypatch.setattr(platformio, "run_platformio", counted)
     with pytest.raises(build.ToolError, match="nonsense"):
         build.build(increment.make(extra="\nint broken = nonsense;\n"), M4F)
     assert len(runs) == 1

@@ -10,7 +10,7 @@ import pytest
 from model_builder import ModelBuilder
 
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import EngineSources, Refusal
 from tinydeploy.engines.tflm.tflm_engine import TflmEngine
 from tinydeploy.errors import FitError, ModelError

@@ -15,7 +15,7 @@ import small_nets
 from model_builder import ModelBuilder
 
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.cli import tinydeploy
 from tinydeploy.engines.aot.pipeline import GOALS
 from tinydeploy.errors import FitError, ModelError, UsageError

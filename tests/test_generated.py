@@ -18,14 +18,14 @@ from pty_board import BOARD, PtyBoard
 
 from tinydeploy import verbs
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.cli import tinydeploy as command_line
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate.deployment import prepare
 from tinydeploy.firmware.project import Project
 from tinydeploy.host import tools
 from tinydeploy.model.readers import tflite_model
-from tinydeploy.targets.target import choose_target
+from tinydeploy.targets.target_registry import choose_target
 
 ROOT = Path(__file__).resolve().parent.parent
 MOTION = ROOT / "models" / "motion"

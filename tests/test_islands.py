@@ -11,8 +11,7 @@ import pytest
 from model_builder import ModelBuilder
 
 from tinydeploy.engines.aot.arithmetic import tables
-from tinydeploy.engines.aot.lowering.dispatch import lower
-from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.engines.aot.pipeline import AotEngine, lower
 from tinydeploy.engines.aot.rewrite import float_tables
 from tinydeploy.engines.tflm.tflm_engine import TflmEngine
 from tinydeploy.host import reference

@@ -17,7 +17,7 @@ from tinydeploy.model.graph import Graph
 from tinydeploy.model.metric_choice import NO_WISHES, Judge, Wishes, choose
 from tinydeploy.model.outputs import Kind
 from tinydeploy.model.readers import tflite_model
-from tinydeploy.results.result import Accuracy
+from tinydeploy.results.measured import Accuracy
 
 Shape = tuple[int, ...]
 SCALE = 1 / 64

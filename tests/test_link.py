@@ -31,8 +31,9 @@ from tinydeploy.errors import (
 from tinydeploy.link import device as device_module
 from tinydeploy.link import fault
 from tinydeploy.link.channel import FdStream, SerialStream, Stream
-from tinydeploy.link.device import Device, Kind
+from tinydeploy.link.device import Device
 from tinydeploy.link.frames import MAX_PAYLOAD, Decoder, Frame, encode
+from tinydeploy.link.messages import Kind
 
 ECHO_SHA256 = "010203" + 29 * "00"
 ECHO_BYTES = 600

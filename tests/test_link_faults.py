@@ -22,8 +22,9 @@ from tinydeploy.errors import LinkError, TargetDiedError, TinydeployError
 from tinydeploy.link import device as device_module
 from tinydeploy.link import frames
 from tinydeploy.link.channel import FdStream
-from tinydeploy.link.device import Device, Kind, Stats
+from tinydeploy.link.device import Device
 from tinydeploy.link.frames import Frame
+from tinydeploy.link.messages import Kind, Stats
 from tinydeploy.model.readers import tflite_model
 
 SESSIONS = 1000 if os.environ.get("TINYDEPLOY_NIGHTLY") else 400

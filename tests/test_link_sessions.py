@@ -22,9 +22,11 @@ from tinydeploy.errors import (
 )
 from tinydeploy.evaluate import execution
 from tinydeploy.link import device as device_module
+from tinydeploy.link import messages
 from tinydeploy.link.channel import Stream
-from tinydeploy.link.device import Device, Kind
+from tinydeploy.link.device import Device
 from tinydeploy.link.frames import Decoder, Frame, encode
+from tinydeploy.link.messages import Kind
 
 
 @pytest.fixture(scope="session")
@@ -198,7 +200,7 @@ class Scripted:
         """Nothing to close."""
 
 
-GREETING = struct.pack("<BBBIIIII32sQ", device_module.PROTOCOL_VERSION, 1, 0, 0, 64, 1, 1, 2, bytes(32), 0)
+GREETING = struct.pack("<BBBIIIII32sQ", messages.PROTOCOL_VERSION, 1, 0, 0, 64, 1, 1, 2, bytes(32), 0)
 RIGHT = {
     Kind.HELLO: GREETING + b"aot",
     Kind.SETUP: struct.pack("<2I", 4, 6),
@@ -220,7 +222,7 @@ def ask_everything(answers: dict[Kind, bytes]) -> None:
     assert device.invoke() == 7
     assert device.op_counts() == (3, 4)
     assert device.read_output(0) == b"123456"
-    assert device.stats() == device_module.Stats(1, 2, 3, True, 5)
+    assert device.stats() == messages.Stats(1, 2, 3, True, 5)
 
 
 @pytest.mark.parametrize("kind", list(RIGHT), ids=lambda kind: kind.name)
@@ -241,8 +243,8 @@ def test_an_answer_of_the_wrong_length_is_none(kind: Kind, change: Callable[[byt
 @pytest.mark.parametrize("sizes", [(4, 7), (5, 6), (4, 2**32 - 1)])
 def test_tensors_that_are_not_the_models_are_refused_before_anything_is_read(sizes: tuple[int, int]) -> None:
     with pytest.raises(WrongFirmwareError, match=r"bytes.*the model's"):
-        execution.check_tensors(device_module.SetupReply(sizes[:1], sizes[1:]), (4,), (6,))
-    execution.check_tensors(device_module.SetupReply((4,), (6,)), (4,), (6,))
+        execution.check_tensors(messages.SetupReply(sizes[:1], sizes[1:]), (4,), (6,))
+    execution.check_tensors(messages.SetupReply((4,), (6,)), (4,), (6,))
 
 
 def test_an_older_firmware_is_told_by_its_version() -> None:

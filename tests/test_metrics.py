@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tinydeploy.evaluate import metrics
+from tinydeploy.results import metric_table
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 TAKEN = np.array([0, 0, 1, 1, 2, 1])
@@ -108,6 +109,10 @@ def test_r2_leaves_out_what_does_not_vary() -> None:
 
 
 def test_names() -> None:
-    assert metrics.words("top1") == "Accuracy (top-1)" and metrics.words("top3") == "Top-3 accuracy"
-    assert (metrics.top_k("top12"), metrics.top_k("top0"), metrics.top_k("auc")) == (12, None, None)
-    assert metrics.metric("top0") is metrics.metric("best") is None
+    assert metric_table.words("top1") == "Accuracy (top-1)" and metric_table.words("top3") == "Top-3 accuracy"
+    assert (metric_table.top_k("top12"), metric_table.top_k("top0"), metric_table.top_k("auc")) == (
+        12,
+        None,
+        None,
+    )
+    assert metric_table.metric("top0") is metric_table.metric("best") is None

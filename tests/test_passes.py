@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from model_builder import ModelBuilder
 from small_nets import residual
 
-from tinydeploy.boards.lookup import Board
-from tinydeploy.engines.aot.lowering.dispatch import lower
-from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.boards.board import Board
+from tinydeploy.engines.aot.pipeline import AotEngine, lower
 from tinydeploy.model.readers import tflite_model
 
 

@@ -8,7 +8,7 @@ import increment
 import pytest
 
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.errors import UsageError
 from tinydeploy.firmware import project
 

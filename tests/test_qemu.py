@@ -32,7 +32,7 @@ from tinydeploy.evaluate.arena_search import Outcome
 from tinydeploy.firmware import elf
 from tinydeploy.link.device import Device
 from tinydeploy.targets.qemu import LINKS, QemuTarget
-from tinydeploy.targets.target import open_target
+from tinydeploy.targets.target_registry import open_target
 
 BOARDS = [board.id for board in lookup.all_boards() if board.qemu is not None and board.kind == "bare"]
 UART_BOARDS = ["mps2-an386", "netduinoplus2", "qemu-virt-rv32"]

@@ -23,7 +23,7 @@ import random_graphs
 from model_builder import ModelBuilder
 
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
 from tinydeploy.engines.engine import EngineSources
 from tinydeploy.firmware import build, project
@@ -32,7 +32,7 @@ from tinydeploy.host import paths
 from tinydeploy.link.device import Device
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
-from tinydeploy.targets.target import choose_target, open_target
+from tinydeploy.targets.target_registry import choose_target, open_target
 
 ALONE = os.environ.get("TINYDEPLOY_SEED")
 FIRST = int(ALONE or 0)

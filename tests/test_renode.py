@@ -22,7 +22,7 @@ import pytest
 
 from tinydeploy import verbs
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.errors import (
     DeviceFaultError,
     LinkTimeoutError,
@@ -35,7 +35,7 @@ from tinydeploy.firmware import elf
 from tinydeploy.link.device import Device
 from tinydeploy.targets import renode
 from tinydeploy.targets.renode import RenodeTarget, platform_description
-from tinydeploy.targets.target import open_target
+from tinydeploy.targets.target_registry import open_target
 
 BOARDS = [board.id for board in lookup.all_boards() if board.renode is not None]
 FAULT, HANG, STRAY_READ, STRAY_JUMP = 0xF0, 0xF1, 0xF7, 0xF8  # the echo engine's orders

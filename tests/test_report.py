@@ -23,7 +23,9 @@ from rich.console import Console
 from tinydeploy.errors import UsageError
 from tinydeploy.report import console, facts, figures, html, text
 from tinydeploy.report.report_files import check_writable, write
-from tinydeploy.results.result import Accuracy, ArenaBuffer, ClassFigure, Result, Symbol
+from tinydeploy.results.measured import Accuracy, ArenaBuffer, ClassFigure
+from tinydeploy.results.result import Result
+from tinydeploy.results.setting import Symbol
 
 HOSTILE = '<script>alert("1")</script> $\\frac{$ & \'"]]> {{ 7*7 }} \x00\x1b[31m\u202e [bold]日本'
 

@@ -15,6 +15,7 @@ from tinydeploy import verbs
 from tinydeploy.boards.lookup import all_boards
 from tinydeploy.errors import DataError, FitError, UsageError
 from tinydeploy.firmware import build as builder
+from tinydeploy.host import platformio
 from tinydeploy.results.result import Result, schema
 
 REPO = Path(__file__).resolve().parent.parent
@@ -82,7 +83,7 @@ def test_the_same_figure_twice_and_nothing_compiled_twice(
     def no_build(*arguments: object, **keywords: object) -> None:
         raise AssertionError("PlatformIO was started")
 
-    monkeypatch.setattr(builder, "run_platformio", no_build)
+    monkeypatch.setattr(platformio, "run_platformio", no_build)
     second = figures()
     assert first.instructions == second.instructions
     assert first.per_op == second.per_op

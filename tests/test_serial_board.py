@@ -23,7 +23,7 @@ from pty_board import BOARD, PtyBoard
 
 from tinydeploy import verbs
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.errors import TargetError, UsageError
 from tinydeploy.evaluate import config
 from tinydeploy.evaluate.deployment import prepare

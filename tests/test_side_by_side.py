@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from tinydeploy.report import console, facts, html, report_files
-from tinydeploy.results.result import LibraryInfo, Result, schema
+from tinydeploy.results.result import Result, schema
+from tinydeploy.results.setting import LibraryInfo
 
 HOSTILE = '<b>[bold]"&'
 

@@ -13,7 +13,7 @@ from firmware_build import ENGINES
 from model_builder import ModelBuilder
 
 from tinydeploy import verbs
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import EngineSources, Refusal
 from tinydeploy.errors import DeviceFaultError, TargetError
 from tinydeploy.model.graph import Graph

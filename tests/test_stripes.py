@@ -14,14 +14,14 @@ from model_builder import ModelBuilder
 from small_nets import block
 
 from tinydeploy import verbs
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.emit import emit
+from tinydeploy.engines.aot.ir import Program
 from tinydeploy.engines.aot.kernels.kernel_selection import for_core
-from tinydeploy.engines.aot.lowering.dispatch import Program, lower
 from tinydeploy.engines.aot.memory import arena_plan
-from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.engines.aot.pipeline import AotEngine, lower
 from tinydeploy.engines.aot.tiling import stripes
-from tinydeploy.engines.aot.tiling.schedule import ROWS, goes_by
+from tinydeploy.engines.aot.tiling.windows import ROWS, goes_by
 from tinydeploy.engines.engine import EngineSources
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model

@@ -17,9 +17,9 @@ from tinydeploy.cli import VERBS, terminal, tinydeploy
 from tinydeploy.diagnosis import Finding
 from tinydeploy.engines import engine_registry
 from tinydeploy.engines.aot import pipeline
-from tinydeploy.evaluate import metrics
 from tinydeploy.report import layout
-from tinydeploy.targets import qemu, target
+from tinydeploy.results import metric_table
+from tinydeploy.targets import qemu, target_registry
 
 REPO = Path(__file__).resolve().parent.parent
 DIGITS = REPO / "models" / "digits"
@@ -45,9 +45,9 @@ def at(width: int, renderable: object) -> list[str]:
 def test_the_words_of_options_are_those_of_the_modules() -> None:
     assert words.GOALS == pipeline.GOALS
     assert tuple(engine_registry.ENGINES) == words.ENGINES
-    assert words.TARGETS == target.TARGETS
+    assert words.TARGETS == target_registry.TARGETS
     assert words.LINKS == qemu.LINKS
-    assert tuple(metrics.METRICS) == words.METRICS
+    assert tuple(metric_table.METRICS) == words.METRICS
     assert lookup.board(words.DEFAULT_BOARD).id in lookup.ids()
 
 

@@ -20,7 +20,7 @@ from model_builder import ModelBuilder
 
 from tinydeploy import verbs
 from tinydeploy.boards import lookup
-from tinydeploy.engines.tflm import library
+from tinydeploy.engines.tflm import library, library_download, library_identity
 from tinydeploy.engines.tflm.resolver import ADDERS, FAST_KERNELS
 from tinydeploy.engines.tflm.tflm_engine import TflmEngine, _variants
 from tinydeploy.errors import ModelError, ToolError, UsageError
@@ -36,18 +36,18 @@ MODELS = REPO / "models"
 MLPERF_TINY = REPO.parent / "shared" / "models" / "mlperf-tiny"
 BOARD = lookup.board("mps2-an386")
 M4F = BOARD.core
-TFLM = os.environ.get(library.VARIABLE, "")
+TFLM = os.environ.get(library_download.VARIABLE, "")
 
 needs_tflm = pytest.mark.skipif(
     not TFLM or not tools.has_cxx_library(M4F.toolchain),
-    reason=f"{library.VARIABLE} names no TFLite Micro, or libstdc++ for Arm is not installed",
+    reason=f"{library_download.VARIABLE} names no TFLite Micro, or libstdc++ for Arm is not installed",
 )
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TINYDEPLOY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv(library.VARIABLE, raising=False)
+    monkeypatch.delenv(library_download.VARIABLE, raising=False)
     return tmp_path / "cache"
 
 
@@ -335,7 +335,7 @@ def test_a_git_address_is_downloaded_once(
     assert f"commit {commit[:12]}" in found.version
     assert str(manifest(found)["srcDir"]).startswith(str(cache))
     monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: pytest.fail("it was there already"))
-    monkeypatch.setattr(library, "_git_commit", lambda folder: commit)
+    monkeypatch.setattr(library_identity, "_git_commit", lambda folder: commit)
     assert library.find(address, BOARD, {}) == found
 
 
@@ -506,14 +506,14 @@ def test_offline_it_says_what_was_tried_and_the_ways_on(
     with pytest.raises(ToolError) as caught:
         library.find(source, BOARD, {})
     assert f"from {source or library.default_source(BOARD)}: {host}: no way to" in caught.value.message
-    assert library.VARIABLE in caught.value.hint and "--engine aot" in caught.value.hint
+    assert library_download.VARIABLE in caught.value.hint and "--engine aot" in caught.value.hint
 
 
 def test_the_variable_names_the_library_and_an_argument_beats_it(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = fake(tmp_path / "one"), fake(tmp_path / "other")
-    monkeypatch.setenv(library.VARIABLE, str(one))
+    monkeypatch.setenv(library_download.VARIABLE, str(one))
     assert manifest(library.find(None, BOARD, {}))["srcDir"] == str(one)
     assert manifest(library.find(str(other), BOARD, {}))["srcDir"] == str(other)
 

@@ -15,7 +15,9 @@ from tinydeploy import errors, verbs
 from tinydeploy.cli import shell, terminal, verb_run
 from tinydeploy.errors import TinydeployError
 from tinydeploy.report import console, html
-from tinydeploy.results.result import Accuracy, LibraryInfo, Parity, Result
+from tinydeploy.results.measured import Accuracy, Parity
+from tinydeploy.results.result import Result
+from tinydeploy.results.setting import LibraryInfo
 from tinydeploy.results.verdict import checks, failures
 
 LIBRARY = LibraryInfo("TFLite Micro", "1", {"CONV_2D": "CMSIS-NN"})

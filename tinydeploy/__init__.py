@@ -25,12 +25,10 @@ del globals()["boards"]
 
 def __getattr__(name: str) -> Any:
     """A verb, the class of a result, or a module that users name: loaded when it is first asked for."""
-    if name in _VERBS:
+    if name in (*_VERBS, "Result"):
         return getattr(importlib.import_module("tinydeploy.verbs"), name)
     if name in _ELSEWHERE:
         return importlib.import_module(f"tinydeploy.{_ELSEWHERE[name]}")
-    if name == "Result":
-        return importlib.import_module("tinydeploy.results.result").Result
     raise AttributeError(f"module 'tinydeploy' has no attribute '{name}'")
 
 

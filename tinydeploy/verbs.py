@@ -7,52 +7,37 @@ tinydeploy.toml beside the model may say, as for the command line.
 
 from __future__ import annotations
 
-import difflib
-import functools
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, Unpack
+from typing import Any, Unpack
 
 from tinydeploy import diagnosis as doctor_checks
 from tinydeploy.boards import lookup as board_files
-from tinydeploy.boards.lookup import DEFAULT_BOARD, Board
+from tinydeploy.boards.board import Board
 from tinydeploy.diagnosis import Finding
 from tinydeploy.engines.engine_registry import engine_names
 from tinydeploy.errors import TinydeployError, UsageError
-from tinydeploy.evaluate import arena_sizing, config, inspection, result_folder, selftest
+from tinydeploy.evaluate import arena_sizing, config, failed_run, inspection, selftest
 from tinydeploy.evaluate import fit as board_fit
 from tinydeploy.evaluate.arena_sizing import ArenaReport
-from tinydeploy.evaluate.config import Config
 from tinydeploy.evaluate.deployment import Job, Options, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
+from tinydeploy.evaluate.keywords import checked_keywords
+from tinydeploy.evaluate.request import JUDGED, Model, Run, load_model, unlabelled_samples, with_usual
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
 from tinydeploy.firmware.build import Firmware
-from tinydeploy.link.device import Greeting
-from tinydeploy.model import outputs
-from tinydeploy.model import samples as sample_files
-from tinydeploy.model.graph import Graph
-from tinydeploy.model.logits import without_softmax
-from tinydeploy.model.metric_choice import Wishes
-from tinydeploy.model.readers import tflite_model
+from tinydeploy.link.messages import Greeting
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.report import report_files
-from tinydeploy.results import failure
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
 from tinydeploy.targets.serial_board import SerialBoard
-from tinydeploy.words import DEFAULT_TIMEOUT, SELFTEST_SAMPLES
-
-RANDOM_SAMPLES = 16
-
-Model = str | Path | bytes
-"""A .tflite: its path, that of a folder that holds it, or its content."""
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, SELFTEST_SAMPLES
 
 # What tinydeploy.toml may settle for which verb.
 _SOURCE = ("signature", "logits", "board", "engine", "optimize", "tflm_library")
@@ -60,26 +45,6 @@ _MADE = (*_SOURCE, "target", "link")
 _AT_PORT = ("port", "upload_command", "dtr", "rts", "timeout")
 _DEPLOYED = (*_MADE, *_AT_PORT)
 _INSPECTED = ("signature", "logits", "board", "optimize")
-_JUDGED = ("data", "samples", "labels", "metric", "output", "threshold")
-
-_Parameters = ParamSpec("_Parameters")
-_Returned = TypeVar("_Returned")
-
-
-def _named(function: Callable[_Parameters, _Returned]) -> Callable[_Parameters, _Returned]:
-    """The function, which refuses a keyword that it does not know, and names the nearest that it does."""
-    known = {*signature(function).parameters, *Options.__annotations__} - {"options"}
-
-    @functools.wraps(function)
-    def checked(*args: _Parameters.args, **keywords: _Parameters.kwargs) -> _Returned:
-        for keyword in keywords:
-            if keyword not in known:
-                near = difflib.get_close_matches(keyword, known, n=1, cutoff=0.5)
-                hint = f"; did you mean '{near[0]}'?" if near else f"; it knows {', '.join(sorted(known))}"
-                raise TypeError(f"{function.__name__}() has no keyword '{keyword}'{hint}")
-        return function(*args, **keywords)
-
-    return checked
 
 
 @dataclass(frozen=True)
@@ -101,27 +66,27 @@ def boards() -> tuple[Board, ...]:
     return board_files.all_boards()
 
 
-@_named
+@checked_keywords
 def inspect(model: Model, **options: Unpack[Options]) -> Inspection:
     """What the model holds and which engines run it.
 
     Of `options`, `board`, `optimize`, `signature` and `logits` count.
     """
-    settled = _settled(model, options, _INSPECTED)
+    settled = with_usual(model, options, _INSPECTED)
     board = board_files.board(settled.get("board", DEFAULT_BOARD))
-    return inspection.inspect_graph(_load(model, settled), board, settled.get("optimize"))
+    return inspection.inspect_graph(load_model(model, settled), board, settled.get("optimize"))
 
 
-@_named
+@checked_keywords
 def fit(
     model: Model, words: Sequence[str] = (), *, every_goal: bool = False, **options: Unpack[Options]
 ) -> tuple[Fit, ...]:
     """How the model fits the boards that `words` select, as fit.fits says; of `options`, `logits` counts."""
-    graph = _load(model, _settled(model, options, ("logits",)))
+    graph = load_model(model, with_usual(model, options, ("logits",)))
     return board_fit.fits(graph, board_files.select(words), every_goal=every_goal)
 
 
-@_named
+@checked_keywords
 def generate(
     model: Model,
     out: str | Path,
@@ -141,7 +106,7 @@ def generate(
     inputs, with the outputs that they should give, in a suite for renode-test. There an inference
     may take `max_instructions`.
     """
-    settled = _settled(model, options, _MADE, data=data)
+    settled = with_usual(model, options, _MADE, data=data)
     if renode_test:
         target = settled.get("target")
         if target not in (None, "renode"):
@@ -153,10 +118,10 @@ def generate(
         ignored = "samples" if samples is not None else "max_instructions"
         raise UsageError(f"{ignored} is for a self-test, and none was asked for", "add --renode-test")
     data = settled.pop("data", None)
-    job = prepare(_load(model, settled), for_board=True, **settled)
+    job = prepare(load_model(model, settled), for_board=True, **settled)
     test = None
     if renode_test:
-        inputs = _unlabelled(job.graph, data, samples or SELFTEST_SAMPLES)
+        inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES)
         test = selftest.make(job, inputs, max_instructions)
     folder = project.write(job.project(job.planned_bytes, test), Path(out))
     for note in job.notes:
@@ -164,16 +129,16 @@ def generate(
     return folder
 
 
-@_named
+@checked_keywords
 def build(model: Model, *, progress: Progress = silent, **options: Unpack[Options]) -> Firmware:
     """The firmware that `generate` makes, with its sizes, from the cache if nothing changed."""
-    settled = _settled(model, options, _MADE)
+    settled = with_usual(model, options, _MADE)
     progress("compiling the model", 0, 0)
-    job = prepare(_load(model, settled), for_board=True, **settled)
+    job = prepare(load_model(model, settled), for_board=True, **settled)
     return job.build(job.planned_bytes, progress)
 
 
-@_named
+@checked_keywords
 def arena(
     model: Model,
     *,
@@ -187,9 +152,9 @@ def arena(
     With `on="target"` a planned arena is checked there and any other is searched there; with
     `on="host"` TFLite Micro's arena is searched on this machine.
     """
-    settled = _settled(model, options, _DEPLOYED, timeout=timeout)
+    settled = with_usual(model, options, _DEPLOYED, timeout=timeout)
     seconds = settled.pop("timeout", DEFAULT_TIMEOUT)
-    graph = _load(model, settled)
+    graph = load_model(model, settled)
     if on == "host":
         return arena_sizing.search_on_host(graph, seconds, progress)
     if on != "target":
@@ -204,7 +169,7 @@ def arena(
         return arena_sizing.check_plan(job, session)
 
 
-@_named
+@checked_keywords
 def arena_each(
     model: Model,
     engines: str,
@@ -214,14 +179,14 @@ def arena_each(
     **options: Unpack[Options],
 ) -> tuple[ArenaReport, ...]:
     """`arena` on the target with each of several engines: "aot,tflm"."""
-    settled = _settled(model, options, ("optimize",))
+    settled = with_usual(model, options, ("optimize",))
     chosen = engine_names(engines, settled.pop("optimize", None))
     options.pop("optimize", None)
     ways: list[dict[str, Any]] = [{**options, **_engine_options(name, goal)} for name, goal in chosen]
     return tuple(arena(model, timeout=timeout, progress=progress, **way) for way in ways)
 
 
-@_named
+@checked_keywords
 def flash(
     model: Model,
     *,
@@ -230,17 +195,17 @@ def flash(
     **options: Unpack[Options],
 ) -> Flashed:
     """Builds the firmware, uploads it to the board, and makes sure that it runs there."""
-    settled = {"port": AUTO} | _settled(model, options, (*_SOURCE, *_AT_PORT), timeout=timeout)
+    settled = {"port": AUTO} | with_usual(model, options, (*_SOURCE, *_AT_PORT), timeout=timeout)
     seconds = settled.pop("timeout", DEFAULT_TIMEOUT)
     progress("compiling the model", 0, 0)
-    job = prepare(_load(model, settled), **settled).connected()
+    job = prepare(load_model(model, settled), **settled).connected()
     firmware = job.build(job.planned_bytes, progress)
     with job.session(firmware, seconds, progress) as session:
         assert isinstance(session.target, SerialBoard)
         return Flashed(firmware, session.target.port, session.greeting)
 
 
-@_named
+@checked_keywords
 def run(
     model: Model,
     *,
@@ -265,10 +230,10 @@ def run(
     failed.json and a report.html that say how far it came.
     """
     wanted = {"data": data, "samples": samples, "labels": labels or None, "metric": metric, "output": output}
-    settled = _settled(
-        model, options, (*_DEPLOYED, *_JUDGED, "out"), **wanted, threshold=threshold, out=out, timeout=timeout
+    settled = with_usual(
+        model, options, (*_DEPLOYED, *JUDGED, "out"), **wanted, threshold=threshold, out=out, timeout=timeout
     )
-    asked = _Run.of(model, settled)
+    asked = Run.of(model, settled)
     report_files.check_writable(asked.folder)
     chosen = asked.samples(progress)
     progress("compiling the model", 0, 0)
@@ -278,7 +243,7 @@ def run(
     return result, asked.folder
 
 
-@_named
+@checked_keywords
 def run_each(
     model: Model,
     engines: Sequence[str],
@@ -299,10 +264,10 @@ def run_each(
     The folder also gets runs.json and a report.html. Nothing is built unless every engine can run the model.
     """
     wanted = {"data": data, "samples": samples, "labels": labels or None, "metric": metric, "output": output}
-    settled = _settled(
-        model, options, (*_DEPLOYED, *_JUDGED, "out"), **wanted, threshold=threshold, out=out, timeout=timeout
+    settled = with_usual(
+        model, options, (*_DEPLOYED, *JUDGED, "out"), **wanted, threshold=threshold, out=out, timeout=timeout
     )
-    asked = _Run.of(model, settled | {"engine": ",".join(engines)})
+    asked = Run.of(model, settled | {"engine": ",".join(engines)})
     report_files.check_writable(asked.folder, engines)
     chosen = asked.samples(progress)
     progress("compiling the model", 0, 0)
@@ -327,50 +292,14 @@ def usual(model: Model, name: str) -> Any:
     return None if isinstance(model, bytes) else getattr(config.load(model_path(model)), name)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What a run was asked for: a model, the samples and how they are judged, and where the result goes."""
-
-    graph: Graph
-    options: dict[str, Any]
-    data: Data | None
-    count: int | None
-    wishes: Wishes
-    folder: Path
-    timeout: float
-
-    @classmethod
-    def of(cls, model: Model, settled: dict[str, Any]) -> _Run:
-        """From all that is settled; only what says how to deploy is left in `options`."""
-        graph = _load(model, settled)
-        folder = Path(
-            settled.get("out") or Path("tinydeploy-out") / result_folder.folder_name(graph, settled)
-        )
-        own = {name: settled.pop(name, None) for name in (*_JUDGED, "out", "timeout")}
-        return cls(
-            graph,
-            settled,
-            own["data"],
-            own["samples"],
-            _wishes(own["metric"], own["output"], own["threshold"], own["labels"] or ()),
-            folder,
-            own["timeout"] or DEFAULT_TIMEOUT,
-        )
-
-    def samples(self, progress: Progress) -> Samples:
-        """The samples in the model's own types."""
-        progress("reading the samples", 0, 0)
-        return _samples(self.graph, self.data, self.count, self.wishes)
-
-
-def _evaluated(job: Job, samples: Samples, asked: _Run, progress: Progress, folder: Path) -> Result:
+def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folder: Path) -> Result:
     """The result; what fails on the way leaves a report of it in the folder."""
     way = Way()
     try:
         return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
-            report_files.write_failure(failure.failure(error, job, way), folder)
+            report_files.write_failure(failed_run.failure(error, job, way), folder)
             error.hint = "; ".join(
                 filter(None, (error.hint, f"{folder / 'report.html'} says how far it came"))
             )
@@ -379,41 +308,3 @@ def _evaluated(job: Job, samples: Samples, asked: _Run, progress: Progress, fold
 
 def _engine_options(name: str, optimize: str | None) -> dict[str, Any]:
     return {"engine": name, "optimize": optimize} if optimize else {"engine": name}
-
-
-def _settled(model: Model, options: Mapping[str, Any], keys: Sequence[str], **own: Any) -> dict[str, Any]:
-    """What is given, and what the tinydeploy.toml beside the model says of `keys` besides."""
-    file = Config() if isinstance(model, bytes) else config.load(model_path(model))
-    return config.settled(file, {**options, **own}, keys)
-
-
-def _load(model: Model, options: Mapping[str, Any]) -> Graph:
-    if isinstance(model, bytes):
-        name = f"model-{hashlib.sha256(model).hexdigest()[:8]}.tflite"
-        graph = tflite_model.parse(model, name, options.get("signature"))
-    else:
-        graph = tflite_model.load(model_path(model), options.get("signature"))
-    return without_softmax(graph) if options.get("logits") else graph
-
-
-def _wishes(
-    metric: str | None, output: str | int | None, threshold: float | None, labels: Sequence[str]
-) -> Wishes:
-    return Wishes(metric, None if output is None else str(output), threshold, tuple(labels))
-
-
-def _samples(graph: Graph, data: Data | None, count: int | None, wishes: Wishes) -> Samples:
-    """`count` samples of the file `data`, held against its labels; without a file, random inputs."""
-    if data is not None:
-        return sample_files.load(data, graph, count, wishes)
-    if wishes.metric is not None or wishes.threshold is not None:
-        raise UsageError("a metric or a threshold needs labels", "give --data, an .npz with x and y")
-    if wishes.output is not None:
-        outputs.named(graph, wishes.output)
-    return sample_files.random(graph, count or RANDOM_SAMPLES, arena_sizing.SEED)
-
-
-def _unlabelled(graph: Graph, data: Data | None, count: int) -> Samples:
-    if data is not None:
-        return sample_files.load(data, graph, count, labelled=False)
-    return sample_files.random(graph, count, arena_sizing.SEED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tinydeploy.boards import lookup as board_files
-from tinydeploy.boards.lookup import VERIFIED, Board, Memory
+from tinydeploy.boards.board import VERIFIED, Board, Memory
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import show, show_json
 from tinydeploy.report import text

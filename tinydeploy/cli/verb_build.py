@@ -13,7 +13,7 @@ from tinydeploy.report import text
 from tinydeploy.report.layout import Column, Columns, Facts
 
 if TYPE_CHECKING:
-    from tinydeploy.boards.lookup import Board
+    from tinydeploy.boards.board import Board
     from tinydeploy.firmware.build import Firmware
 
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Build the firmware; show flash and RAM against the board's budget."""
     with progress("reading the model") as update:
-        from tinydeploy import verbs
+        from tinydeploy import verbs, words
         from tinydeploy.boards import lookup
 
         arguments = options.given(flags)
         firmware = verbs.build(model, progress=update, **arguments)
-        board = arguments.get("board") or verbs.usual(model, "board") or lookup.DEFAULT_BOARD
+        board = arguments.get("board") or verbs.usual(model, "board") or words.DEFAULT_BOARD
     if as_json:
         show_json(firmware)
     else:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.model.graph import Graph
 
 

@@ -16,7 +16,8 @@ from tinydeploy.model.graph import Graph
 from tinydeploy.model.labels import UnfitError
 from tinydeploy.model.metric_choice import ANOMALY, CLASSES, FLAGS, SCORE, VALUES, YES_OR_NO, Judge, Task
 from tinydeploy.model.outputs import Kind
-from tinydeploy.results.result import Accuracy, ClassFigure, JudgedOutput
+from tinydeploy.results import metric_table
+from tinydeploy.results.measured import Accuracy, ClassFigure, JudgedOutput
 
 Array = npt.NDArray[Any]
 Figures = dict[str, float | None]
@@ -64,7 +65,7 @@ def accuracy(
         return f"{judge.output.name}: {error.reason}"
     value = found.figures[judge.metric]
     if value is None:
-        return f"{metrics.words(judge.metric)} of {judge.output.name} is undefined: {found.problem}"
+        return f"{metric_table.words(judge.metric)} of {judge.output.name} is undefined: {found.problem}"
     also = {name: also for name, also in found.figures.items() if name != judge.metric and also is not None}
     return Accuracy(
         metric=judge.metric,
@@ -102,12 +103,12 @@ def _no_better_than_chance(metric: str, found: _Found) -> tuple[str, ...]:
             if value > chance:
                 return ()
             constant = f"the {_shown(name, chance)} of a model that always answers the same"
-            return (f"{metrics.words(name)} is {_shown(name, value)}, no better than {constant}",)
+            return (f"{metric_table.words(name)} is {_shown(name, value)}, no better than {constant}",)
     return ()
 
 
 def _shown(name: str, value: float) -> str:
-    found = metrics.metric(name)
+    found = metric_table.metric(name)
     return f"{value:.1%}" if found and found.share else f"{value:.3g}"
 
 
@@ -121,7 +122,7 @@ def _classes(judge: Judge, real: Array, given: Array | None) -> _Found:
     scores = judge.output.by_place(real).reshape(-1, classes)
     place = metrics.place(scores, truth)
     figures: Figures = {"top1": _share(place == 0)}
-    wanted = metrics.top_k(judge.metric) or 1
+    wanted = metric_table.top_k(judge.metric) or 1
     k = wanted if wanted > 1 else 5 if classes > 5 else 2
     if k < classes:
         figures[f"top{k}"] = _share(place < k)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tinydeploy.errors import TargetError
 from tinydeploy.progress import Progress, silent
-from tinydeploy.results.result import Outcome
+from tinydeploy.results.measured import Outcome
 
 STEP = 16  # bytes; TFLite Micro aligns its arena to this
 
@@ -50,42 +50,58 @@ def search(
 
     Raises TargetError if `capacity` does not pass, or when `max_probes` or `max_seconds` run out first.
     """
-    started = time.monotonic()
-    outcomes: list[Outcome] = []
-
-    def passes(size: int, how: Callable[[int], Outcome] = probe) -> bool:
-        if len(outcomes) >= max_probes or time.monotonic() - started > max_seconds:
-            raise TargetError(
-                f"the arena search gave up after {len(outcomes)} probes and "
-                f"{time.monotonic() - started:.0f} s, between {fails} and {good} bytes",
-                "raise --timeout if the target is slow",
-            )
-        outcomes.append(how(size))
-        progress(f"arena: {size:,} bytes {outcomes[-1].detail}", len(outcomes), 0)
-        return outcomes[-1].passed
-
-    fails, good = 0, capacity // STEP * STEP
-    if not passes(good):
+    tries = _Tries(max_probes, time.monotonic() + max_seconds, progress, good=capacity // STEP * STEP)
+    everything = tries.good
+    if not tries.passes(everything, probe):
         raise TargetError(
-            f"the model does not run even with all {good:,} bytes that are free: {outcomes[-1].detail}",
+            f"the model does not run even with all {everything:,} bytes that are free: "
+            f"{tries.outcomes[-1].detail}",
             "choose a board with more RAM",
         )
-    everything, stride, at = good, STEP, -(-guess() // STEP) * STEP
-    while fails < at < good and (fails == 0 or good == everything):
-        if passes(at):
-            good, at = at, at - stride
-        else:
-            fails, at = at, at + stride
+    stride, at = STEP, -(-guess() // STEP) * STEP
+    while tries.fails < at < tries.good and (tries.fails == 0 or tries.good == everything):
+        at += -stride if tries.narrow(at, probe) else stride
         stride *= 2
     while True:
-        while good - fails > STEP:
-            middle = (fails + good) // (2 * STEP) * STEP
-            if passes(middle):
-                good = middle
-            else:
-                fails = middle
-        tried = [outcome for outcome in outcomes if outcome.bytes == fails]
-        if len(tried) != 1 or not tried[0].silent or not passes(fails, patient or probe):
-            return ArenaSearch(good, fails or None, tuple(outcomes))
-        good = fails
-        fails = max((o.bytes for o in outcomes if not o.passed and o.bytes < good), default=0)
+        while tries.good - tries.fails > STEP:
+            tries.narrow((tries.fails + tries.good) // (2 * STEP) * STEP, probe)
+        tried = [outcome for outcome in tries.outcomes if outcome.bytes == tries.fails]
+        if len(tried) != 1 or not tried[0].silent or not tries.passes(tries.fails, patient or probe):
+            return ArenaSearch(tries.good, tries.fails or None, tuple(tries.outcomes))
+        tries.good = tries.fails
+        smaller = (o.bytes for o in tries.outcomes if not o.passed and o.bytes < tries.good)
+        tries.fails = max(smaller, default=0)
+
+
+@dataclass
+class _Tries:
+    """What has been tried: `fails` and `good` are the sizes between which the search goes on."""
+
+    most: int
+    deadline: float
+    progress: Progress
+    good: int
+    fails: int = 0
+    outcomes: list[Outcome] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    def passes(self, size: int, how: Callable[[int], Outcome]) -> bool:
+        """Whether it passes. Raises TargetError when the probes or the seconds have run out."""
+        if len(self.outcomes) >= self.most or time.monotonic() > self.deadline:
+            raise TargetError(
+                f"the arena search gave up after {len(self.outcomes)} probes and "
+                f"{time.monotonic() - self.started:.0f} s, between {self.fails} and {self.good} bytes",
+                "raise --timeout if the target is slow",
+            )
+        self.outcomes.append(how(size))
+        self.progress(f"arena: {size:,} bytes {self.outcomes[-1].detail}", len(self.outcomes), 0)
+        return self.outcomes[-1].passed
+
+    def narrow(self, size: int, probe: Callable[[int], Outcome]) -> bool:
+        """Tries a size, which then is one of the two ends."""
+        passed = self.passes(size, probe)
+        if passed:
+            self.good = size
+        else:
+            self.fails = size
+        return passed

@@ -22,7 +22,8 @@ from tinydeploy.host.reference import Reference
 from tinydeploy.model import samples
 from tinydeploy.model.graph import Graph
 from tinydeploy.progress import Progress, silent
-from tinydeploy.results.result import ArenaBuffer, ArenaInfo, LibraryInfo, Outcome
+from tinydeploy.results.measured import ArenaBuffer, ArenaInfo, Outcome
+from tinydeploy.results.setting import LibraryInfo
 from tinydeploy.targets.session import Session
 
 SEED = 1
@@ -127,10 +128,9 @@ def search_on_target(
             session.answer_within(hasty)
             return outcome
 
-        capacity = session.greeting.arena_capacity
         found = arena_search.search(
             probe,
-            capacity,
+            session.greeting.arena_capacity,
             patient=patient,
             guess=lambda: touched,
             max_seconds=10 * timeout,

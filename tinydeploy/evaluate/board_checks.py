@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import Engine, Refusal
 from tinydeploy.errors import FitError, ModelError
 from tinydeploy.model.canonicalize.constant_folding import FIXED_SHAPE_HINT

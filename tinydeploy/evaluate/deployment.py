@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import DEFAULT_BOARD, LEVELS, Board, Lines
+from tinydeploy.boards.board import Board, Lines
 from tinydeploy.engines.engine import Engine, EngineSources, Library
 from tinydeploy.engines.engine_registry import engine_named
 from tinydeploy.errors import ModelError, TargetError, UsageError, WrongFirmwareError
@@ -17,18 +17,19 @@ from tinydeploy.evaluate import board_checks
 from tinydeploy.firmware import build, elf, project
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.firmware.project import SelfTest
-from tinydeploy.link.device import MAX_TENSORS
+from tinydeploy.link.messages import MAX_TENSORS
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import foreign
 from tinydeploy.progress import Progress, silent
-from tinydeploy.results.result import LibraryInfo
+from tinydeploy.results.setting import LibraryInfo
 from tinydeploy.targets import ports, upload
 from tinydeploy.targets.ports import Port
 from tinydeploy.targets.qemu import check_link
 from tinydeploy.targets.serial_board import SerialBoard
 from tinydeploy.targets.session import Session
-from tinydeploy.targets.target import EMULATORS, Target, by_hand, choose_target, open_target
-from tinydeploy.words import DEFAULT_ENGINE, DEFAULT_LINK
+from tinydeploy.targets.target import Target
+from tinydeploy.targets.target_registry import EMULATORS, by_hand, choose_target, open_target
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, LEVELS
 
 
 class Options(TypedDict, total=False):

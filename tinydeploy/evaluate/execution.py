@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.errors import WrongFirmwareError
-from tinydeploy.link.device import Device, SetupReply
+from tinydeploy.link.device import Device
+from tinydeploy.link.messages import SetupReply
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.outputs import Kind, Output
 from tinydeploy.progress import Progress, silent
-from tinydeploy.results.result import Parity, Spread
+from tinydeploy.results.measured import Parity, Spread
 
 Array = npt.NDArray[np.generic]
 PROFILED_SAMPLES = 16

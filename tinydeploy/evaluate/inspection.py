@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
 from tinydeploy.engines.engine import ArenaPlan, Layer
 from tinydeploy.engines.engine_registry import ENGINES, engine_named
@@ -89,8 +90,28 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
                 goal_arenas[goal] = sources.arena.bytes
                 if goal == chosen:
                     arenas[name] = sources.arena
+    return Inspection(
+        path=graph.path,
+        sha256=graph.sha256,
+        file_bytes=graph.file_bytes,
+        macs=graph.macs,
+        constant_bytes=graph.constant_bytes,
+        inputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.inputs),
+        outputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.outputs),
+        ops=_op_rows(graph, layers),
+        optimize=chosen,
+        arenas=arenas,
+        goal_arenas=goal_arenas,
+        refusals=refusals,
+        tflm_asked=tflm_verdict.asked(),
+        signature=graph.signature,
+        note=graph.note,
+    )
+
+
+def _op_rows(graph: Graph, layers: Mapping[int, dict[str, Layer]]) -> tuple[OpRow, ...]:
     live = _live_bytes(graph)
-    ops = tuple(
+    return tuple(
         OpRow(
             op.index,
             op.kind,
@@ -102,23 +123,6 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
             op.index in graph.folded,
         )
         for op in graph.ops
-    )
-    return Inspection(
-        path=graph.path,
-        sha256=graph.sha256,
-        file_bytes=graph.file_bytes,
-        macs=graph.macs,
-        constant_bytes=graph.constant_bytes,
-        inputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.inputs),
-        outputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.outputs),
-        ops=ops,
-        optimize=chosen,
-        arenas=arenas,
-        goal_arenas=goal_arenas,
-        refusals=refusals,
-        tflm_asked=tflm_verdict.asked(),
-        signature=graph.signature,
-        note=graph.note,
     )
 
 

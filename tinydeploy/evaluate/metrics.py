@@ -7,7 +7,6 @@ has a function of the same meaning, the figures are its with the default argumen
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,52 +17,6 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Counts = npt.NDArray[np.int64]
 CONFUSION_CLASSES = 1024  # a matrix of more classes has more cells than anybody looks at
-
-
-@dataclass(frozen=True)
-class Metric:
-    """`words` is its name for people; a `share` (of samples, of labels …) is shown in percent."""
-
-    words: str
-    share: bool = False
-    higher_is_better: bool = True
-
-
-METRICS = {
-    "top1": Metric("Accuracy (top-1)", share=True),
-    "accuracy": Metric("Accuracy", share=True),
-    "balanced_accuracy": Metric("Balanced accuracy", share=True),
-    "precision": Metric("Precision", share=True),
-    "recall": Metric("Recall", share=True),
-    "f1": Metric("F1"),
-    "macro_f1": Metric("Macro F1"),
-    "auc": Metric("ROC AUC"),
-    "mean_iou": Metric("Mean IoU", share=True),
-    "subset_accuracy": Metric("Subset accuracy", share=True),
-    "hamming_accuracy": Metric("Hamming accuracy", share=True),
-    "mae": Metric("Mean absolute error", higher_is_better=False),
-    "rmse": Metric("Root mean squared error", higher_is_better=False),
-    "r2": Metric("R²"),
-}
-
-
-def metric(name: str) -> Metric | None:
-    """The metric of this name; any top-k goes by top2, top3 …; None if there is none."""
-    if name not in METRICS and (k := top_k(name)) is not None:
-        return Metric(f"Top-{k} accuracy", share=True)
-    return METRICS.get(name)
-
-
-def top_k(name: str) -> int | None:
-    """The k of a metric's name topK; None of another's."""
-    found = re.fullmatch(r"top([1-9]\d{0,5})", name)
-    return int(found[1]) if found else None
-
-
-def words(name: str) -> str:
-    """The metric's name for people."""
-    found = metric(name)
-    return found.words if found else name
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.boards import lookup
-from tinydeploy.boards.lookup import DEFAULT_BOARD, Board
+from tinydeploy.boards.board import Board
 from tinydeploy.model.graph import Graph
-from tinydeploy.targets.target import choose_target
-from tinydeploy.words import DEFAULT_ENGINE, DEFAULT_LINK, GOALS
+from tinydeploy.targets.target_registry import choose_target
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, GOALS
 
 _LONGEST = 40  # characters of one of the name's parts
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from tinydeploy.evaluate import execution
 from tinydeploy.host.interpreter import Archive, Array, Child, listed, numbered, serve
-from tinydeploy.results.result import Parity
+from tinydeploy.results.measured import Parity
 
 _TIMEOUT = 300.0  # seconds
 _KERNELS = {"BUILTIN_WITHOUT_DEFAULT_DELEGATES": "fast kernels", "BUILTIN_REF": "plain kernels"}

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from tinydeploy.boards import platformio_boards
-from tinydeploy.boards.lookup import Board, Core
+from tinydeploy.boards.board import Board
+from tinydeploy.boards.core import Core
 from tinydeploy.errors import FitError, ToolError
 from tinydeploy.firmware import elf
 from tinydeploy.firmware.elf import Sizes
 from tinydeploy.firmware.project import Project, content_hash, write_files
-from tinydeploy.host import cache, paths, tools
+from tinydeploy.host import cache, paths, platformio, tools
 
 DEFAULT_TIMEOUT = 1800.0  # seconds for one build; a library of 300 files takes minutes on a small machine
-
-# What a user's shell may hold that would reach the compiler, SCons or PlatformIO past the project.
-_FOREIGN_VARIABLES = re.compile(
-    r"PLATFORMIO_.*|PYTHONEXEPATH|SCONSFLAGS|SCONS_.*|CPATH|C(PLUS)?_INCLUDE_PATH|LIBRARY_PATH|COMPILER_PATH"
-    r"|GCC_EXEC_PREFIX|GCC_.*|LD_RUN_PATH|DEPENDENCIES_OUTPUT|SUNPRO_DEPENDENCIES|LC_.*|LANGUAGE"
-)
 _OVERFLOW = re.compile(r"region `(flash|ram)' overflowed by (\d+) bytes?")
 _TOO_LARGE = re.compile(
     r"The (program|data) size \((\d+) bytes\) is greater than maximum allowed \((\d+) bytes\)"
@@ -169,7 +160,7 @@ def _compile(folder: Path, output: Path, log: Path, timeout: float) -> int:
     objects = cache.objects()
     for _ in range(2):
         try:
-            status = run_platformio(folder, log, timeout, *_verbosely())
+            status = platformio.run_platformio(folder, log, timeout, *_verbosely())
         finally:
             said = log.read_text(errors="replace") if log.is_file() else ""
             taken = {folder / name for name in _RETRIEVED.findall(said)}
@@ -192,55 +183,6 @@ def _verbosely() -> tuple[str, ...]:
 
 def _output(folder: Path, environment: str) -> Path:
     return folder / ".pio" / "build" / environment
-
-
-def environment(core: Path | None = None) -> dict[str, str]:
-    """The environment that PlatformIO runs in: nothing of the user's shell reaches a build.
-
-    `core` is PlatformIO's own folder; tinydeploy's without it.
-    """
-    core = core or paths.cache_dir() / "platformio"
-    kept = {name: value for name, value in os.environ.items() if not _FOREIGN_VARIABLES.fullmatch(name)}
-    return kept | {
-        "LC_ALL": "C.UTF-8",
-        "PLATFORMIO_CORE_DIR": str(core),
-        "PLATFORMIO_BUILD_CACHE_DIR": str(cache.objects().folder),
-        "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
-        "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true",
-        "PLATFORMIO_DISABLE_COLOR": "true",
-        "PLATFORMIO_NO_ANSI": "true",
-    }
-
-
-def run_platformio(folder: Path, log: Path, timeout: float, *options: str) -> int:
-    """Runs `pio run` in `folder` in a process group of its own, of which nothing outlives this call.
-
-    Returns its exit code; its output is in `log`. Raises ToolError if it takes longer than `timeout` seconds.
-    """
-    command = [sys.executable, "-m", "platformio", "run", "--project-dir", str(folder), *options]
-    # A project that brings no platform of its own needs one that the user has installed, or will.
-    core = None if (folder / "platforms").is_dir() else platformio_boards.core_dir()
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment(core),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as process,
-    ):
-        try:
-            return process.wait(timeout)
-        except subprocess.TimeoutExpired as error:
-            raise ToolError(
-                f"PlatformIO took longer than {timeout:g} s; its output is in {log}", "give --timeout more"
-            ) from error
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _failure(log: Path, board: Board) -> FitError | ToolError:

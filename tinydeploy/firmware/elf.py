@@ -21,7 +21,7 @@ from elftools.elf.sections import Section, SymbolTableSection
 from elftools.elf.sections import Symbol as ElfSymbol
 
 from tinydeploy.host import memo
-from tinydeploy.results.result import Symbol
+from tinydeploy.results.setting import Symbol
 
 _LARGEST = 10
 _TOOL_TIMEOUT = 20.0  # seconds

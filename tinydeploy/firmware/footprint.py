@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tinydeploy.boards.lookup import Board, Core
+from tinydeploy.boards.board import Board
+from tinydeploy.boards.core import Core
 from tinydeploy.engines.engine import EngineSources
 
 

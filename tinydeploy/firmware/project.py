@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import EngineSources, Library
 from tinydeploy.errors import UsageError
 from tinydeploy.host import output_folder, paths, templates, tools
@@ -106,22 +106,15 @@ def generate(
     the project has a second environment that runs it. `command` is the emulator's command line for its
     firmware, and `also` are the files that it needs, by their paths.
     """
-    context: dict[str, Any] = {
-        "board": board,
-        "target": target,
+    context = {
+        **_context(graph, board, sources, library),
         "counting": board.counting(target),
+        "target": target,
         "link": link,
         "arena_bytes": arena_bytes or _arduino_arena(board),
-        "ops": len(sources.profiled_ops),
-        "engine": sources.engine,
-        "library": library,
-        "model": re.sub(r"[^A-Za-z0-9._-]", "_", Path(graph.path).name),
-        "model_sha256": graph.sha256,
         "selftest": selftest,
         "notes": notes(board, target, library),
         "command": shlex.join(command),
-        "elf": firmware_path(board),
-        "packages": _packages(board, library),
     }
     wanted = _TEMPLATES
     if selftest is not None:
@@ -132,17 +125,7 @@ def generate(
     files = {path: text.encode() for path, text in brought.items()}
     if selftest is not None:
         files["tests/renode/board.repl"] = selftest.platform.encode()
-    runtime = _tree(paths.FIRMWARE / "runtime")
-    left_out = {"memory.cpp"} if library else set()  # a C library brings its own
-    files |= {
-        f"src/runtime/{path}": text
-        for path, text in runtime.items()
-        if _is_for(board, path) and path not in left_out
-    }
-    if not board.downloads:
-        platform = _tree(paths.FIRMWARE / "platform")
-        files |= {f"platforms/baremetal/{path}": text for path, text in platform.items()}
-        files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
+    files |= _shipped(board, library)
     context["places"] = [(place, what) for place, what in _PLACES if _holds(files, place, wanted)]
     files |= {path: templates.render(name, **context).encode() for path, name in wanted.items()}
     files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
@@ -150,6 +133,35 @@ def generate(
     files["src/build_id.h"] = templates.render("build_id.h.j2", build_id=build_id, **context).encode()
     files[MANIFEST] = _MANIFEST.content(files)
     return Project(dict(sorted(files.items())), board.platformio, build_id)
+
+
+def _context(graph: Graph, board: Board, sources: EngineSources, library: Library | None) -> dict[str, Any]:
+    """What the templates are told of the model, the board and the engine."""
+    return {
+        "board": board,
+        "ops": len(sources.profiled_ops),
+        "engine": sources.engine,
+        "library": library,
+        "model": re.sub(r"[^A-Za-z0-9._-]", "_", Path(graph.path).name),
+        "model_sha256": graph.sha256,
+        "elf": firmware_path(board),
+        "packages": _packages(board, library),
+    }
+
+
+def _shipped(board: Board, library: Library | None) -> dict[str, bytes]:
+    """The files that a project gets as they are: the runtime, and the platform that compiles it."""
+    left_out = {"memory.cpp"} if library else set()  # a C library brings its own
+    files = {
+        f"src/runtime/{path}": text
+        for path, text in _tree(paths.FIRMWARE / "runtime").items()
+        if _is_for(board, path) and path not in left_out
+    }
+    if not board.downloads:
+        platform = _tree(paths.FIRMWARE / "platform")
+        files |= {f"platforms/baremetal/{path}": text for path, text in platform.items()}
+        files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
+    return files
 
 
 def firmware_path(board: Board) -> str:

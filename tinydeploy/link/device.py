@@ -7,8 +7,6 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
 
 from tinydeploy.errors import (
     DeviceFaultError,
@@ -22,89 +20,26 @@ from tinydeploy.errors import (
 from tinydeploy.link import fault, frames
 from tinydeploy.link.channel import BAUD, Stream
 from tinydeploy.link.frames import Frame
+from tinydeploy.link.messages import (
+    GREETING_FORMAT,
+    PROTOCOL_VERSION,
+    REFUSALS,
+    REPLY,
+    STATS_FORMAT,
+    STATUS,
+    Greeting,
+    Kind,
+    SetupReply,
+    Stats,
+)
 
-PROTOCOL_VERSION = 3
-_REPLY = 0x80
 _HELLO_RETRY = 0.05  # seconds until the first; doubled after each. A hello may come before the device is up
 _FIRST_RETRY = 0.5
 _LAST_RETRY = 4.0
 _DELIMITER = b"\0"
 _TEXT = 8  # characters: what is longer and all printable is no chance
-_GREETING = struct.Struct("<BBBIIIII32sQ")  # the fields of Greeting; the engine's name follows
-_STATS = struct.Struct("<IIIBI")  # the fields of Stats
 _REBUILD = "build and load the firmware again"
 _BAD_LINE = f"a wrong baud rate, or bad cabling: the firmware speaks at {BAUD} baud"
-
-
-class Kind(IntEnum):
-    """What a frame says; a reply is its request's kind with _REPLY set."""
-
-    HELLO = 0x01
-    SETUP = 0x02
-    WRITE = 0x03
-    INVOKE = 0x04
-    READ = 0x05
-    OPS = 0x06
-    STATS = 0x07
-    RESET = 0x08
-    OUT_OF_ORDER = 0xC0
-    NO_SESSION = 0xC1
-    LOG = 0xC2
-    FAULT = 0xC3
-
-
-_STATUS = {
-    1: "the arena is too small",
-    2: "the inference failed",
-    3: "the engine cannot run this model on this core",
-    0x40: "the device refuses the request as malformed",
-    0x41: "the device has no model set up",
-}
-MAX_TENSORS = (frames.MAX_PAYLOAD - 1) // 4
-"""How many inputs and outputs a model may have: one reply holds the size of each."""
-_REFUSALS = (0x40, 0x41)  # not executed, so its number is still due
-
-
-@dataclass(frozen=True)
-class Greeting:
-    """Who answers: firmware, capacities, and what it counts: "instructions", or "cycles" of `clock_hz`."""
-
-    version: int
-    engine: str
-    model_sha256: str
-    build_id: str
-    window: int
-    unit: str
-    clock_hz: int  # 0 if instructions are counted
-    arena_capacity: int
-    inputs: int
-    outputs: int
-    ops: int
-
-
-@dataclass(frozen=True)
-class SetupReply:
-    """Bytes of each input and output tensor."""
-
-    input_bytes: tuple[int, ...]
-    output_bytes: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Stats:
-    """Marks that the firmware left in painted memory, in bytes.
-
-    `stack_bytes` is the most that was in use since start-up, `arena_touched_bytes` how many bytes of
-    the arena were written since setup(), `arena_high_water_bytes` how far in the last of them lies.
-    `arena_overrun` says whether anything before or after the arena was written. `bad_frames` counts
-    damaged frames that the device has dropped.
-    """
-
-    stack_bytes: int
-    arena_touched_bytes: int
-    arena_high_water_bytes: int
-    arena_overrun: bool
-    bad_frames: int
 
 
 class Device:
@@ -150,10 +85,10 @@ class Device:
         payload = self._request(Kind.HELLO, None)
         if payload[:1] != bytes([PROTOCOL_VERSION]):
             raise _other_protocol(payload)
-        if len(payload) < _GREETING.size:
-            raise _wrong_length(Kind.HELLO, len(payload), _GREETING.size)
+        if len(payload) < GREETING_FORMAT.size:
+            raise _wrong_length(Kind.HELLO, len(payload), GREETING_FORMAT.size)
         version, window, cycles, clock_hz, capacity, inputs, outputs, ops, sha256, number = (
-            _GREETING.unpack_from(payload)
+            GREETING_FORMAT.unpack_from(payload)
         )
         digest, build = sha256.hex(), f"{number:016x}"
         if expected_sha256 is not None and digest != expected_sha256:
@@ -166,7 +101,7 @@ class Device:
                 f"the device runs another build of this model, {build}, not {expected_build}", _REBUILD
             )
         self._window, self._inputs, self._outputs, self._ops = max(1, window), inputs, outputs, ops
-        engine = payload[_GREETING.size :].decode("ascii", "replace")
+        engine = payload[GREETING_FORMAT.size :].decode("ascii", "replace")
         unit = "cycles" if cycles else "instructions"
         return Greeting(
             version, engine, digest, build, window, unit, clock_hz, capacity, inputs, outputs, ops
@@ -215,8 +150,8 @@ class Device:
 
     def stats(self) -> Stats:
         """What the painted stack and arena tell."""
-        stack, touched, high_water, overrun, bad_frames = _STATS.unpack(
-            self._request(Kind.STATS, _STATS.size)
+        stack, touched, high_water, overrun, bad_frames = STATS_FORMAT.unpack(
+            self._request(Kind.STATS, STATS_FORMAT.size)
         )
         return Stats(stack, touched, high_water, bool(overrun), bad_frames)
 
@@ -247,10 +182,9 @@ class Device:
         now = time.monotonic()
         deadline, retry_at = now + self.timeout, now + retry
         while True:
-            while sent < min(total, done + self._window):
-                self._end = max(self._end, first + sent + 1)
-                self._send(frames.encode(Frame(kind, first + sent, payloads[sent])))
-                sent += 1
+            until = min(total, done + self._window)
+            self._send_all(kind, first + sent, payloads[sent:until])
+            sent = max(sent, until)
             frame = self._frame(min(deadline, retry_at))
             now = time.monotonic()
             if frame is None and now < deadline:
@@ -264,14 +198,11 @@ class Device:
                 raise self._silence(kind, self._decoder.bad_frames - bad_before, retries)
             before = done
             in_flight = done <= frame.number - first < sent
-            if frame.kind == kind | _REPLY and frame.payload and in_flight:
+            if frame.kind == kind | REPLY and frame.payload and in_flight:
                 status, answer = frame.payload[0], frame.payload[1:]
-                done = frame.number - first + (status not in _REFUSALS)
+                done = frame.number - first + (status not in REFUSALS)
                 self._next = first + done
-                if status:
-                    raise DeviceStatusError(_STATUS.get(status, f"the device answers status {status}"))
-                if answer_bytes not in (None, len(answer)):
-                    raise _wrong_length(kind, len(answer), answer_bytes)
+                _check_answer(kind, status, len(answer), answer_bytes)
                 if done == total:
                     return answer
             elif frame.kind == Kind.OUT_OF_ORDER and in_flight:
@@ -285,6 +216,12 @@ class Device:
             if done > before:
                 retry = _FIRST_RETRY
                 deadline, retry_at = now + self.timeout, now + retry
+
+    def _send_all(self, kind: Kind, first: int, payloads: Sequence[bytes]) -> None:
+        """Sends these payloads, numbered from `first` on."""
+        for number, payload in enumerate(payloads, start=first):
+            self._end = max(self._end, number + 1)
+            self._send(frames.encode(Frame(kind, number, payload)))
 
     def _frame(self, until: float) -> Frame | None:
         """The next frame that answers a request of this session; None if there is none by then."""
@@ -312,7 +249,7 @@ class Device:
             else:
                 self._hint = f"in an earlier session {told.message}: reset the board"
         # Version 2 had the session's number, which its hello held in the same place, after the version.
-        elif frame.kind == Kind.HELLO | _REPLY and frame.payload[2:6] == (self._begun >> 8).to_bytes(
+        elif frame.kind == Kind.HELLO | REPLY and frame.payload[2:6] == (self._begun >> 8).to_bytes(
             4, "little"
         ):
             raise _other_protocol(frame.payload[1:])
@@ -345,6 +282,14 @@ def _other_protocol(greeting: bytes) -> WrongFirmwareError:
     return WrongFirmwareError(
         f"the device speaks {version} of the protocol, not {PROTOCOL_VERSION}", _REBUILD
     )
+
+
+def _check_answer(kind: Kind, status: int, found: int, wanted: int | None) -> None:
+    """Raises DeviceStatusError for a status, LinkCorruptError for an answer of the wrong length."""
+    if status:
+        raise DeviceStatusError(STATUS.get(status, f"the device answers status {status}"))
+    if wanted not in (None, found):
+        raise _wrong_length(kind, found, wanted)
 
 
 def _wrong_length(kind: Kind, found: int, wanted: int | None) -> LinkCorruptError:

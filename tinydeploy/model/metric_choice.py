@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.errors import DataError, UsageError
-from tinydeploy.evaluate import metrics
 from tinydeploy.model import labels, outputs
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.labels import Labels, UnfitError
 from tinydeploy.model.outputs import Kind, Output
+from tinydeploy.results import metric_table
 
 Array = npt.NDArray[Any]
 
@@ -159,9 +159,9 @@ def _others(
 
 def _check(wishes: Wishes, output: Output, everything: Sequence[Output]) -> None:
     if wishes.metric is not None:
-        if metrics.metric(wishes.metric) is None:
+        if metric_table.metric(wishes.metric) is None:
             raise UsageError(
-                f"unknown metric '{wishes.metric}'", f"known: {', '.join(metrics.METRICS)}, topK"
+                f"unknown metric '{wishes.metric}'", f"known: {', '.join(metric_table.METRICS)}, topK"
             )
         asked = [output] if wishes.output is not None else everything
         if not any(
@@ -169,7 +169,7 @@ def _check(wishes: Wishes, output: Output, everything: Sequence[Output]) -> None
         ):
             can = [
                 name
-                for name in metrics.METRICS
+                for name in metric_table.METRICS
                 if any(_has(task, name, output) for task in (*tasks(output), *on_demand(output)))
             ]
             raise UsageError(
@@ -183,7 +183,7 @@ def _has(task: Task, metric: str, output: Output) -> bool:
         return task is CLASSES and output.places > 1
     if metric == "auc" and task is CLASSES:
         return output.classes == 2 and output.kind is not Kind.INDEX
-    if (k := metrics.top_k(metric)) is not None:
+    if (k := metric_table.top_k(metric)) is not None:
         return task is CLASSES and (k == 1 or (output.kind is not Kind.INDEX and k < output.classes))
     return metric in task.metrics
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tinydeploy.evaluate import metrics
 from tinydeploy.report import text
-from tinydeploy.results.result import Accuracy, ArenaInfo, LibraryInfo, OpCost, Parity, Result, TargetInfo
+from tinydeploy.results import metric_table
+from tinydeploy.results.measured import Accuracy, ArenaInfo, OpCost, Parity
+from tinydeploy.results.result import Result
+from tinydeploy.results.setting import LibraryInfo, TargetInfo
 from tinydeploy.results.verdict import checks
 
 NOT_TIME = "Instructions are counted by the emulator; they are not time."
@@ -34,13 +36,13 @@ class Fact:
 
 def metric_value(metric: str, value: float) -> str:
     """A quality figure in its metric's own notation: shares in percent, others with four digits."""
-    found = metrics.metric(metric)
+    found = metric_table.metric(metric)
     return text.percent(value) if found and found.share else f"{value:.4g}"
 
 
 def metric_name(metric: str) -> str:
     """The metric's name for people."""
-    return metrics.words(metric)
+    return metric_table.words(metric)
 
 
 def arena_proof(arena: ArenaInfo) -> str:

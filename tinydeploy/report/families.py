@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinydeploy.results.result import Accuracy, ArenaBuffer, OpInfo
+from tinydeploy.results.measured import Accuracy, ArenaBuffer
+from tinydeploy.results.setting import OpInfo
 
 _CONFUSION_CLASSES = 40  # more than that and a cell is too small to read
 # Op families share a colour, the CSS variable of the same name; whatever is not listed is "elementwise".

@@ -5,12 +5,8 @@ Importing this module imports matplotlib, which takes most of a second: import i
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from xml.etree import ElementTree
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -19,97 +15,11 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from tinydeploy.report import text
-from tinydeploy.report.families import FAMILIES, buffer_family, family
-from tinydeploy.results.result import Accuracy, ArenaBuffer, ArenaInfo, OpInfo, Result
-
-# matplotlib wants colours, the page wants CSS variables, so that light and dark need one picture:
-# each variable is drawn in a colour of its own and replaced in the SVG.
-_PLACEHOLDERS = {
-    name: f"#0a0b{number:02x}"
-    for number, name in enumerate([*FAMILIES, "ink", "muted", "rule", "card", "accent", "on-accent", "bad"])
-}
-_STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "tinydeploy",
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "text.parse_math": False,  # a "$" in a tensor's name is a dollar sign
-    "text.color": _PLACEHOLDERS["ink"],
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "figure.dpi": 72,  # one user unit is one CSS pixel at full width
-}
-
-
-def _inline(figure: Figure, prefix: str, label: str, titles: Mapping[str, str]) -> str:
-    """The figure as an <svg> element to put into a page.
-
-    `titles` gives elements, by their gid, a text that browsers show on hover. Ids that nothing refers
-    to go, the others get `prefix`, so that several figures can stand in one page.
-    """
-    buffer = io.StringIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser picks the font, not matplotlib
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    root = ElementTree.fromstring(buffer.getvalue())
-    for element in root.iter():
-        for child in list(element):
-            if child.tag.rpartition("}")[2] in ("metadata", "style"):
-                element.remove(child)
-    referenced = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', ElementTree.tostring(root, "unicode")))
-    kept = {name for pair in referenced for name in pair if name}
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]  # in HTML an <svg> needs no namespace
-        gid = element.get("id", "")
-        attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
-        if gid in kept:
-            attributes["id"] = f"{prefix}-{gid}"
-        else:
-            attributes.pop("id", None)
-        if "href" in attributes:
-            attributes["href"] = attributes["href"].replace("#", f"#{prefix}-", 1)
-        if "clip-path" in attributes:
-            attributes["clip-path"] = attributes["clip-path"].replace("#", f"#{prefix}-", 1)
-        if "style" in attributes:
-            attributes["style"] = _css(attributes["style"])
-        element.attrib.clear()
-        element.attrib.update(attributes)
-        if gid in titles:
-            title = ElementTree.Element("title")
-            title.text = titles[gid]
-            element.insert(0, title)
-    root.attrib.clear()
-    root.attrib.update(
-        {"viewBox": f"0 0 {figure.get_figwidth() * 72:.0f} {figure.get_figheight() * 72:.0f}"}
-        | {"role": "img", "aria-label": label}
-    )
-    return ElementTree.tostring(root, "unicode")
-
-
-def _css(style: str) -> str:
-    for name, colour in _PLACEHOLDERS.items():
-        style = style.replace(colour, f"var(--{name})")
-    # Only the size is matplotlib's business, the page chooses the font.
-    return re.sub(r"font: (?:[\w-]+ )*([\d.]+px)[^;]*", r"font-size: \1", style)
-
-
-def _axes(figure: Figure, box: tuple[float, float, float, float], ylim: tuple[float, float]) -> Axes:
-    """Bare axes at `box` = left, top, width, height in pixels from the top left corner."""
-    width, height = figure.get_figwidth() * 72, figure.get_figheight() * 72
-    left, top, w, h = box
-    axes = figure.add_axes((left / width, 1 - (top + h) / height, w / width, h / height))
-    axes.set_ylim(*ylim)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.tick_params(length=0, pad=3, labelsize=9, colors=_PLACEHOLDERS["muted"])
-    return axes
-
-
-def _text_width(label: str, size: float) -> float:
-    """About how wide a label gets, in pixels, whatever sans-serif font the browser has."""
-    return size * sum(0.7 if char.isupper() or char in "_×" else 0.58 for char in label)
+from tinydeploy.report.families import buffer_family, family
+from tinydeploy.report.svg import COLOURS, STYLE, bare_axes, inline, text_width
+from tinydeploy.results.measured import Accuracy, ArenaBuffer, ArenaInfo
+from tinydeploy.results.result import Result
+from tinydeploy.results.setting import OpInfo
 
 
 def _bars(
@@ -122,7 +32,7 @@ def _bars(
         if op.index not in values:
             continue
         value = values[op.index]
-        colour = _PLACEHOLDERS[family(op.op)]
+        colour = COLOURS[family(op.op)]
         bar = Rectangle((0, op.index - 0.3), value, 0.6, facecolor=colour, linewidth=0)
         bar.set_gid(f"bar{op.index}")
         axes.add_patch(bar)
@@ -132,7 +42,7 @@ def _bars(
             labels[op.index],
             va="center_baseline",
             fontsize=size,
-            color=_PLACEHOLDERS["muted"],
+            color=COLOURS["muted"],
         )
 
 
@@ -154,28 +64,12 @@ def _arena(axes: Axes, result: Result, width: float, row: float, size: float) ->
     unit = _unit(end)
     axes.set_xlim(0, end / unit)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 4, 5, 8, 10]))
-    axes.grid(axis="x", color=_PLACEHOLDERS["rule"], linewidth=0.7)
+    axes.grid(axis="x", color=COLOURS["rule"], linewidth=0.7)
     axes.set_axisbelow(True)
     titles = {}
-    pad = 1.2 / row
     for number, buffer in enumerate(arena.buffers):
         kind = buffer_family(buffer, ops)
-        patch = Rectangle(
-            (buffer.offset / unit, buffer.first_op - 0.5 + pad),
-            buffer.bytes / unit,
-            buffer.last_op - buffer.first_op + 1 - 2 * pad,
-            facecolor=_PLACEHOLDERS[kind],
-            edgecolor=_PLACEHOLDERS["card"],
-            linewidth=0.8,
-        )
-        patch.set_gid(f"buffer{number}")
-        axes.add_patch(patch)
-        for other, start, stop in _taken_over(buffer, arena.buffers):
-            # Downwards in this op, the older buffer gives way from its lowest byte on.
-            above, below = buffer.first_op - 0.5 + pad, buffer.first_op + 0.5 - pad
-            corners = [(start / unit, above), (stop / unit, above), (stop / unit, below)]
-            color, edge = _PLACEHOLDERS[buffer_family(other, ops)], _PLACEHOLDERS["card"]
-            axes.add_patch(Polygon(corners, facecolor=color, edgecolor=edge, linewidth=0.8))
+        _buffer(axes, result, number, unit, pad=1.2 / row)
         name, kib = text.printable(buffer.label), text.kib(buffer.bytes)
         titles[f"buffer{number}"] = (
             f"{name}: {buffer.bytes:,} B at offset {buffer.offset:,}, "
@@ -184,7 +78,7 @@ def _arena(axes: Axes, result: Result, width: float, row: float, size: float) ->
         room = buffer.bytes / end * width - 8
         # A converter's long path of fused ops says nothing in a box; it is in the hover text.
         wanted = (f"{name}  {kib}", kib) if len(name) <= 24 else (kib,)
-        fitting = [shown for shown in wanted if _text_width(shown, size) < room]
+        fitting = [shown for shown in wanted if text_width(shown, size) < room]
         if fitting:
             axes.text(
                 (buffer.offset + buffer.bytes / 2) / unit,
@@ -193,11 +87,33 @@ def _arena(axes: Axes, result: Result, width: float, row: float, size: float) ->
                 ha="center",
                 va="center_baseline",
                 fontsize=size,
-                color=_PLACEHOLDERS["on-accent" if kind in ("conv", "dense") else "ink"],
+                color=COLOURS["on-accent" if kind in ("conv", "dense") else "ink"],
             )
     if arena.lower_bound and arena.lower_bound < arena.bytes:
-        axes.axvline(arena.lower_bound / unit, color=_PLACEHOLDERS["bad"], linewidth=1, linestyle=(0, (3, 3)))
+        axes.axvline(arena.lower_bound / unit, color=COLOURS["bad"], linewidth=1, linestyle=(0, (3, 3)))
     return titles
+
+
+def _buffer(axes: Axes, result: Result, number: int, unit: int, pad: float) -> None:
+    """A buffer's rectangle, and diagonals to those that it takes bytes from."""
+    arena, ops = result.arena, result.model.ops
+    buffer = arena.buffers[number]
+    patch = Rectangle(
+        (buffer.offset / unit, buffer.first_op - 0.5 + pad),
+        buffer.bytes / unit,
+        buffer.last_op - buffer.first_op + 1 - 2 * pad,
+        facecolor=COLOURS[buffer_family(buffer, ops)],
+        edgecolor=COLOURS["card"],
+        linewidth=0.8,
+    )
+    patch.set_gid(f"buffer{number}")
+    axes.add_patch(patch)
+    for other, start, stop in _taken_over(buffer, arena.buffers):
+        # Downwards in this op, the older buffer gives way from its lowest byte on.
+        above, below = buffer.first_op - 0.5 + pad, buffer.first_op + 0.5 - pad
+        corners = [(start / unit, above), (stop / unit, above), (stop / unit, below)]
+        color, edge = COLOURS[buffer_family(other, ops)], COLOURS["card"]
+        axes.add_patch(Polygon(corners, facecolor=color, edgecolor=edge, linewidth=0.8))
 
 
 def _taken_over(
@@ -220,16 +136,9 @@ def schedule(result: Result) -> str:
     first = min([0, *(buffer.first_op for buffer in buffers)])
     last = max([len(ops) - 1, *(buffer.last_op for buffer in buffers)])
     rows = max(1, last - first + 1)
-    row = 11.0 if rows > 120 else min(30.0, max(15.5, 230 / rows))
-    size = 8.0 if rows > 120 else 9.5
-
-    names = {op.index: text.shorten(text.printable(op.op), 30) for op in ops}
-    names |= {-1: "model input"} if first < 0 else {}
-    names |= {len(ops): "model output"} if last >= len(ops) else {}
-    shapes = {op.index: text.shape(op.output_shape) for op in ops}
-    name_width = max(_text_width(name, size) for name in names.values()) if names else 0
-    shape_width = max((_text_width(shape, size) for shape in shapes.values()), default=0)
-    labels = 30 + name_width + 14 + shape_width + 18
+    row, size = (11.0, 8.0) if rows > 120 else (min(30.0, max(15.5, 230 / rows)), 9.5)
+    names, shapes = _labels(ops, first, last)
+    labels = 30 + _widest(names.values(), size) + 14 + _widest(shapes.values(), size) + 18
 
     width, top, bottom = 1080.0, 30.0, 22.0 if buffers else 6.0
     height = rows * row
@@ -240,46 +149,61 @@ def schedule(result: Result) -> str:
     costs = {c.index: float(c.count) for c in result.per_op}
     ylim = (last + 0.5, first - 0.5)
 
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(width / 72, (top + height + bottom) / 72))
-        base = _axes(figure, (0, top, width, height), ylim)
+        base = bare_axes(figure, (0, top, width, height), ylim)
         base.set_xlim(0, width)
-        for index, name in names.items():
-            base.axhline(index - 0.5, color=_PLACEHOLDERS["rule"], linewidth=0.6)
-            faint: dict[str, Any] = {
-                "va": "center_baseline",
-                "fontsize": size,
-                "color": _PLACEHOLDERS["muted"],
-            }
-            if 0 <= index < len(ops):
-                base.text(20, index, str(index), ha="right", **faint)
-                base.text(30, index, name, va="center_baseline", fontsize=size)
-                base.text(labels - 18, index, shapes[index], ha="right", **faint)
-            else:
-                base.text(30, index, name, style="italic", **faint)
-        base.axhline(last + 0.5, color=_PLACEHOLDERS["rule"], linewidth=0.6)
+        _names(base, names, shapes, labels - 18, size)
+        base.axhline(last + 0.5, color=COLOURS["rule"], linewidth=0.6)
 
         def column(left: float, heading: str) -> None:
-            base.text(left, first - 0.5 - 12 / row, heading, fontsize=10, color=_PLACEHOLDERS["ink"])
+            base.text(left, first - 0.5 - 12 / row, heading, fontsize=10, color=COLOURS["ink"])
 
         column(0, "Op, output shape")
         titles: dict[str, str] = {}
         left = labels
         if buffers:
             column(left, "Arena, offset in " + ("KiB" if _unit(_end(result.arena)) > 1 else "bytes"))
-            arena = _axes(figure, (left, top, room * parts[0], height), ylim)
+            arena = bare_axes(figure, (left, top, room * parts[0], height), ylim)
             arena.xaxis.set_visible(True)
             titles |= _arena(arena, result, room * parts[0], row, min(size, 9.0))
             left += room * parts[0] + gap
         column(left, result.unit.capitalize())
-        bars = _axes(figure, (left, top, room * parts[1], height), ylim)
+        bars = bare_axes(figure, (left, top, room * parts[1], height), ylim)
         _bars(bars, ops, costs, {i: text.millions(value) for i, value in costs.items()}, size)
         left += room * parts[1] + gap
         column(left, f"{result.unit.capitalize()} per MAC")
-        ratios = _axes(figure, (left, top, room * parts[2], height), ylim)
+        ratios = bare_axes(figure, (left, top, room * parts[2], height), ylim)
         _bars(ratios, ops, per_mac, {i: f"{value:,.2f}" for i, value in per_mac.items()}, size)
         what = f"the arena's buffers and the {result.unit}" if buffers else f"the {result.unit}"
-        return _inline(figure, "schedule", f"For each of {len(ops)} ops: {what}", titles)
+        return inline(figure, "schedule", f"For each of {len(ops)} ops: {what}", titles)
+
+
+def _labels(ops: Sequence[OpInfo], first: int, last: int) -> tuple[dict[int, str], dict[int, str]]:
+    """By row, from `first` to `last`, the name of the op, and its output's shape."""
+    names = {op.index: text.shorten(text.printable(op.op), 30) for op in ops}
+    names |= {-1: "model input"} if first < 0 else {}
+    names |= {len(ops): "model output"} if last >= len(ops) else {}
+    return names, {op.index: text.shape(op.output_shape) for op in ops}
+
+
+def _widest(labels: Iterable[str], size: float) -> float:
+    return max((text_width(label, size) for label in labels), default=0)
+
+
+def _names(
+    base: Axes, names: Mapping[int, str], shapes: Mapping[int, str], right: float, size: float
+) -> None:
+    """The first column: number and name of each op, and the shape of what it makes, which ends at `right`."""
+    faint: dict[str, Any] = {"va": "center_baseline", "fontsize": size, "color": COLOURS["muted"]}
+    for index, name in names.items():
+        base.axhline(index - 0.5, color=COLOURS["rule"], linewidth=0.6)
+        if index in shapes:
+            base.text(20, index, str(index), ha="right", **faint)
+            base.text(30, index, name, va="center_baseline", fontsize=size)
+            base.text(right, index, shapes[index], ha="right", **faint)
+        else:
+            base.text(30, index, name, style="italic", **faint)
 
 
 def confusion(accuracy: Accuracy) -> str:
@@ -290,43 +214,22 @@ def confusion(accuracy: Accuracy) -> str:
     labels = labels if len(labels) == count else [str(number) for number in range(count)]
     cell = min(38.0, max(17.0, 380 / count))
     size = 10.0 if cell >= 26 else 8.0
-    side = max(_text_width(label, 9.5) for label in labels) + 8
-    slanted = max(_text_width(label, 9.5) for label in labels) > cell - 4
+    side = max(text_width(label, 9.5) for label in labels) + 8
+    slanted = max(text_width(label, 9.5) for label in labels) > cell - 4
     foot = (side * 0.75 + 10) if slanted else 18.0
     left, top = side + 20, 4.0
     width, height = left + count * cell + 4, top + count * cell + foot + 18
 
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(width / 72, height / 72))
-        axes = _axes(figure, (left, top, count * cell, count * cell), (count - 0.5, -0.5))
+        axes = bare_axes(figure, (left, top, count * cell, count * cell), (count - 0.5, -0.5))
         axes.set_xlim(-0.5, count - 0.5)
         titles = {}
         for i, row in enumerate(matrix):
             for j, samples in enumerate(row):
-                share = text.ratio(samples, sum(row))
-                patch = Rectangle((j - 0.5, i - 0.5), 1, 1, linewidth=1, edgecolor=_PLACEHOLDERS["card"])
-                colour = "accent" if i == j else "bad"
-                # Rare mistakes have to be visible beside a diagonal near 1: they start at a fifth.
-                alpha = 0.12 + 0.88 * share if i == j else min(1.0, 0.2 + 1.6 * share)
-                patch.set_facecolor(
-                    (_PLACEHOLDERS[colour], alpha) if samples else (_PLACEHOLDERS["rule"], 0.45)
-                )
-                patch.set_gid(f"cell{i}x{j}")
-                axes.add_patch(patch)
+                _cell(axes, (i, j), samples, text.ratio(samples, sum(row)), cell, size)
                 titles[f"cell{i}x{j}"] = f"{samples:,} samples of {labels[i]} taken for {labels[j]}"
-                if samples:
-                    ink = "on-accent" if alpha > 0.5 else "ink"
-                    fits = _text_width(f"{samples}", size) < cell - 2
-                    axes.text(
-                        j,
-                        i,
-                        f"{samples}" if fits else "•",
-                        ha="center",
-                        va="center_baseline",
-                        fontsize=size,
-                        color=_PLACEHOLDERS[ink],
-                    )
-        faint: dict[str, Any] = {"fontsize": 9.5, "color": _PLACEHOLDERS["muted"]}
+        faint: dict[str, Any] = {"fontsize": 9.5, "color": COLOURS["muted"]}
         _class_labels(axes, labels, slanted, cell)
         axes.text(
             -0.5 - (side + 12) / cell,
@@ -339,7 +242,24 @@ def confusion(accuracy: Accuracy) -> str:
         )
         axes.text((count - 1) / 2, count - 0.5 + (foot + 12) / cell, "predicted class", ha="center", **faint)
         label = f"Confusion matrix of {count} classes over {accuracy.samples:,} samples"
-        return _inline(figure, "confusion", label, titles)
+        return inline(figure, "confusion", label, titles)
+
+
+def _cell(axes: Axes, place: tuple[int, int], samples: int, share: float, cell: float, size: float) -> None:
+    """One cell of the confusion matrix, shaded by its share of the row, with its number if that has room."""
+    i, j = place
+    patch = Rectangle((j - 0.5, i - 0.5), 1, 1, linewidth=1, edgecolor=COLOURS["card"])
+    colour = "accent" if i == j else "bad"
+    # Rare mistakes have to be visible beside a diagonal near 1: they start at a fifth.
+    alpha = 0.12 + 0.88 * share if i == j else min(1.0, 0.2 + 1.6 * share)
+    patch.set_facecolor((COLOURS[colour], alpha) if samples else (COLOURS["rule"], 0.45))
+    patch.set_gid(f"cell{i}x{j}")
+    axes.add_patch(patch)
+    if samples:
+        ink = "on-accent" if alpha > 0.5 else "ink"
+        fits = text_width(f"{samples}", size) < cell - 2
+        shown = f"{samples}" if fits else "•"
+        axes.text(j, i, shown, ha="center", va="center_baseline", fontsize=size, color=COLOURS[ink])
 
 
 def _class_labels(axes: Axes, labels: Iterable[str], slanted: bool, cell: float) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.host import memo
-from tinydeploy.results.result import Accuracy, Result, plain
+from tinydeploy.results.measured import Accuracy
+from tinydeploy.results.result import Result, plain
 
-_DRAWN_BY = ("figures.py", "families.py", "text.py")
+_DRAWN_BY = ("figures.py", "svg.py", "families.py", "text.py")
 
 
 def schedule(result: Result) -> str:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tinydeploy.errors import UsageError
 from tinydeploy.host import output_folder
 from tinydeploy.host.output_folder import Manifest
+from tinydeploy.results.result import Result, as_html
 
 if TYPE_CHECKING:
     from tinydeploy.results.failure import Failure
-    from tinydeploy.results.result import Result
 
 RUNS_SCHEMA = "tinydeploy.runs/1"
 
@@ -71,6 +71,15 @@ def write_failure(failure: Failure, folder: Path) -> None:
 
     contents = {"failed.json": _json(failure.to_json()), "report.html": html.render_failure(failure)}
     _write(contents, folder, without=("result.json", "runs.json"))
+
+
+def _as_html(result: Result) -> str:
+    from tinydeploy.report import html
+
+    return html.render_inline(result)
+
+
+as_html.append(_as_html)
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -5,11 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tinydeploy.errors import TinydeployError
-from tinydeploy.evaluate.deployment import Job
-from tinydeploy.evaluate.run import Way
-from tinydeploy.version import __version__
-
 SCHEMA = "tinydeploy.failure/1"
 PHASES = ("build", "search", "target", "reference", "second opinion")
 
@@ -40,24 +35,3 @@ class Failure:
     def to_json(self) -> dict[str, Any]:
         """The content of failed.json, which is no result: no figure of one is in it."""
         return {"schema": SCHEMA} | vars(self)
-
-
-def failure(error: TinydeployError, job: Job, way: Way) -> Failure:
-    """What has failed of the job, on which way."""
-    return Failure(
-        message=error.message,
-        hint=error.hint,
-        kind=type(error).__name__,
-        exit_code=error.exit_code,
-        phase=way.phase,
-        done={name: seconds for name, seconds in way.phases_s.items() if name != way.phase},
-        model=job.graph.path,
-        model_sha256=job.graph.sha256,
-        board=job.board.id,
-        engine=job.sources.engine,
-        optimize=job.sources.optimize,
-        target=job.target,
-        log=str(way.firmware.log) if way.firmware else "",
-        started=way.started.isoformat(timespec="seconds"),
-        version=__version__,
-    )

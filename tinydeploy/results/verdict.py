@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tinydeploy.evaluate import metrics
-from tinydeploy.results.result import Accuracy, ArenaInfo, Parity, Result
+from tinydeploy.results import metric_table
+from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity
+from tinydeploy.results.result import Result
 
 NEVER_CHECKED = None
 
@@ -45,7 +46,7 @@ def failures(result: Result) -> tuple[str, ...]:
         "stack": f"the stack's {result.stack_budget:,} bytes are used up",
     }
     if accuracy is not None:
-        words = metrics.words(accuracy.metric)
+        words = metric_table.words(accuracy.metric)
         phrases["accuracy"] = f"{words} is {accuracy.value:.4g}, and the reference's {accuracy.reference:.4g}"
     if parity is not None:
         what = "differ" if is_exact(result) else "differ by more than one"
@@ -72,7 +73,7 @@ def _accuracy(accuracy: Accuracy, rounded: bool) -> bool | None:
     """Not below the reference's, unless outputs were `rounded` differently; None if it says little."""
     if accuracy.reference is None:
         return None
-    found = metrics.metric(accuracy.metric)
+    found = metric_table.metric(accuracy.metric)
     higher = found is None or found.higher_is_better
     lost = accuracy.reference - accuracy.value if higher else accuracy.value - accuracy.reference
     if lost > 0:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from serial.tools import list_ports
 
-from tinydeploy.boards.lookup import USB_BRIDGES, Board
+from tinydeploy.boards.board import USB_BRIDGES, Board
 from tinydeploy.errors import TargetError, UsageError
 
 AUTO = "auto"

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from tinydeploy.boards.lookup import Board, Qemu
+from tinydeploy.boards.board import Board, Qemu
 from tinydeploy.errors import TargetDiedError, ToolError, UsageError
 from tinydeploy.link.channel import FdStream, Stream
 from tinydeploy.targets.process import ends_with_this_process, kept

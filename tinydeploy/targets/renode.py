@@ -21,7 +21,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from tinydeploy.boards.lookup import Board, Renode
+from tinydeploy.boards.board import Board, Renode
 from tinydeploy.errors import DeviceFaultError, TargetDiedError, TargetError, ToolError, UsageError
 from tinydeploy.link.channel import FdStream, Stream, left
 from tinydeploy.targets.process import ends_with_this_process, kept

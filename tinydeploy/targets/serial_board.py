@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 
-from tinydeploy.boards.lookup import Lines
+from tinydeploy.boards.board import Lines
 from tinydeploy.errors import TargetDiedError, TargetError
 from tinydeploy.link.channel import SerialStream, Stream
 from tinydeploy.targets import ports

@@ -7,7 +7,8 @@ from types import TracebackType
 from tinydeploy.errors import DeviceFaultError
 from tinydeploy.firmware import elf
 from tinydeploy.firmware.build import Firmware
-from tinydeploy.link.device import Device, Greeting
+from tinydeploy.link.device import Device
+from tinydeploy.link.messages import Greeting
 from tinydeploy.targets.target import Target
 
 

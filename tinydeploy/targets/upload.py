@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.errors import ToolError
-from tinydeploy.firmware.build import Firmware, run_platformio
+from tinydeploy.firmware.build import Firmware
 from tinydeploy.host import cache, paths
+from tinydeploy.host.platformio import run_platformio
 
 UPLOAD_TIMEOUT = 180.0  # seconds
 

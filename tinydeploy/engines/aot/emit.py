@@ -12,10 +12,18 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.boards.lookup import Core
-from tinydeploy.engines.aot.ir import Argument, Constant, Read, Scratch, State, Step, Stripes, Write
+from tinydeploy.boards.core import Core
+from tinydeploy.engines.aot.cpp import (
+    definition,
+    describe,
+    parameter,
+    scratch_name,
+    shape_of,
+    stripe_condition,
+    type_name,
+)
+from tinydeploy.engines.aot.ir import Argument, Constant, Program, Read, Scratch, State, Step, Stripes, Write
 from tinydeploy.engines.aot.kernels import cost
-from tinydeploy.engines.aot.lowering.dispatch import Program
 from tinydeploy.engines.aot.memory.allocator import ALIGNMENT
 from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
 from tinydeploy.engines.engine import EngineSources, Layer
@@ -23,11 +31,6 @@ from tinydeploy.host import paths, templates
 from tinydeploy.model.graph import DType, Op, Tensor
 
 WIDTH = 110
-_INT32 = np.iinfo(np.int32)
-_BYTES = {  # how a value of one byte is written, by its bits
-    f"{name}_t": [str(value) for value in np.arange(256, dtype=np.uint8).view(name).tolist()]
-    for name in ("int8", "uint8")
-} | {"bool": [str(int(byte > 0)) for byte in range(256)]}
 _KERNELS = paths.FIRMWARE / "kernels"
 
 
@@ -135,13 +138,6 @@ def _variant(step: Step) -> str:
 
 
 @dataclass(frozen=True)
-class _Param:
-    name: str
-    ctype: str
-    value: str
-
-
-@dataclass(frozen=True)
 class _Place:
     name: str
     offset: int
@@ -179,7 +175,7 @@ class _Emitter:
             outputs=[self._tensor(index) for index in self._graph.outputs],
             resets=resets,
         )
-        constants = [_constant(constant) for constant in self._constants.values()]
+        constants = [definition(constant) for constant in self._constants.values()]
         return {
             "src/model.cpp": model,
             "src/model_data.h": templates.render("aot_model_data.h.j2", constants=constants),
@@ -202,11 +198,11 @@ class _Emitter:
         for (op, _), scratch in scratches.items():
             comment = f"working memory of op {op}, {scratch.elements} of {scratch.ctype}"
             offset = self._arena.scratch[op, scratch.name]
-            yield _Place(_scratch_name(op, scratch), offset, scratch.bytes, comment)
+            yield _Place(scratch_name(op, scratch), offset, scratch.bytes, comment)
 
     def _tensor(self, index: int) -> _Place:
         tensor = self._graph.tensors[index]
-        return _Place(f"kTensor{index}", self._arena.tensors[index], tensor.bytes, _describe(tensor))
+        return _Place(f"kTensor{index}", self._arena.tensors[index], tensor.bytes, describe(tensor))
 
     def _op(self, op: Op, steps: tuple[Step, ...]) -> dict[str, object]:
         function = f"op{op.index}_{op.kind.lower()}"
@@ -217,13 +213,13 @@ class _Emitter:
             for step, name in zip(steps, own, strict=True)
         ]
         inputs, outputs = (
-            ", ".join(_shape(self._graph.tensors[index]) for index in tensors if index >= 0)
+            ", ".join(shape_of(self._graph.tensors[index]) for index in tensors if index >= 0)
             for tensors in (op.inputs, op.outputs)
         )
         stripes = _turns(self._program, op)
 
         def condition(step: Step) -> str:
-            return _condition(step.stripes, stripes.count) if stripes and step.stripes else ""
+            return stripe_condition(step.stripes, stripes.count) if stripes and step.stripes else ""
 
         calls = groupby(zip(steps, structs, strict=True), lambda pair: condition(pair[0]))
         return {
@@ -233,7 +229,7 @@ class _Emitter:
             "begins": stripes is not None and stripes.first == op.index,
             "ends": stripes is not None and stripes.last == op.index,
             "structs": [
-                {"name": name, "params": [_param(key, value) for key, value in step.params.items()]}
+                {"name": name, "params": [parameter(key, value) for key, value in step.params.items()]}
                 for name, struct, step in zip(own, structs, steps, strict=True)
                 if struct == name
             ],
@@ -262,10 +258,10 @@ class _Emitter:
         match argument:
             case Read(tensor) | Write(tensor) | State(tensor):
                 const = "const " if isinstance(argument, Read) else ""
-                ctype = _ctype(self._graph.tensors[tensor].dtype.numpy)
+                ctype = type_name(self._graph.tensors[tensor].dtype.numpy)
                 return f"at<{const}{ctype}>({self._offset(step, tensor)})"
             case Scratch():
-                return f"at<{argument.ctype}>({_scratch_name(op.index, argument)})"
+                return f"at<{argument.ctype}>({scratch_name(op.index, argument)})"
             case Constant():
                 return self._constant(argument)
 
@@ -321,69 +317,3 @@ def _with_includes(headers: list[str]) -> list[str]:
 
 def _scratches(steps: tuple[Step, ...]) -> Iterator[Scratch]:
     return (argument for step in steps for argument in step.args if isinstance(argument, Scratch))
-
-
-def _condition(stripes: range, count: int) -> str:
-    """Whether `stripe` is one of `stripes`, of `count` in all, as C++; empty if it always is."""
-    if len(stripes) == 1:
-        return f"stripe == {stripes.start}"
-    first = [f"stripe >= {stripes.start}"] if stripes.start > 0 else []
-    return " && ".join(first + ([f"stripe < {stripes.stop}"] if stripes.stop < count else []))
-
-
-def _scratch_name(op: int, scratch: Scratch) -> str:
-    return f"kOp{op}{scratch.name[:1].upper()}{scratch.name[1:]}"
-
-
-def _shape(tensor: Tensor) -> str:
-    return f"{tensor.dtype.value}[{','.join(map(str, tensor.shape))}]"
-
-
-def _describe(tensor: Tensor) -> str:
-    quantization = tensor.quantization
-    if quantization is None or quantization.per_channel:
-        return _shape(tensor)
-    return f"{_shape(tensor)}, scale {quantization.scale:.6g}, zero point {quantization.zero_point}"
-
-
-def _ctype(dtype: np.dtype[np.generic]) -> str:
-    return {"float32": "float", "bool": "bool"}.get(dtype.name, f"{dtype.name}_t")
-
-
-def _param(name: str, value: int | float | bool) -> _Param:
-    if isinstance(value, bool):
-        return _Param(name, "bool", str(value).lower())
-    if isinstance(value, float):
-        return _Param(name, "float", _float(value))
-    if _INT32.min <= value <= _INT32.max:
-        return _Param(name, "int32_t", str(value) if value > _INT32.min else "INT32_MIN")
-    return _Param(name, "int64_t", f"INT64_C({value})")
-
-
-def _float(value: float) -> str:
-    single = np.float32(value)
-    if np.isfinite(single):
-        return f"{single!s}f"
-    return "-" * bool(np.signbit(single)) + ('__builtin_nanf("")' if np.isnan(single) else "__builtin_inff()")
-
-
-def _constant(constant: Constant) -> dict[str, object]:
-    values = constant.values
-    ctype = _ctype(values.dtype)
-    if ctype == "float":
-        literals = [_float(value) for value in values.tolist()]
-    elif ctype == "int64_t":
-        literals = [f"INT64_C({value})" for value in values.tolist()]
-    elif values.dtype.itemsize == 1:  # most of a model: each of the 256 is written out once
-        literals = [_BYTES[ctype][byte] for byte in values.tobytes()]
-    else:
-        literals = [str(int(value)) for value in values.tolist()]
-    per_line = {1: 16, 2: 12, 4: 8, 8: 4}[values.dtype.itemsize]
-    return {
-        "name": constant.name,
-        "ctype": ctype,
-        "elements": values.size,
-        "alignment": max(4, values.dtype.itemsize),
-        "comment": f"  // {constant.comment}" if constant.comment else "",
-        "lines": [", ".join(literals[i : i + per_line]) + "," for i in range(0, len(literals), per_line)],
-    }

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.model.graph import Graph, Op
-
-
-class UnsupportedError(Exception):
-    """Raised by a lowering: this op, as it stands in the graph, cannot be compiled. The text says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,23 +164,33 @@ class Alias:
     output: int
 
 
-Lowering = Callable[[Graph, Op], tuple[Step, ...] | Alias]
-LOWERINGS: dict[str, Lowering] = {}
-
-
-def lowers(*kinds: str) -> Callable[[Lowering], Lowering]:
-    """Registers a function as the lowering of these builtin ops."""
-
-    def register(lowering: Lowering) -> Lowering:
-        LOWERINGS.update(dict.fromkeys(kinds, lowering))
-        return lowering
-
-    return register
-
-
 def operand(graph: Graph, op: Op, position: int, name: str) -> Read | Constant:
     """Input `position` of `op`: the arena's tensor, or its values as the constant op<i>_<name>."""
     tensor = graph.tensors[op.inputs[position]]
     if tensor.data is None:
         return Read(tensor.index)
     return Constant(f"op{op.index}_{name}", tensor.data.reshape(-1))
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """What there is to run. `memory[t]` is the tensor in whose memory t lies: t, or what t is an alias of.
+
+    It begins there at byte `offsets[t]`, or at the first.
+
+    `graph` is the one lowered, except that a constant's alias is a constant too, and for what
+    float_islands.py and stripes.py do: they add tensors behind the model's own, stripes.py the slices, and it
+    gives a tensor that is never whole the shape of the rows that its buffer holds.
+    """
+
+    graph: Graph
+    ops: tuple[tuple[Op, tuple[Step, ...]], ...]
+    memory: Mapping[int, int]
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    slices: Mapping[int, Slice] = field(default_factory=dict)
+    stripes: tuple[Stripes, ...] = ()
+
+    def place(self, tensor: int) -> tuple[int, int]:
+        """The tensor in whose memory a tensor or a slice lies, and the byte in it where it begins."""
+        piece = self.slices.get(tensor, Slice(tensor, 0, 0))
+        return self.memory[piece.tensor], self.offsets.get(piece.tensor, 0) + piece.offset

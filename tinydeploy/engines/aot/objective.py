@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import chain
 
-from tinydeploy.boards.lookup import Board, Core
-from tinydeploy.engines.aot.ir import Step
+from tinydeploy.boards.board import Board
+from tinydeploy.boards.core import Core
+from tinydeploy.engines.aot.ir import Program, Step
 from tinydeploy.engines.aot.kernels import cost
 from tinydeploy.engines.aot.kernels.cores import dsp, dsp_16x8
-from tinydeploy.engines.aot.lowering.dispatch import Program
 from tinydeploy.engines.aot.memory.allocator import align
 from tinydeploy.engines.aot.memory.arena_plan import plan_arena
 

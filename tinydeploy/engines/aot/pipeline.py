@@ -6,20 +6,24 @@ suit what is striven for) → memory and planner (the arena) → emit (C++).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar
 
-from tinydeploy.boards.lookup import Board, Core
+from tinydeploy.boards.board import Board
+from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.emit import emit
+from tinydeploy.engines.aot.ir import Alias, Program, Step
 from tinydeploy.engines.aot.kernels.kernel_selection import for_core
-from tinydeploy.engines.aot.lowering.dispatch import Program, lower
+from tinydeploy.engines.aot.lowering.dispatch import lower_op
+from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.engines.aot.memory.arena_plan import arena_bytes
 from tinydeploy.engines.aot.objective import GOALS, flash_left, flash_room, towards
-from tinydeploy.engines.aot.rewrite import concat_in_place
+from tinydeploy.engines.aot.rewrite import concat_in_place, float_islands, graph_fusion
 from tinydeploy.engines.aot.tiling import stripes
 from tinydeploy.engines.engine import EngineSources, Refusal
 from tinydeploy.errors import ModelError, UsageError
-from tinydeploy.model.graph import Graph
+from tinydeploy.model.graph import Graph, Op
 
 __all__ = ["GOALS", "AotEngine"]
 
@@ -90,3 +94,42 @@ class AotEngine:
         means = _MEANS.get(self.optimize, ())
         chosen = stripes.least_arena(chosen, suit, means, lambda cut: flash_left(cut, room) > 0)
         return towards(self.optimize, chosen, portable, core, room)
+
+
+@lru_cache(maxsize=8)  # asked for by each goal and board, and to know what is refused
+def lower(graph: Graph, adding: bool = True) -> tuple[Program, tuple[Refusal, ...]]:
+    """The program of `graph`, and every op that could not be lowered: it is whole only if there is none.
+
+    `adding` lets convolutions do the additions behind them.
+    """
+    folded = float_islands.fold(graph)
+    graph = folded.graph
+    memory = {tensor.index: tensor.index for tensor in graph.tensors}
+    ops: list[tuple[Op, tuple[Step, ...]]] = []
+    refusals = [Refusal(*refused) for refused in folded.refused.items()]
+    for op in graph_fusion.simplify(graph, folded.ops, adding):
+        try:
+            if op.index in folded.refused:
+                continue
+            lowered = lower_op(graph, op)
+        except UnsupportedError as error:
+            refusals.append(Refusal(op.index, str(error)))
+            continue
+        if not isinstance(lowered, Alias):
+            if lowered:
+                ops.append((op, lowered))
+        elif graph.tensors[lowered.input].data is None:
+            memory[lowered.output] = memory[lowered.input]
+        else:
+            graph = _with_constant(graph, lowered)
+    return Program(graph, tuple(ops), memory), tuple(sorted(refusals, key=lambda refusal: refusal.op))
+
+
+def _with_constant(graph: Graph, alias: Alias) -> Graph:
+    """`graph` with the alias of a constant made a constant."""
+    data = graph.tensors[alias.input].data
+    assert data is not None
+    output = graph.tensors[alias.output]
+    constant = replace(output, data=data.reshape(output.shape).astype(output.dtype.numpy, copy=False))
+    tensors = tuple(constant if tensor is output else tensor for tensor in graph.tensors)
+    return replace(graph, tensors=tensors)

@@ -11,16 +11,14 @@ import hashlib
 import json
 import os
 import re
-import socket
-import subprocess
-import sys
-import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import Library
+from tinydeploy.engines.tflm.library_download import HINT, VARIABLE, download
+from tinydeploy.engines.tflm.library_identity import identity
 from tinydeploy.engines.tflm.resolver import FAST_KERNELS
 from tinydeploy.engines.tflm.source_selection import (
     FOR_ESP_NN,
@@ -30,11 +28,8 @@ from tinydeploy.engines.tflm.source_selection import (
     Sources,
     registrations,
 )
-from tinydeploy.errors import ModelError, ToolError, UsageError
-from tinydeploy.firmware import build
+from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.host import cache, paths, templates
-
-VARIABLE = "TINYDEPLOY_TFLM"
 
 CHIRALE = (
     "https://github.com/spaziochirale/Chirale_TensorFlowLite.git#46da2f989205a9216229d38cd3d1c657d79d6781"
@@ -42,17 +37,14 @@ CHIRALE = (
 WCL = "https://github.com/trylaarsdam/pio-tflite-lib.git#a887b00541e4817abbaa0cebf0b167379f896e50"
 ESPRESSIF = "https://github.com/espressif/esp-tflite-micro.git#99f49e1498b0984f4db54d9bf3938aceb99ad422"
 ESP_NN = "https://github.com/espressif/esp-nn.git#d45b843ca5f873ca9d0706ab0e7f14eafd132e98"
-
-_CONNECT_TIMEOUT = 5.0  # seconds
-_DOWNLOAD_TIMEOUT = 300.0
-_REGISTRY = "api.registry.platformio.org"
 _FULLY_CONNECTED = "tensorflow/lite/micro/kernels/fully_connected_common.c*"
+_ONE_SCALE = (
+    "{} takes one scale for all weights of a FULLY_CONNECTED, and this model has one per channel: "
+    "its outputs are wrong; a newer TFLite Micro, or --engine aot, gets them right"
+)
 _TREE_SCRIPT = Path("tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py")
 _CMSIS_NN_HEADER = Path("third_party/cmsis_nn/Include/arm_nnfunctions.h")
 _ESP32_S3 = "esp32s3"
-_HINT = (
-    f"name a folder with TFLite Micro by --tflm-library or {VARIABLE}, or take --engine aot, which needs none"
-)
 
 _INCLUDES = (
     "",
@@ -82,8 +74,6 @@ _CHOSEN = (f"-<{KERNELS}/>", "-<signal/>", "-<third_party/cmsis_nn/Source/>")
 # The kernels for ESP-NN stand beside the reference ones that they replace. ESP-NN itself is another library,
 # which is looked for beside TFLite Micro, under the names that git and ESP-IDF give it.
 _ESP_NN_FOLDERS = ("esp-nn", "espressif__esp-nn")
-_SOURCES = ("signal", "tensorflow", "third_party", "src", "include")
-_HASHED = (".h", ".hpp", ".c", ".cc", ".cpp", ".S")
 
 
 def default_source(board: Board) -> str:
@@ -108,8 +98,8 @@ def find(
     folder = Path(wanted).expanduser()
     if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises for a long name
         if _is_path(wanted):
-            raise UsageError(f"no such folder: {wanted}", _HINT)
-        folder = _download(wanted)
+            raise UsageError(f"no such folder: {wanted}", HINT)
+        folder = download(wanted)
     return _recognise(folder.resolve(), board, variants, per_channel)
 
 
@@ -124,24 +114,18 @@ def _is_esp32(board: Board) -> bool:
 def _recognise(folder: Path, board: Board, variants: Mapping[str, str], per_channel: bool) -> Library:
     root = next((root for root in (folder, folder / "src") if (root / RESOLVER).is_file()), None)
     if root is None:
-        raise UsageError(f"{folder} does not hold TFLite Micro: {RESOLVER} is missing", _HINT)
+        raise UsageError(f"{folder} does not hold TFLite Micro: {RESOLVER} is missing", HINT)
     if (root / _TREE_SCRIPT).is_file():
         raise _checkout(root, board)
     known = registrations(root)
     missing = [adder for adder in variants if adder not in known.adders]
-    name, version = _identity(folder, root)
+    name, version = identity(folder, root)
     if missing:
         raise ModelError(
             f"{name} {version} lacks {', '.join(missing)}, which the model needs",
             "take a newer TFLite Micro, or --engine aot",
         )
-    defines = ["NDEBUG", "TF_LITE_STATIC_MEMORY"]
-    if (root / "tensorflow/lite/micro/kernels/cmsis_nn").is_dir():
-        # Without the second, vector kernels sum up weights in every inference, and their SVDF does not start.
-        defines += ["CMSIS_NN", "KERNELS_OPTIMIZED_FOR_SPEED"]
-    if (folder / "library.properties").is_file():
-        # Arduino's editions choose their sources and C++ by these.
-        defines += ["ARDUINO=10819", "ARDUINO_EXCLUDE_CODE"]
+    defines = _defines(folder, root)
     if (root / _CMSIS_NN_HEADER).is_file():
         version += f"; CMSIS-NN {_cmsis_nn_version(root)}"
     sources = list(_COMPILED)
@@ -153,34 +137,42 @@ def _recognise(folder: Path, board: Board, variants: Mapping[str, str], per_chan
         sources += [f"+<{FOR_ESP_NN}/>", *(f"-<{FOR_ESP_NN.parent}/{kernel}>" for kernel in kernels)]
         esp_nn = _esp_nn(folder)
         includes.append(esp_nn / "include")
-        version += f"; ESP-NN {_identity(esp_nn, esp_nn)[1]}"
+        version += f"; ESP-NN {identity(esp_nn, esp_nn)[1]}"
         defines += ["ESP_NN", "CONFIG_NN_OPTIMIZED=1"]
         others = (_esp_nn_manifest(esp_nn, chip),)
         if chip == _ESP32_S3:
             defines.append("CONFIG_IDF_TARGET_ESP32S3=1")
-    flags = tuple(f"-D{define}" for define in defines)
     calls = _calls(variants, known)
     needed = Sources(root, esp_nn=bool(chip)).needed(calls.values())
     if needed is not None:
         sources = [*_COMPILED, *_CHOSEN, *(f"+<{path}>" for path in needed)]
     manifest = _manifest(root, chip, f"TFLite Micro in {folder}", None, _include_flags(includes))
-    warnings: tuple[str, ...] = ()
-    if per_channel and not any(b"per_channel" in path.read_bytes() for path in root.glob(_FULLY_CONNECTED)):
-        warnings = (
-            f"{name} {version} takes one scale for all weights of a FULLY_CONNECTED, and this model has one "
-            "per channel: its outputs are wrong; a newer TFLite Micro, or --engine aot, gets them right",
-        )
+    knows = not per_channel or any(
+        b"per_channel" in path.read_bytes() for path in root.glob(_FULLY_CONNECTED)
+    )
     resolver = templates.render("op_resolver.h.j2", calls=calls, default=known.by_adder)
     return Library(
         name=name,
         version=version,
         dependencies=(manifest, *others),
-        flags=flags,
+        flags=tuple(f"-D{define}" for define in defines),
         kernels=FAST_KERNELS,
-        warnings=warnings,
+        warnings=() if knows else (_ONE_SCALE.format(f"{name} {version}"),),
         files={"src/op_resolver.h": resolver},
         sources=tuple(sources),
     )
+
+
+def _defines(folder: Path, root: Path) -> list[str]:
+    """The macros by which the library chooses its kernels."""
+    defines = ["NDEBUG", "TF_LITE_STATIC_MEMORY"]
+    if (root / "tensorflow/lite/micro/kernels/cmsis_nn").is_dir():
+        # Without the second, vector kernels sum up weights in every inference, and their SVDF does not start.
+        defines += ["CMSIS_NN", "KERNELS_OPTIMIZED_FOR_SPEED"]
+    if (folder / "library.properties").is_file():
+        # Arduino's editions choose their sources and C++ by these.
+        defines += ["ARDUINO=10819", "ARDUINO_EXCLUDE_CODE"]
+    return defines
 
 
 def _checkout(root: Path, board: Board) -> UsageError:
@@ -214,7 +206,7 @@ def _esp_nn(folder: Path) -> Path:
     """ESP-NN for the TFLite Micro in `folder`: beside it, or else downloaded."""
     beside = (folder.parent / name for name in _ESP_NN_FOLDERS)
     found = next((path for path in beside if (path / "include/esp_nn.h").is_file()), None)
-    return found or _download(ESP_NN)
+    return found or download(ESP_NN)
 
 
 def _esp_nn_manifest(esp_nn: Path, chip: str) -> str:
@@ -274,127 +266,3 @@ def _update(path: Path, text: str) -> None:
     whole = path.with_suffix(f".{os.getpid()}")
     whole.write_bytes(content)
     whole.replace(path)
-
-
-def _identity(folder: Path, root: Path) -> tuple[str, str]:
-    """The library's name, and its version by all that it tells: release, commit, age, content."""
-    name, facts = "TFLite Micro", []
-    for manifest in (_library_json(folder), _library_properties(folder)):
-        if manifest:
-            name, release = manifest
-            facts.append(release)
-            break
-    commit = _git_commit(folder)
-    if commit:
-        facts.append(f"commit {commit[:12]}")
-    digest, year = _content(root)
-    if not commit and year:
-        facts.append(f"copyright {year}")
-    return name, ", ".join([*facts, f"content {digest[:12]}"])
-
-
-def _library_json(folder: Path) -> tuple[str, str] | None:
-    try:
-        manifest = json.loads((folder / "library.json").read_text(encoding="utf-8"))
-        return str(manifest["name"]), str(manifest["version"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _library_properties(folder: Path) -> tuple[str, str] | None:
-    try:
-        lines = (folder / "library.properties").read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return None
-    fields = dict(line.split("=", 1) for line in lines if "=" in line)
-    return fields.get("name", "TFLite Micro"), fields.get("version", "")
-
-
-def _git_commit(folder: Path) -> str:
-    """The commit that the folder is a checkout of; empty if it is none."""
-    if not (folder / ".git").exists():
-        return ""
-    try:
-        command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=20, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
-
-
-def _content(root: Path) -> tuple[str, str]:
-    """SHA-256 over names and bytes of all sources, and the latest year in their copyright notices."""
-    digest, year = hashlib.sha256(), b""
-    for path in _sources(root):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(root)} {len(content)}\n".encode())
-        digest.update(content)
-        claimed = re.match(rb"/\* Copyright (20\d\d) The TensorFlow Authors", content)
-        year = max(year, claimed[1]) if claimed else year
-    return digest.hexdigest(), year.decode()
-
-
-def _sources(root: Path) -> Iterator[Path]:
-    for folder in _SOURCES:
-        yield from (
-            path for path in sorted((root / folder).rglob("*")) if path.suffix in _HASHED and path.is_file()
-        )
-
-
-def _download(source: str) -> Path:
-    """Has PlatformIO download a library into the cache, once, and returns its folder."""
-    storage = paths.cache_dir() / "libraries" / f"from-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
-    if cache.is_sealed(storage) and not cache.is_whole(storage):
-        cache.remove(storage)
-    found = _installed(storage)
-    if found is None:
-        _check_reachable(source)
-        storage.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "platformio", "pkg", "install", "--global", "--skip-dependencies"]
-        command += ["--storage-dir", str(storage), "--library", source]
-        try:
-            done = subprocess.run(
-                command,
-                env=build.environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_DOWNLOAD_TIMEOUT,
-                check=False,
-            )
-            said = (done.stderr or done.stdout).strip().splitlines()
-            reason = said[-1] if said else f"code {done.returncode}"
-        except subprocess.TimeoutExpired:
-            reason = f"no end after {_DOWNLOAD_TIMEOUT:.0f} s"
-        found = _installed(storage)
-        if found is None:
-            raise ToolError(f"PlatformIO could not download TFLite Micro from {source}: {reason}", _HINT)
-    if not cache.is_sealed(storage):
-        files = (path for path in found.rglob("*") if path.is_file() and ".git" not in path.parts)
-        cache.seal(storage, files)
-    return found
-
-
-def _installed(storage: Path) -> Path | None:
-    """The library in `storage`, where PlatformIO puts it once it is whole."""
-    return next((path for path in storage.glob("[!.]*") if path.is_dir()), None)
-
-
-def _check_reachable(source: str) -> None:
-    """Raises ToolError at once where PlatformIO would try again for a minute."""
-    try:
-        address = urllib.parse.urlsplit(source.removeprefix("git+"))
-        host = address.hostname or _REGISTRY
-        port = address.port or {"http": 80, "ssh": 22, "git": 9418}.get(address.scheme, 443)
-    except ValueError as error:
-        raise UsageError(f"{source} is no address: {error}", _HINT) from error
-    if address.scheme == "file":
-        return
-    try:
-        socket.create_connection((host, port), _CONNECT_TIMEOUT).close()
-    except OSError as error:
-        reason = error.strerror or error
-        raise ToolError(f"cannot download TFLite Micro from {source}: {host}: {reason}", _HINT) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tinydeploy.boards.lookup import Board
+from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import EngineSources, Library, Refusal
 from tinydeploy.engines.tflm import host_check, library
 from tinydeploy.engines.tflm.resolver import ADDERS

@@ -17,6 +17,7 @@ from math import prod
 import numpy as np
 
 from tinydeploy.errors import ModelError
+from tinydeploy.model.canonicalize import constant_moves  # noqa: F401, registers its own
 from tinydeploy.model.canonicalize.constant_ops import FOLDERS, OF_SHAPES, Array, Call, UnknownError
 from tinydeploy.model.canonicalize.shape_inference import infer
 from tinydeploy.model.graph import MAX_RANK, MAX_TENSOR_BYTES, Graph, Op, Tensor

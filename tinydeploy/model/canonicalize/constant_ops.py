@@ -1,4 +1,4 @@
-"""The ops that are computed when a model is read, in numpy: one small function for each kind.
+"""Constant folding: the ops that are computed when a model is read, in numpy, a small function for each kind.
 
 Arithmetic is that of plain integers, modulo their width; quantised numbers are moved, never computed with.
 The file is untrusted: none of these makes anything before its shape is known to be the one that the file
@@ -71,7 +71,9 @@ FOLDERS: dict[str, Folder] = {}
 OF_SHAPES = ("SHAPE", "RANK", "ZEROS_LIKE")  # ops that read no element
 
 
-def _folds(*kinds: str) -> Callable[[Folder], Folder]:
+def folds(*kinds: str) -> Callable[[Folder], Folder]:
+    """Registers a function that computes these kinds of ops."""
+
     def register(folder: Folder) -> Folder:
         FOLDERS.update(dict.fromkeys(kinds, folder))
         return folder
@@ -79,7 +81,7 @@ def _folds(*kinds: str) -> Callable[[Folder], Folder]:
     return register
 
 
-def _axis(axis: int, rank: int) -> int:
+def positive_axis(axis: int, rank: int) -> int:
     """An axis counted from the front."""
     if not -rank <= axis < rank:
         raise ValueError(f"axis {axis} is out of range for {rank} dimensions")
@@ -95,169 +97,24 @@ def _computable(*arrays: Array) -> None:
 # Shapes
 
 
-@_folds("SHAPE")
+@folds("SHAPE")
 def _shape(call: Call) -> Array:
     wide = call.outputs[0].dtype is DType.INT64
     return np.array(call.inputs[0].shape, np.int64 if wide else np.int32)
 
 
-@_folds("RANK")
+@folds("RANK")
 def _rank(call: Call) -> Array:
     return np.array(len(call.inputs[0].shape), np.int32)
 
 
-@_folds("BROADCAST_ARGS")
+@folds("BROADCAST_ARGS")
 def _broadcast_args(call: Call) -> Array:
     shape = np.broadcast_shapes(call.ints(0), call.ints(1))
     return np.array(shape, call.array(0).dtype)
 
 
-# Moves
-
-
-@_folds("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
-def _reshape(call: Call) -> Array:
-    return call.array(0).reshape(call.outputs[0].shape)
-
-
-@_folds("TRANSPOSE")
-def _transpose(call: Call) -> Array:
-    return call.array(0).transpose(call.ints(1))
-
-
-@_folds("REVERSE_V2")
-def _reverse(call: Call) -> Array:
-    return np.flip(call.array(0), call.ints(1))
-
-
-def index_of(call: Call) -> tuple[Any, ...]:
-    """What STRIDED_SLICE takes of its input, as numpy's index."""
-    if call.option("offset"):
-        raise UnknownError
-    begins, ends, steps = (call.ints(position) for position in (1, 2, 3))
-    if not len(begins) == len(ends) == len(steps):
-        raise ValueError("its bounds differ in number")
-
-    def masked(name: str, position: int) -> bool:
-        return bool(call.option(f"{name}_mask") >> position & 1)
-
-    chosen: list[Any] = []
-    for position, bounds in enumerate(zip(begins, ends, steps, strict=True)):
-        begin, end, step = bounds
-        if masked("ellipsis", position):
-            chosen.append(...)
-        elif masked("new_axis", position):
-            chosen.append(None)
-        elif masked("shrink_axis", position):
-            chosen.append(0 if masked("begin", position) else begin)
-        elif step == 0:
-            raise ValueError("a stride is 0")
-        else:
-            first, last = masked("begin", position), masked("end", position)
-            chosen.append(slice(None if first else begin, None if last else end, step))
-    return tuple(chosen)
-
-
-@_folds("STRIDED_SLICE")
-def _strided_slice(call: Call) -> Array:
-    return np.asarray(call.array(0)[index_of(call)])
-
-
-@_folds("SLICE")
-def _slice(call: Call) -> Array:
-    source, begins, sizes = call.array(0), call.ints(1), call.ints(2)
-    bounds = zip(source.shape, begins, sizes, strict=True)
-    chosen = [(begin, extent - begin if size == -1 else size, extent) for extent, begin, size in bounds]
-    if any(begin < 0 or size < 0 or begin + size > extent for begin, size, extent in chosen):
-        raise ValueError("it reaches beyond its input")
-    return source[tuple(slice(begin, begin + size) for begin, size, _ in chosen)]
-
-
-@_folds("CONCATENATION")
-def _concatenation(call: Call) -> Array:
-    quantizations = {tensor.quantization for tensor in (*call.inputs, *call.outputs)}
-    if call.op.options.get("fused_activation_function", "NONE") != "NONE" or len(quantizations) > 1:
-        raise UnknownError
-    sources = call.arrays()
-    return np.concatenate(sources, _axis(call.option("axis"), sources[0].ndim))
-
-
-@_folds("PACK")
-def _pack(call: Call) -> Array:
-    sources = call.arrays()
-    return np.stack(sources, _axis(call.option("axis"), sources[0].ndim + 1))
-
-
-@_folds("UNPACK")
-def _unpack(call: Call) -> tuple[Array, ...]:
-    source = call.array(0)
-    axis = _axis(call.option("axis"), source.ndim)
-    if source.shape[axis] != len(call.outputs):
-        raise ValueError(f"it makes {source.shape[axis]} tensors where the file says {len(call.outputs)}")
-    return tuple(np.moveaxis(source, axis, 0))
-
-
-@_folds("SPLIT")
-def _split(call: Call) -> tuple[Array, ...]:
-    (axis,), source = call.ints(0), call.array(1)
-    return tuple(np.split(source, len(call.outputs), _axis(axis, source.ndim)))
-
-
-@_folds("SPLIT_V")
-def _split_v(call: Call) -> tuple[Array, ...]:
-    source, sizes, (axis,) = call.array(0), call.ints(1), call.ints(2)
-    extent = source.shape[_axis(axis, source.ndim)]
-    rest = extent - sum(size for size in sizes if size >= 0)
-    shares = [rest if size == -1 else size for size in sizes]
-    if min(shares, default=-1) < 0 or sum(shares) != extent:
-        raise ValueError(f"{list(sizes)} are no shares of {extent}")
-    return tuple(np.split(source, np.cumsum(shares)[:-1], _axis(axis, source.ndim)))
-
-
-@_folds("GATHER")
-def _gather(call: Call) -> Array:
-    source, indices = call.array(0), call.array(1)
-    if call.option("batch_dims"):
-        raise UnknownError
-    axis = _axis(call.option("axis"), source.ndim)
-    call.require((*source.shape[:axis], *indices.shape, *source.shape[axis + 1 :]))
-    if indices.size and not 0 <= indices.min() <= indices.max() < source.shape[axis]:
-        raise ValueError(f"it picks beyond the {source.shape[axis]} elements")
-    return source.take(indices, axis)
-
-
-@_folds("FILL")
-def _fill(call: Call) -> Array:
-    value = call.array(1)
-    if call.outputs[0].quantization is not None:
-        raise UnknownError  # a state to begin with, which takes less as an op than as a constant
-    call.require(call.ints(0))
-    return np.broadcast_to(value.reshape(()), call.outputs[0].shape)
-
-
-@_folds("ZEROS_LIKE")
-def _zeros_like(call: Call) -> Array:
-    (source,), (output,) = call.inputs, call.outputs
-    if source.dtype not in (DType.INT32, DType.INT64) or output.dtype is not source.dtype:
-        raise UnknownError
-    call.require(source.shape)
-    return np.zeros(output.shape, output.dtype.numpy)
-
-
-@_folds("BROADCAST_TO")
-def _broadcast_to(call: Call) -> Array:
-    call.require(call.ints(1))
-    return np.broadcast_to(call.array(0), call.outputs[0].shape)
-
-
-@_folds("TILE")
-def _tile(call: Call) -> Array:
-    source, times = call.array(0), call.ints(1)
-    call.require(tuple(extent * n for extent, n in zip(source.shape, times, strict=True)))
-    return np.tile(source, times)
-
-
-@_folds("RANGE")
+@folds("RANGE")
 def _range(call: Call) -> Array:
     start, limit, delta = (call.array(position) for position in range(3))
     _computable(start, limit, delta)
@@ -270,7 +127,7 @@ def _range(call: Call) -> Array:
 # Arithmetic of plain integers, modulo their width
 
 
-@_folds("CAST")
+@folds("CAST")
 def _cast(call: Call) -> Array:
     source, target = call.array(0), call.outputs[0].dtype
     if source.dtype.kind not in "ib" or target is DType.FLOAT32:
@@ -302,7 +159,7 @@ _BINARY: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-@_folds(*_BINARY)
+@folds(*_BINARY)
 def _binary(call: Call) -> Array:
     a, b = call.array(0), call.array(1)
     _computable(a, b)
@@ -320,26 +177,26 @@ _LOGICAL: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-@_folds(*_LOGICAL)
+@folds(*_LOGICAL)
 def _logical(call: Call) -> Array:
     a, b = call.array(0), call.array(1)
     call.require(np.broadcast_shapes(a.shape, b.shape))
     return _LOGICAL[call.op.kind](a, b)
 
 
-@_folds("LOGICAL_NOT")
+@folds("LOGICAL_NOT")
 def _logical_not(call: Call) -> Array:
     return np.logical_not(call.array(0))
 
 
-@_folds("NEG", "ABS")
+@folds("NEG", "ABS")
 def _unary(call: Call) -> Array:
     source = call.array(0)
     _computable(source)
     return np.negative(source) if call.op.kind == "NEG" else np.abs(source)
 
 
-@_folds("SELECT", "SELECT_V2")
+@folds("SELECT", "SELECT_V2")
 def _select(call: Call) -> Array:
     condition, a, b = (call.array(position) for position in range(3))
     if condition.dtype != np.bool_ or a.dtype != b.dtype:
@@ -358,11 +215,11 @@ _REDUCED: dict[str, Callable[..., Any]] = {
 }
 
 
-@_folds(*_REDUCED)
+@folds(*_REDUCED)
 def _reduce(call: Call) -> Array:
     source = call.array(0)
     _computable(source)
-    axes = tuple({_axis(axis, source.ndim) for axis in call.ints(1)})
+    axes = tuple({positive_axis(axis, source.ndim) for axis in call.ints(1)})
     keep = bool(call.option("keep_dims"))
     if not axes or prod(source.shape) == 0:
         raise UnknownError

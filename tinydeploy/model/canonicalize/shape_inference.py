@@ -12,7 +12,8 @@ from math import prod
 
 import numpy as np
 
-from tinydeploy.model.canonicalize.constant_ops import Call, Shape, index_of
+from tinydeploy.model.canonicalize.constant_moves import index_of
+from tinydeploy.model.canonicalize.constant_ops import Call, Shape
 
 Rule = Callable[[Call], tuple[Shape, ...]]
 RULES: dict[str, Rule] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tinydeploy.boards.lookup import Core
+from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.ir import Step
 
 Params = Mapping[str, int | float | bool]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tinydeploy.boards.lookup import Core
-from tinydeploy.engines.aot.ir import Read, Step
+from tinydeploy.boards.core import Core
+from tinydeploy.engines.aot.ir import Program, Read, Step
 from tinydeploy.engines.aot.kernels.cores import dsp, dsp_16x8, mve, scalar
-from tinydeploy.engines.aot.lowering.dispatch import Program
 from tinydeploy.model.graph import DType
 
 # A choice takes a step, and gives the same work as other steps, or None where its kernels do not fit.

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
-from tinydeploy.engines.aot.ir import Argument, Constant, Lowering, Read, Scratch, Step, Write
+from tinydeploy.engines.aot.ir import Argument, Constant, Read, Scratch, Step, Write
+from tinydeploy.engines.aot.lowering.lowerings import Lowering
 from tinydeploy.engines.aot.lowering.require import (
     fused_range,
     output_tensor,

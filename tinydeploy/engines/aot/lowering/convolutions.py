@@ -1,4 +1,4 @@
-"""Lowering of the ops with weights or windows: convolutions, FULLY_CONNECTED, pooling.
+"""Lowering of convolutions, FULLY_CONNECTED and pooling: the ops with weights or windows.
 
 Activations are int8, or int16 (16x8); weights are int8.
 """
@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
-from tinydeploy.engines.aot.ir import Constant, Read, Step, UnsupportedError, Write, lowers
+from tinydeploy.engines.aot.ir import Constant, Read, Step, Write
 from tinydeploy.engines.aot.lowering import computed_weights
+from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
-    constant_ints,
+    UnsupportedError,
     fused_range,
     int_option,
     output_tensor,
@@ -30,7 +31,7 @@ from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
 Params = dict[str, int | float | bool]
-_MOST_PHASES = 32  # along an axis of TRANSPOSE_CONV: each pair of them has biases of its own
+Biases = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
 
 @lowers("CONV_2D")
@@ -38,7 +39,7 @@ def conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any stride, dilation and padding; grouped if the weights have fewer input channels than the input."""
     if computed_weights.is_computed(graph, op):
         return computed_weights.lower(graph, op, conv_2d)
-    return _conv_2d(_layer(graph, op, channel_axis=0))
+    return _conv_2d(layer_of(graph, op, channel_axis=0))
 
 
 def _conv_2d(layer: Layer) -> tuple[Step, ...]:
@@ -62,7 +63,7 @@ def _conv_2d(layer: Layer) -> tuple[Step, ...]:
     channels = layer.channels // groups
     block = 1 if layer.is_16x8 else next(rows for rows in (4, 2, 1) if channels % rows == 0)
     least = input_overlap.by_channels(input_overlap.windows(params, input_depth), layer.channels, block)
-    return _call(layer, "conv_2d", "conv.h", params, least)
+    return layer_step(layer, "conv_2d", "conv.h", params, least)
 
 
 @lowers("DEPTHWISE_CONV_2D")
@@ -70,7 +71,7 @@ def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any stride, dilation, padding and depth multiplier; of one input channel, it is a CONV_2D."""
     if computed_weights.is_computed(graph, op):
         return computed_weights.lower(graph, op, depthwise_conv_2d)
-    layer = _layer(graph, op, channel_axis=3)
+    layer = layer_of(graph, op, channel_axis=3)
     _, kernel_height, kernel_width, _ = layer.weights.shape
     depth = layer.input.shape[3]
     multiplier = int_option(op, "depth_multiplier")
@@ -89,68 +90,7 @@ def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         "kInputZeroPoint": per_tensor(layer.input).zero_point,
     }
     least = input_overlap.channel_by_channel(input_overlap.windows(params, depth), layer.channels, multiplier)
-    return _call(layer, "depthwise_conv_2d", "depthwise_conv.h", params, least)
-
-
-@lowers("TRANSPOSE_CONV")
-def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """Any stride and padding. The inputs are: the output's shape, weights, input and perhaps a bias.
-
-    Unlike the other layers, it has one kernel for int8 and int16.
-    """
-    output = output_tensor(graph, op)
-    require(len(op.inputs) in (3, 4) and min(op.inputs[:3]) >= 0, f"it has {len(op.inputs)} inputs")
-    if computed_weights.is_computed(graph, op):
-        return computed_weights.lower(graph, op, transpose_conv)
-    shape = output.shape  # which holds even where the shape is computed: TFLite Micro does not look at it
-    if graph.tensors[op.inputs[0]].data is not None:
-        given = constant_ints(graph, op, 0, "output's shape")
-        require(given == shape, f"its output has the shape {shape}, not {given}")
-    inputs = (op.inputs[2], op.inputs[1], *op.inputs[3:])
-    layer = _layer(graph, replace(op, inputs=inputs), channel_axis=0)
-    _, kernel_height, kernel_width, depth = layer.weights.shape
-    batches, height, width, input_depth = layer.input.shape
-    require(len(shape) == 4 and shape[0] == batches, "its input and output have different batches")
-    require(input_depth == depth, "its input's channels are not its weights'")
-    zero_point = per_tensor(layer.input).zero_point
-    params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
-    params["kInputZeroPoint"] = zero_point
-    strides, firsts = [], []
-    sides = (("Height", "Top", kernel_height), ("Width", "Left", kernel_width))
-    for axis, (side, edge, kernel) in enumerate(sides, start=1):
-        size, steps, stride = (
-            layer.input.shape[axis],
-            shape[axis],
-            int_option(op, f"stride_{side[0].lower()}"),
-        )
-        # The padding of the convolution that would lead from the output back to the input.
-        same = op.options["padding"] == "SAME"
-        places = -(-steps // stride) if same else (steps - kernel + stride) // stride
-        before = max((places - 1) * stride + kernel - steps, 0) // 2
-        strides.append(stride)
-        require(stride <= _MOST_PHASES, f"its stride is {stride}, more than {_MOST_PHASES}")
-        # The lowest row, or column, that each output's window may reach.
-        require(steps < 2**15, "its output is larger than 32,767 pixels")
-        firsts.append(np.clip(-((kernel - 1 - before - np.arange(steps)) // stride), 0, size - 1))
-        params |= {
-            f"kInput{side}": size,
-            f"kOutput{side}": steps,
-            f"kKernel{side}": kernel,
-            f"kStride{side}": stride,
-            f"kPad{edge}": before,
-        }
-    # Of each phase only the taps that it has take part in the sum that the zero point is multiplied with.
-    bias = np.empty((*strides, layer.channels), np.int64)
-    whole = layer.bias + np.int64(zero_point) * layer.weights.sum(axis=(1, 2, 3), dtype=np.int64)
-    for y, x in np.ndindex(*strides):
-        taps = layer.weights[:, y :: strides[0], x :: strides[1]]
-        bias[y, x] = whole - zero_point * taps.sum(axis=(1, 2, 3), dtype=np.int64)
-    folded = replace(layer, bias=bias.reshape(-1) if layer.is_16x8 else bias.reshape(-1).astype(np.int32))
-    pixels = input_overlap.pixels(batches, firsts[0], firsts[1], height, width)
-    first = None if pixels is None else pixels * depth
-    block = next(rows for rows in (4, 2, 1) if layer.channels % rows == 0)
-    least = input_overlap.by_channels(first, layer.channels, block)
-    return _call(folded, "transpose_conv", "transpose_conv.h", params, least)
+    return layer_step(layer, "depthwise_conv_2d", "depthwise_conv.h", params, least)
 
 
 @lowers("FULLY_CONNECTED")
@@ -161,7 +101,7 @@ def fully_connected(graph: Graph, op: Op) -> tuple[Step, ...]:
         return computed_weights.with_offset(graph, op)
     if computed_weights.is_computed(graph, op):
         return computed_weights.lower(graph, op, fully_connected)
-    layer = _layer(graph, op, channel_axis=0)
+    layer = layer_of(graph, op, channel_axis=0)
     depth = layer.weights.shape[1]
     batches = layer.output.elements // layer.channels
     require(batches * depth == layer.input.elements, "its weights do not fit its input")
@@ -207,7 +147,7 @@ class Layer:
     output: Tensor
     weights: npt.NDArray[np.generic]
     weight_scales: tuple[float, ...]  # one, or one per output channel
-    bias: npt.NDArray[np.int32] | npt.NDArray[np.int64]
+    bias: Biases
 
     @property
     def is_16x8(self) -> bool:
@@ -225,7 +165,8 @@ class Layer:
         return [layer_scale(source.scale, scale, output.scale) for scale in self.weight_scales]
 
 
-def _layer(graph: Graph, op: Op, channel_axis: int) -> Layer:
+def layer_of(graph: Graph, op: Op, channel_axis: int) -> Layer:
+    """The op with its constant weights and bias, checked; `channel_axis` is the weights' output channel."""
     source, kernel, output = (
         graph.tensors[op.inputs[0]],
         graph.tensors[op.inputs[1]],
@@ -258,7 +199,7 @@ def _layer(graph: Graph, op: Op, channel_axis: int) -> Layer:
     return Layer(op, source, output, kernel.data, kernel.quantization.scales, bias)
 
 
-def _bias(graph: Graph, op: Op, channels: int) -> npt.NDArray[np.int32] | npt.NDArray[np.int64]:
+def _bias(graph: Graph, op: Op, channels: int) -> Biases:
     """The bias, or zeros, in the type of the accumulators."""
     if graph.tensors[op.inputs[0]].dtype is DType.INT8:
         allowed: tuple[DType, ...] = (DType.INT32,)
@@ -282,10 +223,10 @@ def pointwise(layer: Layer, batches: int, depth: int) -> tuple[Step, ...]:
     params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
     block = 1 if layer.is_16x8 else 4
     least = input_overlap.by_channels(input_overlap.rows(batches, depth), layer.channels, block)
-    return _call(layer, "fully_connected", "fully_connected.h", params, least)
+    return layer_step(layer, "fully_connected", "fully_connected.h", params, least)
 
 
-def _call(layer: Layer, kernel: str, header: str, params: Params, least: int) -> tuple[Step, ...]:
+def layer_step(layer: Layer, kernel: str, header: str, params: Params, least: int) -> tuple[Step, ...]:
     """The step, with the parameters and constants that all kernels with weights share.
 
     `least` is how far below its input the kernel's output may start, in elements.

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, product
-from math import prod
-
-import numpy as np
-import numpy.typing as npt
-
-from tinydeploy.engines.aot.ir import (
-    Alias,
-    Argument,
-    Constant,
-    Step,
-    UnsupportedError,
-    Write,
-    lowers,
-    operand,
-)
+from tinydeploy.engines.aot.ir import Alias, Argument, Step, Write, operand
 from tinydeploy.engines.aot.lowering import loop_nest
 from tinydeploy.engines.aot.lowering.loop_nest import Strides
+from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     constant_int,
     constant_ints,
     input_tensors,
     int_option,
     output_tensor,
-    per_tensor,
     positive_axis,
     require,
-    require_same_quantization,
     require_same_size,
     require_types,
 )
@@ -57,12 +40,11 @@ _MOVES = {
     "TRANSPOSE": (DType.INT8, DType.INT16, DType.FLOAT32),
     "UNPACK": _WIDE,
 }
-JOINS = ("CONCATENATION", "PACK")
 _LOOPS = 5
-_COPIES = 27  # of MIRROR_PAD, which has three parts along each axis
 
 
-def _require_movable(op: Op, *tensors: Tensor) -> None:
+def require_movable(op: Op, *tensors: Tensor) -> None:
+    """All `tensors` have one and the same type, one that TFLite Micro moves in such an op."""
     require_types(tensors, *_MOVES[op.kind])
 
 
@@ -70,7 +52,7 @@ def _require_movable(op: Op, *tensors: Tensor) -> None:
 def lower_reshape(graph: Graph, op: Op) -> Alias:
     """The same bytes under another shape."""
     (source, *_), output = input_tensors(graph, op, 1, 2), output_tensor(graph, op)
-    _require_movable(op, source, output)
+    require_movable(op, source, output)
     require_same_size(source, output)
     if op.kind == "EXPAND_DIMS":
         require(len(op.inputs) == 2, "it has no axis")
@@ -79,160 +61,6 @@ def lower_reshape(graph: Graph, op: Op) -> Alias:
         shape = (*source.shape[:axis], 1, *source.shape[axis:])
         require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     return Alias(source.index, output.index)
-
-
-# Joining and parting along one axis
-
-
-@lowers("CONCATENATION")
-def lower_concatenation(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """One copy per input, of runs that the axis makes."""
-    sources, output = input_tensors(graph, op), output_tensor(graph, op)
-    _require_movable(op, *sources, output)
-    axis, extents = _extents(op, sources, output)
-    for source in sources:
-        if output.dtype is DType.INT8:
-            a, b = per_tensor(source), per_tensor(output)
-            same = (a.scale, a.zero_point) == (b.scale, b.zero_point)
-            require(same, "an input's scale or zero point differs from the output's")
-    return tuple(_joining(graph, op, axis, extents))
-
-
-def _extents(op: Op, sources: Sequence[Tensor], output: Tensor) -> tuple[int, list[int]]:
-    """The axis along which a CONCATENATION or a PACK puts its inputs, and how many steps each takes."""
-    axis = positive_axis(int_option(op, "axis"), len(output.shape))
-    if op.kind == "PACK":
-        item = output.shape[:axis] + output.shape[axis + 1 :]
-        fits = all(source.shape == item for source in sources) and len(sources) == output.shape[axis]
-        require(fits, f"its inputs do not stack up to the output's {output.shape}")
-        return axis, [1] * len(sources)
-    activation = op.options.get("fused_activation_function", "NONE")
-    require(activation == "NONE", f"the fused activation {activation} is not supported")
-    require(len(sources) <= 10, f"it has {len(sources)} inputs, more than TFLite Micro's 10")
-    for source in sources:
-        rest = [shape[:axis] + shape[axis + 1 :] for shape in (source.shape, output.shape)]
-        require(
-            rest[0] == rest[1] and len(source.shape) == len(output.shape),
-            f"an input of shape {source.shape} does not fit the output's {output.shape}",
-        )
-    extents = [source.shape[axis] for source in sources]
-    require(sum(extents) == output.shape[axis], f"its inputs do not add up to the output's {output.shape}")
-    return axis, extents
-
-
-@lowers("PACK")
-def lower_pack(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """One copy per input, as CONCATENATION along the new axis."""
-    sources, output = input_tensors(graph, op), output_tensor(graph, op)
-    _require_movable(op, *sources, output)
-    _require_count(op, "values_count", len(sources))
-    return tuple(_joining(graph, op, *_extents(op, sources, output)))
-
-
-def joined(graph: Graph, op: Op, entries: npt.NDArray[np.generic]) -> tuple[Step, ...]:
-    """CONCATENATION or PACK of functions of 8-bit tensors: `entries` has a table for each input."""
-    axis, extents = _extents(op, input_tensors(graph, op), output_tensor(graph, op))
-    steps = []
-    for position, copy in enumerate(_joining(graph, op, axis, extents)):
-        table = Constant(f"op{op.index}_table{position}", entries[position], f"of each input {position}")
-        args = (*copy.args, table)
-        steps.append(Step("lookup_rows", "lookup.h", copy.params, args))
-    return tuple(steps)
-
-
-def _require_count(op: Op, option: str, tensors: int) -> None:
-    """TFLite Micro goes by the number of tensors that an option gives."""
-    given = int_option(op, option)
-    require(given == tensors, f"its {option} is {given}, and it has {tensors} tensors")
-
-
-def _joining(graph: Graph, op: Op, axis: int, extents: list[int]) -> Iterator[Step]:
-    """Copies of every input into the output, where they lie one after the other along `axis`."""
-    output = output_tensor(graph, op)
-    inner = prod(output.shape[axis + 1 :])
-    offset = 0
-    for position, extent in enumerate(extents):
-        params = {
-            "kRows": prod(output.shape[:axis]),
-            "kRowElements": extent * inner,
-            "kInputOffset": 0,
-            "kInputStep": extent * inner,
-            "kOutputOffset": offset,
-            "kOutputStep": output.shape[axis] * inner,
-        }
-        source = operand(graph, op, position, f"input{position}")
-        yield _copy_rows(params, source, output)
-        offset += extent * inner
-
-
-@lowers("SPLIT")
-def lower_split(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """One copy per output, of equal shares of the axis."""
-    _, source = input_tensors(graph, op, 2)
-    _require_count(op, "num_splits", len(op.outputs))
-    axis = positive_axis(constant_int(graph, op, 0, "axis"), len(source.shape))
-    extents = [source.shape[axis] // len(op.outputs)] * len(op.outputs)
-    return _parting(graph, op, 1, axis, extents)
-
-
-@lowers("SPLIT_V")
-def lower_split_v(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """One copy per output, of the shares of the axis that input 1 names; one of them may be -1, the rest."""
-    source, _, _ = input_tensors(graph, op, 3)
-    _require_count(op, "num_splits", len(op.outputs))
-    sizes = constant_ints(graph, op, 1, "sizes", (DType.INT32, DType.INT64))
-    axis = positive_axis(constant_int(graph, op, 2, "axis"), len(source.shape))
-    rest = source.shape[axis] - sum(size for size in sizes if size >= 0)
-    return _parting(graph, op, 0, axis, [rest if size == -1 else size for size in sizes])
-
-
-@lowers("UNPACK")
-def lower_unpack(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """One copy per output, of single steps along the axis, which vanishes."""
-    (source,) = input_tensors(graph, op, 1)
-    _require_count(op, "num", len(op.outputs))
-    axis = positive_axis(int_option(op, "axis"), len(source.shape))
-    return _parting(graph, op, 0, axis, [1] * source.shape[axis], keeps_axis=False)
-
-
-def _parting(
-    graph: Graph, op: Op, position: int, axis: int, extents: Sequence[int], keeps_axis: bool = True
-) -> tuple[Step, ...]:
-    """Copies of input `position` into the outputs, of so many steps along `axis`, one after another."""
-    source = graph.tensors[op.inputs[position]]
-    outputs = [graph.tensors[index] for index in op.outputs]
-    _require_movable(op, source, *outputs)
-    before, after = source.shape[:axis], source.shape[axis + 1 :]
-    shares = [(*before, *((extent,) if keeps_axis else ()), *after) for extent in extents]
-    fits = [output.shape for output in outputs] == shares and sum(extents) == source.shape[axis]
-    require(fits, f"its outputs are not the shares of the input's {source.shape}")
-    inner = prod(after)
-    starts = accumulate(extents, initial=0)
-    return tuple(
-        _copy_rows(
-            {
-                "kRows": prod(before),
-                "kRowElements": extent * inner,
-                "kInputOffset": start * inner,
-                "kInputStep": source.shape[axis] * inner,
-                "kOutputOffset": 0,
-                "kOutputStep": extent * inner,
-            },
-            operand(graph, op, position, "input"),
-            output,
-        )
-        for output, extent, start in zip(outputs, extents, starts, strict=False)
-    )
-
-
-def _copy_rows(params: dict[str, int], source: Argument, output: Tensor) -> Step:
-    """The copy that `params` describe."""
-    size = output.dtype.bytes
-    first = params["kInputOffset"] * size, (params["kInputStep"] * size,)
-    end = (params["kOutputOffset"] + params["kRowElements"]) * size, (params["kOutputStep"] * size,)
-    least = input_overlap.of_nest((params["kRows"],), first, end, copies=True)
-    overlaps = input_overlap.over(source, output, least)
-    return Step("copy_rows", "shape.h", params, (source, Write(output.index)), overlaps)
 
 
 # Blocks
@@ -267,7 +95,7 @@ def copy_block(
 def lower_transpose(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     """A copy that reads in the order of the permutation; none if only dimensions of 1 move."""
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    _require_movable(op, source, output)
+    require_movable(op, source, output)
     permutation = constant_ints(graph, op, 1, "permutation")
     require(
         sorted(permutation) == list(range(len(source.shape))),
@@ -286,7 +114,7 @@ def lower_transpose(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
 def lower_strided_slice(graph: Graph, op: Op) -> tuple[Step, ...]:
     """A copy from an offset with the slice's strides, which may be negative."""
     (source, *_), output = input_tensors(graph, op, 4), output_tensor(graph, op)
-    _require_movable(op, source, output)
+    require_movable(op, source, output)
     for name in ("ellipsis_mask", "new_axis_mask", "offset"):
         require(not int_option(op, name), f"{name} is not supported")
     names = ("begin", "end", "strides")
@@ -325,7 +153,7 @@ def lower_strided_slice(graph: Graph, op: Op) -> tuple[Step, ...]:
 def lower_slice(graph: Graph, op: Op) -> tuple[Step, ...]:
     """A copy from an offset; a size of -1 goes to the end."""
     (source, *_), output = input_tensors(graph, op, 3), output_tensor(graph, op)
-    _require_movable(op, source, output)
+    require_movable(op, source, output)
     begins, sizes = (
         constant_ints(graph, op, position, name, (DType.INT32, DType.INT64))
         for position, name in ((1, "begin"), (2, "size"))
@@ -347,7 +175,7 @@ def lower_slice(graph: Graph, op: Op) -> tuple[Step, ...]:
 def lower_reverse(graph: Graph, op: Op) -> tuple[Step, ...]:
     """A copy that reads the axis backwards."""
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    _require_movable(op, source, output)
+    require_movable(op, source, output)
     require(source.shape == output.shape, f"its output has the shape {output.shape}, not {source.shape}")
     rank = len(source.shape)
     given = constant_ints(graph, op, 1, "axis")
@@ -364,7 +192,7 @@ def lower_reverse(graph: Graph, op: Op) -> tuple[Step, ...]:
 def lower_broadcast_to(graph: Graph, op: Op) -> tuple[Step, ...]:
     """A copy that stands still along what is repeated."""
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    _require_movable(op, source, output)
+    require_movable(op, source, output)
     shape = constant_ints(graph, op, 1, "shape", (DType.INT32, DType.INT64))
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     try:
@@ -373,109 +201,3 @@ def lower_broadcast_to(graph: Graph, op: Op) -> tuple[Step, ...]:
         require(False, f"the shape {source.shape} does not broadcast to {shape}")
     target = (0, loop_nest.contiguous(shape))
     return (copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
-
-
-@lowers("MIRROR_PAD")
-def lower_mirror_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """One copy of the middle, and one of each side and corner, which reads backwards."""
-    (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    _require_movable(op, source, output)
-    flat = constant_ints(graph, op, 1, "paddings", (DType.INT32, DType.INT64))
-    require(len(flat) == 2 * len(source.shape), "it does not pad every dimension")
-    paddings = list(zip(flat[::2], flat[1::2], strict=True))
-    edge = 1 if op.options.get("mode") == "REFLECT" else 0  # the outermost element is not repeated
-    shape = tuple(
-        before + extent + after for extent, (before, after) in zip(source.shape, paddings, strict=True)
-    )
-    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
-    parts = []  # along each axis: first of the input, first of the output, extent, direction
-    for extent, (before, after) in zip(source.shape, paddings, strict=True):
-        require(
-            min(before, after) >= 0 and max(before, after) <= extent - edge,
-            f"it pads {extent} elements by {before} and {after}",
-        )
-        along = [
-            (before - 1 + edge, 0, before, -1),
-            (0, before, extent, 1),
-            (extent - 1 - edge, before + extent, after, -1),
-        ]
-        parts.append([part for part in along if part[2] > 0])
-    copies = prod(map(len, parts))
-    require(copies <= _COPIES, f"it takes {copies} copies, more than {_COPIES}")
-    inner, outer = loop_nest.contiguous(source.shape), loop_nest.contiguous(shape)
-    steps = []
-    for block in product(*parts):
-        offset_in = sum(part[0] * stride for part, stride in zip(block, inner, strict=True))
-        offset_out = sum(part[1] * stride for part, stride in zip(block, outer, strict=True))
-        walk = tuple(part[3] * stride for part, stride in zip(block, inner, strict=True))
-        extents = tuple(part[2] for part in block)
-        argument = operand(graph, op, 0, "input")
-        steps.append(copy_block(argument, output, extents, (offset_in, walk), (offset_out, outer)))
-    return tuple(steps)
-
-
-@lowers("PAD", "PADV2")
-def lower_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """The output is filled with the padding's value, then the input is copied into its middle."""
-    (source, *_), output = input_tensors(graph, op, 2, 3), output_tensor(graph, op)
-    _require_movable(op, source, output)
-    flat = constant_ints(graph, op, 1, "paddings")
-    require(len(flat) == 2 * len(source.shape), "it does not pad every dimension")
-    require(all(value >= 0 for value in flat), "a padding is negative")
-    paddings = list(zip(flat[::2], flat[1::2], strict=True))
-    shape = tuple(
-        before + extent + after for extent, (before, after) in zip(source.shape, paddings, strict=True)
-    )
-    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
-    around = loop_nest.contiguous(shape)
-    offset = sum(before * stride for (before, _), stride in zip(paddings, around, strict=True))
-    copy = copy_block(
-        operand(graph, op, 0, "input"),
-        output,
-        source.shape,
-        (0, loop_nest.contiguous(source.shape)),
-        (offset, around),
-    )
-    return (fill(output, _pad_value(graph, op)), copy)
-
-
-@lowers("FILL")
-def lower_fill(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """Every element is the one value, as that of a state to begin with."""
-    (_, value), output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    require_types((value, output), DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
-    shape = constant_ints(graph, op, 0, "shape", (DType.INT32, DType.INT64))
-    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
-    if value.data is None:
-        raise UnsupportedError("its value is computed at run time")
-    require(value.elements == 1, "its value is no scalar")
-    if output.dtype in (DType.INT8, DType.INT16):
-        require_same_quantization(value, output)
-    number: int | float = value.data.reshape(-1)[0].item()
-    return (fill(output, number),)
-
-
-def fill(output: Tensor, value: int | float) -> Step:
-    """The step that sets every element to `value`."""
-    params = {"kElements": output.elements, "kValue": value}
-    return Step("fill", "shape.h", params, (Write(output.index),))
-
-
-def _pad_value(graph: Graph, op: Op) -> int | float:
-    output = output_tensor(graph, op)
-    if len(op.inputs) < 3:
-        return per_tensor(output).zero_point if output.dtype is DType.INT8 else 0
-    value = graph.tensors[op.inputs[2]]
-    if value.data is None:
-        require(False, "its padding value is computed at run time")
-    assert value.data is not None
-    require(
-        value.dtype is output.dtype and value.elements == 1,
-        "its padding value does not fit the output's type",
-    )
-    if output.dtype is DType.INT8:
-        a, b = per_tensor(value), per_tensor(output)
-        same = (a.scale, a.zero_point) == (b.scale, b.zero_point)
-        require(same, "its padding value's scale or zero point differs from the output's")
-    number: int | float = value.data.reshape(-1)[0].item()
-    return number

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic import linear_add
 from tinydeploy.engines.aot.arithmetic.fixed_point import multiply_by_quantized_multiplier
-from tinydeploy.engines.aot.ir import Step, Write, lowers, operand
+from tinydeploy.engines.aot.ir import Step, Write, operand
 from tinydeploy.engines.aot.lowering import loop_nest
+from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     fused_range,
     input_tensors,

@@ -6,7 +6,8 @@ from math import prod
 
 import numpy as np
 
-from tinydeploy.engines.aot.ir import Step, Write, lowers, operand
+from tinydeploy.engines.aot.ir import Step, Write, operand
+from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     input_tensors,
     int_option,

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic import tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import round_half_away
-from tinydeploy.engines.aot.ir import Constant, Step, UnsupportedError, Write, operand
+from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
 from tinydeploy.engines.aot.lowering.require import (
+    UnsupportedError,
     float_option,
     input_tensors,
     output_tensor,

@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic import tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
-from tinydeploy.engines.aot.ir import Constant, Read, State, Step, UnsupportedError, Write, lowers
+from tinydeploy.engines.aot.ir import Constant, Read, State, Step, Write
+from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
+    UnsupportedError,
     float_option,
     output_tensor,
     per_tensor,
@@ -36,59 +38,29 @@ _GATE_SCALE = 2.0**-12  # of what goes into a gate's sigmoid or tanh
 _UNIT_SCALE = 2.0**-15  # of what comes out
 
 
+Params = dict[str, int | float | bool]
+
+
 @lowers("UNIDIRECTIONAL_SEQUENCE_LSTM")
 def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
     """The plain LSTM, in either order of batches and time steps."""
-    require(len(op.inputs) == 24, f"it has {len(op.inputs)} inputs")
-    for what, positions in _VARIANTS.items():
-        require(all(op.inputs[i] < 0 for i in positions), f"it has {what}")
-    require(op.options["fused_activation_function"] == "TANH", "its cell gate's activation is not TANH")
-    require(not op.options["diagonal_recurrent_tensors"], "its recurrent weights are diagonal")
-    source, output = _tensor(graph, op, 0), output_tensor(graph, op)
-    hidden, cell = _tensor(graph, op, _HIDDEN_STATE), _tensor(graph, op, _CELL_STATE)
-    require_types((source, hidden, output), DType.INT8, DType.INT16)
+    source, hidden, cell, output = _activations(graph, op)
     wide = source.dtype is DType.INT16
-    require_types((cell,), DType.INT16)
-    require(hidden.is_variable and cell.is_variable, "its states are not variables")
-    require(source.data is None and not source.is_variable, "its input is not computed")
     time_major = bool(op.options["time_major"])
     outer, inner, depth = source.shape
     steps, batches = (outer, inner) if time_major else (inner, outer)
-    units = output.shape[-1] if output.shape else 0
-    require(output.shape == (outer, inner, units), f"its output has the shape {list(output.shape)}")
-    for state in (hidden, cell):
-        require(state.elements == batches * units, f"a state has the shape {list(state.shape)}")
-
+    units = output.shape[-1]
     from_input = _gates(graph, op, _WEIGHTS, source, (units, depth))
     from_hidden = _gates(graph, op, _RECURRENT_WEIGHTS, hidden, (units, units))
     bias_type = DType.INT64 if wide else DType.INT32
     bias = from_input.bias + np.stack([_bias(graph, op, i, units, bias_type) for i in _BIASES], axis=1)
-    hidden_quantization, cell_scale = per_tensor(hidden), per_tensor(cell).scale
-    forget = rescaling(_UNIT_SCALE * cell_scale / cell_scale)
-    added = rescaling(_UNIT_SCALE * _UNIT_SCALE / cell_scale)
-    out = rescaling(_UNIT_SCALE * _UNIT_SCALE / hidden_quantization.scale)
-    tanh_shift = _tanh_shift(cell_scale)
-    clip = _cell_clip(op, cell_scale)
-    limits = np.iinfo(output.dtype.value)
-    params: dict[str, int | float | bool] = {
+    params: Params = {
         "kBatches": batches,
         "kTimeSteps": steps,
         "kTimeMajor": time_major,
         "kInputDepth": depth,
         "kUnits": units,
-        "kForgetMultiplier": forget[0],
-        "kForgetShift": forget[1],
-        "kInputMultiplier": added[0],
-        "kInputShift": added[1],
-        "kCellMin": -32768 if clip is None else -clip,
-        "kCellMax": 32767 if clip is None else clip,
-        "kTanhLeftShift": max(tanh_shift, 0),
-        "kTanhRightShift": max(-tanh_shift, 0),
-        "kOutputMultiplier": out[0],
-        "kOutputShift": out[1],
-        "kOutputZeroPoint": hidden_quantization.zero_point,
-        "kOutputMin": int(limits.min),
-        "kOutputMax": int(limits.max),
+        **_state_params(op, hidden, cell, output),
     }
     rescalings = [*from_input.rescalings, *from_hidden.rescalings]
     if wide:
@@ -116,12 +88,65 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
         State(cell.index),
         Write(output.index),
     )
+    least = _distance(time_major, batches, steps, units, depth)
+    overlaps = input_overlap.over(args[0], output, least * output.dtype.bytes)
+    return (Step("unidirectional_sequence_lstm", "lstm.h", params, args, overlaps),)
+
+
+def _activations(graph: Graph, op: Op) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Input, hidden state, cell state and output of an op that is a plain LSTM."""
+    require(len(op.inputs) == 24, f"it has {len(op.inputs)} inputs")
+    for what, positions in _VARIANTS.items():
+        require(all(op.inputs[i] < 0 for i in positions), f"it has {what}")
+    require(op.options["fused_activation_function"] == "TANH", "its cell gate's activation is not TANH")
+    require(not op.options["diagonal_recurrent_tensors"], "its recurrent weights are diagonal")
+    source, output = _tensor(graph, op, 0), output_tensor(graph, op)
+    hidden, cell = _tensor(graph, op, _HIDDEN_STATE), _tensor(graph, op, _CELL_STATE)
+    require_types((source, hidden, output), DType.INT8, DType.INT16)
+    require_types((cell,), DType.INT16)
+    require(hidden.is_variable and cell.is_variable, "its states are not variables")
+    require(source.data is None and not source.is_variable, "its input is not computed")
+    outer, inner, _ = source.shape
+    units = output.shape[-1] if output.shape else 0
+    require(output.shape == (outer, inner, units), f"its output has the shape {list(output.shape)}")
+    batches = inner if op.options["time_major"] else outer
+    for state in (hidden, cell):
+        require(state.elements == batches * units, f"a state has the shape {list(state.shape)}")
+    return source, hidden, cell, output
+
+
+def _distance(time_major: bool, batches: int, steps: int, units: int, depth: int) -> int:
+    """The elements by which the output has to start before the input."""
     # One sequence after the other, each from its first time step to its last: the rows in this order.
     row, column = (1, batches) if time_major else (steps, 1)
     first, end = (0, (row * depth, column * depth, 0)), (1, (row * units, column * units, 1))
-    least = input_overlap.of_nest((batches, steps, units), first, end)
-    overlaps = input_overlap.over(args[0], output, least * output.dtype.bytes)
-    return (Step("unidirectional_sequence_lstm", "lstm.h", params, args, overlaps),)
+    return input_overlap.of_nest((batches, steps, units), first, end)
+
+
+def _state_params(op: Op, hidden: Tensor, cell: Tensor, output: Tensor) -> Params:
+    """How the cell's state goes on from step to step, and what becomes of it in the output."""
+    hidden_quantization, cell_scale = per_tensor(hidden), per_tensor(cell).scale
+    forget = rescaling(_UNIT_SCALE * cell_scale / cell_scale)
+    added = rescaling(_UNIT_SCALE * _UNIT_SCALE / cell_scale)
+    out = rescaling(_UNIT_SCALE * _UNIT_SCALE / hidden_quantization.scale)
+    tanh_shift = _tanh_shift(cell_scale)
+    clip = _cell_clip(op, cell_scale)
+    limits = np.iinfo(output.dtype.value)
+    return {
+        "kForgetMultiplier": forget[0],
+        "kForgetShift": forget[1],
+        "kInputMultiplier": added[0],
+        "kInputShift": added[1],
+        "kCellMin": -32768 if clip is None else -clip,
+        "kCellMax": 32767 if clip is None else clip,
+        "kTanhLeftShift": max(tanh_shift, 0),
+        "kTanhRightShift": max(-tanh_shift, 0),
+        "kOutputMultiplier": out[0],
+        "kOutputShift": out[1],
+        "kOutputZeroPoint": hidden_quantization.zero_point,
+        "kOutputMin": int(limits.min),
+        "kOutputMax": int(limits.max),
+    }
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,10 @@ from math import prod
 import numpy as np
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
-from tinydeploy.engines.aot.ir import Step, Write, lowers, operand
+from tinydeploy.engines.aot.ir import Step, Write, operand
 from tinydeploy.engines.aot.lowering import loop_nest
 from tinydeploy.engines.aot.lowering.convolutions import Layer, pointwise
+from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     input_tensors,
     int_option,
@@ -33,22 +34,13 @@ def lower_batch_matmul(graph: Graph, op: Op) -> tuple[Step, ...]:
     (a, b), output = input_tensors(graph, op, 2), output_tensor(graph, op)
     require_types((a, b, output), DType.INT8, DType.INT16)
     wide = output.dtype is DType.INT16
-    for tensor in (a, b):
-        require(2 <= len(tensor.shape) <= 5, f"an input has {len(tensor.shape)} dimensions, not 2 to 5")
     adj_x, adj_y = (bool(int_option(op, name)) for name in ("adj_x", "adj_y"))
-    rows, depth = a.shape[:-3:-1] if adj_x else a.shape[-2:]
-    b_depth, columns = b.shape[:-3:-1] if adj_y else b.shape[-2:]
-    require(depth == b_depth, f"shapes {a.shape} and {b.shape} do not go together")
-    largest, limit = (2**30, 2**47) if wide else (255**2, 2**31)
-    require(depth * largest < limit, f"it adds up {depth} products, which may overflow")
+    rows, depth, columns = _extents(a, b, adj_x, adj_y, wide)
     real = [require_symmetric(tensor) if wide else per_tensor(tensor) for tensor in (a, b, output)]
     scale = layer_scale(*(quantization.scale for quantization in real))
 
     batches = output.shape[:-2]
-    try:
-        walks = [loop_nest.broadcast(tensor.shape[:-2], batches) for tensor in (a, b)]
-    except ValueError:
-        walks = []
+    walks = _walks(a, b, batches)
     fits = bool(walks) and output.shape[-2:] == (rows, columns)
     require(fits, f"its output has the shape {output.shape} for {a.shape} and {b.shape}")
     plain = not wide and not adj_x and per_tensor(b).zero_point == 0 and prod(a.shape[:-2]) == prod(batches)
@@ -87,6 +79,26 @@ def lower_batch_matmul(graph: Graph, op: Op) -> tuple[Step, ...]:
     }
     args = (operand(graph, op, 0, "a"), operand(graph, op, 1, "b"), Write(output.index))
     return (Step("batch_matmul", "batch_matmul.h", params, args),)
+
+
+def _walks(a: Tensor, b: Tensor, batches: tuple[int, ...]) -> list[loop_nest.Strides]:
+    """How the matrices of each input are gone through for the output's; none if they do not broadcast."""
+    try:
+        return [loop_nest.broadcast(tensor.shape[:-2], batches) for tensor in (a, b)]
+    except ValueError:
+        return []
+
+
+def _extents(a: Tensor, b: Tensor, adj_x: bool, adj_y: bool, wide: bool) -> tuple[int, int, int]:
+    """Rows of the first matrix, products in a sum, and columns of the second matrix."""
+    for tensor in (a, b):
+        require(2 <= len(tensor.shape) <= 5, f"an input has {len(tensor.shape)} dimensions, not 2 to 5")
+    rows, depth = a.shape[:-3:-1] if adj_x else a.shape[-2:]
+    b_depth, columns = b.shape[:-3:-1] if adj_y else b.shape[-2:]
+    require(depth == b_depth, f"shapes {a.shape} and {b.shape} do not go together")
+    largest, limit = (2**30, 2**47) if wide else (255**2, 2**31)
+    require(depth * largest < limit, f"it adds up {depth} products, which may overflow")
+    return rows, depth, columns
 
 
 def _layer(op: Op, a: Tensor, b: Tensor, output: Tensor, transposed: bool) -> Layer:

@@ -6,7 +6,8 @@ import numpy as np
 
 from tinydeploy.engines.aot.arithmetic import tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import multiply_by_quantized_multiplier
-from tinydeploy.engines.aot.ir import Alias, Step, Write, lowers, operand
+from tinydeploy.engines.aot.ir import Alias, Step, Write, operand
+from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     input_tensors,
     output_tensor,

@@ -7,9 +7,11 @@ from math import prod
 import numpy as np
 
 from tinydeploy.engines.aot.arithmetic import tables
-from tinydeploy.engines.aot.ir import Constant, Step, UnsupportedError, Write, lowers, operand
+from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
 from tinydeploy.engines.aot.lowering import int16_functions, loop_nest
+from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
+    UnsupportedError,
     constant_int,
     constant_ints,
     float_option,

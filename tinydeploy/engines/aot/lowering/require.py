@@ -11,7 +11,6 @@ from tinydeploy.engines.aot.arithmetic.fixed_point import (
     quantize_multiplier,
     reduce_multiplier,
 )
-from tinydeploy.engines.aot.ir import UnsupportedError
 from tinydeploy.model.graph import DType, Graph, Op, Quantization, Tensor
 
 
@@ -151,3 +150,7 @@ def float_option(op: Op, name: str) -> float:
     value = op.options.get(name, 0.0)
     assert isinstance(value, float)
     return value
+
+
+class UnsupportedError(Exception):
+    """Raised by a lowering: this op, as it stands in the graph, cannot be compiled. The text says why."""

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinydeploy.engines.aot.ir import Constant, Step, Write, lowers, operand
+from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
+from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     constant_ints,
     input_tensors,

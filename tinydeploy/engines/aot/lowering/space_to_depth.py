@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import product
 from math import prod
 
-from tinydeploy.engines.aot.ir import Step, lowers, operand
+from tinydeploy.engines.aot.ir import Step, operand
 from tinydeploy.engines.aot.lowering import loop_nest
-from tinydeploy.engines.aot.lowering.data_movement import copy_block, fill
+from tinydeploy.engines.aot.lowering.data_movement import copy_block
+from tinydeploy.engines.aot.lowering.lowerings import lowers
+from tinydeploy.engines.aot.lowering.padding import fill
 from tinydeploy.engines.aot.lowering.require import (
     constant_ints,
     input_tensors,

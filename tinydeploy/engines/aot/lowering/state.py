@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
-from tinydeploy.engines.aot.ir import Constant, Read, State, Step, UnsupportedError, Write, lowers, operand
+from tinydeploy.engines.aot.ir import Constant, Read, State, Step, Write, operand
+from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
+    UnsupportedError,
     input_tensors,
     int_option,
     output_tensor,
@@ -16,29 +18,17 @@ from tinydeploy.engines.aot.lowering.require import (
     rescaling,
 )
 from tinydeploy.engines.aot.memory import input_overlap
-from tinydeploy.model.graph import DType, Graph, Op
+from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
 
 @lowers("SVDF")
 def lower_svdf(graph: Graph, op: Op) -> tuple[Step, ...]:
     """SVDF of int8 with a state of int8 or int16. TFLite Micro leaves out its fused activation."""
-    (source, features, times, bias, state), output = input_tensors(graph, op, 5), output_tensor(graph, op)
-    require_types((source, features, output), DType.INT8)
-    require_types((times, state), DType.INT8, DType.INT16)
-    require_types((bias,), DType.INT32)
-    require(state.is_variable, "its state is not a variable")
-    require(source.data is None, "its input is a constant")
-    if features.data is None or times.data is None or bias.data is None:
-        raise UnsupportedError("its weights or its bias are computed at run time")
-    batches, depth = source.shape
-    filters, memory = times.shape
+    source, features, times, bias, state, output = _svdf(graph, op)
+    assert features.data is not None and times.data is not None and bias.data is not None
+    (batches, depth), (filters, memory) = source.shape, times.shape
     rank = int_option(op, "rank")
-    require(rank > 0 and filters % rank == 0, f"it has {filters} filters of rank {rank}")
     units = filters // rank
-    require(features.shape == (filters, depth), "its feature weights do not fit its input")
-    require(bias.elements == units, "its bias does not fit its weights")
-    require(output.shape == (batches, units), f"its output has the shape {list(output.shape)}")
-    require(state.elements == batches * filters * memory, f"its state has the shape {list(state.shape)}")
 
     before, stored, after = per_tensor(source), per_tensor(state), per_tensor(output)
     weights = per_tensor(features), per_tensor(times)
@@ -80,6 +70,26 @@ def lower_svdf(graph: Graph, op: Op) -> tuple[Step, ...]:
     )
     least = input_overlap.by_channels(input_overlap.rows(batches, depth), units)
     return (Step("svdf", "svdf.h", params, args, input_overlap.over(args[0], output, least)),)
+
+
+def _svdf(graph: Graph, op: Op) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Input, feature weights, time weights, bias and state of an SVDF, and its output: they go together."""
+    (source, features, times, bias, state), output = input_tensors(graph, op, 5), output_tensor(graph, op)
+    require_types((source, features, output), DType.INT8)
+    require_types((times, state), DType.INT8, DType.INT16)
+    require_types((bias,), DType.INT32)
+    require(state.is_variable, "its state is not a variable")
+    require(source.data is None, "its input is a constant")
+    if features.data is None or times.data is None or bias.data is None:
+        raise UnsupportedError("its weights or its bias are computed at run time")
+    (batches, depth), (filters, memory), rank = source.shape, times.shape, int_option(op, "rank")
+    require(rank > 0 and filters % rank == 0, f"it has {filters} filters of rank {rank}")
+    units = filters // rank
+    require(features.shape == (filters, depth), "its feature weights do not fit its input")
+    require(bias.elements == units, "its bias does not fit its weights")
+    require(output.shape == (batches, units), f"its output has the shape {list(output.shape)}")
+    require(state.elements == batches * filters * memory, f"its state has the shape {list(state.shape)}")
+    return source, features, times, bias, state, output
 
 
 @lowers("VAR_HANDLE", "CALL_ONCE")

@@ -13,9 +13,11 @@ from tinydeploy.engines.aot.arithmetic.fixed_point import (
     multiply_by_quantized_multiplier,
     round_half_away,
 )
-from tinydeploy.engines.aot.ir import Alias, Constant, Step, UnsupportedError, Write, lowers, operand
-from tinydeploy.engines.aot.lowering import data_movement, int16_functions
+from tinydeploy.engines.aot.ir import Alias, Constant, Step, Write, operand
+from tinydeploy.engines.aot.lowering import int16_functions, join_split
+from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
+    UnsupportedError,
     float_option,
     input_tensors,
     output_tensor,
@@ -50,9 +52,9 @@ def composed(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     bits_of_float = output.dtype is DType.FLOAT32
     entries = np.array(op.options["table"], np.int32 if bits_of_float else output.dtype.numpy)
     entries = entries.view(np.float32) if bits_of_float else entries
-    if op.kind in data_movement.JOINS:
+    if op.kind in join_split.JOINS:
         require(all(s.dtype.bytes == 1 for s in sources), "it joins differently quantised int16 in float32")
-        return data_movement.joined(graph, op, entries.reshape(len(sources), 256))
+        return join_split.joined(graph, op, entries.reshape(len(sources), 256))
     (source,) = sources
     require_same_size(source, output)
     bits = 8 * source.dtype.bytes

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tinydeploy.engines.aot.ir import Read, Scratch, Step, Write
-from tinydeploy.engines.aot.lowering.dispatch import Program
+from tinydeploy.engines.aot.ir import Program, Read, Scratch, Step, Write
 from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.engines.aot.memory.allocator import Buffer
 from tinydeploy.engines.engine import ArenaPlan, Placement

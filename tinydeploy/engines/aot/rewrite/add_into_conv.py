@@ -10,12 +10,12 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
-from tinydeploy.engines.aot.ir import LOWERINGS, Alias, Overlap, Read, Step, UnsupportedError
 from tinydeploy.engines.aot.lowering import computed_weights
+from tinydeploy.engines.aot.lowering.conv_with_addend import ADDEND, lowered_parts
+from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.model.graph import DType, Graph, Op, OptionValue
 
 _KINDS = ("ADD", "SUB")
-_ADDEND = 3  # the input of a convolution that is its addend, after weights and bias
 
 
 def fold(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
@@ -50,7 +50,7 @@ def _together(graph: Graph, convolution: Op, addition: Op, ops: list[Op]) -> Op 
         return None
     if partner in convolution.inputs:
         return None
-    missing = (-1,) * (_ADDEND - len(convolution.inputs))
+    missing = (-1,) * (ADDEND - len(convolution.inputs))
     options: dict[str, OptionValue] = {
         "sum": addition.kind,
         "sum_tensor": made,
@@ -64,52 +64,9 @@ def _together(graph: Graph, convolution: Op, addition: Op, ops: list[Op]) -> Op 
         options={**convolution.options, **options},
     )
     try:
-        first, second = _lowered(graph, folded)
+        first, second = lowered_parts(graph, folded)
     except UnsupportedError:
         return None
     exact = second.kernel == "add_linear" and first.params.get("kGroups", 1) == 1
     bounds = second.params["kActivationMin"], second.params["kActivationMax"]
     return folded if exact and bounds == (-128, 127) else None
-
-
-def lower(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """A convolution that has taken over an addition: one step, which reads the addend after its output."""
-    convolution, addition = _lowered(graph, op)
-    own, other = ("kA", "kB") if op.options["sum_position"] == 0 else ("kB", "kA")
-    names = {"kAddA": own, "kAddB": other, "kAddStart": "kStart", "kAddShift": "kShift"}
-    sums = {name: addition.params[of] for name, of in names.items()}
-    addend = Read(op.inputs[_ADDEND])
-    args = (*convolution.args[:-1], addition.output, addend)
-    read = (replace(overlap, output=op.outputs[0]) for overlap in convolution.overlaps)
-    overlaps = (*read, Overlap(addend.tensor, op.outputs[0], 0))
-    return (replace(convolution, params={**convolution.params, **sums}, args=args, overlaps=overlaps),)
-
-
-def added(step: Step, pixels: int) -> tuple[Overlap, ...]:
-    """How far the output of a kernel in place of `step` may run into the addend, if there is one.
-
-    The kernel makes some channels of `pixels` pixels at once, then the next channels of these.
-    """
-    distance = (pixels - 1) * int(step.params["kOutputDepth"])
-    return tuple(Overlap(addend.tensor, step.output.tensor, distance) for addend in step.addend)
-
-
-def _lowered(graph: Graph, op: Op) -> tuple[Step, Step]:
-    """The convolution and the addition as two steps."""
-    given = op.options
-    made, kind, position = given["sum_tensor"], str(given["sum"]), given["sum_position"]
-    assert isinstance(made, int)
-    # In stripes the op makes a few rows, of which nothing but its output says how many.
-    shape = graph.tensors[op.outputs[0]].shape
-    tensors = tuple(replace(t, shape=shape) if t.index == made else t for t in graph.tensors)
-    between = replace(graph, tensors=tensors)
-    inputs = (made, op.inputs[_ADDEND]) if position == 0 else (op.inputs[_ADDEND], made)
-    options = {"fused_activation_function": given["sum_activation"]}
-    convolution = replace(op, inputs=op.inputs[:_ADDEND], outputs=(made,))
-    steps: list[Step] = []
-    for part in (convolution, Op(op.index, kind, inputs, op.outputs, options)):
-        lowered = LOWERINGS[part.kind](between, part)
-        assert not isinstance(lowered, Alias)
-        steps += lowered
-    first, second = steps
-    return first, second

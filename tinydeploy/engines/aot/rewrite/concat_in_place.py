@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tinydeploy.engines.aot.ir import Read, Step, Write
-from tinydeploy.engines.aot.lowering.dispatch import Program
+from tinydeploy.engines.aot.ir import Program, Read, Step, Write
 from tinydeploy.engines.aot.memory import allocator, arena_plan
 from tinydeploy.model.graph import Op
 

@@ -14,58 +14,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinydeploy.engines.aot.ir import LOWERINGS
+from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
+from tinydeploy.engines.aot.rewrite.float_ops import (
+    ADVICE,
+    ELSE,
+    INTEGERS,
+    JOINS,
+    MOVES,
+    POINTWISE,
+    QUANTISABLE,
+    kept_float,
+)
 from tinydeploy.engines.aot.rewrite.float_tables import CODES, CONSTANT, Failure, Functions, Node, Table
 from tinydeploy.model.graph import DType, Graph, Op, OptionValue, Tensor
-
-POINTWISE = (
-    *(
-        "ABS",
-        "CEIL",
-        "COS",
-        "ELU",
-        "EXP",
-        "FLOOR",
-        "GELU",
-        "HARD_SWISH",
-        "LEAKY_RELU",
-        "LOG",
-        "LOGISTIC",
-        "NEG",
-    ),
-    *(
-        "RELU",
-        "RELU6",
-        "RELU_0_TO_1",
-        "RELU_N1_TO_1",
-        "ROUND",
-        "RSQRT",
-        "SIGN",
-        "SIN",
-        "SQRT",
-        "SQUARE",
-        "TANH",
-    ),
-    *("ADD", "DIV", "FLOOR_DIV", "FLOOR_MOD", "MAXIMUM", "MINIMUM", "MUL", "POW", "PRELU", "SUB"),
-    *("SQUARED_DIFFERENCE", "EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"),
-    *("LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR", "SELECT", "SELECT_V2", "CAST", "ZEROS_LIKE"),
-)
-_JOINS = ("CONCATENATION", "PACK")
-# By op, which of its inputs it moves; of _JOINS it is all.
-_MOVES = {
-    **dict.fromkeys(("BROADCAST_TO", "EXPAND_DIMS", "GATHER", "MIRROR_PAD", "RESHAPE", "SQUEEZE"), 0),
-    **dict.fromkeys(("RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SLICE", "SPLIT_V", "STRIDED_SLICE"), 0),
-    **dict.fromkeys(("TRANSPOSE", "UNPACK", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "BATCH_TO_SPACE_ND"), 0),
-    **dict.fromkeys(("PAD", "PADV2"), 0),
-    "SPLIT": 1,
-}
-_INTEGERS = (DType.INT8, DType.UINT8, DType.INT16)
-_ADVICE = {
-    "LOG_SOFTMAX": "end the model before it, as the largest of its inputs is the class, or use SOFTMAX",
-    "SOFTMAX": "end the model before it, as the largest of its inputs is the class",
-}
-_QUANTISABLE = "TFLite quantises it elsewhere: let the converter quantise this layer, too"
-_ELSE = "leave it out of the model, or put in its place what TFLite quantises"
 
 
 @dataclass(frozen=True)
@@ -113,7 +74,7 @@ class _Islands:
         self._refused: dict[int, str] = {}
         self._there: set[int] = set()  # tensors that have a value and are made as well
         self._lost: set[int] = set()  # tensors that are not there, because of an op that is refused
-        self._float = _kept_float(graph)
+        self._float = kept_float(graph)
 
     def folded(self) -> Folded:
         for op in self._graph.running:
@@ -147,12 +108,12 @@ class _Islands:
     def _keep(self, op: Op, inputs: Sequence[int]) -> None:
         """Leaves `op` as it is, if it does not compute in float and what it reads is there."""
         types = {self._tensors[index].dtype for index in (*inputs, *op.outputs)}
-        computes = DType.FLOAT32 in types and op.kind not in (*_JOINS, *_MOVES, "QUANTIZE", "DEQUANTIZE")
+        computes = DType.FLOAT32 in types and op.kind not in (*JOINS, *MOVES, "QUANTIZE", "DEQUANTIZE")
         if computes or {*inputs} & self._values.keys() - self._there:
-            advice = _QUANTISABLE if op.kind in LOWERINGS else _ELSE
+            advice = QUANTISABLE if op.kind in LOWERINGS else ELSE
             if {*inputs} & {*self._graph.inputs}:
                 advice = "let the converter quantise the model's inputs: inference_input_type = tf.int8"
-            raise _Refused(f"it computes in float32; {_ADVICE.get(op.kind, advice)}")
+            raise _Refused(f"it computes in float32; {ADVICE.get(op.kind, advice)}")
         self._ops.append(op)
 
     def _starts(self, op: Op) -> bool:
@@ -173,7 +134,7 @@ class _Islands:
     def _codes(self, tensor: Tensor) -> int | None:
         """The node of a tensor's own integers, if it has such."""
         found = tensor.quantization
-        if tensor.dtype not in _INTEGERS or tensor.is_variable or found is None or found.per_channel:
+        if tensor.dtype not in INTEGERS or tensor.is_variable or found is None or found.per_channel:
             return None
         return self._functions.add(Node(CODES, tensor.dtype, quantization=(found.scale, found.zero_point)))
 
@@ -184,7 +145,7 @@ class _Islands:
         if not self._values.keys().isdisjoint(op.inputs):
             return True
         inputs = [self._tensors[index] for index in op.inputs if index >= 0]
-        return op.kind not in LOWERINGS and any(t.dtype in _INTEGERS and t.data is None for t in inputs)
+        return op.kind not in LOWERINGS and any(t.dtype in INTEGERS and t.data is None for t in inputs)
 
     def _function(self, op: Op) -> None:
         types = {self._tensors[index].dtype for index in (*op.inputs, *op.outputs) if index >= 0}
@@ -302,7 +263,7 @@ class _Islands:
     def _moved(self, op: Op) -> tuple[int, ...]:
         """The inputs that the op moves, if they are float and any of them can be had by integers."""
         inputs = (
-            op.inputs if op.kind in _JOINS else op.inputs[_MOVES[op.kind] :][:1] if op.kind in _MOVES else ()
+            op.inputs if op.kind in JOINS else op.inputs[MOVES[op.kind] :][:1] if op.kind in MOVES else ()
         )
         return inputs if not self._values.keys().isdisjoint(inputs) else ()
 
@@ -361,7 +322,7 @@ class _Islands:
 
     def _join(self, op: Op, parts: Sequence[_Value]) -> None:
         """Tensors of different functions, joined: each keeps its own until all are quantised alike."""
-        if op.kind not in _JOINS or any(part.join is not None for part in parts):
+        if op.kind not in JOINS or any(part.join is not None for part in parts):
             raise _Refused("it moves in float32 what is quantised differently")
         if op.options.get("fused_activation_function", "NONE") != "NONE":
             raise _Refused("it has a fused activation in float32")
@@ -372,14 +333,3 @@ class _Islands:
     def _add(self, tensor: Tensor) -> int:
         self._tensors.append(replace(tensor, index=len(self._tensors)))
         return len(self._tensors) - 1
-
-
-def _kept_float(graph: Graph) -> set[int]:
-    """The tensors of floats and bools that have to be there: outputs of the model, and what moves to them."""
-    unquantised = (DType.FLOAT32, DType.BOOL)
-    kept = {index for index in graph.outputs if graph.tensors[index].dtype in unquantised}
-    for op in reversed(graph.running):
-        if not kept.isdisjoint(op.outputs) and op.kind in (*_JOINS, *_MOVES):
-            inputs = op.inputs if op.kind in _JOINS else op.inputs[_MOVES[op.kind] :][:1]
-            kept |= {i for i in inputs if i >= 0 and graph.tensors[i].dtype in unquantised}
-    return kept

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic import tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import activation_range
-from tinydeploy.engines.aot.ir import LOWERINGS, Constant, UnsupportedError
+from tinydeploy.engines.aot.ir import Constant
+from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
+from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.engines.aot.rewrite import add_into_conv
 from tinydeploy.model.graph import DType, Graph, Op
 

@@ -11,166 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from itertools import pairwise, product
+from functools import cache
+from itertools import product
 from math import prod
 
 import numpy as np
 
-from tinydeploy.engines.aot.ir import Overlap
-from tinydeploy.engines.aot.lowering.dispatch import Program
-from tinydeploy.engines.aot.lowering.require import int_option
+from tinydeploy.engines.aot.ir import Overlap, Program
 from tinydeploy.engines.aot.memory import arena_plan, input_overlap
 from tinydeploy.engines.aot.memory.input_overlap import Steps
-from tinydeploy.model.graph import Graph, Op
+from tinydeploy.engines.aot.tiling.turns import Part, Rows, Turn
+from tinydeploy.engines.aot.tiling.windows import COLUMNS, ROWS, Window, goes_by, sides, window_of
+from tinydeploy.model.graph import Op
 
-ROWS, COLUMNS = 1, 2  # axes of an NHWC tensor
-
-_POOLING = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
-WINDOWS = ("CONV_2D", "DEPTHWISE_CONV_2D", *_POOLING)
-_PIXEL_BY_PIXEL = (
-    *("ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"),
-    *("RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH"),
-)
 _NEVER = 1 << 40  # behind every byte
 _MOST_TURNS = 4096  # of a run: what takes more is not cut
-
-
-def goes_by(axis: int, graph: Graph, op: Op) -> bool:
-    """Whether each step of the output along `axis` comes from some of each input that is no constant."""
-    tensors = [graph.tensors[index] for index in (*activations(graph, op), *op.outputs)]
-    if len(op.outputs) != 1 or any(len(t.shape) != 4 or t.shape[0] != 1 or t.is_variable for t in tensors):
-        return False
-    if op.kind in WINDOWS:
-        return activations(graph, op) == (op.inputs[0], *op.inputs[3:])  # the last is an addend
-    constants = [graph.tensors[index] for index in op.inputs if graph.tensors[index].data is not None]
-    broadcast = all(tensor.shape[axis - 4 : axis - 3] in ((), (1,)) for tensor in constants)
-    return op.kind in _PIXEL_BY_PIXEL and broadcast and len({tensor.shape[axis] for tensor in tensors}) == 1
-
-
-def activations(graph: Graph, op: Op) -> tuple[int, ...]:
-    """The inputs that are no constants, as often as they are read."""
-    return tuple(index for index in op.inputs if index >= 0 and graph.tensors[index].data is None)
-
-
-def sides(graph: Graph, op: Op) -> tuple[int, ...]:
-    """The tensors that are cut: the inputs that are no constants, once each, and the output."""
-    return (*dict.fromkeys(activations(graph, op)), op.outputs[0])
-
-
-@dataclass(frozen=True)
-class Window:
-    """Along one axis: for each of its `steps` an op needs `reach` of the input's `size`, every `stride`.
-
-    The first needs `before` of padding. For all steps it needs the whole input if `takes_all`: that may be
-    broadcast, or end with some that no window reaches.
-    """
-
-    size: int
-    steps: int
-    stride: int
-    before: int
-    reach: int
-    takes_all: bool
-
-    def needed(self, made: range) -> tuple[range, int, int]:
-        """What of the input is needed for `made` of the output, and how much padding before and after it."""
-        start = made.start * self.stride - self.before
-        stop = start + (len(made) - 1) * self.stride + self.reach
-        needed = range(max(start, 0), min(stop, self.size))
-        if self.takes_all and len(made) == self.steps:
-            needed = range(self.size)
-        return needed, max(-start, 0), max(stop - self.size, 0)
-
-
-def _window(graph: Graph, op: Op, tensor: int, axis: int) -> Window:
-    """How `op` goes through its input `tensor` along `axis`."""
-    size, steps = graph.tensors[tensor].shape[axis], graph.tensors[op.outputs[0]].shape[axis]
-    if op.kind not in WINDOWS or tensor != op.inputs[0]:
-        return Window(size, steps, 1, 0, 1, axis == COLUMNS)
-    stride = int_option(op, ("stride_h", "stride_w")[axis - ROWS])
-    return Window(size, steps, stride, _padding(graph, op, axis), _reach(graph, op, axis), axis == COLUMNS)
-
-
-def _reach(graph: Graph, op: Op, axis: int) -> int:
-    """How many rows or columns a window spans."""
-    initial, side = ("h", "height") if axis == ROWS else ("w", "width")
-    size = (
-        int_option(op, f"filter_{side}") if op.kind in _POOLING else graph.tensors[op.inputs[1]].shape[axis]
-    )
-    return (size - 1) * (int_option(op, f"dilation_{initial}_factor") or 1) + 1
-
-
-def _padding(graph: Graph, op: Op, axis: int) -> int:
-    """How many rows or columns of padding there are before the input."""
-    if op.options["padding"] != "SAME":
-        return int_option(op, ("pad_top", "pad_left")[axis - ROWS])  # none if it is VALID
-    size, steps = graph.tensors[op.inputs[0]].shape[axis], graph.tensors[op.outputs[0]].shape[axis]
-    stride = int_option(op, ("stride_h", "stride_w")[axis - ROWS])
-    return max((steps - 1) * stride + _reach(graph, op, axis) - size, 0) // 2
-
-
-@dataclass(frozen=True)
-class Part:
-    """What an op reads or makes of a tensor in one turn: `rows` times `columns` pixels.
-
-    They begin at pixel `first` of the tensor's buffer, and each row is `pitch` pixels behind the one before.
-    """
-
-    rows: int
-    columns: int
-    first: int
-    pitch: int
-
-    @property
-    def is_torn(self) -> bool:
-        """Whether there are other pixels between its rows."""
-        return self.rows > 1 and self.columns != self.pitch
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What an op does in one turn: the parts of its `sides`, and the padding around its input.
-
-    `padding` is above, below, left and right.
-    """
-
-    number: int
-    parts: tuple[Part, ...]
-    padding: tuple[int, int, int, int]
-
-    @property
-    def shape(self) -> tuple[object, ...]:
-        """All but where the parts begin."""
-        return self.padding, *((part.rows, part.columns, part.pitch) for part in self.parts)
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Of a tensor made in the run: how many rows each stripe ends with, and the first that is then held."""
-
-    ends: Steps
-    held: Steps
-
-    @cached_property
-    def made(self) -> list[range]:
-        """What each stripe makes."""
-        return [range(start, stop) for start, stop in pairwise([0, *self.ends.tolist()])]
-
-    @cached_property
-    def most(self) -> int:
-        """How many its buffer has to hold."""
-        return int((self.ends - self.held).max())
-
-    @cached_property
-    def stays(self) -> bool:
-        """Whether some rows of a stripe are needed in the next."""
-        return bool((self.ends[:-1] != self.held[1:]).any())
-
-    def kept(self) -> list[tuple[int, int]]:
-        """For each stripe, how many rows stay from the one before, and how many before them do not."""
-        stays = zip(self.ends.tolist(), pairwise(self.held.tolist()), strict=False)
-        return [(0, 0), *((end - new, new - old) for end, (old, new) in stays)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,7 +207,7 @@ class Scheduler:
         """How `op` goes through its input `tensor` along `axis`."""
         key = op.index, tensor, axis
         if key not in self._windows:
-            self._windows[key] = _window(self.program.graph, op, tensor, axis)
+            self._windows[key] = window_of(self.program.graph, op, tensor, axis)
         return self._windows[key]
 
     def sides(self, op: Op) -> tuple[int, ...]:

@@ -13,19 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby, pairwise, product
 
-from tinydeploy.engines.aot.ir import Alias, Read, Slice, Step, Stripes, Write
-from tinydeploy.engines.aot.lowering.dispatch import Program, lower_op
+from tinydeploy.engines.aot.ir import Alias, Program, Read, Slice, Step, Stripes, Write
+from tinydeploy.engines.aot.lowering.dispatch import lower_op
 from tinydeploy.engines.aot.memory import arena_plan
-from tinydeploy.engines.aot.tiling.schedule import (
-    ROWS,
-    WINDOWS,
-    Part,
-    Schedule,
-    Scheduler,
-    Turn,
-    goes_by,
-    sides,
-)
+from tinydeploy.engines.aot.tiling.schedule import Schedule, Scheduler
+from tinydeploy.engines.aot.tiling.turns import Part, Turn
+from tinydeploy.engines.aot.tiling.windows import ROWS, WINDOWS, goes_by, sides
 from tinydeploy.model.graph import Graph, Op, Tensor
 
 _HEIGHTS = (1, 2, 4, 8)  # of a stripe, in rows of the run's last tensor

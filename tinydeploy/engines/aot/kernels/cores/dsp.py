@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.ir import Constant, Overlap, Read, Scratch, Step
 from tinydeploy.engines.aot.kernels.channel_bounds import settled
+from tinydeploy.engines.aot.lowering import conv_with_addend
 from tinydeploy.engines.aot.memory import input_overlap
-from tinydeploy.engines.aot.rewrite import add_into_conv
 
 CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
 _Choice = TypeVar("_Choice", bound=Callable[..., tuple[Step, ...] | None])
@@ -187,7 +187,7 @@ def _convolution(
     depth = len(weights)
     least = input_overlap.by_channels(first, depth, channels=depth, pixels=pixels)
     made = _step(step, kernel, "conv_dsp.h", values, table, columns, least, 8)
-    overlaps = (*made.overlaps, *add_into_conv.added(step, pixels))
+    overlaps = (*made.overlaps, *conv_with_addend.added(step, pixels))
     return (replace(made, params={**made.params, "kPixels": pixels}, overlaps=overlaps),)
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.boards.lookup import Core
+from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.arithmetic import packed_weights
 from tinydeploy.engines.aot.ir import Argument, Constant, Overlap, Read, Scratch, Step
 from tinydeploy.engines.aot.kernels.channel_bounds import settled
+from tinydeploy.engines.aot.lowering import conv_with_addend
 from tinydeploy.engines.aot.memory import input_overlap
-from tinydeploy.engines.aot.rewrite import add_into_conv
 
 _MAX_WIDTH = 5  # of a depthwise window whose weights are held in registers
 _MAX_SUM = 1 << 29
@@ -203,5 +203,5 @@ def _step(
         "kShift": 0 if step.params["kPerChannel"] else int(layer.constants[2].values[0]),
         "kClampsNegative": step.params["kActivationMin"] >= step.params["kOutputZeroPoint"],
     }
-    overlaps = (Overlap(source.tensor, step.output.tensor, least), *add_into_conv.added(step, size[1]))
+    overlaps = (Overlap(source.tensor, step.output.tensor, least), *conv_with_addend.added(step, size[1]))
     return Step(kernel, _HEADERS[kernel], params, args, overlaps)

@@ -1,0 +1,218 @@
+"""A board as a frozen dataclass: memories, devices, emulators, how it is flashed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tinydeploy.boards.core import Core
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory region: start address, which an Arduino core knows better, and size in bytes."""
+
+    origin: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Device:
+    """A peripheral: which driver of firmware_templates/runtime/port runs it, and its base address.
+
+    A UART has pins if they are the board's to choose: "PA2", or "P0.06", and their alternate function.
+    """
+
+    driver: str
+    base: int
+    tx: str = ""
+    rx: str = ""
+    function: int = 0
+
+    def pin(self, name: str) -> tuple[int, int]:
+        """Port and number of the pin `name`: "PD8" is (3, 8), and "P1.02" is (1, 2)."""
+        port, number = getattr(self, name)[1:2], getattr(self, name)[2:].lstrip(".")
+        return (int(port) if port.isdigit() else ord(port) - ord("A")), int(number)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The driver that brings the clock tree to `Board.clock_hz`, and its numbers: dividers, wait states."""
+
+    driver: str = "fixed"
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+
+USB_BRIDGES = {
+    "cp210x": ("10c4:ea60", "10c4:ea70", "10c4:ea71"),  # Silicon Labs CP2102 to CP2104, CP2105, CP2108
+    "ch340": ("1a86:7523", "1a86:7522", "1a86:5523"),  # WCH CH340, CH340K, CH341
+    "ch9102": ("1a86:55d4", "1a86:55d3", "1a86:55d8"),  # WCH CH9102, CH343, CH9101
+    "ftdi": ("0403:6001", "0403:6010", "0403:6011", "0403:6014", "0403:6015"),
+    "pl2303": ("067b:2303", "067b:23a3", "067b:23c3"),  # Prolific
+    "st-link": (
+        *("0483:374b", "0483:3752"),  # V2-1, the latter without its mass storage
+        *("0483:374e", "0483:374f", "0483:3753", "0483:3754", "0483:3755", "0483:3757"),  # V3 in its forms
+    ),
+    "j-link": ("1366:0105", "1366:1015", "1366:1020", "1366:1024", "1366:1051", "1366:1055", "1366:1061"),
+    "cmsis-dap": ("0d28:0204",),  # DAPLink
+}
+"""USB ids (vendor, product) of the chips and probes that stand between a UART and the host."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What becomes of a port's control lines when it is open, one of LEVELS; "" leaves them asserted."""
+
+    dtr: str = ""
+    rts: str = ""
+
+
+@dataclass(frozen=True)
+class Qemu:
+    """How QEMU stands in for the board. `icount_shift`: one instruction takes 2**shift ns of virtual time.
+
+    Where it is None, QEMU has no way to count the instructions that a firmware executes.
+
+    `counter` stands in for the board's where QEMU has no model of that one, and ticks at `counter_hz`.
+    """
+
+    system: str  # "arm" for qemu-system-arm
+    machine: str
+    icount_shift: int | None = None
+    counter_hz: int = 0
+    counter: Device | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Renode:
+    """How Renode stands in for the board, at `mips` instructions per microsecond of virtual time.
+
+    `platform` is a description in Renode's own tree, and `uart` names its UART. `counter` stands in for
+    the board's where Renode has no model of that one; it counts instructions. `peripherals` is added to
+    the platform's description, in its language. `unmodelled` are registers that the firmware may touch
+    though Renode has nothing there.
+    """
+
+    platform: str
+    uart: str
+    mips: int
+    counter: Device | None = None
+    peripherals: str = ""
+    unmodelled: tuple[Memory, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Counting:
+    """The counter of a target. instructions = ticks * numerator / denominator, or else ticks are cycles."""
+
+    counter: Device
+    instructions: bool
+    numerator: int = 1
+    denominator: int = 1
+
+
+@dataclass(frozen=True)
+class Arduino:
+    """How the board's Arduino core is built: by which of PlatformIO's platforms, name and version.
+
+    "baremetal" is tinydeploy's own, which takes the core that the distribution installs; `variant` is what
+    this one calls the board. `mcu` is the chip's name there and in PlatformIO's data.
+    """
+
+    platform: str
+    mcu: str = ""
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class Uploader:
+    """A program that can flash the board, and what it needs to know of it.
+
+    That is OpenOCD's scripts ("interface/stlink.cfg target/stm32f4x.cfg"), or the name of the part; for
+    avrdude also the bootloader's protocol ("atmega2560 wiring").
+    """
+
+    program: str
+    target: str
+
+
+VERIFIED = {
+    "emulated": "built, and run in an emulator of this board or of its part",
+    "compiled": "built, and not run",
+    "generated": "the project is generated, and PlatformIO reads it",
+}
+"""How a board's firmware has been tried so far. None has been run on hardware."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board: of the kind "arduino" if it has an Arduino core to build on, else "bare".
+
+    `flash` and `ram` are the budgets that the linker enforces. `verified` says how its firmware has been
+    tried (one of VERIFIED); `aliases` are what others call the board. `uploaders` are in the order of
+    preference. `usb_ids` are those that its serial port may have, as "0483:374b": vendor, product.
+    `bootloader` says how to get into its bootloader if that is flashed without a serial port, and `lines`
+    what its port's control lines have to be, if they reach its reset. A board that is `only_emulated` is
+    made for an emulator: its firmware would not run on hardware of that name.
+    """
+
+    id: str
+    name: str
+    platformio: str
+    core: Core
+    clock_hz: int
+    flash: Memory
+    ram: Memory
+    stack_bytes: int
+    uart: Device
+    counter: Device
+    clock: Clock
+    qemu: Qemu | None
+    verified: str
+    aliases: tuple[str, ...] = ()
+    uploaders: tuple[Uploader, ...] = ()
+    usb_ids: tuple[str, ...] = ()
+    arduino: Arduino | None = None
+    renode: Renode | None = None
+    notes: str = ""
+    only_emulated: bool = False
+    bootloader: str = ""
+    lines: Lines = Lines()
+
+    @property
+    def kind(self) -> str:
+        """Who starts the chip up: tinydeploy's own runtime ("bare"), or an Arduino core ("arduino")."""
+        return "arduino" if self.arduino else "bare"
+
+    @property
+    def downloads(self) -> str:
+        """The platform that PlatformIO downloads for the board, with its compiler; empty if it needs none."""
+        return self.arduino.platform if self.arduino and self.arduino.platform != "baremetal" else ""
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether an emulator stands in for it if nobody says what is to run the firmware."""
+        return self.qemu is not None
+
+    @property
+    def emulators(self) -> tuple[str, ...]:
+        """The emulators that can stand in for the board."""
+        return tuple(name for name in ("qemu", "renode") if getattr(self, name) is not None)
+
+    def counting(self, target: str) -> Counting:
+        """How the firmware counts on this target: "qemu", "renode", or anything else for the board itself."""
+        if target == "qemu" and self.qemu is not None:
+            counter, shift = self.qemu.counter or self.counter, self.qemu.icount_shift
+            if shift is None:
+                return Counting(counter, True, 0)
+            return Counting(counter, True, 10**9, self.qemu.counter_hz << shift)
+        if target == "renode" and self.renode is not None:
+            return Counting(self.renode.counter or self.counter, True)
+        return Counting(self.counter, False)
+
+    def note(self, target: str) -> str:
+        """What there is to know about the emulator as a stand-in."""
+        emulator = {"qemu": self.qemu, "renode": self.renode}.get(target)
+        return emulator.note if emulator else ""

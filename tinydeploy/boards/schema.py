@@ -1,0 +1,164 @@
+"""BOARD_SCHEMA, the JSON Schema of a board's TOML file, and the check against it."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinydeploy.boards.board import USB_BRIDGES, VERIFIED
+from tinydeploy.boards.core import CORES
+from tinydeploy.errors import UsageError
+from tinydeploy.host import memo
+from tinydeploy.words import LEVELS as LEVELS
+
+if TYPE_CHECKING:
+    import jsonschema
+_INTEGER = {"type": "integer", "minimum": 0}
+_MEMORY = {
+    "type": "object",
+    "properties": {"origin": _INTEGER, "bytes": {"type": "integer", "minimum": 1024}},
+    "required": ["bytes"],
+    "additionalProperties": False,
+}
+
+
+def _device(*drivers: str, **optional: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"driver": {"enum": list(drivers)}, "base": _INTEGER, **optional},
+        "required": ["driver", "base"],
+        "additionalProperties": False,
+    }
+
+
+def _clock(driver: str, *numbers: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"driver": {"const": driver}}
+        | {name: {"type": ["integer", "boolean"]} for name in numbers},
+        "required": ["driver", *numbers],
+        "additionalProperties": False,
+    }
+
+
+_PIN = {"type": "string", "pattern": "^P([A-K][0-9]{1,2}|[01][.][0-9]{2})$"}
+_UART = _device(
+    "cmsdk", "stm32", "stm32-v2", "nrf-uarte", "sifive", "ns16550", tx=_PIN, rx=_PIN, function=_INTEGER
+)
+_COUNTER = _device("cmsdk-timer", "stm32-timer", "systick", "dwt", "rdinstret", "mcycle")
+_STM32F4_CLOCK = (
+    *("hse_hz", "hse_bypass", "m", "n", "p", "apb1", "apb2"),
+    *("wait_states", "vos", "over_drive"),
+)
+_CLOCKS = {
+    "stm32f4": _STM32F4_CLOCK,
+    "stm32f7": _STM32F4_CLOCK,
+    "stm32h7": ("hse_hz", "hse_bypass", "m", "n", "p", "wait_states", "boost"),
+    "nrf52": (),
+    "fe310": ("hse_hz", "m", "n", "p", "flash_divider"),
+}
+"""What each clock driver has to be told: frequencies in Hz, the PLL's dividers by the reference manual's
+names, dividers of buses."""
+
+BOARD_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "platformio": {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+        "core": {"enum": list(CORES)},
+        "clock_hz": {"type": "integer", "minimum": 1},
+        "flash": _MEMORY,
+        "ram": _MEMORY,
+        "stack_bytes": {"type": "integer", "minimum": 256, "multipleOf": 8},
+        "uart": _UART,
+        "counter": _COUNTER,
+        "clock": {"oneOf": [_clock(driver, *numbers) for driver, numbers in _CLOCKS.items()]},
+        "qemu": {
+            "type": "object",
+            "properties": {
+                "system": {"enum": ["arm", "riscv32", "avr"]},
+                "machine": {"type": "string", "pattern": "^[a-z0-9_-]+$"},
+                "icount_shift": {"type": "integer", "minimum": 0, "maximum": 10},
+                "counter_hz": {"type": "integer", "minimum": 1},
+                "counter": _COUNTER,
+                "note": {"type": "string"},
+            },
+            "required": ["system", "machine"],
+            "dependentRequired": {"icount_shift": ["counter_hz"], "counter_hz": ["icount_shift"]},
+            "additionalProperties": False,
+        },
+        "renode": {
+            "type": "object",
+            "properties": {
+                "platform": {"type": "string", "pattern": r"^platforms/[A-Za-z0-9_./-]+\.repl$"},
+                "uart": {"type": "string", "pattern": "^[A-Za-z0-9_]+$"},
+                "mips": {"enum": [n for n in range(1, 1001) if 1000 % n == 0]},
+                "counter": _COUNTER,
+                "peripherals": {"type": "string"},
+                "unmodelled": {"type": "array", "items": _MEMORY},
+                "note": {"type": "string"},
+            },
+            "required": ["platform", "uart", "mips"],
+            "additionalProperties": False,
+        },
+        "verified": {"enum": list(VERIFIED)},
+        "aliases": {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z0-9_/.-]+$"}},
+        "arduino": {
+            "type": "object",
+            "properties": {
+                "platform": {"type": "string", "pattern": "^[a-z0-9-]+(@[0-9.]+)?$"},
+                "mcu": {"type": "string", "pattern": "^[a-z0-9]+$"},
+                "variant": {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
+            },
+            "required": ["platform"],
+            "additionalProperties": False,
+        },
+        "upload": {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in ("openocd", "pyocd", "st-flash", "avrdude")},
+            "additionalProperties": False,
+        },
+        "usb": {
+            "type": "object",
+            "properties": {
+                "ids": {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-f]{4}:[0-9a-f]{4}$"}},
+                "bridges": {"type": "array", "items": {"enum": list(USB_BRIDGES)}},
+                "bootloader": {"type": "string"},
+            },
+            "minProperties": 1,
+            "additionalProperties": False,
+        },
+        "lines": {
+            "type": "object",
+            "properties": {"dtr": {"enum": list(LEVELS)}, "rts": {"enum": list(LEVELS)}},
+            "additionalProperties": False,
+        },
+        "only_emulated": {"type": "boolean"},
+        "notes": {"type": "string"},
+    },
+    "required": ["name", "platformio", "core", "clock_hz", "flash", "ram", "stack_bytes", "verified"],
+    "if": {"required": ["arduino"]},
+    "then": {"not": {"anyOf": [{"required": [name]} for name in ("uart", "counter", "clock")]}},
+    "else": {"required": ["uart", "counter"]},
+    "additionalProperties": False,
+}
+
+
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    import jsonschema  # takes a while to load, and --help needs none of it
+
+    return jsonschema.Draft202012Validator(BOARD_SCHEMA)
+
+
+def check(path: Path, raw: dict[str, Any]) -> None:
+    """Raises UsageError unless the file's content follows BOARD_SCHEMA, if it is not known to."""
+    key = f"board {BOARD_SCHEMA} {raw}"
+    if memo.read(key):
+        return
+    from jsonschema.exceptions import best_match
+
+    if wrong := best_match(_validator().iter_errors(raw)):
+        raise UsageError(f"board file {path} is not valid: {wrong.message}")
+    memo.write(key, b"valid")

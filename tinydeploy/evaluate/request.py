@@ -1,0 +1,105 @@
+"""What a verb was asked for: the model read, the options settled, the samples and how they are judged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinydeploy.errors import UsageError
+from tinydeploy.evaluate import arena_sizing, config, result_folder
+from tinydeploy.evaluate.config import Config
+from tinydeploy.evaluate.deployment import model_path
+from tinydeploy.model import outputs
+from tinydeploy.model import samples as sample_files
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.logits import without_softmax
+from tinydeploy.model.metric_choice import Wishes
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.model.samples import Data, Samples
+from tinydeploy.progress import Progress
+from tinydeploy.words import DEFAULT_TIMEOUT
+
+RANDOM_SAMPLES = 16
+
+Model = str | Path | bytes
+"""A .tflite: its path, that of a folder that holds it, or its content."""
+JUDGED = ("data", "samples", "labels", "metric", "output", "threshold")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run was asked for: a model, the samples and how they are judged, and where the result goes."""
+
+    graph: Graph
+    options: dict[str, Any]
+    data: Data | None
+    count: int | None
+    wishes: Wishes
+    folder: Path
+    timeout: float
+
+    @classmethod
+    def of(cls, model: Model, settled: dict[str, Any]) -> Run:
+        """From all that is settled; only what says how to deploy is left in `options`."""
+        graph = load_model(model, settled)
+        folder = Path(
+            settled.get("out") or Path("tinydeploy-out") / result_folder.folder_name(graph, settled)
+        )
+        own = {name: settled.pop(name, None) for name in (*JUDGED, "out", "timeout")}
+        return cls(
+            graph,
+            settled,
+            own["data"],
+            own["samples"],
+            _wishes(own["metric"], own["output"], own["threshold"], own["labels"] or ()),
+            folder,
+            own["timeout"] or DEFAULT_TIMEOUT,
+        )
+
+    def samples(self, progress: Progress) -> Samples:
+        """The samples in the model's own types."""
+        progress("reading the samples", 0, 0)
+        return _samples(self.graph, self.data, self.count, self.wishes)
+
+
+def with_usual(model: Model, options: Mapping[str, Any], keys: Sequence[str], **own: Any) -> dict[str, Any]:
+    """What is given, and what the tinydeploy.toml beside the model says of `keys` besides."""
+    file = Config() if isinstance(model, bytes) else config.load(model_path(model))
+    return config.settled(file, {**options, **own}, keys)
+
+
+def load_model(model: Model, options: Mapping[str, Any]) -> Graph:
+    """The model's graph: of `options`, `signature` says which function, `logits` whether its SOFTMAX goes."""
+    if isinstance(model, bytes):
+        name = f"model-{hashlib.sha256(model).hexdigest()[:8]}.tflite"
+        graph = tflite_model.parse(model, name, options.get("signature"))
+    else:
+        graph = tflite_model.load(model_path(model), options.get("signature"))
+    return without_softmax(graph) if options.get("logits") else graph
+
+
+def _wishes(
+    metric: str | None, output: str | int | None, threshold: float | None, labels: Sequence[str]
+) -> Wishes:
+    return Wishes(metric, None if output is None else str(output), threshold, tuple(labels))
+
+
+def _samples(graph: Graph, data: Data | None, count: int | None, wishes: Wishes) -> Samples:
+    """`count` samples of the file `data`, held against its labels; without a file, random inputs."""
+    if data is not None:
+        return sample_files.load(data, graph, count, wishes)
+    if wishes.metric is not None or wishes.threshold is not None:
+        raise UsageError("a metric or a threshold needs labels", "give --data, an .npz with x and y")
+    if wishes.output is not None:
+        outputs.named(graph, wishes.output)
+    return sample_files.random(graph, count or RANDOM_SAMPLES, arena_sizing.SEED)
+
+
+def unlabelled_samples(graph: Graph, data: Data | None, count: int) -> Samples:
+    """`count` samples of the file or the arrays `data`, without labels; without data, random inputs."""
+    if data is not None:
+        return sample_files.load(data, graph, count, labelled=False)
+    return sample_files.random(graph, count, arena_sizing.SEED)

@@ -1,0 +1,134 @@
+"""The parts of a Result: facts about the model, the build and each op, and what there is to warn of."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tinydeploy.evaluate.deployment import Job
+from tinydeploy.firmware import elf
+from tinydeploy.firmware.build import Firmware
+from tinydeploy.link.messages import Stats
+from tinydeploy.model.graph import Op, op_macs, op_shape
+from tinydeploy.results.measured import ArenaInfo, OpCost, Spread
+from tinydeploy.results.setting import BuildInfo, LibraryInfo, ModelInfo, OpInfo, TargetInfo
+from tinydeploy.version import __version__
+
+
+def model_info(job: Job) -> ModelInfo:
+    """The model and its ops."""
+    graph = job.graph
+    ops = tuple(OpInfo(op.index, op.kind, op_shape(graph, op), op_macs(graph, op)) for op in graph.ops)
+    return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.note, graph.signature)
+
+
+def build_info(job: Job, firmware: Firmware) -> BuildInfo:
+    """What the firmware takes of flash and RAM, and how it was compiled."""
+    sizes = firmware.sizes
+    return BuildInfo(
+        compiler=firmware.compiler,
+        flags=firmware.flags,
+        platformio=firmware.platformio,
+        flash_bytes=sizes.flash_bytes,
+        ram_bytes=sizes.ram_bytes,
+        flash_budget=job.board.flash.bytes,
+        ram_budget=job.board.ram.bytes,
+        model_flash_bytes=sizes.model_flash_bytes,
+        runtime_flash_bytes=sizes.runtime_flash_bytes,
+        largest_symbols=sizes.largest_symbols,
+        engine_flash_bytes=None if job.library else sizes.model_flash_bytes + elf.unit_bytes(firmware.elf),
+    )
+
+
+def slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:
+    """A warning of layers that a library has reference kernels for, where the core could do better."""
+    core = job.board.core
+    if library is None or not (core.dsp or core.mve):
+        return ()
+    heavy = {op.kind for op in job.graph.ops if op_macs(job.graph, op)}
+    slow = [kind for kind, kernels in library.kernels.items() if kernels == "reference" and kind in heavy]
+    if not slow:
+        return ()
+    instructions = "vector" if core.mve else "DSP"
+    return (
+        f"{', '.join(slow)}: reference kernels are linked, "
+        f"which leave the {instructions} instructions of the {core.name} unused",
+    )
+
+
+def per_op(
+    job: Job, firmware: Firmware, op_counts: Sequence[int], clock_hz: int | None
+) -> tuple[OpCost, ...]:
+    """Each op's instructions, or with a clock its cycles and their time; and its stack, if known."""
+    stack = {
+        int(function[1]): bytes_
+        for name, bytes_ in elf.stack_use(firmware.elf).items()
+        if (function := re.match(r"tinydeploy::op(\d+)_", name))
+    }
+
+    layers = {layer.op: layer for layer in job.sources.layers}
+
+    def cost(op: Op, count: int) -> OpCost:
+        cycles, micros = (None, None) if clock_hz is None else (count, _micros(count, clock_hz))
+        instructions = count if clock_hz is None else None
+        macs, layer = op_macs(job.graph, op), layers.get(op.index)
+        names = ("kernel", "constant_bytes", "scratch_bytes", "stripes", "patches", "repeated_outputs")
+        made = {name: getattr(layer, name) for name in names} if layer else {}
+        return OpCost(op.index, op.kind, instructions, macs, cycles, micros, stack.get(op.index), **made)
+
+    ops = [job.graph.ops[index] for index in job.sources.profiled_ops]
+    return tuple(cost(op, count) for op, count in zip(ops, op_counts, strict=True))
+
+
+def times(cycles: Spread, clock_hz: int) -> Spread:
+    """Microseconds of these cycles at a clock."""
+    ranks = ("median", "p95", "p99", "min", "max")
+    return Spread(runs=cycles.runs, **{rank: _micros(getattr(cycles, rank), clock_hz) for rank in ranks})
+
+
+def _micros(cycles: float, clock_hz: int) -> float:
+    return round(1e6 * cycles / clock_hz, 3)
+
+
+def arena_info(arena: ArenaInfo, stats: Stats) -> ArenaInfo:
+    """An arena past whose end the firmware wrote did not pass, whatever came out."""
+    return replace(arena, passes_at=None, fails_at=arena.bytes) if stats.arena_overrun else arena
+
+
+def uncounted(job: Job, target: str) -> tuple[str, ...]:
+    """A warning, where the emulator has no way to count."""
+    qemu = job.board.qemu
+    if target != "qemu" or qemu is None or qemu.icount_shift is not None:
+        return ()
+    return (f"QEMU cannot count what an {job.board.core.name} executes: the zeros are no figures",)
+
+
+def device_warnings(stats: Stats, clock_hz: int, nominal_hz: int) -> tuple[str, ...]:
+    """What the device told that should not be: bytes past the arena, damaged frames, another clock."""
+    warnings = []
+    if stats.arena_overrun:
+        warnings.append("the firmware wrote past its arena")
+    if stats.bad_frames:
+        warnings.append(f"{stats.bad_frames} frames reached the device damaged and were sent again")
+    if clock_hz != nominal_hz:
+        warnings.append(
+            f"the core runs at {clock_hz / 1e6:g} MHz, and the board's is {nominal_hz / 1e6:g} MHz"
+        )
+    return tuple(warnings)
+
+
+def versions(firmware: Firmware, target: TargetInfo, reference: str) -> dict[str, str]:
+    """The versions of all that had a part in it, by name."""
+    return {
+        "tinydeploy": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platformio": firmware.platformio,
+        "compiler": firmware.compiler,
+        target.kind: target.version,
+        "reference": reference,
+    }
