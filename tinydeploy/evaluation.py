@@ -89,7 +89,7 @@ def evaluate(
             sized = searched or sizing.check_plan(job, session)
             device = session.device
             measure.setup(device, job.graph, sized.arena.bytes)
-            op_counts = measure.profile_ops(device, samples.inputs, progress)
+            op_counts = measure.profile_ops(device, job.graph, samples.inputs, progress)
             measured = measure.run_samples(device, job.graph, samples.inputs, progress)
             stats = device.stats()
             greeting = session.greeting

@@ -7,7 +7,6 @@ process of its own: this module as `python -m tinydeploy.reference`.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from tinydeploy import tools
 from tinydeploy.errors import ModelError, ToolError
 from tinydeploy.interpreter import Archive, Array, Child, listed, numbered, serve
 
@@ -41,7 +41,7 @@ def version() -> str:
             "pip install tflite-micro (wheels: Linux x86-64, Python 3.11 to 3.13); "
             "without it there is no parity and no reference accuracy",
         )
-    return f"tflite-micro {importlib.metadata.version('tflite-micro')}"
+    return f"tflite-micro {tools.version('tflite-micro')}"
 
 
 @dataclass(frozen=True)

@@ -247,10 +247,12 @@ class Device:
         now = time.monotonic()
         deadline, retry_at = now + self.timeout, now + retry
         while True:
-            while sent < min(total, done + self._window):
-                self._end = max(self._end, first + sent + 1)
-                self._send(frames.encode(Frame(kind, first + sent, payloads[sent])))
-                sent += 1
+            ahead = min(total, done + self._window)
+            if sent < ahead:
+                fresh = [Frame(kind, first + i, payloads[i]) for i in range(sent, ahead)]
+                self._send(b"".join(map(frames.encode, fresh)))
+                sent = ahead
+                self._end = max(self._end, first + sent)
             frame = self._frame(min(deadline, retry_at))
             now = time.monotonic()
             if frame is None and now < deadline:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tinydeploy import kept
+from tinydeploy import kept, tools
 from tinydeploy.result import Accuracy, Result, plain
 
 _DRAWN_BY = ("figures.py", "families.py", "text.py")
@@ -39,7 +38,7 @@ def confusion(accuracy: Accuracy) -> str:
 
 
 def _once(name: str, told: Any, draw: Callable[[], str]) -> str:
-    key = f"picture {name} {metadata.version('matplotlib')} {_programs()} {json.dumps(told, sort_keys=True)}"
+    key = f"picture {name} {tools.version('matplotlib')} {_programs()} {json.dumps(told, sort_keys=True)}"
     found = kept.read(key)
     if found is not None:
         return found.decode()
