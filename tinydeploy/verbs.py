@@ -280,7 +280,7 @@ def run(
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
     result = _evaluated(job, chosen, asked, progress, asked.folder)
-    report.write(result, asked.folder)
+    report.write(result, asked.folder, asked.mark)
     return result, asked.folder
 
 
@@ -324,7 +324,7 @@ def run_each(
     )
     for engine, result in zip(engines, results, strict=True):
         report.write(result, asked.folder / engine)
-    report.write_runs(results, asked.folder)
+    report.write_runs(results, asked.folder, asked.mark)
     return results, asked.folder
 
 
@@ -343,13 +343,17 @@ class _Run:
     count: int | None
     wishes: Wishes
     folder: Path
+    mark: str  # what the folder is told apart by from others of its name; "" if somebody has named it
     timeout: float
 
     @classmethod
     def of(cls, model: Model, settled: dict[str, Any]) -> _Run:
         """From all that is settled; only what says how to deploy is left in `options`."""
         graph = _load(model, settled)
-        folder = Path(settled.get("out") or Path("tinydeploy-out") / naming.folder_name(graph, settled))
+        if settled.get("out"):
+            folder, mark = Path(settled["out"]), ""
+        else:
+            folder, mark = naming.folder(Path("tinydeploy-out"), graph, settled, report.mark)
         own = {name: settled.pop(name, None) for name in (*_JUDGED, "out", "timeout")}
         return cls(
             graph,
@@ -358,6 +362,7 @@ class _Run:
             own["samples"],
             _wishes(own["metric"], own["output"], own["threshold"], own["labels"] or ()),
             folder,
+            mark,
             own["timeout"] or DEFAULT_TIMEOUT,
         )
 
@@ -374,7 +379,7 @@ def _evaluated(job: Job, samples: Samples, asked: _Run, progress: Progress, fold
         return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
-            report.write_failure(failed.failure(error, job, way), folder)
+            report.write_failure(failed.failure(error, job, way), folder, asked.mark)
             error.hint = "; ".join(
                 filter(None, (error.hint, f"{folder / 'report.html'} says how far it came"))
             )
