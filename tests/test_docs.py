@@ -1,10 +1,17 @@
 """What the documents say has to be so."""
 
+import importlib.util
 import re
+import shlex
+import sys
 from pathlib import Path
 
+import click
+import pytest
+
+from tinydeploy.boards import lookup as boards
 from tinydeploy.boards.lookup import all_boards
-from tinydeploy.cli import VERBS
+from tinydeploy.cli import VERBS, tinydeploy
 from tinydeploy.engines.aot.lowering.dispatch import LOWERINGS
 from tinydeploy.engines.tflm.resolver import ADDERS
 
@@ -33,3 +40,117 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in [REPO / "README.md", *(REPO / "docs").glob("*.md"), REPO / "models" / "README.md"]:
         for link in re.findall(r"\]\((?!http)([^)#]+)", document.read_text()):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+# --- every command of the documents parses --------------------------------------------------------
+
+DOCUMENTS = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md")), REPO / "models" / "README.md"]
+_STANDS_FOR = {
+    "MODEL": "models/digits",
+    "MODEL…": "models/digits",
+    "BOARD": "mps2-an386",
+    "BOARD…": "mps2-an386",
+    "ID": "nano33ble",
+    "WORDS…": "stm32",
+    "DIR": "out",
+    "FOLDER": "out",
+    "X": "models/digits/test.npz",
+    "PORT": "/dev/ttyACM0",
+    "SIZE": "1G",
+    "NAME|INDEX": "0",
+    "NAME": "f1",
+    "n": "8",
+}
+_PROGRAMS = ("tinydeploy", "python", "make", "benchmarks/", "scripts/", ".venv")
+
+
+def commands(document: Path) -> list[str]:
+    """The lines of the document's blocks without a language, and the code in its sentences.
+
+    What follows `cd` is done in a project, whose own tests see to it.
+    """
+    text = document.read_text()
+    blocks = re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    parts = [part.strip() for line in lines if not line.startswith("cd ") for part in line.split(" && ")]
+    sentences = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return parts + [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", sentences)]
+
+
+def words(command: str) -> list[str]:
+    """Its words: without what explains it, what is redirected, and the brackets of what may be left out."""
+    said = re.split(r"\s{2,}|\s#|\s>\s|\s\|\s(?=source)", command.replace(" | ", "|"), maxsplit=1)[0]
+    said = re.sub(r"\[[^]]*\]", "", said) if "|" in said else said.replace("[", "").replace("]", "")
+    return [_STANDS_FOR.get(word, word) for word in shlex.split(said)]
+
+
+def parse(command: click.Command, arguments: list[str]) -> click.Context:
+    """The context of a command line that is understood; nothing is run. The model may be left out."""
+    try:
+        return command.make_context(command.name, [*arguments])
+    except click.MissingParameter:
+        return command.make_context(command.name, [*arguments, _STANDS_FOR["MODEL"]])
+
+
+def verb(name: str) -> click.Command:
+    found = tinydeploy.get_command(click.Context(tinydeploy), name)
+    assert found is not None, f"no verb {name}"
+    return found
+
+
+def program(path: str) -> click.Command:
+    """The command of a script of this repository."""
+    spec = importlib.util.spec_from_file_location("script", REPO / path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["script"] = module
+    spec.loader.exec_module(module)
+    found = module.main
+    assert isinstance(found, click.Command)
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_command_is_understood(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPO)
+    targets = re.findall(r"^([a-z]+):", (REPO / "Makefile").read_text(), re.MULTILINE)
+    for command in commands(document):
+        first, *rest = (words(command) if command.startswith((*_PROGRAMS, *VERBS)) else []) or [""]
+        if first == "make" and rest:
+            assert rest[0] in targets, command
+        elif first == "tinydeploy" and rest:
+            context = parse(verb(rest[0]), rest[1:])
+            if board := context.params.get("board"):
+                assert boards.board(board), command
+            for file in ("model", "data"):
+                assert (context.params.get(file) or REPO).exists(), command
+        elif rest and first in VERBS:  # `run --port` in a sentence
+            known = {name for option in verb(first).params for name in option.opts} | {"--help"}
+            assert {word for word in rest if word.startswith("-")} <= known, command
+        elif "benchmarks/" in command and ("python" in first or first.startswith("benchmarks/")):
+            script, *arguments = [first, *rest] if first.startswith("benchmarks/") else rest
+            parse(program(script), arguments)
+
+
+def test_every_option_that_is_named_exists() -> None:
+    known = {name for each in VERBS for option in verb(each).params for name in option.opts}
+    known |= {"--help", "--version", "--validate", "--no-install-recommends"}
+    for script in (REPO / "benchmarks").glob("*.py"):
+        known |= set(re.findall(r'"(--[a-z-]+)"', script.read_text()))
+    for document in DOCUMENTS:
+        for code in commands(document):
+            if code.startswith(("-", *VERBS, "tinydeploy", "benchmarks/", "python")):
+                named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", code))
+                assert named <= known, f"{document.name}: {code}"
+
+
+def test_every_file_and_every_variable_that_is_named_exists() -> None:
+    roots = "models|docs|tests|benchmarks|scripts|boards|firmware_templates|tinydeploy"
+    program = "".join(path.read_text() for path in (REPO / "tinydeploy").rglob("*.py"))
+    program += "".join(path.read_text() for path in (REPO / "tests").glob("*.py"))
+    for document in DOCUMENTS:
+        for code in commands(document):
+            for path in re.findall(rf"(?<![\w/.-])(?:{roots})/[\w./-]*[\w/]", code):
+                assert (REPO / path).exists(), f"{document.name}: {path}"
+            for variable in re.findall(r"\bTINYDEPLOY_[A-Z_]+", code):
+                assert variable in program, f"{document.name}: {variable}"

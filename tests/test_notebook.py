@@ -16,7 +16,7 @@ from made_up_results import made_up
 import tinydeploy
 from tinydeploy import verbs
 from tinydeploy.errors import DataError, ToolError
-from tinydeploy.evaluate.result_folder import folder_name
+from tinydeploy.evaluate.result_folder import folder
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import array_samples, tflite_model
 
@@ -124,7 +124,8 @@ def test_several_inputs_by_place() -> None:
         ({}, "digits-mps2-an386-random"),
         ({"data": "mine.npz"}, "digits-mps2-an386-mine"),
         ({"data": "/elsewhere/test.npz"}, "digits-mps2-an386-elsewhere_test"),
-        ({"data": {"x": X}, "samples": 5}, "digits-mps2-an386-arrays-5_samples"),
+        ({"data": {"x": X}, "samples": 5}, "digits-mps2-an386-arrays_ARRAYS-5_samples"),
+        ({"data": (X,), "samples": 5}, "digits-mps2-an386-arrays_ARRAYS-5_samples"),
         ({"data": TEST, "optimize": "ram"}, "digits-mps2-an386-ram"),
         ({"data": TEST, "optimize": "balanced", "link": "pipe"}, "digits-mps2-an386"),
         ({"data": TEST, "engine": "aot,tflm"}, "digits-mps2-an386-aot+tflm"),
@@ -140,7 +141,48 @@ def test_several_inputs_by_place() -> None:
     ],
 )
 def test_another_result_goes_to_another_folder(graph: Graph, settled: dict[str, Any], name: str) -> None:
-    assert folder_name(graph, settled) == name
+    name = name.replace("ARRAYS", array_samples.digest({"x": X})[:8])
+    assert folder(Path("out"), graph, settled, lambda _: "")[0] == Path("out", name)
+
+
+def test_other_arrays_are_another_result(graph: Graph) -> None:
+    places = {folder(Path(), graph, {"data": (values,)}, lambda _: "")[0] for values in (X, X + 1)}
+    assert len(places) == 2
+
+
+def test_what_has_a_name_in_common_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models, data and libraries of one name in different folders; words that are too long, or odd."""
+    monkeypatch.chdir(tmp_path)
+    content = MODEL.read_bytes()
+    of = {place: tflite_model.parse(content, f"{place}/digits.tflite") for place in ("a", "b")}
+    long = "x" * 60
+    ways: list[tuple[Graph, dict[str, Any]]] = [
+        (of["a"], {}),
+        (of["b"], {}),
+        (of["a"], {"data": "a/some.npz"}),
+        (of["a"], {"data": "b/some.npz"}),
+        (of["a"], {"engine": "tflm", "tflm_library": "a/tree"}),
+        (of["a"], {"engine": "tflm", "tflm_library": "b/tree"}),
+        (of["a"], {"signature": f"{long}1"}),
+        (of["a"], {"signature": f"{long}2"}),
+        (of["a"], {"signature": "a b"}),
+        (of["a"], {"signature": "a/b"}),
+    ]
+    marks: dict[Path, str] = {}
+    for _ in range(2):  # the second time each goes where it was
+        for graph, settled in ways:
+            place, mark = folder(Path("out"), graph, settled, lambda path: marks.get(path, ""))
+            assert marks.setdefault(place, mark) == mark
+    assert len(marks) == len(ways)
+    assert sum(place.name == "digits-mps2-an386-random" for place in marks) == 1
+
+
+def test_a_name_is_one_that_a_file_system_takes(tmp_path: Path, graph: Graph) -> None:
+    named = tflite_model.parse(MODEL.read_bytes(), f"/m/{'ü' * 100}\n{'x' * 50}.tflite")
+    settled = {"data": "é" * 80, "signature": "ö" * 80, "engine": "aot,tflm", "output": "ñ" * 80}
+    place, _ = folder(tmp_path, named, settled, lambda path: "another's")
+    place.mkdir()
+    assert place.name.isprintable()
 
 
 def test_a_result_shows_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ def _python() -> Finding:
 
 def _distribution(name: str, needed_for: str, *, default_path: bool) -> Finding:
     try:
-        version, ok = metadata.version(name), True
+        version, ok = tools.version(name), True
     except metadata.PackageNotFoundError:
         version, ok = "not installed", False
     wanted = _requirement(name)

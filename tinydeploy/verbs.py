@@ -239,7 +239,7 @@ def run(
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
     result = _evaluated(job, chosen, asked, progress, asked.folder)
-    report_files.write(result, asked.folder)
+    report_files.write(result, asked.folder, asked.mark)
     return result, asked.folder
 
 
@@ -283,7 +283,7 @@ def run_each(
     )
     for engine, result in zip(engines, results, strict=True):
         report_files.write(result, asked.folder / engine)
-    report_files.write_runs(results, asked.folder)
+    report_files.write_runs(results, asked.folder, asked.mark)
     return results, asked.folder
 
 
@@ -299,7 +299,7 @@ def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folde
         return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
-            report_files.write_failure(failed_run.failure(error, job, way), folder)
+            report_files.write_failure(failed_run.failure(error, job, way), folder, asked.mark)
             error.hint = "; ".join(
                 filter(None, (error.hint, f"{folder / 'report.html'} says how far it came"))
             )

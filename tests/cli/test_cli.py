@@ -76,7 +76,8 @@ def small_model(folder: Path) -> Path:
         (["run", MNIST, "--data", "a.csv"], "a.csv is a text file.*np.genfromtxt"),
         (["run", MNIST, "--data", LABELLED, "--metric", "best"], "unknown metric 'best' .known: top1,"),
         (["run", MNIST, "--output", "7"], "no output '7' .it has 0 "),
-        (["fly"], "No such command 'fly'"),
+        (["fly"], "there is no command 'fly' .commands: doctor, "),
+        (["runs"], "there is no command 'runs' .did you mean run"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2(tmp_path: Path, arguments: list[str], pattern: str) -> None:

@@ -334,7 +334,7 @@ class TestWhichPort:
         assert self.find("socket://host:7000").name == "socket://host:7000"
 
     def test_none(self) -> None:
-        with pytest.raises(TargetError, match="no port of a Netduino") as caught:
+        with pytest.raises(TargetError, match="no port of the board Netduino") as caught:
             self.find(AUTO, self.MODEM)
         assert "/dev/ttyUSB0 (Modem)" in caught.value.hint
         with pytest.raises(TargetError, match="there is no port /dev/ttyACM7") as caught:

@@ -144,4 +144,4 @@ def board(board_id: str) -> Board:
         return _read(names[board_id])
     near = difflib.get_close_matches(board_id, names, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "tinydeploy boards lists them"
-    raise UsageError(f"unknown board '{board_id}'", hint)
+    raise UsageError(f"unknown board '{board_id}'", f"{hint}; any other of PlatformIO's is {PREFIX}ID")

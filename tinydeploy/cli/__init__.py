@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib import import_module
 
 import click
 
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import EXIT_CODES, guarded
+from tinydeploy.errors import UsageError
 from tinydeploy.version import __version__
 
 VERBS = {
-    "doctor": "What is installed, what is missing, and the command that installs it.",
-    "boards": "The boards, with core, clock, flash, RAM, and how they can run here.",
-    "inspect": "Ops, shapes, MACs, memory over time, and the engines that can run it.",
+    "doctor": "What is installed, and the command that installs what is missing.",
+    "boards": "The boards: core, clock, flash, RAM, and how they can run here.",
+    "inspect": "Ops, shapes, MACs, memory over time, and which engines run it.",
     "fit": "The boards that a model fits, without a build.",
     "generate": "Write a PlatformIO project that stands on its own.",
     "build": "Build the firmware; show flash and RAM against the budget.",
@@ -34,7 +36,11 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """See click."""
         if cmd_name not in VERBS:
-            return None
+            if ctx.resilient_parsing:  # a shell completes what follows
+                return None
+            near = difflib.get_close_matches(cmd_name, VERBS, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"commands: {', '.join(VERBS)}"
+            raise UsageError(f"there is no command '{cmd_name}'", hint)
         command: click.Command = import_module(f"tinydeploy.cli.verb_{cmd_name}").command
         return command
 
@@ -47,7 +53,7 @@ class _Verbs(click.Group):
 @click.group(
     cls=_Verbs,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     epilog=EXIT_CODES,
 )
 @click.version_option(__version__)
@@ -55,7 +61,10 @@ class _Verbs(click.Group):
 @options.quiet
 @click.pass_context
 def tinydeploy(context: click.Context) -> None:
-    """Build firmware from a quantised .tflite, run it on a microcontroller, and measure it there."""
+    """Build firmware from a quantised .tflite, run it on a microcontroller, and measure it there.
+
+    MODEL is a .tflite file, or a folder that holds one.
+    """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

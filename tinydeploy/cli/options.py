@@ -78,7 +78,9 @@ def verb(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], click.C
 
     def decorated(function: Callable[..., Any]) -> click.Command:
         decorate: Callable[..., click.Command] = click.command(name, **attributes)
-        return decorate(stacked(verbose, quiet)(function))
+        command = decorate(stacked(verbose, quiet)(function))
+        command.params = [*command.params[2:], *command.params[:2]]  # what every verb has is listed last
+        return command
 
     return decorated
 
@@ -115,15 +117,24 @@ class Seconds(click.FloatRange):
 
 model = click.argument("model", type=click.Path(path_type=Path))
 signature = option(
-    "--signature", help="Which of the file's functions to run, by its name.  [default: the first]"
+    "--signature",
+    metavar="NAME",
+    help="Which of the file's functions to run, by its name.  [default: the first]",
 )
 logits = option("--logits", is_flag=True, default=None, help="Leave out the SOFTMAX at the model's end.")
-board = option("-b", "--board", shell_complete=board_ids, help=f"The board's id.  [default: {DEFAULT_BOARD}]")
+board = option(
+    "-b",
+    "--board",
+    metavar="ID",
+    shell_complete=board_ids,
+    help=f"The board: an id of tinydeploy boards, or pio:ID.  [default: {DEFAULT_BOARD}]",
+)
 engine = option(
     "-e",
     "--engine",
+    metavar="NAME",
     shell_complete=_starting_with(*ENGINES, ",".join(ENGINES)),
-    help=f"The engine that runs the model.  [default: {DEFAULT_ENGINE}]",
+    help=f"What runs the model: {' or '.join(ENGINES)}.  [default: {DEFAULT_ENGINE}]",
 )
 optimize = option(
     "--optimize",
@@ -132,11 +143,15 @@ optimize = option(
 )
 tflm_library = option(
     "--tflm-library",
+    metavar="FOLDER|URL|SPEC",
     help="The TFLite Micro that the tflm engine runs on: a folder, a git address, or a registry spec.",
 )
-data = option("--data", type=click.Path(path_type=Path), help="Labelled samples: an .npz with x and y.")
+data = option(
+    "--data", metavar="FILE", type=click.Path(path_type=Path), help="Labelled samples: an .npz with x and y."
+)
 samples = option(
     "--samples",
+    metavar="N",
     type=click.IntRange(1, config.MOST_SAMPLES),
     help="How many samples to run, spread over the file.  [default: all]",
 )
@@ -153,15 +168,17 @@ output = option(
 )
 threshold = option(
     "--threshold",
+    metavar="NUMBER",
     type=float,
     help="From here on an output, or an anomaly score, says yes.  [default: 0.5 of LOGISTIC]",
 )
 out = option(
     "-o",
     "--out",
+    metavar="FOLDER",
     type=click.Path(path_type=Path),
     envvar=config.OUT_VARIABLE,
-    help="The folder to write to.",
+    help="The folder to write to; run names one in tinydeploy-out by default.",
 )
 as_json = option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there.")
 target = option(
@@ -179,6 +196,7 @@ link = option(
 )
 port = option(
     "--port",
+    metavar="PORT",
     help="Run on the board at this serial port, URL or USB serial number; 'auto' finds it by its USB ids.",
 )
 no_upload = option(
@@ -190,11 +208,13 @@ dtr = option(
 rts = option("--rts", type=click.Choice(LEVELS), help="The same for RTS.")
 upload_command = option(
     "--upload-command",
+    metavar="COMMAND",
     envvar=config.UPLOAD_COMMAND_VARIABLE,
     help="What flashes the board, instead of PlatformIO's way; it fills in $SOURCE.",
 )
 timeout = option(
     "--timeout",
+    metavar="SECONDS",
     type=Seconds(),
     help=f"Seconds that the target may take for one answer.  [default: {DEFAULT_TIMEOUT:g}]",
 )

@@ -129,21 +129,22 @@ def progress(first: str) -> Iterator[Progress]:
     if _is_quiet or not stderr.is_terminal:
         yield silent
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
     )
     with Bars(*columns, TimeElapsedColumn(), console=stderr, transient=True) as bars:
-        task = bars.add_task(first, total=None)
+        task = bars.add_task(first, total=None, count="")
 
         def update(phase: str, done: int = 0, total: int = 0) -> None:
             bars.tasks[0].total = total or None  # update() takes None for "as before"
-            bars.update(task, description=phase, completed=done)
+            count = f"{done:,}/{total:,}" if total else ""
+            bars.update(task, description=phase, completed=done, count=count)
 
         yield update
 

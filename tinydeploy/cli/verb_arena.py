@@ -17,6 +17,7 @@ from tinydeploy.report.layout import Column, Columns, Facts, Prose
 
 if TYPE_CHECKING:
     from tinydeploy.evaluate.arena_sizing import ArenaReport
+    from tinydeploy.results.measured import ArenaBuffer
 
 
 @options.verb("arena")
@@ -52,7 +53,7 @@ def _summary(report: ArenaReport) -> RenderableType:
     lines: list[RenderableType] = [
         Text.assemble((f"{arena.bytes:,} bytes", "bold"), f", {arena.method} ({report.found_on})")
     ]
-    lines.append(Facts(_facts(report)))
+    lines += [Facts(_facts(report)), ""]
     probes = []
     for outcome in report.outcomes:
         mark = (
@@ -63,8 +64,10 @@ def _summary(report: ArenaReport) -> RenderableType:
         probes.append((f"{outcome.bytes:,}", mark))
     lines.append(Columns((Column("Probe", right=True), Column()), probes, prose=True))
     if arena.buffers:
+        lines.append("")
+        last = max(buffer.last_op for buffer in arena.buffers)  # past the last op: the model's outputs
         rows = [
-            (f"{buffer.offset:,}", f"{buffer.bytes:,}", f"{buffer.first_op}-{buffer.last_op}", buffer.label)
+            (f"{buffer.offset:,}", f"{buffer.bytes:,}", _live(buffer, last), _name(buffer.label))
             for buffer in arena.buffers
         ]
         columns = (*(Column(name, right=True) for name in ("Offset", "Bytes")), Column("Live in ops"))
@@ -74,6 +77,18 @@ def _summary(report: ArenaReport) -> RenderableType:
     if report.note:
         lines.append(Prose(text.printable(report.note)))
     return Group(*lines)
+
+
+def _live(buffer: ArenaBuffer, last: int) -> str:
+    """From which op to which a buffer is needed."""
+    first = "input" if buffer.first_op < 0 else str(buffer.first_op)
+    return f"{first}–{'output' if buffer.last_op == last else buffer.last_op}"
+
+
+def _name(label: str) -> str:
+    """What a buffer holds; of the names of layers that were fused, the first."""
+    first, *more = text.printable(label).split(";")
+    return f"{first} and {len(more)} fused" if more else first
 
 
 def _facts(report: ArenaReport) -> Iterator[tuple[str, str | tuple[str, ...]]]:

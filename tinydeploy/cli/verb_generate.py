@@ -25,11 +25,15 @@ from tinydeploy.words import SELFTEST_SAMPLES
 @options.data
 @options.option(
     "--samples",
+    metavar="N",
     type=click.IntRange(1),
     help=f"How many samples the self-test runs.  [default: {SELFTEST_SAMPLES}]",
 )
 @options.option(
-    "--max-instructions", type=click.IntRange(1), help="What an inference may take in the self-test."
+    "--max-instructions",
+    metavar="N",
+    type=click.IntRange(1),
+    help="What an inference may take in the self-test.",
 )
 @options.as_json
 def command(model: Path, out: Path | None, as_json: bool, **flags: Any) -> None:

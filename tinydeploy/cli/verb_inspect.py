@@ -14,7 +14,7 @@ from tinydeploy.cli.shell import progress, show, show_json
 from tinydeploy.engines.engine import Layer
 from tinydeploy.evaluate.inspection import Inspection, OpRow, TensorInfo
 from tinydeploy.report import text
-from tinydeploy.report.layout import Column, Columns, Facts
+from tinydeploy.report.layout import Column, Columns, Facts, Prose
 
 _BAR = 12  # characters for the peak
 _JOINED = Layer(-1, "with the op before", 0, 0, 0)
@@ -36,7 +36,7 @@ def command(model: Path, as_json: bool, **flags: Any) -> None:
     if as_json:
         show_json(inspection)
     else:
-        show(Group(_header(inspection), _ops(inspection), *_trades(inspection), _runs(inspection)))
+        show(Group(_header(inspection), "", _ops(inspection), "", *_trades(inspection), _runs(inspection)))
 
 
 def _header(inspection: Inspection) -> Facts:
@@ -74,7 +74,11 @@ def _header(inspection: Inspection) -> Facts:
 
 
 def _tensor(tensor: TensorInfo) -> tuple[str, ...]:
-    quantization = "" if tensor.scale is None else f", (q - {tensor.zero_point}) × {tensor.scale:.6g}"
+    quantization = ""
+    if tensor.scale is not None:
+        zero = tensor.zero_point or 0
+        code = f"(q {'-' if zero > 0 else '+'} {abs(zero)})" if zero else "q"
+        quantization = f", {code} × {tensor.scale:.6g}"
     shape = "×".join(str(size) for size in tensor.shape)
     return f"{shape} {tensor.dtype}{quantization} ", text.printable(tensor.name)
 
@@ -132,7 +136,8 @@ def _trades(inspection: Inspection) -> list[RenderableType]:
         ("arena", inspection.goal_arenas),
     ):
         rows.append(("", name, f"{sizes[chosen]:,}", "", "", *(f"{sizes[goal]:,}" for goal in others)))
-    return [Columns(columns, rows, spare=(3, 2))]
+    told = "Estimate: instructions, and how the other goals change them. ?: not known beforehand."
+    return [Columns(columns, rows, spare=(3, 2)), Prose(told, "dim"), ""]
 
 
 def _layer(op: OpRow, goal: str) -> Layer:

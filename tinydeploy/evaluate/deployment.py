@@ -114,7 +114,7 @@ class Job:
                 f"--target {self.board.emulators[0]} runs it there; --port names the board's port",
             ) from error
         if self.no_upload and port.is_due:
-            raise TargetError(f"no port of a {self.board.name} is there", "is it plugged in?")
+            raise TargetError(f"no port of the board {self.board.name} is there", "is it plugged in?")
         return replace(self, port=port)
 
     @property

@@ -40,7 +40,7 @@ def run_samples(
     counts: list[int] = []
     for sample in range(total):
         progress("running samples", sample, total)
-        counts.append(_invoke(device, inputs, sample, profile=False))
+        counts.append(_invoke(device, graph, inputs, sample, profile=False))
         rows.append([_read(device, graph, position) for position in range(len(graph.outputs))])
     return Measurement(tuple(np.stack(column) for column in zip(*rows, strict=True)), tuple(counts))
 
@@ -70,19 +70,22 @@ def _listed(sizes: Sequence[int]) -> str:
     return ", ".join(f"{size:,}" for size in sizes) or "no"
 
 
-def profile_ops(device: Device, inputs: Sequence[Array], progress: Progress = silent) -> tuple[int, ...]:
+def profile_ops(
+    device: Device, graph: Graph, inputs: Sequence[Array], progress: Progress = silent
+) -> tuple[int, ...]:
     """The median count of each profiled op over the first PROFILED_SAMPLES samples."""
     total = min(len(inputs[0]), PROFILED_SAMPLES)
     rows: list[Sequence[int]] = []
     for sample in range(total):
         progress("profiling each op", sample, total)
-        _invoke(device, inputs, sample, profile=True)
+        _invoke(device, graph, inputs, sample, profile=True)
         rows.append(device.op_counts())
     return tuple(int(np.median(column)) for column in zip(*rows, strict=True))
 
 
-def _invoke(device: Device, inputs: Sequence[Array], sample: int, profile: bool) -> int:
-    device.reset_state()
+def _invoke(device: Device, graph: Graph, inputs: Sequence[Array], sample: int, profile: bool) -> int:
+    if graph.has_state:
+        device.reset_state()
     for position, array in enumerate(inputs):
         device.write_input(position, array[sample].tobytes())
     return device.invoke(profile=profile)

@@ -105,7 +105,7 @@ def _judged(sources: EngineSources, board: Board, goal: str) -> Fit:
     elif close:
         verdict, problem = Verdict.TIGHT, f"{' and '.join(close)} may be too small: a build decides"
     elif not footprint.is_known(board):
-        verdict, problem = Verdict.TIGHT, "what its Arduino core takes is not known here: a build decides"
+        verdict, problem = Verdict.TIGHT, "what the Arduino core takes is not known here: a build decides"
     else:
         verdict, problem = Verdict.FITS, ""
     return Fit(board.id, board.core.name, goal, verdict, problem, sources.arena.bytes, ram, flash)

@@ -20,6 +20,7 @@ from tinydeploy.model.metric_choice import Wishes
 from tinydeploy.model.readers import tflite_model
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Progress
+from tinydeploy.report import report_files
 from tinydeploy.words import DEFAULT_TIMEOUT
 
 RANDOM_SAMPLES = 16
@@ -39,15 +40,17 @@ class Run:
     count: int | None
     wishes: Wishes
     folder: Path
+    mark: str  # what the folder is told apart by from others of its name; "" if somebody has named it
     timeout: float
 
     @classmethod
     def of(cls, model: Model, settled: dict[str, Any]) -> Run:
         """From all that is settled; only what says how to deploy is left in `options`."""
         graph = load_model(model, settled)
-        folder = Path(
-            settled.get("out") or Path("tinydeploy-out") / result_folder.folder_name(graph, settled)
-        )
+        if settled.get("out"):
+            folder, mark = Path(settled["out"]), ""
+        else:
+            folder, mark = result_folder.folder(Path("tinydeploy-out"), graph, settled, report_files.mark)
         own = {name: settled.pop(name, None) for name in (*JUDGED, "out", "timeout")}
         return cls(
             graph,
@@ -56,6 +59,7 @@ class Run:
             own["samples"],
             _wishes(own["metric"], own["output"], own["threshold"], own["labels"] or ()),
             folder,
+            mark,
             own["timeout"] or DEFAULT_TIMEOUT,
         )
 

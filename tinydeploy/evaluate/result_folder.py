@@ -1,26 +1,52 @@
-"""What a result's folder is called if nobody says it: after all that makes it another result."""
+"""What a result's folder is called if nobody says it: after all that makes it another result.
+
+Names are for people: of a model, its data and a library they hold the last part of the path. A folder's mark
+is a hash of the whole, which its manifest keeps: where a name is another result's, some of it follows.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
 from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import array_samples
 from tinydeploy.targets.target_registry import choose_target
 from tinydeploy.words import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, GOALS
 
 _LONGEST = 40  # characters of one of the name's parts
+_MOST_BYTES = 200  # of the name: file systems take 255
+_DIGITS = 8  # of a hash
 
 
-def folder_name(graph: Graph, settled: Mapping[str, Any]) -> str:
-    """The model's name and the board's id, then whatever is not as it is by default."""
+def folder(
+    root: Path, graph: Graph, settled: Mapping[str, Any], marked: Callable[[Path], str]
+) -> tuple[Path, str]:
+    """The result's folder in `root`, and its mark. `marked` tells a folder's mark, "" of one without.
+
+    The name is that of the model and the board's id, then whatever is not as it is by default.
+    """
     board = lookup.board(settled.get("board", DEFAULT_BOARD))
-    words = (re.sub(r"[^\w.+-]+", "_", word)[:_LONGEST] for word in _words(graph, settled, board))
-    return "-".join((Path(graph.path).stem, board.id, *words))
+    words = [*_words(graph, settled, board)]
+    name = "-".join((_short(Path(graph.path).stem), board.id, *map(_short, words)))
+    place = root / name.encode()[:_MOST_BYTES].decode(errors="ignore")
+    paths = [graph.path, settled.get("data"), settled.get("tflm_library")]
+    places = [os.path.relpath(os.path.realpath(path)) for path in paths if isinstance(path, str | Path)]
+    mark = hashlib.sha256(json.dumps([board.id, *words, *places]).encode()).hexdigest()
+    if marked(place) not in ("", mark):
+        place = place.with_name(f"{place.name}-{mark[:_DIGITS]}")
+    return place, mark
+
+
+def _short(word: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", word)[:_LONGEST]
 
 
 def _words(graph: Graph, settled: Mapping[str, Any], board: Board) -> Iterator[str]:
@@ -54,7 +80,8 @@ def _data(data: Any, graph: Graph) -> Iterator[str]:
     if data is None:
         yield "random"
     elif not isinstance(data, str | Path):
-        yield "arrays"
+        arrays = array_samples.arrays(data, array_samples.names(graph))
+        yield f"arrays_{array_samples.digest(arrays)[:_DIGITS]}"
     elif Path(data).name != "test.npz":
         yield Path(data).stem
     elif Path(data).resolve().parent != Path(graph.path).resolve().parent:

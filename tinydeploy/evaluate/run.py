@@ -130,7 +130,7 @@ def _run(
 ) -> _Seen:
     device, greeting = session.device, session.greeting
     execution.setup(device, job.graph, sized.arena.bytes)
-    op_counts = execution.profile_ops(device, samples.inputs, progress)
+    op_counts = execution.profile_ops(device, job.graph, samples.inputs, progress)
     measured = execution.run_samples(device, job.graph, samples.inputs, progress)
     stats = device.stats()
     note = job.board.note(session.target.kind)

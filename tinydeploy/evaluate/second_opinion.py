@@ -8,7 +8,6 @@ process of its own: this module as `python -m tinydeploy.evaluate.second_opinion
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tinydeploy.evaluate import execution
+from tinydeploy.host import tools
 from tinydeploy.host.interpreter import Archive, Array, Child, listed, numbered, serve
 from tinydeploy.results.measured import Parity
 
@@ -69,7 +69,7 @@ def _worse(opinion: Opinion) -> int:
 def _ask(
     child: Child, kernels: str, model: bytes, inputs: Sequence[Array], reference: Sequence[Array]
 ) -> Opinion:
-    name = f"LiteRT {importlib.metadata.version('ai-edge-litert')}, {_KERNELS[kernels]}"
+    name = f"LiteRT {tools.version('ai-edge-litert')}, {_KERNELS[kernels]}"
     question = {"model": np.frombuffer(model, np.uint8), "kernels": np.array(kernels), **numbered(inputs)}
     child.forget()
     child.ask(question)

@@ -123,7 +123,7 @@ def check_cxx_library(core: Core) -> None:
 
 def _version(distribution: str) -> str:
     try:
-        return metadata.version(distribution)
+        return tools.version(distribution)
     except metadata.PackageNotFoundError as error:
         raise ToolError(
             f"the Python package {distribution} is not installed", f"pip install {distribution}"

@@ -11,17 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
-
-from elftools.dwarf.callframe import FDE
-from elftools.dwarf.ranges import RangeEntry
-from elftools.elf.constants import SH_FLAGS
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import Section, SymbolTableSection
-from elftools.elf.sections import Symbol as ElfSymbol
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from tinydeploy.host import memo
 from tinydeploy.results.setting import Symbol
+
+# elftools is loaded where a firmware is read: of one that was read before, all is kept.
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import Section
+    from elftools.elf.sections import Symbol as ElfSymbol
 
 _LARGEST = 10
 _TOOL_TIMEOUT = 20.0  # seconds
@@ -74,6 +73,8 @@ def _program() -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[ELFFile]:
+    from elftools.elf.elffile import ELFFile
+
     with path.open("rb") as stream:
         yield ELFFile(stream)
 
@@ -84,6 +85,20 @@ def sizes(path: Path) -> Sizes:
     Initialised data count twice: their values lie in flash until start-up copies them to RAM. The model's
     share of flash is what the linker put between __model_start and __model_end.
     """
+    found = _sizes(path)
+    return Sizes(
+        found["flash"],
+        found["ram"],
+        found["model"],
+        found["flash"] - found["model"],
+        tuple(Symbol(*symbol) for symbol in found["largest"]),
+    )
+
+
+@_once
+def _sizes(path: Path) -> Mapping[str, Any]:
+    from elftools.elf.constants import SH_FLAGS
+
     with _opened(path) as elf:
         flash = [
             (segment["p_paddr"], segment["p_paddr"] + segment["p_filesz"])
@@ -101,12 +116,11 @@ def sizes(path: Path) -> Sizes:
             key=lambda symbol: (-symbol["st_size"], symbol.name),
         )[:_LARGEST]
         names = _demangled(elf, [symbol.name for symbol in by_size])
-        largest = tuple(
-            Symbol(name, symbol["st_size"], regions[elf.get_section(symbol["st_shndx"]).name])
+        largest = [
+            (name, symbol["st_size"], regions[elf.get_section(symbol["st_shndx"]).name])
             for name, symbol in zip(names, by_size, strict=True)
-        )
-    used = _extent(flash)
-    return Sizes(used, _extent(ram), model, used - model, largest)
+        ]
+    return {"flash": _extent(flash), "ram": _extent(ram), "model": model, "largest": largest}
 
 
 @_once
@@ -116,6 +130,9 @@ def unit_bytes(path: Path, source: str = "src/model.cpp") -> int:
     Functions are known by the debug information, constants by the symbol table, where local symbols follow
     their file's name.
     """
+    from elftools.dwarf.ranges import RangeEntry
+    from elftools.elf.constants import SH_FLAGS
+
     with _opened(path) as elf:
         code = 0
         if elf.has_dwarf_info():
@@ -155,6 +172,8 @@ def stack_use(path: Path) -> Mapping[str, int]:
     From the frame sizes in the debug information and the calls in the disassembly; empty if the firmware's
     own tools cannot give them. Calls through pointers, and the compiler's assembly functions, count nothing.
     """
+    from elftools.dwarf.callframe import FDE
+
     with _opened(path) as elf:
         if not elf.has_dwarf_info() or not elf.get_dwarf_info().has_CFI():
             return {}
@@ -228,6 +247,8 @@ def locate(path: Path, address: int) -> str:
 
 
 def _allocated(elf: ELFFile) -> list[Section]:
+    from elftools.elf.constants import SH_FLAGS
+
     return [
         section
         for section in elf.iter_sections()
@@ -236,6 +257,8 @@ def _allocated(elf: ELFFile) -> list[Section]:
 
 
 def _symbols(elf: ELFFile) -> list[ElfSymbol]:
+    from elftools.elf.sections import SymbolTableSection
+
     table = elf.get_section_by_name(".symtab")
     return list(table.iter_symbols()) if isinstance(table, SymbolTableSection) else []
 

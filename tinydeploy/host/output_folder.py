@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tinydeploy.errors import UsageError
 
@@ -25,27 +26,40 @@ _LEFT_ALONE = (".pio", "__pycache__")  # what PlatformIO and Python leave: neith
 
 @dataclass(frozen=True)
 class Manifest:
-    """The file `name` in a folder, which lists what was written there. `alone`: nothing else may be in it."""
+    """The file `name` in a folder, which lists what was written there. `alone`: nothing else may be in it.
+
+    `mark` says which of the things that may be written there it is; "" if that says nothing.
+    """
 
     name: str
     schema: str
     alone: bool = False
+    mark: str = ""
 
     def content(self, files: Mapping[str, bytes]) -> bytes:
         """The manifest of these files, by their paths in the folder."""
         digests = {path: hashlib.sha256(files[path]).hexdigest() for path in sorted(files)}
-        return (json.dumps({"schema": self.schema, "files": digests}, indent=2) + "\n").encode()
+        marked = {"mark": self.mark} if self.mark else {}
+        return (json.dumps({"schema": self.schema, **marked, "files": digests}, indent=2) + "\n").encode()
 
     def read(self, folder: Path) -> dict[str, str] | None:
         """What was written into the folder; None without a manifest, or with one that says nothing."""
+        told = self._told(folder)
+        return None if told is None else dict(told["files"])
+
+    def marked(self, folder: Path) -> str:
+        """The mark of what was written into the folder; "" without one."""
+        told = self._told(folder)
+        return "" if told is None else str(told.get("mark", ""))
+
+    def _told(self, folder: Path) -> dict[str, Any] | None:
         path = folder / self.name
         try:
             if path.is_symlink() or not path.is_file():
                 return None
             told = json.loads(path.read_bytes())
-            files = dict(told["files"])
-            if told["schema"] == self.schema and all(map(_is_inside, files)):
-                return files
+            if told["schema"] == self.schema and all(map(_is_inside, dict(told["files"]))):
+                return dict(told)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
         return None

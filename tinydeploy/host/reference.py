@@ -7,7 +7,6 @@ process of its own: this module as `python -m tinydeploy.host.reference`.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from tinydeploy.errors import ModelError, ToolError
+from tinydeploy.host import tools
 from tinydeploy.host.interpreter import Archive, Array, Child, listed, numbered, serve
 
 # Tried in turn; the pages of an arena that TFLite Micro does not touch cost nothing.
@@ -41,7 +41,7 @@ def version() -> str:
             "pip install tflite-micro (wheels: Linux x86-64, Python 3.11 to 3.13); "
             "without it there is no parity and no reference accuracy",
         )
-    return f"tflite-micro {importlib.metadata.version('tflite-micro')}"
+    return f"tflite-micro {tools.version('tflite-micro')}"
 
 
 @dataclass(frozen=True)

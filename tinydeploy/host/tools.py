@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,17 @@ def cxx_library_hint(toolchain: str) -> str:
     if toolchain in _CXX_LIBRARIES:
         return f"apt-get install --no-install-recommends {_CXX_LIBRARIES[toolchain]}"
     return f"Debian has no package of it for {toolchain}g++"
+
+
+@functools.cache
+def version(distribution: str) -> str:
+    """The installed version of a Python package. Raises metadata.PackageNotFoundError.
+
+    Only that line of its metadata is looked at: to parse the page about the package takes far longer.
+    """
+    found = metadata.distribution(distribution)
+    line = re.search(r"^Version: *(\S+)", found.read_text("METADATA") or "", re.MULTILINE)
+    return line[1] if line else found.version
 
 
 def missing(goal: str) -> tuple[Tool, ...]:

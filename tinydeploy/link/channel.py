@@ -72,12 +72,11 @@ class FdStream:
         """See Stream."""
         view = memoryview(data)
         while view:
-            if not self._wait([], [self._write_fd], deadline):
-                raise LinkTimeoutError("the device does not take what it is sent")
             try:
                 view = view[os.write(self._write_fd, view) :]
-            except BlockingIOError:
-                continue
+            except BlockingIOError as error:
+                if not self._wait([], [self._write_fd], deadline):
+                    raise LinkTimeoutError("the device does not take what it is sent") from error
             except OSError as error:
                 raise self._died() from error
 

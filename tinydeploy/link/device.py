@@ -218,10 +218,10 @@ class Device:
                 deadline, retry_at = now + self.timeout, now + retry
 
     def _send_all(self, kind: Kind, first: int, payloads: Sequence[bytes]) -> None:
-        """Sends these payloads, numbered from `first` on."""
-        for number, payload in enumerate(payloads, start=first):
-            self._end = max(self._end, number + 1)
-            self._send(frames.encode(Frame(kind, number, payload)))
+        """Sends these payloads, numbered from `first` on, together."""
+        if payloads:
+            self._end = max(self._end, first + len(payloads))
+            self._send(b"".join(frames.encode(Frame(kind, first + i, p)) for i, p in enumerate(payloads)))
 
     def _frame(self, until: float) -> Frame | None:
         """The next frame that answers a request of this session; None if there is none by then."""

@@ -167,6 +167,13 @@ class Graph:
         """Multiply-accumulates of one inference, over all ops."""
         return sum(op_macs(self, op) for op in self.ops)
 
+    @cached_property
+    def has_state(self) -> bool:
+        """Whether an inference may leave something for the next: in a variable, or in a custom op."""
+        return any(tensor.is_variable for tensor in self.tensors) or any(
+            op.kind.startswith("CUSTOM") for op in self.running
+        )
+
     @property
     def constant_bytes(self) -> int:
         """Bytes of all constant tensors that a running op reads."""

@@ -67,7 +67,7 @@ def load(
     be left out. With a `limit` that many are taken, as `spread` does. Unless they are `labelled`, y is not
     read. Raises DataError, and UsageError for wishes that the model cannot fulfil.
     """
-    wanted = ["x"] if len(graph.inputs) == 1 else [f"x{i}" for i in range(len(graph.inputs))]
+    wanted = array_samples.names(graph)
     if isinstance(data, str | Path):
         file, arrays = str(data), npz.read(Path(data), wanted, ["y"] if labelled else [])
         source = f"{data}, sha256 {_digest(Path(data))}"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tinydeploy.host import memo
+from tinydeploy.host import memo, tools
 from tinydeploy.results.measured import Accuracy
 from tinydeploy.results.result import Result, plain
 
@@ -40,7 +39,7 @@ def confusion(accuracy: Accuracy) -> str:
 
 
 def _once(name: str, told: Any, draw: Callable[[], str]) -> str:
-    key = f"picture {name} {metadata.version('matplotlib')} {_programs()} {json.dumps(told, sort_keys=True)}"
+    key = f"picture {name} {tools.version('matplotlib')} {_programs()} {json.dumps(told, sort_keys=True)}"
     found = memo.read(key)
     if found is not None:
         return found.decode()

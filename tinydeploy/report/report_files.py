@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,15 +43,20 @@ def check_writable(folder: Path, engines: Sequence[str] = ()) -> None:
         check_writable(folder / engine)
 
 
-def write(result: Result, folder: Path) -> None:
-    """Write result.json and report.html into `folder`, which is made if it is missing.
+def mark(folder: Path) -> str:
+    """The mark that `folder` was written with; "" without one."""
+    return _MANIFEST.marked(folder)
+
+
+def write(result: Result, folder: Path, mark: str = "") -> None:
+    """Write result.json and report.html into `folder`, which is made if it is missing, and keep its `mark`.
 
     Each file is replaced as a whole, so a reader never sees half of one. Raises UsageError if one is not as
     it was written here before, or the folder cannot be written.
     """
     from tinydeploy.report import html  # brings matplotlib, which a command that draws nothing need not load
 
-    _write({"result.json": _json(result.to_json()), "report.html": html.render(result)}, folder)
+    _write({"result.json": _json(result.to_json()), "report.html": html.render(result)}, folder, mark)
 
 
 def runs_json(results: Sequence[Result]) -> dict[str, Any]:
@@ -58,19 +64,20 @@ def runs_json(results: Sequence[Result]) -> dict[str, Any]:
     return {"schema": RUNS_SCHEMA, "runs": [result.to_json() for result in results]}
 
 
-def write_runs(results: Sequence[Result], folder: Path) -> None:
+def write_runs(results: Sequence[Result], folder: Path, mark: str = "") -> None:
     """Write runs.json and a report.html that shows the runs side by side; see `write`."""
     from tinydeploy.report import html
 
-    _write({"runs.json": _json(runs_json(results)), "report.html": html.render_runs(results)}, folder)
+    contents = {"runs.json": _json(runs_json(results)), "report.html": html.render_runs(results)}
+    _write(contents, folder, mark)
 
 
-def write_failure(failure: Failure, folder: Path) -> None:
+def write_failure(failure: Failure, folder: Path, mark: str = "") -> None:
     """Write failed.json and a report.html about it; an earlier result goes. See `write`."""
     from tinydeploy.report import html
 
     contents = {"failed.json": _json(failure.to_json()), "report.html": html.render_failure(failure)}
-    _write(contents, folder, without=("result.json", "runs.json"))
+    _write(contents, folder, mark, without=("result.json", "runs.json"))
 
 
 def _as_html(result: Result) -> str:
@@ -86,9 +93,11 @@ def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
-def _write(contents: Mapping[str, str], folder: Path, without: Sequence[str] = ("failed.json",)) -> None:
+def _write(
+    contents: Mapping[str, str], folder: Path, mark: str, without: Sequence[str] = ("failed.json",)
+) -> None:
     files = {name: content.encode() for name, content in contents.items()}
-    output_folder.write(folder, files, _MANIFEST, without=without)
+    output_folder.write(folder, files, replace(_MANIFEST, mark=mark), without=without)
 
 
 def _unwritable(folder: Path, reason: str) -> UsageError:

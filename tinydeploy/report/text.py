@@ -18,8 +18,8 @@ def kib(size: int) -> str:
 
 
 def mib(size: int) -> str:
-    """Bytes as MiB: "12.3 MiB"."""
-    return f"{size / (1 << 20):,.1f} MiB"
+    """Bytes as MiB, or as GiB from 1,024 of them on: "12.3 MiB"."""
+    return f"{size / (1 << 20):,.1f} MiB" if size < 1 << 30 else f"{size / (1 << 30):,.1f} GiB"
 
 
 def millions(count: float) -> str:

@@ -67,7 +67,7 @@ def find(wanted: str, board: Board, listed: Callable[[], Iterable[Port]] = usb_p
         return fitting[0]
     if board.bootloader:
         return Port("", is_due=True)
-    raise TargetError(f"no port of a {board.name} is there", _choice(here))
+    raise TargetError(f"no port of the board {board.name} is there", _choice(here))
 
 
 def _named(wanted: str, board: Board, here: tuple[Port, ...]) -> Port:

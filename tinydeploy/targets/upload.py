@@ -45,7 +45,8 @@ def upload(
     if status != 0:
         hint = f"its output is in {log}"
         if not port and board.bootloader:
-            hint = f"no port of a {board.name} is there; to flash it without one, {board.bootloader}; {hint}"
+            without = f"to flash it without one, {board.bootloader}"
+            hint = f"no port of the board {board.name} is there; {without}; {hint}"
         raise ToolError(f"the upload failed{_reason(log.read_text(errors='replace'))}", hint)
 
 

@@ -12,10 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.errors import DataError
+from tinydeploy.model.graph import Graph
 
 Array = npt.NDArray[Any]
 Data = str | Path | Mapping[str, npt.ArrayLike] | Sequence[Any]
 _FORM = "data={'x': …, 'y': …}, or data=(x, y)"
+
+
+def names(graph: Graph) -> list[str]:
+    """What the arrays of the model's inputs are called."""
+    return ["x"] if len(graph.inputs) == 1 else [f"x{i}" for i in range(len(graph.inputs))]
 
 
 def arrays(data: Any, inputs: Sequence[str]) -> dict[str, Array]:
