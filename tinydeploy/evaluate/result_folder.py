@@ -1,4 +1,4 @@
-"""What a result's folder is called if nobody says it: after all that makes it another result.
+"""The folder of a result that nobody named: called after all that makes it another result.
 
 Names are for people: of a model, its data and a library they hold the last part of the path. A folder's mark
 is a hash of the whole, which its manifest keeps: where a name is another result's, some of it follows.

@@ -1,4 +1,4 @@
-"""What a step costs on a core with the DSP extension: instructions by shape, kernel and blocking.
+"""The cost model: what a step costs on a core with the DSP extension, by shape, kernel and blocking.
 
 What the inner loops take is counted in their disassembly; the rest, per channel, per pixel and per row, is
 fitted to what QEMU counts for the layers of the MLPerf Tiny models. A test compares the two.
