@@ -7,6 +7,7 @@ suit what is striven for) → memory and planner (the arena) → emit (C++).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from tinydeploy.boards import Board, Core
@@ -63,10 +64,10 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        program = self._suited(portable, core, room)
+        program = self._suited(graph, portable, core, room)
         if adding and self.optimize == "ram":  # stripes may do better if each op is one by itself
             apart, _ = lower(graph, adding=False)
-            program = min(program, self._suited(apart, core, room), key=arena_bytes)
+            program = min(program, self._suited(graph, apart, core, room), key=arena_bytes)
         return emit(program, core, self.optimize)
 
     def limits(self, board: Board) -> tuple[Core, int]:
@@ -79,13 +80,22 @@ class AotEngine:
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""
 
-    def _suited(self, portable: Program, core: Core, room: int) -> Program:
-        """`portable`, whose kernels run anywhere, as the core and the goal want it."""
-
-        def suit(program: Program) -> Program:
-            return for_core(program, core, small=self.optimize == "size")
-
-        chosen = joins.in_place(suit(portable))
-        means = _MEANS.get(self.optimize, ())
-        chosen = stripes.least_arena(chosen, suit, means, lambda cut: flash_left(cut, room) > 0)
+    def _suited(self, graph: Graph, portable: Program, core: Core, room: int) -> Program:
+        """`portable` of `graph`, whose kernels run anywhere, as the core and the goal want it."""
+        chosen = _chosen(portable, core, small=self.optimize == "size")
+        if self.optimize in _MEANS:
+            means, tries = _MEANS[self.optimize], _tries(graph, core)
+            chosen = stripes.least_arena(chosen, tries, means, lambda cut: flash_left(cut, room) > 0)
         return towards(self.optimize, chosen, portable, core, room)
+
+
+@lru_cache(maxsize=8)  # asked for by several goals
+def _chosen(portable: Program, core: Core, small: bool) -> Program:
+    """`portable` with the core's kernels, and without copies that its joins can do without."""
+    return joins.in_place(for_core(portable, core, small))
+
+
+@lru_cache(maxsize=2)  # those of all goals have much in common
+def _tries(graph: Graph, core: Core) -> stripes.Tries:
+    """The tries for all programs of `graph`."""
+    return stripes.Tries(lambda program: for_core(program, core))

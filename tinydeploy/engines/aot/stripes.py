@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from itertools import groupby, pairwise, product
+from functools import cache, cached_property
+from itertools import groupby, product
 
 from tinydeploy.engines.aot import memory
 from tinydeploy.engines.aot.lower import Program, lower_op
@@ -40,16 +40,15 @@ class Means:
 
 
 def least_arena(
-    program: Program, suit: Suit, means: Sequence[Means], fits: Callable[[Program], bool] = lambda _: True
+    program: Program, tries: Tries, means: Sequence[Means], fits: Callable[[Program], bool] = lambda _: True
 ) -> Program:
-    """`program` with the runs in stripes that make its arena smallest; `suit` chooses the core's kernels.
+    """`program` with the runs in stripes that make its arena smallest; `tries` may have served before.
 
     One run after the other is cut, around the op that needs most, as long as that shrinks the arena. Of
     several `means`, those are taken whose arena comes out smallest; patches only if they are worth while and
     their many kernels still fit into flash. Of runs that come to the same, it is one of few turns, kernels
     and ops.
     """
-    tries = _Tries(suit, max((way.patches for way in means), default=1))
     best = program
     for way in means:
         cut = _cut_greedily(program, tries, way)
@@ -61,41 +60,65 @@ def least_arena(
     return best
 
 
-class _Tries:
-    """The ways to cut a program, and what comes of them: each is tried once, for all means."""
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """A way to cut a program, which is done only if what it needs at `least` gives reason to."""
 
-    def __init__(self, suit: Suit, patches: int) -> None:
-        self._patches = patches
+    least: int
+    scheduler: Scheduler
+    run: range
+    height: int
+    patches: int
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """What it makes when."""
+        schedule = self.scheduler.schedule(self.run, self.height, self.patches)
+        assert schedule is not None
+        return schedule
+
+
+class Tries:
+    """The ways to cut the programs of one graph, and what comes of them: each is tried once.
+
+    `suit` chooses the core's kernels.
+    """
+
+    def __init__(self, suit: Suit) -> None:
         lowered: Lowered = {}
-        self.plans = cache(self._plans)
-        self.cut = cache(lambda plan: _cut(plan.program, plan, suit, lowered))
-        self.needed = cache(lambda plan: max(memory.needed(self.cut(plan)).values()))
+        self.scheduler = cache(Scheduler)
+        self.way = cache(_Way)
+        self.ways = cache(self._ways)
+        self.cut = cache(lambda way: _cut(way.scheduler.program, way.schedule, suit, lowered))
+        self.needed = cache(lambda way: max(memory.needed(self.cut(way)).values()))
 
-    def _plans(self, program: Program, crowded: int, peak: int) -> list[tuple[int, Schedule]]:
-        """Those of runs around op `crowded` that may need less than `peak`, by what they need at least."""
-        scheduler = Scheduler(program)
-        ways = product(_runs(program, crowded), _HEIGHTS, range(1, self._patches + 1))
-        plans = filter(None, (scheduler.schedule(*way, below=peak) for way in ways))
-        return sorted(((plan.least_bytes, plan) for plan in plans), key=lambda pair: pair[0])
+    def _ways(self, program: Program, crowded: int, peak: int, patches: int) -> list[_Way]:
+        """Those to cut runs around op `crowded` that may need less than `peak`, by what they need at least."""
+        scheduler = self.scheduler(program)
+        ways = [
+            self.way(least, scheduler, run, height, number)
+            for run, height in product(_runs(program, crowded), _HEIGHTS)
+            for number, least in enumerate(scheduler.least_bytes(run, height, patches), 1)
+            if least is not None and least < peak
+        ]
+        return sorted(ways, key=lambda way: way.least)
 
 
-def _cut_greedily(best: Program, tries: _Tries, means: Means) -> Program:
+def _cut_greedily(best: Program, tries: Tries, means: Means) -> Program:
     while True:
         needed = memory.needed(best)
         peak = max(needed.values(), default=0)
         crowded = max((time for time, size in needed.items() if size == peak), default=-1)
         cuts: list[tuple[int, int, int, int, Program]] = []
-        for least, plan in tries.plans(best, crowded, peak):
-            if least + means.kernel_bytes >= min([peak, *(cost for cost, *_ in cuts)]):
+        for way in tries.ways(best, crowded, peak, means.patches):
+            if way.least + means.kernel_bytes >= min([peak, *(cost for cost, *_ in cuts)]):
                 break
-            if plan.patches > means.patches:
-                continue
-            cut = tries.cut(plan)
+            cut = tries.cut(way)
             kernels = max(1, _kernels(cut) - _kernels(best))
-            cost = tries.needed(plan)
-            cost += kernels * means.kernel_bytes + (plan.patches - 1) * cost // _WORTHWHILE
+            cost = tries.needed(way)
+            cost += kernels * means.kernel_bytes + (way.patches - 1) * cost // _WORTHWHILE
             if cost < peak:
-                cuts.append((cost, plan.stripes * plan.patches, kernels, len(plan.ops), cut))
+                cuts.append((cost, way.schedule.stripes * way.patches, kernels, len(way.run), cut))
         if not cuts:
             return best
         *_, cut = min(cuts, key=lambda candidate: candidate[:4])
@@ -194,7 +217,8 @@ class _Cutter:
 
     def _made(self, op: Op, sliced: Mapping[int, int], turn: Turn) -> tuple[Step, ...]:
         """What `op` becomes for slices of its tensors in a turn: lowered once for all turns alike."""
-        key = op.index, turn.padding, *((part.rows, part.columns) for part in turn.parts)
+        what = op.inputs, op.outputs, *op.options.items()
+        key = op.index, what, turn.padding, *((part.rows, part.columns) for part in turn.parts)
         if key not in self._lowered:
             clone = _with_parts(op, sliced, turn.padding)
             lowered = lower_op(self.program.graph, clone)
@@ -266,25 +290,19 @@ def _with_parts(op: Op, sliced: Mapping[int, int], padding: Sequence[int]) -> Op
 
 def _alike(turns: Iterator[Turn]) -> Iterator[tuple[range, Turn, tuple[int, ...]]]:
     """Turns that one kernel can do: which, the first, and how many pixels each part moves in every turn."""
-    groups: list[list[Turn]] = []
+    first = last = next(turns, None)
+    moves: tuple[int, ...] | None = None
     for turn in turns:
-        last = groups[-1] if groups else []
-        same = bool(last) and last[-1].shape == turn.shape and last[-1].number + 1 == turn.number
-        if same and len(set(_moves([*last[-2:], turn]))) == 1:
-            last.append(turn)
+        assert first is not None and last is not None
+        by = tuple(after.first - before.first for before, after in zip(last.parts, turn.parts, strict=True))
+        same = last.shape == turn.shape and last.number + 1 == turn.number
+        if same and moves in (None, by):
+            last, moves = turn, by
         else:
-            groups.append([turn])
-    for group in groups:
-        moves = _moves([*group, group[0]])[0]
-        yield range(group[0].number, group[-1].number + 1), group[0], moves
-
-
-def _moves(turns: Sequence[Turn]) -> list[tuple[int, ...]]:
-    """How far every part moves from each turn to the next."""
-    return [
-        tuple(after.first - before.first for before, after in zip(a.parts, b.parts, strict=True))
-        for a, b in pairwise(turns)
-    ]
+            yield range(first.number, last.number + 1), first, moves or (0,) * len(first.parts)
+            first, last, moves = turn, turn, None
+    if first is not None and last is not None:
+        yield range(first.number, last.number + 1), first, moves or (0,) * len(first.parts)
 
 
 def _keeping(graph: Graph, plan: Schedule, tensor: int) -> Iterator[Step]:
