@@ -9,7 +9,8 @@ from enum import StrEnum
 from tinydeploy import checks, footprint
 from tinydeploy.boards import Board
 from tinydeploy.engines import EngineSources
-from tinydeploy.engines.aot import GOALS, AotEngine, scalar
+from tinydeploy.engines.aot import GOALS, AotEngine
+from tinydeploy.engines.aot.kernels import kind
 from tinydeploy.errors import FitError
 from tinydeploy.footprint import Need
 from tinydeploy.graph import Graph
@@ -64,8 +65,9 @@ def fits(graph: Graph, among: Sequence[Board], *, every_goal: bool = False) -> t
     checks.check_ops(graph, AotEngine())
     programs = _Programs(graph)
     found: list[Fit] = []
-    # Of boards alike, the one with most flash first: what it gets mostly suits the others too.
-    for board in sorted(among, key=lambda board: -board.flash.bytes):
+    # Of boards alike, the one with most flash first: what it gets mostly suits the others too. One core after
+    # the other, as what was tried for it serves all.
+    for board in sorted(among, key=lambda board: (repr(kind(board.core)), -board.flash.bytes)):
         tried = _tried(graph, board, programs, GOALS if every_goal else _FOR_ROOM, every_goal)
         found += tried if every_goal else [min(tried, key=_rank)]
     return tuple(sorted(found, key=lambda fit: (*_rank(fit), fit.board, GOALS.index(fit.optimize))))
@@ -118,9 +120,7 @@ class _Programs:
 
     def of(self, board: Board, goal: str) -> EngineSources:
         """The sources for `board`; those with more flash have been asked for before."""
-        core = board.core
-        alike = (core.dsp, core.mve, None if core.dsp else scalar.blocks(core), goal)
-        made = self._made.setdefault(alike, [])
+        made = self._made.setdefault((*kind(board.core), goal), [])
         for sources in made:
             if _roomy(sources, board):
                 return sources

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
-from tinydeploy.boards import Board, Core
+from tinydeploy.boards import CORES, Board, Core
 from tinydeploy.engines import EngineSources, Refusal
 from tinydeploy.engines.aot import joins, stripes
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.goals import GOALS, flash_left, flash_room, towards
-from tinydeploy.engines.aot.kernels import for_core
+from tinydeploy.engines.aot.kernels import for_core, kind
 from tinydeploy.engines.aot.lower import Program, lower
 from tinydeploy.engines.aot.memory import arena_bytes
 from tinydeploy.errors import ModelError, UsageError
@@ -82,20 +82,21 @@ class AotEngine:
 
     def _suited(self, graph: Graph, portable: Program, core: Core, room: int) -> Program:
         """`portable` of `graph`, whose kernels run anywhere, as the core and the goal want it."""
-        chosen = _chosen(portable, core, small=self.optimize == "size")
+        alike = next(other for other in CORES.values() if kind(other) == kind(core))
+        chosen = _chosen(portable, alike, small=self.optimize == "size")
         if self.optimize in _MEANS:
-            means, tries = _MEANS[self.optimize], _tries(graph, core)
+            means, tries = _MEANS[self.optimize], _tries(graph, alike)
             chosen = stripes.least_arena(chosen, tries, means, lambda cut: flash_left(cut, room) > 0)
         return towards(self.optimize, chosen, portable, core, room)
 
 
-@lru_cache(maxsize=8)  # asked for by several goals
+@lru_cache(maxsize=4)  # asked for by several goals
 def _chosen(portable: Program, core: Core, small: bool) -> Program:
     """`portable` with the core's kernels, and without copies that its joins can do without."""
     return joins.in_place(for_core(portable, core, small))
 
 
-@lru_cache(maxsize=2)  # those of all goals have much in common
+@lru_cache(maxsize=1)  # what the goals try has much in common
 def _tries(graph: Graph, core: Core) -> stripes.Tries:
     """The tries for all programs of `graph`."""
     return stripes.Tries(lambda program: for_core(program, core))

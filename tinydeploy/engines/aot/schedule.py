@@ -284,7 +284,7 @@ class Scheduler:
         self._least = cache(lambda last, height, patches: _LeastUpTo(self, last, height, patches))
 
     def least_bytes(self, run: range, height: int, patches: int) -> Sequence[int | None]:
-        """About what a run needs at least that is done as `schedule` says, in one patch and in up to `patches`.
+        """About what a run needs at least, done as `schedule` says: in one patch, in two, up to `patches`.
 
         None where that fails.
         """

@@ -93,7 +93,7 @@ class Tries:
         self.needed = cache(lambda way: max(memory.needed(self.cut(way)).values()))
 
     def _ways(self, program: Program, crowded: int, peak: int, patches: int) -> list[_Way]:
-        """Those to cut runs around op `crowded` that may need less than `peak`, by what they need at least."""
+        """Those around op `crowded` that may need less than `peak`, by what they need at least."""
         scheduler = self.scheduler(program)
         ways = [
             self.way(least, scheduler, run, height, number)
