@@ -110,5 +110,6 @@ def _with_constant(graph: Graph, alias: Alias) -> Graph:
     assert data is not None
     output = graph.tensors[alias.output]
     constant = replace(output, data=data.reshape(output.shape).astype(output.dtype.numpy, copy=False))
-    tensors = tuple(constant if tensor is output else tensor for tensor in graph.tensors)
-    return replace(graph, tensors=tensors)
+    tensors = [*graph.tensors]
+    tensors[output.index] = constant
+    return replace(graph, tensors=tuple(tensors))

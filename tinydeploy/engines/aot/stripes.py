@@ -181,19 +181,27 @@ def _cut(program: Program, plan: Schedule, suit: Suit, lowered: Lowered) -> Prog
         again={op.index: plan.again(op.outputs[0]) for op in plan.ops},
     )
     return replace(
-        cutter.program,
+        cutter.program(),
         ops=tuple((op, cut.get(op.index, steps)) for op, steps in program.ops),
         stripes=(*program.stripes, turns),
     )
 
 
 class _Cutter:
-    """Lowers ops turn by turn. `program` grows by the slices and tiles that their steps name."""
+    """Lowers ops turn by turn. `tensors`, `memory` and `slices` grow by those that their steps name."""
 
     def __init__(self, program: Program, suit: Suit, lowered: Lowered) -> None:
-        self.program = program
+        self._program = program
         self._suit = suit
         self._lowered = lowered
+        self.tensors = [*program.graph.tensors]
+        self.memory = {**program.memory}
+        self.slices = {**program.slices}
+
+    def program(self) -> Program:
+        """The program with all that was added by now, and with the ops that it had."""
+        graph = replace(self._program.graph, tensors=tuple(self.tensors))
+        return replace(self._program, graph=graph, memory=self.memory, slices=self.slices)
 
     def steps(self, op: Op, tensors: Sequence[int], turns: Iterator[Turn]) -> Iterator[Step]:
         """What `op` does with `tensors`: the inputs that are no constants, and the output."""
@@ -221,9 +229,10 @@ class _Cutter:
         key = op.index, what, turn.padding, *((part.rows, part.columns) for part in turn.parts)
         if key not in self._lowered:
             clone = _with_parts(op, sliced, turn.padding)
-            lowered = lower_op(self.program.graph, clone)
+            program = self.program()
+            lowered = lower_op(program.graph, clone)
             assert not isinstance(lowered, Alias)
-            ((_, suited),) = self._suit(replace(self.program, ops=((clone, lowered),))).ops
+            ((_, suited),) = self._suit(replace(program, ops=((clone, lowered),))).ops
             self._lowered[key] = tuple(sliced.values()), suited
         known, steps = self._lowered[key]
         return tuple(_renamed(step, dict(zip(known, sliced.values(), strict=True))) for step in steps)
@@ -233,30 +242,27 @@ class _Cutter:
         torn = [part for part in parts if part.is_torn]
         if not torn:
             return tensor
-        full = self.program.graph.tensors[tensor]
+        full = self.tensors[tensor]
         size = max(part.rows for part in torn), max(part.columns for part in torn)
         index = self._add(replace(full, name=f"{full.name} (tile)", shape=(1, *size, full.shape[3])))
-        self.program = replace(self.program, memory={**self.program.memory, index: index})
+        self.memory[index] = index
         return index
 
     def _slice(self, tensor: int, part: Part, first: int, move: int) -> int:
         """A new tensor: `part` of another, from pixel `first` on, and in each turn `move` pixels further."""
-        full = self.program.graph.tensors[tensor]
+        full = self.tensors[tensor]
         index = self._add(replace(full, shape=(1, part.rows, part.columns, full.shape[3])))
         pixel = full.shape[3] * full.dtype.bytes
-        slices = {**self.program.slices, index: Slice(tensor, first * pixel, move * pixel)}
-        self.program = replace(self.program, slices=slices)
+        self.slices[index] = Slice(tensor, first * pixel, move * pixel)
         return index
 
     def _add(self, tensor: Tensor) -> int:
-        graph = self.program.graph
-        added = replace(tensor, index=len(graph.tensors))
-        self.program = replace(self.program, graph=replace(graph, tensors=(*graph.tensors, added)))
-        return added.index
+        self.tensors.append(replace(tensor, index=len(self.tensors)))
+        return len(self.tensors) - 1
 
     def _copied(self, part: Part, source: int, target: int, source_pitch: int, target_pitch: int) -> Step:
         """The step that copies `part` from one slice to another, whose rows are so many pixels apart."""
-        depth = self.program.graph.tensors[source].shape[3]
+        depth = self.tensors[source].shape[3]
         params = {
             "kRows": part.rows,
             "kRowElements": part.columns * depth,
