@@ -18,7 +18,7 @@ from itertools import permutations
 ALIGNMENT = 16  # bytes, of every buffer and of the arena itself
 EXHAUSTIVE = 7  # up to so many buffers every order is tried
 PLACEMENTS = 200_000  # beyond, the search ends after placing so many buffers in all
-COMPARISONS = 50_000_000  # or after so many looks at where another buffer lies
+COMPARISONS = 10_000_000  # or after so many looks at where another buffer lies
 
 
 @dataclass(frozen=True)

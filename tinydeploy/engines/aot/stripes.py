@@ -21,6 +21,8 @@ from tinydeploy.graph import Graph, Op, Tensor
 
 _HEIGHTS = (1, 2, 4, 8)  # of a stripe, in rows of the run's last tensor
 _MOST_OPS = 64  # of a run
+_MOST_CUTS = 16  # one after the other
+_MOST_TURNS = 150_000  # of all ops in all runs that are tried for a program; a large model's take some 40,000
 _WORTHWHILE = 64  # the part of the arena that each further patch has to save
 
 Suit = Callable[[Program], Program]
@@ -47,11 +49,12 @@ def least_arena(
     One run after the other is cut, around the op that needs most, as long as that shrinks the arena. Of
     several `means`, those are taken whose arena comes out smallest; patches only if they are worth while and
     their many kernels still fit into flash. Of runs that come to the same, it is one of few turns, kernels
-    and ops.
+    and ops. What is tried is bounded, far beyond what models for microcontrollers need.
     """
     best = program
+    budget = _Budget(_MOST_TURNS)
     for way in means:
-        cut = _cut_greedily(program, tries, way)
+        cut = _cut_greedily(program, tries, way, budget)
         saved = memory.arena_bytes(best) - memory.arena_bytes(cut)
         if way.patches > 1 and not (saved >= memory.arena_bytes(best) // _WORTHWHILE and fits(cut)):
             continue
@@ -76,6 +79,23 @@ class _Way:
         schedule = self.scheduler.schedule(self.run, self.height, self.patches)
         assert schedule is not None
         return schedule
+
+    @property
+    def turns(self) -> int:
+        """How many all its ops take."""
+        return self.schedule.stripes * self.patches * len(self.run)
+
+
+@dataclass
+class _Budget:
+    """How many turns of ops may still be tried: known ones count too, so that no earlier goal matters."""
+
+    turns: int
+
+    def spend(self, turns: int) -> bool:
+        """Whether there were as many."""
+        self.turns -= turns
+        return self.turns >= 0
 
 
 class Tries:
@@ -104,14 +124,16 @@ class Tries:
         return sorted(ways, key=lambda way: way.least)
 
 
-def _cut_greedily(best: Program, tries: Tries, means: Means) -> Program:
-    while True:
+def _cut_greedily(best: Program, tries: Tries, means: Means, budget: _Budget) -> Program:
+    for _ in range(_MOST_CUTS):
         needed = memory.needed(best)
         peak = max(needed.values(), default=0)
         crowded = max((time for time, size in needed.items() if size == peak), default=-1)
         cuts: list[tuple[int, int, int, int, Program]] = []
         for way in tries.ways(best, crowded, peak, means.patches):
             if way.least + means.kernel_bytes >= min([peak, *(cost for cost, *_ in cuts)]):
+                break
+            if not budget.spend(way.turns):
                 break
             cut = tries.cut(way)
             kernels = max(1, _kernels(cut) - _kernels(best))
@@ -125,6 +147,7 @@ def _cut_greedily(best: Program, tries: Tries, means: Means) -> Program:
         if memory.arena_bytes(cut) >= memory.arena_bytes(best):
             return best
         best = cut
+    return best
 
 
 def _kernels(program: Program) -> int:
