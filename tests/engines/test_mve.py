@@ -140,3 +140,45 @@ def test_depthwise_windows_that_fit_in_the_registers() -> None:
     assert kernels(depthwise((10, 10), 1, 1)) == {"depthwise_conv_2d"}
     native.assert_parity([model])
     assert_parity_in_qemu(model)
+
+
+def of_one_channel(
+    size: tuple[int, int], kernel: tuple[int, int], channels: int, stride: int, dilation: int, padding: str
+) -> bytes:
+    """A CONV_2D of one input channel."""
+    random = np.random.default_rng(7)
+    model = ModelBuilder()
+    reach = [(extent - 1) * dilation + 1 for extent in kernel]
+    places = size if padding == "SAME" else [n - r + 1 for n, r in zip(size, reach, strict=True)]
+    x = model.tensor((1, *size, 1), scale=0.1, zero_point=3)
+    shape = (channels, *kernel, 1)
+    w = model.tensor(shape, scale=[0.01] * channels, data=random.integers(-128, 128, shape))
+    b = model.tensor((channels,), "int32", data=random.integers(-999, 999, channels))
+    y = model.tensor((1, *(-(-n // stride) for n in places), channels), scale=0.7, zero_point=-5)
+    steps = {
+        "stride_h": stride,
+        "stride_w": stride,
+        "dilation_h_factor": dilation,
+        "dilation_w_factor": dilation,
+    }
+    model.op("CONV_2D", [x, w, b], [y], padding=padding, **steps)
+    return model.build([x], [y])
+
+
+def test_one_input_channel_goes_the_shorter_way() -> None:
+    by_strips = [
+        of_one_channel((49, 40), (10, 8), 8, 2, 1, "SAME"),
+        of_one_channel((28, 28), (3, 3), 5, 1, 1, "VALID"),
+        of_one_channel((17, 19), (3, 2), 2, 1, 2, "SAME"),
+    ]
+    by_columns = [
+        of_one_channel((49, 40), (10, 4), 64, 2, 1, "SAME"),
+        of_one_channel((128, 1), (9, 1), 8, 1, 1, "SAME"),
+        of_one_channel((28, 28), (4, 4), 12, 4, 1, "VALID"),
+        of_one_channel((30, 30), (11, 11), 1, 1, 1, "VALID"),  # too large for the registers
+    ]
+    assert [kernels(model) for model in by_strips] == [{"depthwise_conv_2d_mve"}] * 3
+    assert [kernels(model) for model in by_columns] == [{"conv_2d_mve"}] * 4
+    model = side_by_side([*by_strips, *by_columns])
+    native.assert_parity([model])
+    assert_parity_in_qemu(model)

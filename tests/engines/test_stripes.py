@@ -144,7 +144,9 @@ def for_dsp(program: Program) -> Program:
 def test_what_each_layer_saves() -> None:
     graph = tflite_model.parse(block(), "network")
     whole, patched = (AotEngine(goal).generate(graph, native.DSP) for goal in ("size", "ram"))
-    cut = stripes.least_arena(for_dsp(lower(graph)[0]), for_dsp, [stripes.Means(kernel_bytes=0)])
+    cut = stripes.least_arena(
+        for_dsp(lower(graph)[0]), stripes.Tries(for_dsp), [stripes.Means(kernel_bytes=0)]
+    )
     striped = emit(cut, native.DSP.core, "ram")
     assert (arena(whole), arena(striped), arena(patched)) == (9_312, 3_312, 2_544)
     assert [(layer.stripes, layer.saved_bytes) for layer in whole.layers] == [(1, 0)] * 4
@@ -166,10 +168,10 @@ def test_patches_have_to_be_worth_while() -> None:
     for width in (4, 8, 18, 40):
         program = for_dsp(lower(tflite_model.parse(block(width), "network"))[0])
         rows = stripes.Means(kernel_bytes=0)
-        least = stripes.least_arena(program, for_dsp, [rows])
+        least = stripes.least_arena(program, stripes.Tries(for_dsp), [rows])
         means = [rows, stripes.Means(kernel_bytes=0, patches=2)]
-        tried = stripes.least_arena(program, for_dsp, means)
-        too_large = stripes.least_arena(program, for_dsp, means, fits=lambda _: False)
+        tried = stripes.least_arena(program, stripes.Tries(for_dsp), means)
+        too_large = stripes.least_arena(program, stripes.Tries(for_dsp), means, fits=lambda _: False)
         assert all(turns.patches == 1 for turns in too_large.stripes)
         assert arena_plan.arena_bytes(too_large) == arena_plan.arena_bytes(least)
         patched.append(any(turns.patches > 1 for turns in tried.stripes))

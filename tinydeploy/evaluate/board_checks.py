@@ -16,6 +16,9 @@ TILE_HINT = (
 )
 
 
+_NAMED = 20  # of the ops that are refused for one reason
+
+
 def check(graph: Graph, engine: Engine, board: Board) -> None:
     """Returns if nothing speaks against building: check_ops and check_memories."""
     check_ops(graph, engine)
@@ -78,6 +81,7 @@ def reasons(graph: Graph, refusals: Sequence[Refusal]) -> str:
     parts = []
     for (kind, reason), ops in groups.items():
         plural = "s" if len(ops) > 1 else ""
-        parts.append(f"{kind} (op{plural} {', '.join(map(str, ops))}: {reason})")
+        named = ", ".join(map(str, ops[:_NAMED])) + " …" * (len(ops) > _NAMED)
+        parts.append(f"{kind} (op{plural} {named}: {reason})")
     count, many = len(graph.ops), "s" if len(graph.ops) > 1 else ""
     return f"{len(refusals)} of {count} op{many}: {', '.join(parts)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
@@ -159,7 +160,8 @@ def _live_bytes(graph: Graph) -> list[int]:
     for tensor in graph.tensors:
         if tensor.is_variable:
             first[tensor.index], last[tensor.index] = -1, len(graph.ops)
-    return [
-        sum(graph.tensors[i].bytes for i in first if first[i] <= op.index <= last.get(i, first[i]))
-        for op in graph.ops
-    ]
+    change = [0] * (len(graph.ops) + 3)  # of the sum, from one time to the next; the first time is -1
+    for i, begin in first.items():
+        change[begin + 1] += graph.tensors[i].bytes
+        change[last.get(i, begin) + 2] -= graph.tensors[i].bytes
+    return list(accumulate(change))[1 : len(graph.ops) + 1]

@@ -22,6 +22,7 @@ _SHELL_BYTES = 24 << 10
 _ARDUINO_BYTES = 96 << 10
 _STEP_BYTES = 1 << 10
 
+_MOST_ROUNDS = 16  # of slower kernels where the arena is full
 _WORTHWHILE = 64  # the part of the arena that slower kernels have to save
 
 
@@ -84,7 +85,7 @@ def _frugal(program: Program, portable: Program, core: Core) -> Program:
     single = {op: tuple(chain(*map(_by_single_pixels, steps))) for op, steps in plain.items()}
     best, plan = program, plan_arena(program).plan
     for frugal in (single, plain) if core.dsp and not core.mve else (plain,):
-        while True:
+        for _ in range(_MOST_ROUNDS):
             peak = {
                 time
                 for place in plan.placements

@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import ClassVar
 
 from tinydeploy.boards.board import Board
-from tinydeploy.boards.core import Core
+from tinydeploy.boards.core import CORES, Core
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.ir import Alias, Program, Step
-from tinydeploy.engines.aot.kernels.kernel_selection import for_core
+from tinydeploy.engines.aot.kernels.kernel_selection import for_core, kind
 from tinydeploy.engines.aot.lowering.dispatch import lower_op
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.engines.aot.memory.arena_plan import arena_bytes
@@ -69,10 +69,10 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        program = self._suited(portable, core, room)
+        program = self._suited(graph, portable, core, room)
         if adding and self.optimize == "ram":  # stripes may do better if each op is one by itself
             apart, _ = lower(graph, adding=False)
-            program = min(program, self._suited(apart, core, room), key=arena_bytes)
+            program = min(program, self._suited(graph, apart, core, room), key=arena_bytes)
         return emit(program, core, self.optimize)
 
     def limits(self, board: Board) -> tuple[Core, int]:
@@ -85,16 +85,26 @@ class AotEngine:
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""
 
-    def _suited(self, portable: Program, core: Core, room: int) -> Program:
-        """`portable`, whose kernels run anywhere, as the core and the goal want it."""
-
-        def suit(program: Program) -> Program:
-            return for_core(program, core, small=self.optimize == "size")
-
-        chosen = concat_in_place.in_place(suit(portable))
-        means = _MEANS.get(self.optimize, ())
-        chosen = stripes.least_arena(chosen, suit, means, lambda cut: flash_left(cut, room) > 0)
+    def _suited(self, graph: Graph, portable: Program, core: Core, room: int) -> Program:
+        """`portable` of `graph`, whose kernels run anywhere, as the core and the goal want it."""
+        alike = next(other for other in CORES.values() if kind(other) == kind(core))
+        chosen = _chosen(portable, alike, small=self.optimize == "size")
+        if self.optimize in _MEANS:
+            means, tries = _MEANS[self.optimize], _tries(graph, alike)
+            chosen = stripes.least_arena(chosen, tries, means, lambda cut: flash_left(cut, room) > 0)
         return towards(self.optimize, chosen, portable, core, room)
+
+
+@lru_cache(maxsize=4)  # asked for by several goals
+def _chosen(portable: Program, core: Core, small: bool) -> Program:
+    """`portable` with the core's kernels, and without copies that its joins can do without."""
+    return concat_in_place.in_place(for_core(portable, core, small))
+
+
+@lru_cache(maxsize=1)  # what the goals try has much in common
+def _tries(graph: Graph, core: Core) -> stripes.Tries:
+    """The tries for all programs of `graph`."""
+    return stripes.Tries(lambda program: for_core(program, core))
 
 
 @lru_cache(maxsize=8)  # asked for by each goal and board, and to know what is refused
@@ -132,5 +142,6 @@ def _with_constant(graph: Graph, alias: Alias) -> Graph:
     assert data is not None
     output = graph.tensors[alias.output]
     constant = replace(output, data=data.reshape(output.shape).astype(output.dtype.numpy, copy=False))
-    tensors = tuple(constant if tensor is output else tensor for tensor in graph.tensors)
-    return replace(graph, tensors=tensors)
+    tensors = [*graph.tensors]
+    tensors[output.index] = constant
+    return replace(graph, tensors=tuple(tensors))

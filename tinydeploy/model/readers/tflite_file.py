@@ -9,6 +9,7 @@ Layout: https://flatbuffers.dev/internals/ and tensorflow/compiler/mlir/lite/sch
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,21 @@ import numpy.typing as npt
 
 from tinydeploy.errors import ModelError
 
+# How many of a kind a file may have: far more than any microcontroller's model, so that each takes a bounded
+# time. The other bound is the file's size.
+MOST = {
+    "ops": 2048,
+    "tensors": 1 << 16,
+    "inputs and outputs of ops": 1 << 16,
+    "inputs and outputs": 1 << 10,
+    "quantisation scales": 1 << 18,
+    "buffers": 1 << 16,
+    "operator codes": 1 << 12,
+    "subgraphs": 1 << 12,
+    "signatures": 1 << 12,
+    "numbers in an option": 1 << 10,
+}
+MOST_HINT = "no microcontroller's model has as many"
 DAMAGED_HINT = "the file is damaged or was cut short; convert or download it again"
 
 
@@ -27,6 +43,7 @@ class File:
         self.data = data
         self.path = path
         self.budget = len(data)
+        self._counts = Counter[str]()
 
     def error(self, message: str, hint: str = DAMAGED_HINT) -> ModelError:
         """The error that says so of this file, to be raised."""
@@ -37,6 +54,12 @@ class File:
         self.budget -= bytes_read
         if self.budget < 0:
             raise self.error("parts of the file overlap")
+
+    def count(self, what: str, number: int) -> None:
+        """Counts `number` more of `what`. Raises ModelError if there are then more than MOST of them."""
+        self._counts[what] += number
+        if self._counts[what] > MOST[what]:
+            raise self.error(f"it has {self._counts[what]:,} {what}, more than {MOST[what]:,}", MOST_HINT)
 
     def table(self, table: Any) -> Any:
         """`table`, after checking that it and its vtable lie inside the file."""
@@ -53,9 +76,10 @@ class File:
             raise self.error("an offset points outside the file")
         return table
 
-    def tables(self, length: int, item: Callable[[int], Any]) -> Iterator[Any]:
-        """The tables of a vector. One takes 8 bytes or more with its offset."""
+    def tables(self, what: str, length: int, item: Callable[[int], Any]) -> Iterator[Any]:
+        """The tables of a vector of `what`. One takes 8 bytes or more with its offset."""
         self.spend(8 * length)
+        self.count(what, length)
         return (self.table(item(i)) for i in range(length))
 
     def vector(self, numbers: Any) -> npt.NDArray[Any]:

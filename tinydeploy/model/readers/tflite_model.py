@@ -92,14 +92,14 @@ class _Reader:
         model = self.file.table(tflite.Model.GetRootAs(self.file.data, 0))
         if model.Version() != 3:
             raise self.file.error(f"schema version {model.Version()} is unknown", "version 3 is wanted")
-        codes = self.file.tables(model.OperatorCodesLength(), model.OperatorCodes)
+        codes = self.file.tables("operator codes", model.OperatorCodesLength(), model.OperatorCodes)
         self.codes = [self.op_kind(code) for code in codes]
-        buffers = self.file.tables(model.BuffersLength(), model.Buffers)
+        buffers = self.file.tables("buffers", model.BuffersLength(), model.Buffers)
         self.buffers = [self.buffer(buffer) for buffer in buffers]
-        subgraphs = list(self.file.tables(model.SubgraphsLength(), model.Subgraphs))
+        subgraphs = list(self.file.tables("subgraphs", model.SubgraphsLength(), model.Subgraphs))
         if not subgraphs:
             raise self.file.error("it has no subgraph: there is nothing to run")
-        defined = self.file.tables(model.SignatureDefsLength(), model.SignatureDefs)
+        defined = self.file.tables("signatures", model.SignatureDefsLength(), model.SignatureDefs)
         known = [(self.file.text(table.SignatureKey()), table.SubgraphIndex()) for table in defined]
         name, chosen = tflite_signatures.choose(self.file.path, known, len(subgraphs), signature)
         table = subgraphs[chosen]
@@ -134,7 +134,7 @@ class _Reader:
         return replace(settled, rewritten=partial(tflite_rewriter.rewrite, self.file.data, kept, change))
 
     def subgraph(self, table: Any) -> tuple[TensorReader, tuple[Op, ...]]:
-        operators = list(self.file.tables(table.OperatorsLength(), table.Operators))
+        operators = list(self.file.tables("ops", table.OperatorsLength(), table.Operators))
         self.check_kinds(operators)
         read = TensorReader(self.file, self.buffers, table)
         return read, tuple(self.op(i, op, read) for i, op in enumerate(operators))
@@ -177,8 +177,9 @@ class _Reader:
             )
         kind, version = self.codes[table.OpcodeIndex()]
         where = f"op {index} ({kind})"
-        inputs = tuple(self.file.vector(table.InputsAsNumpy()).tolist())
-        outputs = tuple(self.file.vector(table.OutputsAsNumpy()).tolist())
+        vectors = [self.file.vector(numbers) for numbers in (table.InputsAsNumpy(), table.OutputsAsNumpy())]
+        self.file.count("inputs and outputs of ops", sum(vector.size for vector in vectors))
+        inputs, outputs = (tuple(vector.tolist()) for vector in vectors)
         for tensor in (*(i for i in inputs if i != -1), *outputs):
             if not 0 <= tensor < len(read.tensors):
                 raise self.file.error(f"{where} names tensor {tensor} of {len(read.tensors)}")

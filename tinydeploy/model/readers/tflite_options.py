@@ -16,7 +16,7 @@ import tflite
 
 from tinydeploy.model.canonicalize.constant_folding import CONTRADICTION_HINT
 from tinydeploy.model.graph import MAX_STEP, OptionValue
-from tinydeploy.model.readers.tflite_file import File
+from tinydeploy.model.readers.tflite_file import MOST, MOST_HINT, File
 
 # The options that an op's meaning hangs on: without the table the schema's defaults hold.
 OPTIONS = {
@@ -124,7 +124,10 @@ def read(file: File, where: str, kind: str, table: Any) -> dict[str, OptionValue
     for accessor, field, is_vector in _fields(wanted):
         value = getattr(options, accessor)()
         if is_vector:
-            values[field] = tuple(file.vector(value).tolist())
+            numbers = file.vector(value)
+            if numbers.size > MOST["numbers in an option"]:
+                raise file.error(f"{where} has {numbers.size:,} numbers in its {field}", MOST_HINT)
+            values[field] = tuple(numbers.tolist())
         elif field in ENUM_FIELDS:
             choices = enum(ENUM_FIELDS[field])
             if value not in choices:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.model.graph import Op
 
+_NAMED = 20  # of the signatures, where one is not found
+
 
 def choose(path: str, known: Sequence[tuple[str, int]], count: int, wanted: str | None) -> tuple[str, int]:
     """The name and the subgraph of the signature `wanted`, or of the first; `known` are all, by subgraph.
@@ -18,7 +20,7 @@ def choose(path: str, known: Sequence[tuple[str, int]], count: int, wanted: str 
     no such signature, ModelError if its subgraph is not there.
     """
     if wanted is not None and wanted not in dict(known):
-        names = ", ".join(name for name, _ in known)
+        names = ", ".join(name for name, _ in known[:_NAMED]) + " …" * (len(known) > _NAMED)
         hint = f"its signatures are {names}" if known else "the file names none: leave --signature out"
         raise UsageError(f"{path} has no signature '{wanted}'", hint)
     name, subgraph = next((pair for pair in known if wanted in (None, pair[0])), ("", 0))

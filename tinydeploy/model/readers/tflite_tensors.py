@@ -30,7 +30,7 @@ class TensorReader:
         self.other_types: dict[int, str] = {}  # tensors of types unknown here
         self.nibbles: set[int] = set()  # and those of four bits
         self.unpacked: dict[int, npt.NDArray[np.int8]] = {}  # what they hold, by buffer
-        tables = file.tables(subgraph.TensorsLength(), subgraph.Tensors)
+        tables = file.tables("tensors", subgraph.TensorsLength(), subgraph.Tensors)
         self.tensors = tuple(self.tensor(i, table) for i, table in enumerate(tables))
 
     def tensor(self, index: int, table: Any) -> Tensor:
@@ -47,11 +47,12 @@ class TensorReader:
             self.other_types[index] = f"{where} holds {type_name.lower()}, which is not supported"
             return Tensor(index, name, (), DType.INT32)  # no op may use it
         dtype = DType[type_name]
-        shape = tuple(int(extent) for extent in self.file.vector(table.ShapeAsNumpy()))
+        extents = self.file.vector(table.ShapeAsNumpy())
+        shape = tuple(int(extent) for extent in extents[: MAX_RANK + 1])
         if -1 in shape:
             raise self.file.error(f"{where} has a dynamic shape {list(shape)}", FIXED_SHAPE_HINT)
         if len(shape) > MAX_RANK or min(shape, default=0) < 0:
-            raise self.file.error(f"{where} has an impossible shape of rank {len(shape)}")
+            raise self.file.error(f"{where} has an impossible shape of rank {extents.size}")
         if math.prod(shape) * dtype.bytes > MAX_TENSOR_BYTES:
             raise self.file.error(
                 f"{where} has {math.prod(shape)} elements: too large", "no board could hold it"
@@ -111,6 +112,7 @@ class TensorReader:
             return None
         if scales.size != zero_points.size:
             raise self.file.error(f"{where} has {scales.size} scales but {zero_points.size} zero points")
+        self.file.count("quantisation scales", scales.size)
         axis = int(table.QuantizedDimension())
         # Of a bias no kernel reads the quantisation. Its scale is a product that may have become 0, and
         # converters have left the weights' axis in it.
@@ -133,7 +135,9 @@ class TensorReader:
 
     def indices(self, what: str, numbers: Any) -> tuple[int, ...]:
         """Indices of the model's inputs or outputs."""
-        found = tuple(self.file.vector(numbers).tolist())
+        vector = self.file.vector(numbers)
+        self.file.count("inputs and outputs", vector.size)
+        found = tuple(vector.tolist())
         if not found:
             raise self.file.error(f"{what} are missing")
         if len(set(found)) != len(found):

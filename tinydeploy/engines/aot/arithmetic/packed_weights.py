@@ -7,6 +7,7 @@ more than 255. What is beyond that is taken from the largest weights, and added 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,14 @@ _EXCESS_COST = 3  # of one weight, in ends of runs; half of it is for its bytes 
 
 def best_run(weights: npt.NDArray[np.int8], runs: Sequence[int]) -> int:
     """Which of these numbers of inputs to a run costs least for the weights [channel][position]."""
+    return _best_run(weights.tobytes(), *weights.shape, tuple(runs))
+
+
+@lru_cache(maxsize=64)  # an op that is done in parts asks for each of them
+def _best_run(values: bytes, channels: int, depth: int, runs: Sequence[int]) -> int:
+    weights = np.frombuffer(values, np.int8).reshape(channels, depth)
 
     def cost(run: int) -> int:
-        channels, depth = weights.shape
         return int(channels * -(-depth // run) + _EXCESS_COST * np.count_nonzero(excess(weights, run)))
 
     return min(runs, key=cost)
@@ -29,15 +35,24 @@ def best_run(weights: npt.NDArray[np.int8], runs: Sequence[int]) -> int:
 def excess(weights: npt.NDArray[np.int8], run: int) -> npt.NDArray[np.int8]:
     """What to take from the weights [channel][position], so that those of every `run` positions are small."""
     channels, depth = weights.shape
-    padded = np.pad(weights.astype(np.int64), ((0, 0), (0, -depth % run)))
-    padded = padded.reshape(channels, -(-depth // run), run)
-    magnitudes = np.abs(padded)
-    order = np.argsort(-magnitudes, axis=2, kind="stable")
-    ranked = np.take_along_axis(magnitudes, order, axis=2)
-    beyond = ranked.sum(axis=2, keepdims=True) - _MOST - (np.cumsum(ranked, axis=2) - ranked)
+    padded = np.zeros((channels, -(-depth // run) * run), np.int16)
+    padded[:, :depth] = weights
+    groups = padded.reshape(-1, run)
+    (large,) = np.nonzero(np.abs(groups).sum(axis=1) > _MOST)
+    found = np.zeros(groups.shape, np.int8)
+    found[large] = _beyond(groups[large])
+    return found.reshape(padded.shape)[:, :depth]
+
+
+def _beyond(groups: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """What to take from the largest of each of the `groups`: their magnitudes sum up to more than allowed."""
+    magnitudes = np.abs(groups)
+    order = np.argsort(-magnitudes, axis=1, kind="stable")
+    ranked = np.take_along_axis(magnitudes, order, axis=1)
+    beyond = ranked.sum(axis=1, keepdims=True) - _MOST - (np.cumsum(ranked, axis=1) - ranked)
     taken = np.zeros_like(magnitudes)
-    np.put_along_axis(taken, order, np.clip(beyond, 0, ranked), axis=2)
-    return (np.sign(padded) * taken).reshape(channels, -(-depth // run) * run)[:, :depth].astype(np.int8)
+    np.put_along_axis(taken, order, np.clip(beyond, 0, ranked).astype(np.int16), axis=1)
+    return np.sign(groups) * taken
 
 
 def by_channel(excess: npt.NDArray[np.int8], block: int) -> npt.NDArray[np.uint32]:

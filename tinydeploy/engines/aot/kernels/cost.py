@@ -40,7 +40,7 @@ def _conv_2d(p: Params) -> float:
     taps = int(p["kKernelWidth"] if p["kDilationWidth"] == 1 else 1)
     runs = int(p["kKernelHeight"] * p["kKernelWidth"]) // taps
     length = taps * int(p["kInputDepth"])
-    rows, columns = (_windows_inside(p, side, edge) for side, edge in (("Height", "Top"), ("Width", "Left")))
+    rows, columns = (windows_inside(p, side, edge) for side, edge in (("Height", "Top"), ("Width", "Left")))
     pixels = int(p["kBatches"] * p["kOutputHeight"] * p["kOutputWidth"])
     padded = pixels - int(p["kBatches"]) * rows * columns
     per_word, per_run, per_pixel, per_padded_run, per_padded_byte = (
@@ -73,7 +73,8 @@ def _requantisation(p: Params) -> int:
     return 4 + (not p["kWide"]) + (not p["kClampsNegative"]) + 4 * bounded
 
 
-def _windows_inside(p: Params, side: str, edge: str) -> int:
+def windows_inside(p: Params, side: str, edge: str) -> int:
+    """How many windows along a side reach into no padding."""
     stride, pad = int(p[f"kStride{side}"]), int(p[f"kPad{edge}"])
     reach = int((p[f"kKernel{side}"] - 1) * p[f"kDilation{side}"])
     last = min(int(p[f"kOutput{side}"]) - 1, (int(p[f"kInput{side}"]) - 1 - reach + pad) // stride)

@@ -14,6 +14,11 @@ from tinydeploy.model.graph import DType
 Choice = Callable[[Step], tuple[Step, ...] | None]
 
 
+def kind(core: Core) -> tuple[object, ...]:
+    """What the kernels for `core` depend on: cores of one kind get the same."""
+    return core.dsp, core.mve, None if core.dsp else scalar.blocks(core)
+
+
 def for_core(program: Program, core: Core, small: bool = False) -> Program:
     """`program` with the fastest kernels of `core`, or where it makes a difference with `small` ones."""
     arm = mve.CHOICES if core.mve else dsp.CHOICES

@@ -40,8 +40,9 @@ def lowered_parts(graph: Graph, op: Op) -> tuple[Step, Step]:
     assert isinstance(made, int)
     # In stripes the op makes a few rows, of which nothing but its output says how many.
     shape = graph.tensors[op.outputs[0]].shape
-    tensors = tuple(replace(t, shape=shape) if t.index == made else t for t in graph.tensors)
-    between = replace(graph, tensors=tensors)
+    tensors = [*graph.tensors]
+    tensors[made] = replace(tensors[made], shape=shape)
+    between = replace(graph, tensors=tuple(tensors))
     inputs = (made, op.inputs[ADDEND]) if position == 0 else (op.inputs[ADDEND], made)
     options = {"fused_activation_function": given["sum_activation"]}
     convolution = replace(op, inputs=op.inputs[:ADDEND], outputs=(made,))

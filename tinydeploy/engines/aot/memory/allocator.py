@@ -9,6 +9,7 @@ plan's offsets), so the search is over orders. It is deterministic.
 from __future__ import annotations
 
 import random
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ from itertools import permutations
 ALIGNMENT = 16  # bytes, of every buffer and of the arena itself
 EXHAUSTIVE = 7  # up to so many buffers every order is tried
 PLACEMENTS = 200_000  # beyond, the search ends after placing so many buffers in all
+COMPARISONS = 10_000_000  # or after so many looks at where another buffer lies
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,32 @@ def needed(buffers: Sequence[Buffer], overlaps: Overlaps) -> dict[int, int]:
     All buffers alive at one time exclude each other, but for `overlaps`. Those that take part in one are
     packed in the best way; the others come on top.
     """
-    bounds = {}
-    for time in {buffer.first for buffer in buffers}:
-        live = [i for i, buffer in enumerate(buffers) if buffer.first <= time <= buffer.last]
-        pairs = {pair: d for pair, d in overlaps.items() if pair[0] in live and pair[1] in live}
-        sharing = sorted({i for pair in pairs for i in pair})
-        alone = sum(align(buffers[i].bytes) for i in live if i not in sharing)
-        bounds[time] = alone + _packed(buffers, sharing, pairs)
+    bounds = _live_bytes(buffers)
+    times = sorted(bounds)
+    sharing: dict[int, dict[tuple[int, int], int]] = {}
+    for (i, j), distance in overlaps.items():
+        first, last = max(buffers[i].first, buffers[j].first), min(buffers[i].last, buffers[j].last)
+        for time in times[bisect_left(times, first) : bisect_right(times, last)]:
+            sharing.setdefault(time, {})[i, j] = distance
+    for time, pairs in sharing.items():
+        involved = sorted({i for pair in pairs for i in pair})
+        bounds[time] += _packed(buffers, involved, pairs) - sum(align(buffers[i].bytes) for i in involved)
     return bounds
+
+
+def _live_bytes(buffers: Sequence[Buffer]) -> dict[int, int]:
+    """The bytes of all buffers alive, for each time at which one is born."""
+    births: dict[int, int] = {}
+    deaths: dict[int, int] = {}
+    for buffer in buffers:
+        births[buffer.first] = births.get(buffer.first, 0) + align(buffer.bytes)
+        deaths[buffer.last + 1] = deaths.get(buffer.last + 1, 0) + align(buffer.bytes)
+    live, alive = {}, 0
+    for time in sorted(births.keys() | deaths.keys()):
+        alive += births.get(time, 0) - deaths.get(time, 0)
+        if time in births:
+            live[time] = alive
+    return live
 
 
 def _packed(buffers: Sequence[Buffer], sharing: Sequence[int], pairs: Overlaps) -> int:
@@ -99,7 +119,7 @@ def _plan(
             return placer.offsets
     if len(buffers) > EXHAUSTIVE:
         chance = random.Random(0)
-        for _ in range(placements // len(buffers)):
+        for _ in range(min(placements // len(buffers), COMPARISONS // max(placer.work, 1))):
             placer.attempt(_mutated(placer, chance))
             if placer.top == bound:
                 break
@@ -120,14 +140,16 @@ class _Placer:
             return min(align(overlaps.get((upper, lower), self.sizes[lower])), self.sizes[lower])
 
         # Of each buffer, those that it conflicts with, and how far it has to be below or above them.
-        self._conflicts = [
-            [
-                (j, apart(j, i), apart(i, j))
-                for j, b in enumerate(buffers)
-                if j != i and a.first <= b.last and b.first <= a.last
-            ]
-            for i, a in enumerate(buffers)
-        ]
+        self._conflicts: list[list[tuple[int, int, int]]] = [[] for _ in buffers]
+        alive: list[int] = []
+        for i in sorted(range(len(buffers)), key=lambda i: buffers[i].first):
+            alive = [j for j in alive if buffers[j].last >= buffers[i].first]
+            for j in alive:
+                below, above = apart(j, i), apart(i, j)
+                self._conflicts[i].append((j, below, above))
+                self._conflicts[j].append((i, above, below))
+            alive.append(i)
+        self.work = sum(map(len, self._conflicts))
 
     def attempt(self, order: Sequence[int]) -> None:
         """Gives each buffer, in this order, the lowest place that the earlier ones leave."""
@@ -151,14 +173,11 @@ class _Placer:
         self.order, self.offsets, self.top = tuple(order), tuple(offsets), top
 
 
-def _live_bytes(buffers: Sequence[Buffer], time: int) -> int:
-    return sum(align(buffer.bytes) for buffer in buffers if buffer.first <= time <= buffer.last)
-
-
 def _greedy_orders(buffers: Sequence[Buffer]) -> tuple[list[int], ...]:
     """By size, by time either way, by duration, by size and duration, and the most crowded times first."""
-    live = {buffer.first: _live_bytes(buffers, buffer.first) for buffer in buffers}
-    crowd = [max(live[t] for t in live if buffer.first <= t <= buffer.last) for buffer in buffers]
+    live = sorted(_live_bytes(buffers).items())
+    times, sizes = [time for time, _ in live], [size for _, size in live]
+    crowd = [max(sizes[bisect_left(times, b.first) : bisect_right(times, b.last)]) for b in buffers]
     ages = [buffer.last - buffer.first + 1 for buffer in buffers]
     indices = range(len(buffers))
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tinydeploy.engines.aot.ir import Program, Read, Scratch, Step, Write
 from tinydeploy.engines.aot.memory import allocator
@@ -54,20 +55,20 @@ def arena_bytes(program: Program) -> int:
     return plan_arena(program).plan.bytes
 
 
+@lru_cache(maxsize=16)  # stripes.py compares each program with several others
 def plan_arena(program: Program) -> Arena:
     """Plans the memory of `program`. Time runs in ops: before the first is -1, after the last is len(ops)."""
     graph, problem = program.graph, _problem(program)
     buffers = tuple(problem.buffers.values())
     offsets = dict(zip(problem.buffers, allocator.plan(buffers, problem.overlaps), strict=True))
-    shared = {
-        root: tuple(t for t, memory in program.memory.items() if memory == root)
-        for root in offsets
-        if isinstance(root, int)
-    }
+    shared: dict[int, list[int]] = {root: [] for root in offsets if isinstance(root, int)}
+    for tensor, root in program.memory.items():
+        if root in shared:
+            shared[root].append(tensor)
     placements = tuple(
         Placement(
             label=graph.tensors[key].name if isinstance(key, int) else f"{key[1]} of op {key[0]}",
-            tensors=shared[key] if isinstance(key, int) else (),
+            tensors=tuple(shared[key]) if isinstance(key, int) else (),
             offset=offsets[key],
             bytes=buffer.bytes,
             first=buffer.first,
@@ -92,13 +93,15 @@ def plan_arena(program: Program) -> Arena:
     )
 
 
+@lru_cache(maxsize=16)
 def _problem(program: Program) -> _Problem:
     graph = program.graph
     end = len(graph.ops)
+    outputs = {*graph.outputs}
     initialised = tuple(
         tensor.index
         for tensor in graph.tensors
-        if tensor.is_variable or (tensor.data is not None and tensor.index in graph.outputs)
+        if tensor.is_variable or (tensor.data is not None and tensor.index in outputs)
     )
     times: dict[int, list[int]] = {root: [-1, end] for root in initialised}
 

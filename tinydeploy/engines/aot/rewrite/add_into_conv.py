@@ -5,7 +5,8 @@ The convolution's own tensor is then never in memory. Both roundings stay, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
@@ -25,22 +26,24 @@ def fold(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
     options say what is added: `sum` is ADD or SUB, `sum_tensor` the convolution's own tensor, `sum_position`
     which input of the addition that was, `sum_activation` what follows.
     """
-    left = list(ops)
-    for convolution, addition in pairwise(tuple(left)):
-        folded = _together(graph, convolution, addition, left)
+    left = {op.index: op for op in ops}
+    reads = Counter(index for op in left.values() for index in op.inputs)
+    for convolution, addition in pairwise(tuple(left.values())):
+        folded = _together(graph, convolution, addition, reads)
         if folded is not None:
-            left[left.index(convolution) : left.index(addition) + 1] = [folded]
-    return tuple(left)
+            left[convolution.index] = folded
+            del left[addition.index]
+    return tuple(left.values())
 
 
-def _together(graph: Graph, convolution: Op, addition: Op, ops: list[Op]) -> Op | None:
-    """Both as one op; None if they cannot be."""
+def _together(graph: Graph, convolution: Op, addition: Op, reads: Mapping[int, int]) -> Op | None:
+    """Both as one op; None if they cannot be. `reads` says how often each tensor is read."""
     if convolution.kind != "CONV_2D" or addition.kind not in _KINDS or len(convolution.outputs) != 1:
         return None
     if computed_weights.is_computed(graph, convolution):
         return None
     (made,) = convolution.outputs
-    if made in graph.outputs or sum(op.inputs.count(made) for op in ops) != 1 or made not in addition.inputs:
+    if made in graph.outputs or reads[made] != 1 or made not in addition.inputs:
         return None
     position = addition.inputs.index(made)
     partner = addition.inputs[1 - position]

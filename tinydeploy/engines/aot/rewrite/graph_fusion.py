@@ -36,12 +36,12 @@ def fold_padding(graph: Graph, given: Iterable[Op]) -> tuple[Op, ...]:
     pad_bottom, pad_left and pad_right in rows and columns.
     """
     ops = {op.index: op for op in given}
-    everything = tuple(ops.values())
-    for pad in everything:
+    everything = _Left(ops.values())
+    for pad in tuple(ops.values()):
         sides = _padding(graph, pad)
         if sides is None:
             continue
-        readers = [op for op in everything if pad.outputs[0] in op.inputs]
+        readers = everything.readers(pad.outputs[0])
         if not readers or not all(_takes_padding(graph, op, pad.outputs[0], sides) for op in readers):
             continue
         del ops[pad.index]
@@ -91,9 +91,9 @@ def _takes_padding(graph: Graph, op: Op, tensor: int, sides: dict[str, int]) -> 
 
 def fold_activations(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
     """`ops` without each activation that the op before can do: it only clamps, and that op does not yet."""
-    left = {op.index: op for op in ops}
-    for op in tuple(left.values()):
-        before = _only_source(graph, op, left) if op.kind in _CLAMPS else None
+    left = _Left(ops)
+    for op in left.ops():
+        before = left.only_source(graph, op) if op.kind in _CLAMPS else None
         if before is None or before.kind not in _CLAMPED or len(op.outputs) != 1:
             continue
         source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
@@ -105,9 +105,9 @@ def fold_activations(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
             continue
         if np.array_equal(table, tables.by_bits(np.clip(tables.INT8, *activation_range(op.kind, output)))):
             options = {**before.options, "fused_activation_function": op.kind}
-            left[before.index] = replace(before, outputs=op.outputs, options=options)
-            del left[op.index]
-    return tuple(left.values())
+            left.put(replace(before, outputs=op.outputs, options=options))
+            left.drop(op)
+    return left.ops()
 
 
 def compose_lookups(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
@@ -115,29 +115,65 @@ def compose_lookups(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
 
     The table has an entry for each input, in the order of its bits.
     """
-    left = {op.index: op for op in ops}
-    for op in tuple(left.values()):
-        before = _only_source(graph, op, left) if op.kind in _LOOKUPS or "table" in op.options else None
+    left = _Left(ops)
+    for op in left.ops():
+        before = left.only_source(graph, op) if op.kind in _LOOKUPS or "table" in op.options else None
         inner = None if before is None else _table(graph, before)
         outer = None if inner is None else _table(graph, op)
         if before is not None and inner is not None and outer is not None and inner.dtype.itemsize == 1:
             composed = outer[inner.astype(np.int64) & 0xFF]
             options = {**op.options, "table": tuple(composed.tolist())}
-            left[op.index] = replace(op, inputs=before.inputs, options=options)
-            del left[before.index]
-    return tuple(left.values())
+            left.put(replace(op, inputs=before.inputs, options=options))
+            left.drop(before)
+    return left.ops()
 
 
-def _only_source(graph: Graph, op: Op, ops: dict[int, Op]) -> Op | None:
-    """The op that makes the one input of `op`, if nothing else needs that tensor."""
-    if len(op.inputs) != 1 or op.inputs[0] in graph.outputs:
-        return None
-    (tensor,) = op.inputs
-    readers = [other for other in ops.values() if tensor in other.inputs]
-    makers = [other for other in ops.values() if tensor in other.outputs]
-    if len(readers) != 1 or len(makers) != 1 or len(makers[0].outputs) != 1:
-        return None
-    return makers[0]
+class _Left:
+    """The ops that are left, and by tensor those that read and make it."""
+
+    def __init__(self, ops: Iterable[Op]) -> None:
+        self._ops: dict[int, Op] = {}
+        self._readers: dict[int, dict[int, None]] = {}  # of tensors, by the ops' indices
+        self._makers: dict[int, dict[int, None]] = {}
+        for op in ops:
+            self.put(op)
+
+    def ops(self) -> tuple[Op, ...]:
+        """All of them, in order."""
+        return tuple(self._ops.values())
+
+    def readers(self, tensor: int) -> list[Op]:
+        """Those that read `tensor`."""
+        return [self._ops[index] for index in self._readers.get(tensor, ())]
+
+    def only_source(self, graph: Graph, op: Op) -> Op | None:
+        """The op that makes the one input of `op`, if nothing else needs that tensor."""
+        if len(op.inputs) != 1 or op.inputs[0] in graph.outputs:
+            return None
+        (tensor,) = op.inputs
+        makers = self._makers.get(tensor, {})
+        if len(self._readers[tensor]) != 1 or len(makers) != 1:
+            return None
+        (maker,) = (self._ops[index] for index in makers)
+        return maker if len(maker.outputs) == 1 else None
+
+    def put(self, op: Op) -> None:
+        """Adds `op`, or puts it in the place of what it was before."""
+        if op.index in self._ops:
+            self._forget(self._ops[op.index])
+        self._ops[op.index] = op
+        for tensors, users in ((op.inputs, self._readers), (op.outputs, self._makers)):
+            for tensor in tensors:
+                users.setdefault(tensor, {})[op.index] = None
+
+    def drop(self, op: Op) -> None:
+        """Takes away the op of this index."""
+        self._forget(self._ops.pop(op.index))
+
+    def _forget(self, op: Op) -> None:
+        for tensors, users in ((op.inputs, self._readers), (op.outputs, self._makers)):
+            for tensor in {*tensors}:
+                del users[tensor][op.index]
 
 
 def _table(graph: Graph, op: Op) -> npt.NDArray[np.generic] | None:

@@ -8,12 +8,11 @@ for itself, so what the windows of two patches share is computed in both.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from math import prod
+from operator import add
 
 import numpy as np
 
@@ -69,24 +68,6 @@ class Schedule:
         """The tensors whose bytes outlive a turn."""
         return self.whole | {t for t, rows in self.rows.items() if rows.stays}
 
-    @property
-    def least_bytes(self) -> int:
-        """About what the run needs at least: in one patch, its whole inputs and outputs may share bytes."""
-        tensors = self.program.graph.tensors
-        size = {t: self.scheduler.bytes[t] for t in self.whole}
-        made = sum(size[t] for t in self.whole & self.rows.keys())
-        lasting = _lasting(sum(size.values()) - made, made, self.patches)
-        for t, rows in self.rows.items():
-            if t not in self.whole:
-                size[t] = prod(self.shape(t)) * tensors[t].dtype.bytes
-                if rows.stays:
-                    lasting += size[t]
-        carried = self.carried
-        return lasting + max(
-            self.scheduler.scratch(op) + sum(size[t] for t in self.scheduler.sides(op) if t not in carried)
-            for op in self.ops
-        )
-
     def turns(self, op: Op) -> Iterator[Turn]:
         """What `op` does, turn by turn."""
         *inputs, target = self.scheduler.sides(op)
@@ -134,11 +115,6 @@ class Schedule:
             yield Overlap(source, output, input_overlap.of_copies(first, end))
 
 
-def _lasting(sources: int, outputs: int, patches: int) -> int:
-    """The bytes that whole tensors take throughout a run, at the least: in one patch, they may share some."""
-    return max(sources, outputs) if patches == 1 else sources + outputs
-
-
 class Scheduler:
     """The schedules of a program's runs. Those that end with the same op share what they have in common."""
 
@@ -156,41 +132,65 @@ class Scheduler:
                 self._readers.setdefault(tensor, []).append(position)
         shared = {both for t, root in program.memory.items() if t != root for both in (t, root)}
         self._lasting = frozenset(shared | set(graph.outputs))
+        self._shared = frozenset(shared)
         self._by_columns = cache(lambda position: goes_by(COLUMNS, graph, self._ops[position]))
         self._rows = cache(lambda last, height: _RowsUpTo(self, last, height))
         self._columns = cache(lambda last, patches: _ColumnsUpTo(self, last, patches))
+        self._least = cache(lambda last, height, patches: _LeastUpTo(self, last, height, patches))
 
-    def schedule(self, run: range, height: int, patches: int = 1, below: float = math.inf) -> Schedule | None:
+    def least_bytes(self, run: range, height: int, patches: int) -> Sequence[int | None]:
+        """About what a run needs at least, done as `schedule` says: in one patch, in two, up to `patches`.
+
+        None where that fails.
+        """
+        return self._least(run[-1], height, patches).down_to(run.start)
+
+    def schedule(self, run: range, height: int, patches: int = 1) -> Schedule | None:
         """The ops at positions `run`, in stripes of `height` rows of the last output; None if that fails.
 
         Each of the `patches` has its share of the output's columns. Ops have to go by rows, and by columns if
-        there are several patches. A run whose whole tensors alone take `below` bytes or more is left out.
+        there are several patches.
         """
-        graph, roots, last = self.program.graph, self.program.memory, run[-1]
-        stripes = -(-graph.tensors[self._ops[last].outputs[0]].shape[ROWS] // height)
-        if not 2 <= stripes * patches <= _MOST_TURNS:
+        if self.least_bytes(run, height, patches)[-1] is None:
             return None
-        if patches > 1 and not all(map(self._by_columns, run)):
-            return None
-        ops = self._ops[run.start : run.stop]
+        last, ops = run[-1], self._ops[run.start : run.stop]
         targets = [op.outputs[0] for op in ops]
-        sources = {t for op in ops for t in self.sides(op)}.difference(targets)
-        if not {roots[t] for t in sources}.isdisjoint(roots[t] for t in targets):
-            return None
-        outputs = {t for t in targets if self.outlives(t, last)}
-        if patches > min(graph.tensors[t].shape[COLUMNS] for t in outputs):
-            return None
-        if (
-            _lasting(sum(self.bytes[t] for t in sources), sum(self.bytes[t] for t in outputs), patches)
-            >= below
-        ):
-            return None
-        rows = self._rows(last, height).down_to(run.start)
-        if rows is None:
-            return None
-        columns = self._columns(last, patches).down_to(run.start)
-        chosen = {t: rows[t] for t in targets}, {t: columns[t] for t in targets}
-        return Schedule(self, ops, *chosen, frozenset(outputs | sources))
+        whole = {t for op in ops for t in self.sides(op)}.difference(targets)
+        whole |= {t for t in targets if self.outlives(t, last)}
+        rows = self.rows(last, height).down_to(run.start)
+        assert rows is not None
+        columns = self.columns(last, patches).down_to(run.start)
+        return Schedule(
+            self, ops, {t: rows[t] for t in targets}, {t: columns[t] for t in targets}, frozenset(whole)
+        )
+
+    def rows(self, last: int, height: int) -> _RowsUpTo:
+        """Of the runs that end at position `last`, in stripes of `height` rows."""
+        return self._rows(last, height)
+
+    def columns(self, last: int, patches: int) -> _ColumnsUpTo:
+        """Of the runs that end at position `last`, in so many patches."""
+        return self._columns(last, patches)
+
+    def by_columns(self, position: int) -> bool:
+        """Whether the op at `position` goes by columns."""
+        return self._by_columns(position)
+
+    def mixes(self, sources: Set[int], targets: Set[int]) -> bool:
+        """Whether one of `sources` lies in the same memory as one of `targets`."""
+        roots = self.program.memory
+        return not {roots[t] for t in self._shared & sources}.isdisjoint(
+            roots[t] for t in self._shared & targets
+        )
+
+    def op(self, position: int) -> Op:
+        """The op there."""
+        return self._ops[position]
+
+    def readers(self, position: int, last: int) -> list[int]:
+        """The positions of the ops that read what the op at `position` makes, up to position `last`."""
+        (target,) = self._ops[position].outputs
+        return [reader for reader in self._readers.get(target, ()) if reader <= last]
 
     def outlives(self, tensor: int, last: int) -> bool:
         """Whether a tensor made in a run that ends at position `last` is needed after it."""
@@ -201,7 +201,7 @@ class Scheduler:
     def making(self, position: int, last: int) -> tuple[int, list[Op]]:
         """What the op at `position` makes, and who reads that in a run that ends at position `last`."""
         (target,) = self._ops[position].outputs
-        return target, [self._ops[n] for n in self._readers.get(target, ()) if n <= last]
+        return target, [self._ops[n] for n in self.readers(position, last)]
 
     def window(self, op: Op, tensor: int, axis: int) -> Window:
         """How `op` goes through its input `tensor` along `axis`."""
@@ -277,6 +277,13 @@ class _ColumnsUpTo:
         self._last = self._next = last
         self._patches = patches
         self._columns: dict[int, list[range]] = {}
+        self._widest: dict[int, int] = {}
+
+    def widest(self, tensor: int, position: int) -> int:
+        """The most columns of a patch of `tensor`, which the op at `position` makes."""
+        if tensor not in self._widest:
+            self._widest[tensor] = max(map(len, self.down_to(position)[tensor]))
+        return self._widest[tensor]
 
     def down_to(self, first: int) -> Mapping[int, Sequence[range]]:
         """Of all tensors made from position `first` on, and perhaps others."""
@@ -295,3 +302,90 @@ class _ColumnsUpTo:
             width = self._scheduler.program.graph.tensors[target].shape[COLUMNS]
             needed.append(range(width * patch // self._patches, width * (patch + 1) // self._patches))
         return range(min(w.start for w in needed), max(w.stop for w in needed))
+
+
+class _LeastUpTo:
+    """What all runs that end at position `last` need at least, from there on back, by the number of patches.
+
+    For each op that is added, only what it changes is counted. In one patch, whole inputs and outputs may
+    share bytes.
+    """
+
+    def __init__(self, scheduler: Scheduler, last: int, height: int, patches: int) -> None:
+        self._scheduler, self._last = scheduler, last
+        self._tensors = scheduler.program.graph.tensors
+        stripes = -(-self._tensors[scheduler.op(last).outputs[0]].shape[ROWS] // height)
+        # What fails for a run fails for all longer ones.
+        self._fails = [not 2 <= stripes * n <= _MOST_TURNS for n in range(1, patches + 1)]
+        self._rows = scheduler.rows(last, height)
+        self._columns = [scheduler.columns(last, n) for n in range(1, patches + 1)]
+        self._found: list[tuple[int | None, ...]] = []  # by how many ops there are before the last
+        self._sources: set[int] = set()  # tensors that the run reads
+        self._targets: set[int] = set()  # and those that it makes
+        self._read = self._made = 0  # bytes of whole inputs and outputs
+        self._kept = [0] * patches  # bytes that stay from stripe to stripe, beside those
+        self._passing: dict[int, list[int]] = {}  # bytes that each op needs beside all these, by position
+        self._most = [0] * patches  # of these
+
+    def down_to(self, first: int) -> tuple[int | None, ...]:
+        """Of the run from position `first` on; None where it cannot be done so."""
+        while len(self._found) <= self._last - first:
+            position = self._last - len(self._found)
+            if not self._scheduler.by_columns(position):
+                self._fails[1:] = [True] * (len(self._fails) - 1)
+            if all(self._fails) or self._rows.down_to(position) is None:
+                self._fails = [True] * len(self._fails)
+                self._found.append((None,) * len(self._fails))
+            else:
+                self._found.append(self._with(position))
+        return self._found[self._last - first]
+
+    def _with(self, position: int) -> tuple[int | None, ...]:
+        """The bytes with the op at `position`, which is before those that were added."""
+        scheduler, op = self._scheduler, self._scheduler.op(position)
+        *inputs, target = scheduler.sides(op)
+        patches = range(len(self._fails))
+        self._passing[position] = [scheduler.scratch(op)] * len(patches)
+        if target in self._sources:
+            self._sources.remove(target)
+            self._read -= scheduler.bytes[target]
+        self._targets.add(target)
+        new = set(inputs) - self._sources
+        self._sources |= new
+        self._read += sum(scheduler.bytes[t] for t in new)
+        changed = [position]
+        if scheduler.outlives(target, self._last):
+            self._made += scheduler.bytes[target]
+            width = self._tensors[target].shape[COLUMNS]
+            self._fails = [fails or n >= width for n, fails in enumerate(self._fails)]
+        else:
+            changed += self._hold(position, target)
+        for user in changed:
+            self._most = list(map(max, self._most, self._passing[user]))
+        if scheduler.mixes(self._sources, self._targets):
+            return (None,) * len(patches)
+        both = self._read + self._made
+        return tuple(
+            None
+            if self._fails[n]
+            else (both if n else max(self._read, self._made)) + self._kept[n] + self._most[n]
+            for n in patches
+        )
+
+    def _hold(self, position: int, target: int) -> list[int]:
+        """Adds the buffer of what the op at `position` makes; the positions of ops that need more for it."""
+        rows = self._rows.down_to(position)
+        assert rows is not None
+        tensor = self._tensors[target]
+        pixels = rows[target].most * tensor.shape[3] * tensor.dtype.bytes
+        sizes = [
+            0 if fails else pixels * columns.widest(target, position)
+            for fails, columns in zip(self._fails, self._columns, strict=True)
+        ]
+        if rows[target].stays:
+            self._kept = list(map(add, self._kept, sizes))
+            return []
+        readers = self._scheduler.readers(position, self._last)
+        for user in (position, *readers):
+            self._passing[user] = list(map(add, self._passing[user], sizes))
+        return readers

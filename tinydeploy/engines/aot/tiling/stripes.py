@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from itertools import groupby, pairwise, product
+from functools import cache, cached_property
+from itertools import groupby, product
 
 from tinydeploy.engines.aot.ir import Alias, Program, Read, Slice, Step, Stripes, Write
 from tinydeploy.engines.aot.lowering.dispatch import lower_op
@@ -23,6 +23,8 @@ from tinydeploy.model.graph import Graph, Op, Tensor
 
 _HEIGHTS = (1, 2, 4, 8)  # of a stripe, in rows of the run's last tensor
 _MOST_OPS = 64  # of a run
+_MOST_CUTS = 16  # one after the other
+_MOST_TURNS = 150_000  # of all ops in all runs that are tried for a program; a large model's take some 40,000
 _WORTHWHILE = 64  # the part of the arena that each further patch has to save
 
 Suit = Callable[[Program], Program]
@@ -42,19 +44,19 @@ class Means:
 
 
 def least_arena(
-    program: Program, suit: Suit, means: Sequence[Means], fits: Callable[[Program], bool] = lambda _: True
+    program: Program, tries: Tries, means: Sequence[Means], fits: Callable[[Program], bool] = lambda _: True
 ) -> Program:
-    """`program` with the runs in stripes that make its arena smallest; `suit` chooses the core's kernels.
+    """`program` with the runs in stripes that make its arena smallest; `tries` may have served before.
 
     One run after the other is cut, around the op that needs most, as long as that shrinks the arena. Of
     several `means`, those are taken whose arena comes out smallest; patches only if they are worth while and
     their many kernels still fit into flash. Of runs that come to the same, it is one of few turns, kernels
-    and ops.
+    and ops. What is tried is bounded, far beyond what models for microcontrollers need.
     """
-    tries = _Tries(suit, max((way.patches for way in means), default=1))
     best = program
+    budget = _Budget(_MOST_TURNS)
     for way in means:
-        cut = _cut_greedily(program, tries, way)
+        cut = _cut_greedily(program, tries, way, budget)
         saved = arena_plan.arena_bytes(best) - arena_plan.arena_bytes(cut)
         if way.patches > 1 and not (saved >= arena_plan.arena_bytes(best) // _WORTHWHILE and fits(cut)):
             continue
@@ -63,47 +65,91 @@ def least_arena(
     return best
 
 
-class _Tries:
-    """The ways to cut a program, and what comes of them: each is tried once, for all means."""
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """A way to cut a program, which is done only if what it needs at `least` gives reason to."""
 
-    def __init__(self, suit: Suit, patches: int) -> None:
-        self._patches = patches
+    least: int
+    scheduler: Scheduler
+    run: range
+    height: int
+    patches: int
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """What it makes when."""
+        schedule = self.scheduler.schedule(self.run, self.height, self.patches)
+        assert schedule is not None
+        return schedule
+
+    @property
+    def turns(self) -> int:
+        """How many all its ops take."""
+        return self.schedule.stripes * self.patches * len(self.run)
+
+
+@dataclass
+class _Budget:
+    """How many turns of ops may still be tried: known ones count too, so that no earlier goal matters."""
+
+    turns: int
+
+    def spend(self, turns: int) -> bool:
+        """Whether there were as many."""
+        self.turns -= turns
+        return self.turns >= 0
+
+
+class Tries:
+    """The ways to cut the programs of one graph, and what comes of them: each is tried once.
+
+    `suit` chooses the core's kernels.
+    """
+
+    def __init__(self, suit: Suit) -> None:
         lowered: Lowered = {}
-        self.plans = cache(self._plans)
-        self.cut = cache(lambda plan: _cut(plan.program, plan, suit, lowered))
-        self.needed = cache(lambda plan: max(arena_plan.needed(self.cut(plan)).values()))
+        self.scheduler = cache(Scheduler)
+        self.way = cache(_Way)
+        self.ways = cache(self._ways)
+        self.cut = cache(lambda way: _cut(way.scheduler.program, way.schedule, suit, lowered))
+        self.needed = cache(lambda way: max(arena_plan.needed(self.cut(way)).values()))
 
-    def _plans(self, program: Program, crowded: int, peak: int) -> list[tuple[int, Schedule]]:
-        """Those of runs around op `crowded` that may need less than `peak`, by what they need at least."""
-        scheduler = Scheduler(program)
-        ways = product(_runs(program, crowded), _HEIGHTS, range(1, self._patches + 1))
-        plans = filter(None, (scheduler.schedule(*way, below=peak) for way in ways))
-        return sorted(((plan.least_bytes, plan) for plan in plans), key=lambda pair: pair[0])
+    def _ways(self, program: Program, crowded: int, peak: int, patches: int) -> list[_Way]:
+        """Those around op `crowded` that may need less than `peak`, by what they need at least."""
+        scheduler = self.scheduler(program)
+        ways = [
+            self.way(least, scheduler, run, height, number)
+            for run, height in product(_runs(program, crowded), _HEIGHTS)
+            for number, least in enumerate(scheduler.least_bytes(run, height, patches), 1)
+            if least is not None and least < peak
+        ]
+        return sorted(ways, key=lambda way: way.least)
 
 
-def _cut_greedily(best: Program, tries: _Tries, means: Means) -> Program:
-    while True:
+def _cut_greedily(best: Program, tries: Tries, means: Means, budget: _Budget) -> Program:
+    for _ in range(_MOST_CUTS):
         needed = arena_plan.needed(best)
         peak = max(needed.values(), default=0)
         crowded = max((time for time, size in needed.items() if size == peak), default=-1)
         cuts: list[tuple[int, int, int, int, Program]] = []
-        for least, plan in tries.plans(best, crowded, peak):
-            if least + means.kernel_bytes >= min([peak, *(cost for cost, *_ in cuts)]):
+        for way in tries.ways(best, crowded, peak, means.patches):
+            if way.least + means.kernel_bytes >= min([peak, *(cost for cost, *_ in cuts)]):
                 break
-            if plan.patches > means.patches:
-                continue
-            cut = tries.cut(plan)
+            if not budget.spend(way.turns):
+                break
+            cut = tries.cut(way)
             kernels = max(1, _kernels(cut) - _kernels(best))
-            cost = tries.needed(plan)
-            cost += kernels * means.kernel_bytes + (plan.patches - 1) * cost // _WORTHWHILE
+            cost = tries.needed(way)
+            cost += kernels * means.kernel_bytes + (way.patches - 1) * cost // _WORTHWHILE
             if cost < peak:
-                cuts.append((cost, plan.stripes * plan.patches, kernels, len(plan.ops), cut))
+                cuts.append((cost, way.schedule.stripes * way.patches, kernels, len(way.run), cut))
         if not cuts:
             return best
         *_, cut = min(cuts, key=lambda candidate: candidate[:4])
         if arena_plan.arena_bytes(cut) >= arena_plan.arena_bytes(best):
             return best
         best = cut
+    return best
 
 
 def _kernels(program: Program) -> int:
@@ -160,19 +206,27 @@ def _cut(program: Program, plan: Schedule, suit: Suit, lowered: Lowered) -> Prog
         again={op.index: plan.again(op.outputs[0]) for op in plan.ops},
     )
     return replace(
-        cutter.program,
+        cutter.program(),
         ops=tuple((op, cut.get(op.index, steps)) for op, steps in program.ops),
         stripes=(*program.stripes, turns),
     )
 
 
 class _Cutter:
-    """Lowers ops turn by turn. `program` grows by the slices and tiles that their steps name."""
+    """Lowers ops turn by turn. `tensors`, `memory` and `slices` grow by those that their steps name."""
 
     def __init__(self, program: Program, suit: Suit, lowered: Lowered) -> None:
-        self.program = program
+        self._program = program
         self._suit = suit
         self._lowered = lowered
+        self.tensors = [*program.graph.tensors]
+        self.memory = {**program.memory}
+        self.slices = {**program.slices}
+
+    def program(self) -> Program:
+        """The program with all that was added by now, and with the ops that it had."""
+        graph = replace(self._program.graph, tensors=tuple(self.tensors))
+        return replace(self._program, graph=graph, memory=self.memory, slices=self.slices)
 
     def steps(self, op: Op, tensors: Sequence[int], turns: Iterator[Turn]) -> Iterator[Step]:
         """What `op` does with `tensors`: the inputs that are no constants, and the output."""
@@ -196,12 +250,14 @@ class _Cutter:
 
     def _made(self, op: Op, sliced: Mapping[int, int], turn: Turn) -> tuple[Step, ...]:
         """What `op` becomes for slices of its tensors in a turn: lowered once for all turns alike."""
-        key = op.index, turn.padding, *((part.rows, part.columns) for part in turn.parts)
+        what = op.inputs, op.outputs, *op.options.items()
+        key = op.index, what, turn.padding, *((part.rows, part.columns) for part in turn.parts)
         if key not in self._lowered:
             clone = _with_parts(op, sliced, turn.padding)
-            lowered = lower_op(self.program.graph, clone)
+            program = self.program()
+            lowered = lower_op(program.graph, clone)
             assert not isinstance(lowered, Alias)
-            ((_, suited),) = self._suit(replace(self.program, ops=((clone, lowered),))).ops
+            ((_, suited),) = self._suit(replace(program, ops=((clone, lowered),))).ops
             self._lowered[key] = tuple(sliced.values()), suited
         known, steps = self._lowered[key]
         return tuple(_renamed(step, dict(zip(known, sliced.values(), strict=True))) for step in steps)
@@ -211,30 +267,27 @@ class _Cutter:
         torn = [part for part in parts if part.is_torn]
         if not torn:
             return tensor
-        full = self.program.graph.tensors[tensor]
+        full = self.tensors[tensor]
         size = max(part.rows for part in torn), max(part.columns for part in torn)
         index = self._add(replace(full, name=f"{full.name} (tile)", shape=(1, *size, full.shape[3])))
-        self.program = replace(self.program, memory={**self.program.memory, index: index})
+        self.memory[index] = index
         return index
 
     def _slice(self, tensor: int, part: Part, first: int, move: int) -> int:
         """A new tensor: `part` of another, from pixel `first` on, and in each turn `move` pixels further."""
-        full = self.program.graph.tensors[tensor]
+        full = self.tensors[tensor]
         index = self._add(replace(full, shape=(1, part.rows, part.columns, full.shape[3])))
         pixel = full.shape[3] * full.dtype.bytes
-        slices = {**self.program.slices, index: Slice(tensor, first * pixel, move * pixel)}
-        self.program = replace(self.program, slices=slices)
+        self.slices[index] = Slice(tensor, first * pixel, move * pixel)
         return index
 
     def _add(self, tensor: Tensor) -> int:
-        graph = self.program.graph
-        added = replace(tensor, index=len(graph.tensors))
-        self.program = replace(self.program, graph=replace(graph, tensors=(*graph.tensors, added)))
-        return added.index
+        self.tensors.append(replace(tensor, index=len(self.tensors)))
+        return len(self.tensors) - 1
 
     def _copied(self, part: Part, source: int, target: int, source_pitch: int, target_pitch: int) -> Step:
         """The step that copies `part` from one slice to another, whose rows are so many pixels apart."""
-        depth = self.program.graph.tensors[source].shape[3]
+        depth = self.tensors[source].shape[3]
         params = {
             "kRows": part.rows,
             "kRowElements": part.columns * depth,
@@ -268,25 +321,19 @@ def _with_parts(op: Op, sliced: Mapping[int, int], padding: Sequence[int]) -> Op
 
 def _alike(turns: Iterator[Turn]) -> Iterator[tuple[range, Turn, tuple[int, ...]]]:
     """Turns that one kernel can do: which, the first, and how many pixels each part moves in every turn."""
-    groups: list[list[Turn]] = []
+    first = last = next(turns, None)
+    moves: tuple[int, ...] | None = None
     for turn in turns:
-        last = groups[-1] if groups else []
-        same = bool(last) and last[-1].shape == turn.shape and last[-1].number + 1 == turn.number
-        if same and len(set(_moves([*last[-2:], turn]))) == 1:
-            last.append(turn)
+        assert first is not None and last is not None
+        by = tuple(after.first - before.first for before, after in zip(last.parts, turn.parts, strict=True))
+        same = last.shape == turn.shape and last.number + 1 == turn.number
+        if same and moves in (None, by):
+            last, moves = turn, by
         else:
-            groups.append([turn])
-    for group in groups:
-        moves = _moves([*group, group[0]])[0]
-        yield range(group[0].number, group[-1].number + 1), group[0], moves
-
-
-def _moves(turns: Sequence[Turn]) -> list[tuple[int, ...]]:
-    """How far every part moves from each turn to the next."""
-    return [
-        tuple(after.first - before.first for before, after in zip(a.parts, b.parts, strict=True))
-        for a, b in pairwise(turns)
-    ]
+            yield range(first.number, last.number + 1), first, moves or (0,) * len(first.parts)
+            first, last, moves = turn, turn, None
+    if first is not None and last is not None:
+        yield range(first.number, last.number + 1), first, moves or (0,) * len(first.parts)
 
 
 def _keeping(graph: Graph, plan: Schedule, tensor: int) -> Iterator[Step]:
