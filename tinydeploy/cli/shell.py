@@ -187,6 +187,13 @@ def guarded(command: click.Command) -> NoReturn:
     if _open_standard_streams():
         _complain("cannot write the output: stdout is closed")
         sys.exit(USAGE)
+    try:
+        Path.cwd()
+    except OSError as error:
+        _complain(
+            f"the folder that this was called in is not there any more: {error.strerror}", "cd to another"
+        )
+        sys.exit(USAGE)
     # A terminated run ends its children just as an interrupted one does.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -203,6 +210,8 @@ def guarded(command: click.Command) -> NoReturn:
         _complain(error.format_message(), _click_hint(error))
         sys.exit(USAGE)
     except _Interrupted:
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, signal.SIG_IGN)  # all is ended: nothing is left to interrupt
         _complain("interrupted")
         sys.exit(INTERRUPTED)
     except _ReaderGoneError:
