@@ -139,3 +139,20 @@ def test_a_tool_that_says_nothing_of_its_version(tmp_path: Path) -> None:
     silent.chmod(0o755)
     with pytest.raises(ToolError, match="--version says nothing"):
         qemu.version(str(silent))
+
+
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        ('"$0" -m tinydeploy boards pico >&-', "cannot write the output: stdout is closed"),
+        ('"$0" -m tinydeploy boards nosuch <&- 2>&-', ""),
+        ('mkdir gone; cd gone; rmdir ../gone; "$0" -m tinydeploy boards pico', "not there any more"),
+    ],
+    ids=["stdout", "stderr", "folder"],
+)
+def test_what_is_missing_from_the_start_is_one_line(shell: str, said: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    command = ["bash", "-c", shell, sys.executable]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == bool(said) and said in done.stderr

@@ -169,8 +169,31 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     raise _Interrupted
 
 
+def _open_standard_streams() -> bool:
+    """What a shell has closed (`>&-`) is opened, on nothing, lest a file gets its number. Was it stdout?"""
+    is_closed = sys.stdout is None
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 (as long as the process)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    return is_closed
+
+
 def guarded(command: click.Command) -> NoReturn:
     """Runs the command and exits as EXIT_CODES says."""
+    if _open_standard_streams():
+        _complain("cannot write the output: stdout is closed")
+        sys.exit(USAGE)
+    try:
+        Path.cwd()
+    except OSError as error:
+        _complain(
+            f"the folder that this was called in is not there any more: {error.strerror}", "cd to another"
+        )
+        sys.exit(USAGE)
     # A terminated run ends its children just as an interrupted one does.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -187,6 +210,8 @@ def guarded(command: click.Command) -> NoReturn:
         _complain(error.format_message(), _click_hint(error))
         sys.exit(USAGE)
     except _Interrupted:
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, signal.SIG_IGN)  # all is ended: nothing is left to interrupt
         _complain("interrupted")
         sys.exit(INTERRUPTED)
     except _ReaderGoneError:

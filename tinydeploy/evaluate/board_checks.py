@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from tinydeploy.boards.board import Board
@@ -14,6 +15,8 @@ TILE_HINT = (
     "repeat one dimension at a time, up to 10 times; to enlarge images, take "
     "UpSampling2D(interpolation='bilinear') or tf.image.resize(x, size, method='nearest')"
 )
+
+_FLOAT = re.compile(r"(not|in|turns) float32")  # of a refusal: that is what an op was left in
 
 
 _NAMED = 20  # of the ops that are refused for one reason
@@ -35,7 +38,7 @@ def check_ops(graph: Graph, engine: Engine) -> None:
             hint = f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
         elif "TILE" in kinds:
             hint = TILE_HINT
-        elif engine.name == "aot" and any("float32" in refusal.reason for refusal in refusals):
+        elif engine.name == "aot" and any(_FLOAT.search(refusal.reason) for refusal in refusals):
             hint = "change the layer that was left in float, or try --engine tflm, which has float kernels"
         raise ModelError(f"{engine.name} cannot run {reasons(graph, refusals)}", hint)
 
