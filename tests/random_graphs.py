@@ -5,8 +5,8 @@
     layer(seed)             one op, mostly one with weights, of the sizes at which kernels differ
     together(seed, kinds)   one graph with an op of each of these kinds
 
-Among the kinds are "CONV_2D, ADD", two ops that the engine may do as one, and "DEQUANTIZE, QUANTIZE", with
-float ops between them. Now and then the weights of a layer are an input of the model.
+Among the kinds are "CONV_2D, ADD", two ops that the engine may do as one, "DEQUANTIZE, QUANTIZE", with float
+ops between them, and "DEQUANTIZE, ARG_MAX". Now and then the weights of a layer are an input of the model.
 
 A scale mostly fits the values that arrive, so that outputs are not all saturated; one in six is arbitrary.
 """
@@ -200,8 +200,8 @@ class NotPossible(Exception):  # noqa: N818, it is no error
 # Element-wise
 
 
-def _second(m: Maker, a: Value) -> Value:
-    """An operand that broadcasts against `a`: less often, `a` is the one that is repeated."""
+def _beside(m: Maker, a: Value) -> tuple[int, ...]:
+    """A shape that broadcasts against that of `a`: less often, `a` is the one that is repeated."""
     if m.random.random() < 0.5:
         shape = a.shape
     else:
@@ -216,12 +216,23 @@ def _second(m: Maker, a: Value) -> Value:
             raise NotPossible
     except ValueError:
         raise NotPossible from None
+    return shape
+
+
+def _second(m: Maker, a: Value) -> Value:
+    """An operand that broadcasts against `a`."""
+    shape = _beside(m, a)
     scale = m.scale(a.scale) if a.scale else None
     value = Value(-1, shape, a.dtype, scale, m.zero_point(a.dtype) if scale else 0)
     return m.constant(value) if m.random.random() < 0.4 else m.input(value)
 
 
 def elementwise(m: Maker, kind: str) -> None:
+    if kind in ("ADD", "SUB", "MUL") and m.random.random() < 0.1:
+        a = m.typed("int32")
+        b = _second(m, a)
+        m.op(kind, [a.index, b.index], [m.add(np.broadcast_shapes(a.shape, b.shape), "int32", None)])
+        return
     a = m.pick(wide=True, fits=symmetric)
     b = _second(m, a)
     shape = np.broadcast_shapes(a.shape, b.shape)
@@ -247,6 +258,55 @@ def prelu(m: Maker, kind: str) -> None:
         raise NotPossible
     assert x.scale
     m.op(kind, [x.index, slopes.index], [m.add(x.shape, x.dtype, m.scale(x.scale), m.zero_point(x.dtype))])
+
+
+def division(m: Maker, kind: str) -> None:
+    """By a constant that is nowhere zero."""
+    a = m.pick()
+    given = Value(-1, _beside(m, a), "int8", m.scale(0.05), m.zero_point())
+    divisors = m.content(given)
+    divisors[divisors == given.zero_point] = 5 if given.zero_point != 5 else 6
+    b = m.model.tensor(given.shape, scale=given.scale, zero_point=given.zero_point, data=divisors)
+    assert a.scale and given.scale
+    ratio = a.scale / given.scale
+    scale = min(max(m.scale(ratio / 30), ratio / 1e6), ratio * 1e6)
+    output = m.add(np.broadcast_shapes(a.shape, given.shape), "int8", scale, m.zero_point())
+    m.op(kind, [a.index, b], [output], fused_activation_function=m.activation())
+
+
+def add_n(m: Maker, kind: str) -> None:
+    x = m.pick()
+    parts = [x, *(m.twin(x, x.shape) for _ in range(m.random.randint(1, 4)))]
+    m.op(kind, [part.index for part in parts], [_sum_of(m, x)])
+
+
+def cumsum(m: Maker, kind: str) -> None:
+    x = m.pick()
+    axis = m.random.randrange(len(x.shape))
+    axis -= len(x.shape) if m.random.random() < 0.3 else 0
+    options = {name: m.random.random() < 0.3 for name in ("exclusive", "reverse")}
+    m.op(kind, [x.index, m.model.tensor((), "int32", data=axis)], [_sum_of(m, x)], **options)
+
+
+def _sum_of(m: Maker, x: Value) -> Value:
+    """What the sums of some of `x` go to."""
+    assert x.scale
+    return m.add(x.shape, "int8", max(m.scale(2 * x.scale), x.scale * 1e-5), m.zero_point())
+
+
+def select(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True)
+    y = m.twin(x, _beside(m, x))
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    given = Value(-1, _beside(m, replace(x, shape=shape)), "bool", None)
+    condition = m.constant(given) if m.random.random() < 0.3 else m.input(given)
+    shape = np.broadcast_shapes(shape, condition.shape)
+    m.op(kind, [condition.index, x.index, y.index], [m.like(x, shape)])
+
+
+def zeros_like(m: Maker, kind: str) -> None:
+    x = m.pick()
+    m.op(kind, [x.index], [m.like(x, x.shape)])
 
 
 def comparison(m: Maker, kind: str) -> None:
@@ -321,6 +381,11 @@ def softmax(m: Maker, kind: str) -> None:
     m.op(kind, [x.index], [output], beta=m.random.choice((1.0, 1.0, 0.5, 3.0)))
 
 
+def log_softmax(m: Maker, kind: str) -> None:
+    x = m.pick()
+    m.op(kind, [x.index], [m.add(x.shape, "int8", 1 / 16, 127)])
+
+
 def quantize(m: Maker, kind: str) -> None:
     pairs = (
         ("float32", "int8"), ("float32", "int16"), ("uint8", "int8"), ("int16", "int16"), ("int16", "int8"),
@@ -370,7 +435,7 @@ _SMOOTH = ("ABS", "ELU", "LOGISTIC", "TANH")  # what int16 has small tables for
 
 
 def island(m: Maker, kind: str) -> None:
-    """Float between DEQUANTIZE and QUANTIZE: movement, functions, or tensors of different scales joined."""
+    """Float behind DEQUANTIZE: movement, functions, slopes, tensors of different scales joined, ARG_MAX."""
     x = m.pick(wide=True, fits=symmetric)
     assert x.scale
     wide = x.dtype == "int16"
@@ -381,6 +446,17 @@ def island(m: Maker, kind: str) -> None:
         return made
 
     made, shape = between("DEQUANTIZE", [x.index], x.shape), x.shape
+    if kind == "DEQUANTIZE, ARG_MAX":
+        made = between("NEG", [made], shape) if m.random.random() < 0.5 else made
+        axis = m.random.randrange(len(shape))
+        output = m.add(shape[:axis] + shape[axis + 1 :], "int32", None)
+        m.op(m.random.choice(("ARG_MAX", "ARG_MIN")), [made, m.integers(axis)], [output])
+        return
+    scale = float(np.float32(x.scale * m.random.uniform(0.8, 2)))
+    if len(shape) <= 4 and m.random.random() < 0.3:
+        made = between(*_two_in_float(m, x, made, between))
+        m.model.op("QUANTIZE", [made], [m.add(shape, x.dtype, scale, m.zero_point(x.dtype)).index])
+        return
     for _ in range(m.random.randint(0, 1 if wide else 2)):
         if not wide and m.random.random() < 0.3:
             other = m.random.choice((made, m.model.tensor((), "float32", data=m.random.uniform(0.5, 2))))
@@ -395,8 +471,23 @@ def island(m: Maker, kind: str) -> None:
         second = between("DEQUANTIZE", [y.index], shape)
         shape = (*shape[:-1], 2 * shape[-1])
         made = between("CONCATENATION", [made, second], shape, axis=len(shape) - 1)
-    scale = float(np.float32(x.scale * m.random.uniform(0.8, 2)))
     m.model.op("QUANTIZE", [made], [m.add(shape, x.dtype, scale, m.zero_point(x.dtype)).index])
+
+
+def _two_in_float(
+    m: Maker, x: Value, made: int, between: Callable[..., int]
+) -> tuple[str, list[int], tuple[int, ...]]:
+    """An op of `made`, `x` in float, and of another such tensor or constants: kind, inputs, shape."""
+    kind = m.random.choice(("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "PRELU"))
+    shape = tuple(extent if m.random.random() < 0.7 else 1 for extent in x.shape)
+    if kind not in ("DIV", "PRELU") and m.random.random() < 0.5:
+        zero_point = m.zero_point(x.dtype)
+        y = m.input(Value(-1, shape, x.dtype, m.scale(x.scale or 1.0), zero_point))
+        other = between("DEQUANTIZE", [y.index], shape)
+    else:
+        data = np.array([m.random.uniform(0.2, 2) for _ in range(math.prod(shape))]).reshape(shape)
+        other = m.model.tensor(shape, "float32", data=data)
+    return kind, [made, other], x.shape
 
 
 # Movement
@@ -556,6 +647,23 @@ def embedding_lookup(m: Maker, kind: str) -> None:
     m.op(kind, [positions, table.index], [m.like(table, (count, *table.shape[1:]))])
 
 
+def gather_nd(m: Maker, kind: str) -> None:
+    x = m.pick()
+    depth = m.random.randint(1, len(x.shape))
+    picked = tuple(m.random.randint(1, 4) for _ in range(m.random.randint(0, 2)))
+    if m.random.random() < 0.5:
+        positions = m.input(Value(-1, (*picked, depth), "int32", None)).index
+    else:
+        drawn = np.array(
+            [[m.random.randrange(extent) for extent in x.shape[:depth]] for _ in range(math.prod(picked))]
+        )
+        positions = m.model.tensor((*picked, depth), "int32", data=drawn.reshape(*picked, depth))
+    shape = (*picked, *x.shape[depth:])
+    if math.prod(shape) > 3 * MAX_ELEMENTS:
+        raise NotPossible
+    m.op(kind, [x.index, positions], [m.like(x, shape)])
+
+
 def _positions(m: Maker, shape: tuple[int, ...], extent: int) -> int:
     """Positions below `extent`, in a constant or a new input."""
     if m.random.random() < 0.5:
@@ -666,6 +774,14 @@ def arg_max(m: Maker, kind: str) -> None:
     output = m.add(x.shape[:axis] + x.shape[axis + 1 :], "int32", None)
     given = m.integers(axis - (len(x.shape) if m.random.random() < 0.3 else 0))
     m.op(kind, [x.index, given], [output])
+
+
+def reduce_all(m: Maker, kind: str) -> None:
+    x = m.typed("bool")
+    axes = m.random.sample(range(len(x.shape)), m.random.randint(1, len(x.shape)))
+    keep = m.random.random() < 0.5
+    shape = tuple(1 if i in axes else extent for i, extent in enumerate(x.shape) if keep or i not in axes)
+    m.op(kind, [x.index, m.integers(*axes)], [m.add(shape, "bool", None)], keep_dims=keep)
 
 
 def l2_normalization(m: Maker, kind: str) -> None:
@@ -927,6 +1043,11 @@ def variable(m: Maker, kind: str) -> None:
 KINDS: dict[str, Callable[[Maker, str], None]] = {
     **dict.fromkeys(("ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM", "SQUARED_DIFFERENCE"), elementwise),
     "PRELU": prelu,
+    "DIV": division,
+    "ADD_N": add_n,
+    "CUMSUM": cumsum,
+    "SELECT_V2": select,
+    "ZEROS_LIKE": zeros_like,
     **dict.fromkeys(("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"), comparison),
     **dict.fromkeys(("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT"), logical),
     **dict.fromkeys(("RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH"), activation),
@@ -941,9 +1062,10 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
     "SVDF": svdf,
     **dict.fromkeys(("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"), variable),
     "SOFTMAX": softmax,
+    "LOG_SOFTMAX": log_softmax,
     "QUANTIZE": quantize,
     "DEQUANTIZE": dequantize,
-    "DEQUANTIZE, QUANTIZE": island,
+    **dict.fromkeys(("DEQUANTIZE, QUANTIZE", "DEQUANTIZE, ARG_MAX"), island),
     "CONCATENATION": concatenation,
     "PACK": pack,
     "UNPACK": unpack,
@@ -955,6 +1077,7 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
     **dict.fromkeys(("ARG_MAX", "ARG_MIN"), arg_max),
     **dict.fromkeys(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE"), blocks),
     **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), batches),
+    "REDUCE_ALL": reduce_all,
     "L2_NORMALIZATION": l2_normalization,
     "CAST": cast,
     "SPLIT_V": split_v,
@@ -963,6 +1086,7 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
     "BROADCAST_TO": broadcast_to,
     "MIRROR_PAD": mirror_pad,
     "GATHER": gather,
+    "GATHER_ND": gather_nd,
     "EMBEDDING_LOOKUP": embedding_lookup,
     "TRANSPOSE_CONV": transpose_conv,
     "BATCH_MATMUL": batch_matmul,

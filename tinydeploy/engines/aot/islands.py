@@ -14,58 +14,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinydeploy import reference
+from tinydeploy.engines.aot import lower_float
 from tinydeploy.engines.aot.functions import CODES, CONSTANT, Failure, Functions, Node, Table
+from tinydeploy.engines.aot.island_ops import (
+    ADVICE,
+    ELSE,
+    INTEGERS,
+    JOINS,
+    MOVES,
+    ORDERS,
+    POINTWISE,
+    QUANTISABLE,
+)
 from tinydeploy.engines.aot.program import LOWERINGS
 from tinydeploy.graph import DType, Graph, Op, OptionValue, Tensor
-
-POINTWISE = (
-    *(
-        "ABS",
-        "CEIL",
-        "COS",
-        "ELU",
-        "EXP",
-        "FLOOR",
-        "GELU",
-        "HARD_SWISH",
-        "LEAKY_RELU",
-        "LOG",
-        "LOGISTIC",
-        "NEG",
-    ),
-    *(
-        "RELU",
-        "RELU6",
-        "RELU_0_TO_1",
-        "RELU_N1_TO_1",
-        "ROUND",
-        "RSQRT",
-        "SIGN",
-        "SIN",
-        "SQRT",
-        "SQUARE",
-        "TANH",
-    ),
-    *("ADD", "DIV", "FLOOR_DIV", "FLOOR_MOD", "MAXIMUM", "MINIMUM", "MUL", "POW", "PRELU", "SUB"),
-    *("SQUARED_DIFFERENCE", "EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"),
-    *("LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR", "SELECT", "SELECT_V2", "CAST", "ZEROS_LIKE"),
-)
-_JOINS = ("CONCATENATION", "PACK")
-# By op, which of its inputs it moves; of _JOINS it is all.
-_MOVES = {
-    **dict.fromkeys(("BROADCAST_TO", "EXPAND_DIMS", "GATHER", "MIRROR_PAD", "RESHAPE", "SQUEEZE"), 0),
-    **dict.fromkeys(("RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SLICE", "SPLIT_V", "STRIDED_SLICE"), 0),
-    **dict.fromkeys(("TRANSPOSE", "UNPACK", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "BATCH_TO_SPACE_ND"), 0),
-    **dict.fromkeys(("PAD", "PADV2"), 0),
-    "SPLIT": 1,
-}
-_INTEGERS = (DType.INT8, DType.UINT8, DType.INT16)
-_ADVICE = {
-    "LOG_SOFTMAX": "end the model before it, as the largest of its inputs is the class, or use SOFTMAX",
-    "SOFTMAX": "end the model before it, as the largest of its inputs is the class",
-}
-_QUANTISABLE = "TFLite quantises it elsewhere: let the converter quantise this layer, too"
-_ELSE = "leave it out of the model, or put in its place what TFLite quantises"
 
 
 @dataclass(frozen=True)
@@ -114,6 +77,7 @@ class _Islands:
         self._there: set[int] = set()  # tensors that have a value and are made as well
         self._lost: set[int] = set()  # tensors that are not there, because of an op that is refused
         self._float = _kept_float(graph)
+        self._waiting: dict[int, tuple[Op, str]] = {}  # by output: the op, and why it is no table
 
     def folded(self) -> Folded:
         for op in self._graph.running:
@@ -131,14 +95,19 @@ class _Islands:
 
     def _op(self, op: Op) -> None:
         inputs = [index for index in op.inputs if index >= 0]
+        self._stop_waiting(op)
         if not self._lost.isdisjoint(inputs):
             self._lost |= {*op.outputs}  # the op that is to blame has been named
         elif op.kind == "DEQUANTIZE" and self._starts(op):
             pass
         elif op.kind in POINTWISE and self._is_function(op):
             self._function(op)
+        elif op.kind == "QUANTIZE" and op.inputs[0] in self._waiting:
+            self._quantize_waiting(op)
         elif op.kind == "QUANTIZE" and op.inputs[0] in self._values:
             self._quantize(op)
+        elif op.kind in ORDERS and not self._values.keys().isdisjoint(op.inputs[:1]):
+            self._order(op)
         elif self._moved(op) and not self._float.intersection(op.outputs):
             self._move(op)
         else:
@@ -147,12 +116,12 @@ class _Islands:
     def _keep(self, op: Op, inputs: Sequence[int]) -> None:
         """Leaves `op` as it is, if it does not compute in float and what it reads is there."""
         types = {self._tensors[index].dtype for index in (*inputs, *op.outputs)}
-        computes = DType.FLOAT32 in types and op.kind not in (*_JOINS, *_MOVES, "QUANTIZE", "DEQUANTIZE")
+        computes = DType.FLOAT32 in types and op.kind not in (*JOINS, *MOVES, "QUANTIZE", "DEQUANTIZE")
         if computes or {*inputs} & self._values.keys() - self._there:
-            advice = _QUANTISABLE if op.kind in LOWERINGS else _ELSE
+            advice = QUANTISABLE if op.kind in LOWERINGS else ELSE
             if {*inputs} & {*self._graph.inputs}:
                 advice = "let the converter quantise the model's inputs: inference_input_type = tf.int8"
-            raise _Refused(f"it computes in float32; {_ADVICE.get(op.kind, advice)}")
+            raise _Refused(f"it computes in float32; {ADVICE.get(op.kind, advice)}")
         self._ops.append(op)
 
     def _starts(self, op: Op) -> bool:
@@ -173,7 +142,7 @@ class _Islands:
     def _codes(self, tensor: Tensor) -> int | None:
         """The node of a tensor's own integers, if it has such."""
         found = tensor.quantization
-        if tensor.dtype not in _INTEGERS or tensor.is_variable or found is None or found.per_channel:
+        if tensor.dtype not in INTEGERS or tensor.is_variable or found is None or found.per_channel:
             return None
         return self._functions.add(Node(CODES, tensor.dtype, quantization=(found.scale, found.zero_point)))
 
@@ -184,13 +153,18 @@ class _Islands:
         if not self._values.keys().isdisjoint(op.inputs):
             return True
         inputs = [self._tensors[index] for index in op.inputs if index >= 0]
-        return op.kind not in LOWERINGS and any(t.dtype in _INTEGERS and t.data is None for t in inputs)
+        by_one = any(t.data is not None and t.elements == 1 for t in inputs)
+        tabled = op.kind not in LOWERINGS or (op.kind == "DIV" and by_one and reference.available())
+        return tabled and any(t.dtype in INTEGERS and t.data is None for t in inputs)
 
     def _function(self, op: Op) -> None:
         types = {self._tensors[index].dtype for index in (*op.inputs, *op.outputs) if index >= 0}
         try:
             self._compose(op)
-        except _Refused:
+        except _Refused as reason:
+            if self._waits(op):
+                self._waiting[op.outputs[0]] = op, str(reason)
+                return
             if DType.FLOAT32 in types or op.kind in LOWERINGS:
                 raise
             raise _Refused(f"there is no kernel for {op.kind}") from None
@@ -262,6 +236,63 @@ class _Islands:
             raise _Refused("a tensor is quantised per channel")
         return found.scale, found.zero_point
 
+    # What is more than a table
+
+    def _order(self, op: Op) -> None:
+        """ARG_MAX or ARG_MIN of a function that rises, or falls, with the integers: theirs."""
+        value, base = self._values[op.inputs[0]], self._tensors[self._values[op.inputs[0]].bases[0]]
+        if value.join is not None or base.dtype not in (DType.INT8, DType.INT16):
+            raise _Refused("it compares in float32 what is quantised differently")
+        (table,) = self._functions.tables(value.nodes)
+        if isinstance(table, Failure):
+            raise _Refused(table.reason)
+        ascending = np.roll(table, table.size // 2)  # of the integers
+        rises = bool((ascending[1:] > ascending[:-1]).all())
+        if not rises and not (ascending[1:] < ascending[:-1]).all():
+            raise _Refused("it compares in float32 what does not rise or fall with its integers")
+        kind = op.kind if rises else ORDERS[op.kind]
+        inputs, options = (base.index, *op.inputs[1:]), {**op.options, "dequantized": True}
+        self._ops.append(replace(op, kind=kind, inputs=inputs, options=options))
+
+    def _waits(self, op: Op) -> bool:
+        """Whether `op` is one of lower_float.py, of what DEQUANTIZE makes and perhaps a constant in float."""
+        if op.kind not in lower_float.KINDS or len(op.inputs) != 2 or len(op.outputs) != 1:
+            return False
+        operands = [self._integers(index) for index in op.inputs]
+        if None in operands or not self._float.isdisjoint(op.outputs):
+            return False
+        return any(self._tensors[index].data is None for index in operands if index is not None)
+
+    def _integers(self, index: int) -> int | None:
+        """The tensor that `index` is but for a DEQUANTIZE, or a constant of float; None if it is neither."""
+        value, tensor = self._values.get(index), self._tensors[index]
+        if value is None:
+            return index if tensor.dtype is DType.FLOAT32 and tensor.data is not None else None
+        base, node = self._tensors[value.bases[0]], self._functions.nodes[value.nodes[0]]
+        plain = value.join is None and node.kind == "DEQUANTIZE" and base.dtype is not DType.UINT8
+        return base.index if plain and base.shape == tensor.shape else None
+
+    def _stop_waiting(self, op: Op) -> None:
+        """Refuses each op that waits for a QUANTIZE, if `op` is something else that reads it."""
+        for index in self._waiting.keys() & {*op.inputs}:
+            if op.kind != "QUANTIZE":
+                waiting, reason = self._waiting.pop(index)
+                self._refused[waiting.index] = reason
+                self._lost.add(index)
+
+    def _quantize_waiting(self, op: Op) -> None:
+        """An op of two tensors between DEQUANTIZE and QUANTIZE becomes one from integers to integers."""
+        waiting, _ = self._waiting[op.inputs[0]]
+        output = self._tensors[op.outputs[0]]
+        if output.dtype not in (DType.INT8, DType.INT16) or self._quantization(output) is None:
+            raise _Refused(f"it turns float32 into {output.dtype.value}")
+        if output.shape != self._tensors[waiting.outputs[0]].shape:
+            raise _Refused("its output has another shape than its input")
+        inputs = tuple(self._integers(index) for index in waiting.inputs)
+        given = tuple(index for index in inputs if index is not None)
+        options: dict[str, OptionValue] = {**waiting.options, "float": waiting.kind}
+        self._ops.append(replace(op, inputs=given, options=options))
+
     # The end
 
     def _quantize(self, op: Op) -> None:
@@ -302,7 +333,7 @@ class _Islands:
     def _moved(self, op: Op) -> tuple[int, ...]:
         """The inputs that the op moves, if they are float and any of them can be had by integers."""
         inputs = (
-            op.inputs if op.kind in _JOINS else op.inputs[_MOVES[op.kind] :][:1] if op.kind in _MOVES else ()
+            op.inputs if op.kind in JOINS else op.inputs[MOVES[op.kind] :][:1] if op.kind in MOVES else ()
         )
         return inputs if not self._values.keys().isdisjoint(inputs) else ()
 
@@ -361,7 +392,7 @@ class _Islands:
 
     def _join(self, op: Op, parts: Sequence[_Value]) -> None:
         """Tensors of different functions, joined: each keeps its own until all are quantised alike."""
-        if op.kind not in _JOINS or any(part.join is not None for part in parts):
+        if op.kind not in JOINS or any(part.join is not None for part in parts):
             raise _Refused("it moves in float32 what is quantised differently")
         if op.options.get("fused_activation_function", "NONE") != "NONE":
             raise _Refused("it has a fused activation in float32")
@@ -379,7 +410,7 @@ def _kept_float(graph: Graph) -> set[int]:
     unquantised = (DType.FLOAT32, DType.BOOL)
     kept = {index for index in graph.outputs if graph.tensors[index].dtype in unquantised}
     for op in reversed(graph.running):
-        if not kept.isdisjoint(op.outputs) and op.kind in (*_JOINS, *_MOVES):
-            inputs = op.inputs if op.kind in _JOINS else op.inputs[_MOVES[op.kind] :][:1]
+        if not kept.isdisjoint(op.outputs) and op.kind in (*JOINS, *MOVES):
+            inputs = op.inputs if op.kind in JOINS else op.inputs[MOVES[op.kind] :][:1]
             kept |= {i for i in inputs if i >= 0 and graph.tensors[i].dtype in unquantised}
     return kept

@@ -12,7 +12,9 @@ from tinydeploy.engines.aot import (  # noqa: F401, each registers its lowerings
     islands,
     lower_conv,
     lower_elementwise,
+    lower_float,
     lower_gather,
+    lower_logic,
     lower_lookup,
     lower_lstm,
     lower_matmul,
@@ -91,6 +93,8 @@ def lower_op(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
             raise UnsupportedError("it has a tensor without elements")
     if "table" in op.options:
         lowered = lower_lookup.composed(graph, op)
+    elif "float" in op.options:
+        lowered = lower_float.lower(graph, op)
     elif "sum" in op.options:
         lowered = additions.lower(graph, op)
     else:

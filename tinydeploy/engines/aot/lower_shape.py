@@ -20,6 +20,7 @@ from tinydeploy.engines.aot.checks import (
     positive_axis,
     require,
     require_same_quantization,
+    require_same_shape,
     require_same_size,
     require_types,
 )
@@ -450,6 +451,15 @@ def lower_fill(graph: Graph, op: Op) -> tuple[Step, ...]:
         require_same_quantization(value, output)
     number: int | float = value.data.reshape(-1)[0].item()
     return (fill(output, number),)
+
+
+@lowers("ZEROS_LIKE")
+def lower_zeros_like(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """Every element is the integer 0, whatever the zero point; of the input only the shape counts."""
+    (source,), output = input_tensors(graph, op, 1), output_tensor(graph, op)
+    require_types((source, output), DType.INT8, DType.INT32)
+    require_same_shape(source, output)
+    return (fill(output, 0),)
 
 
 def fill(output: Tensor, value: int | float) -> Step:
