@@ -77,7 +77,8 @@ class _Form:
     @property
     def words(self) -> Integers:
         """How many words each block takes."""
-        return 2 + self.knots.shape[1] + _BLOCK // 16 * self.bits
+        words: Integers = 2 + self.knots.shape[1] + _BLOCK // 16 * self.bits
+        return words
 
     def packed(self, block: int) -> npt.NDArray[np.int16]:
         """The words of a block."""
