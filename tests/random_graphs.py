@@ -480,7 +480,7 @@ def island(m: Maker, kind: str) -> None:
 
 
 def _two_in_float(m: Maker, x: Value, made: int, between: Callable[..., int]) -> tuple[int, float]:
-    """An op of `made`, `x` in float, and of another such tensor or constants: the result, and how far it goes."""
+    """An op of `made`, `x` in float, and another such tensor or constants: the result, and its reach."""
     kind = m.random.choice(("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "PRELU"))
     shape = tuple(extent if m.random.random() < 0.7 else 1 for extent in x.shape)
     assert x.scale

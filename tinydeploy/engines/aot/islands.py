@@ -246,9 +246,9 @@ class _Islands:
         (table,) = self._functions.tables(value.nodes)
         if isinstance(table, Failure):
             raise _Refused(table.reason)
-        steps = np.diff(np.roll(table, table.size // 2).astype(np.float64))  # in the integers' order
-        rises = bool((steps > 0).all())
-        if not rises and not (steps < 0).all():
+        ascending = np.roll(table, table.size // 2).astype(np.float64)  # by the integers
+        rises = bool((ascending[1:] > ascending[:-1]).all())
+        if not rises and not (ascending[1:] < ascending[:-1]).all():
             raise _Refused("it compares in float32 what does not rise or fall with its integers")
         kind = op.kind if rises else ORDERS[op.kind]
         inputs, options = (base.index, *op.inputs[1:]), {**op.options, "dequantized": True}
