@@ -1,5 +1,5 @@
-// Element-wise ops of two tensors: ADD, SUB, MUL, MINIMUM, MAXIMUM, SQUARED_DIFFERENCE, PRELU. Output elements are made
-// in order, each written after its operands have been read: the output may lie over an operand.
+// Element-wise ops of two tensors: ADD, SUB, MUL, MINIMUM, MAXIMUM, SQUARED_DIFFERENCE, PRELU; ADD_N of several. Output
+// elements are made in order, each written after its operands have been read: the output may lie over an operand.
 #pragma once
 
 #include <stdint.h>
@@ -70,6 +70,16 @@ struct Prelu {
     if (x >= 0) return requantize<P, T>(static_cast<uint32_t>(x), P::kOutputMultiplier, P::kOutputShift);
     const int32_t product = x * (b - P::kBZeroPoint);
     return requantize<P, T>(static_cast<uint32_t>(product), P::kSlopeMultiplier, P::kSlopeShift);
+  }
+};
+
+// ADD, SUB and MUL of int32, modulo 2^32. P says which: kSubtract, kMultiply.
+template <typename P>
+struct Integers {
+  int32_t operator()(int32_t a, int32_t b) const {
+    const uint32_t x = static_cast<uint32_t>(a);
+    const uint32_t y = static_cast<uint32_t>(b);
+    return static_cast<int32_t>(P::kMultiply ? x * y : P::kSubtract ? x - y : x + y);
   }
 };
 
@@ -163,6 +173,28 @@ void prelu(const T* a, const int8_t* b, T* output) {
 template <typename P, typename T>
 void prelu_broadcast(const T* a, const int8_t* b, T* output) {
   broadcast<P>(a, b, output, Prelu<P>());
+}
+
+template <typename P>
+void integers(const int32_t* a, const int32_t* b, int32_t* output) {
+  elementwise<P>(a, b, output, Integers<P>());
+}
+template <typename P>
+void integers_broadcast(const int32_t* a, const int32_t* b, int32_t* output) {
+  broadcast<P>(a, b, output, Integers<P>());
+}
+
+// ADD_N of int8 tensors of one scale and zero point, scaled as for Add. TFLite Micro starts from minus the zero point,
+// and its sums wrap around.
+template <typename P, typename... Inputs>
+void add_n(int8_t* output, const Inputs*... inputs) {
+  const int8_t* const given[] = {inputs...};
+  const auto scaled = [](int32_t x) { return scaled_operand<P>(x - P::kAZeroPoint, P::kAMultiplier, P::kAShift); };
+  for (int32_t i = 0; i < P::kElements; ++i) {
+    int32_t sum = scaled(0);
+    for (const int8_t* input : given) sum = wrapping_add(sum, scaled(input[i]));
+    output[i] = requantize<P>(static_cast<uint32_t>(sum), P::kOutputMultiplier, P::kOutputShift);
+  }
 }
 
 template <typename P, typename T>

@@ -1,4 +1,4 @@
-// GATHER and EMBEDDING_LOOKUP.
+// GATHER, EMBEDDING_LOOKUP and GATHER_ND.
 #pragma once
 
 #include <stdint.h>
@@ -20,6 +20,20 @@ void gather(const T* input, const int32_t* positions, T* output) {
       input += P::kExtent * P::kInner;
     }
     positions += P::kPositions;
+  }
+}
+
+// GATHER_ND: kPositions runs of kInner elements, each beginning where P::kDepth coordinates lead, by kStride0 … elements
+// a step. One that is not within the input's kElements takes the nearest that is.
+template <typename P, typename T>
+void gather_nd(const T* input, const int32_t* positions, T* output) {
+  constexpr int32_t strides[] = {P::kStride0, P::kStride1, P::kStride2, P::kStride3, P::kStride4};
+  for (int32_t i = 0; i < P::kPositions; ++i, output += P::kInner) {
+    int64_t first = 0;
+    for (int32_t j = 0; j < P::kDepth; ++j) first += static_cast<int64_t>(*positions++) * strides[j];
+    constexpr int32_t kLast = P::kElements - P::kInner;
+    const int32_t within = first < 0 ? 0 : first > kLast ? kLast : static_cast<int32_t>(first);
+    __builtin_memcpy(output, input + within, P::kInner * sizeof(T));
   }
 }
 

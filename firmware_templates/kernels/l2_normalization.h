@@ -13,12 +13,6 @@ struct Factor {
   int32_t shift;
 };
 
-// x * 2^bits, saturated.
-inline int32_t saturating_shift_left(int32_t x, int32_t bits) {
-  const int32_t limit = INT32_MAX >> bits;
-  return x > limit ? INT32_MAX : x < -limit - 1 ? INT32_MIN : x * (int32_t{1} << bits);
-}
-
 // 1 / sqrt(x), by five Newton-Raphson steps from 1; of 0 as of 1.
 inline Factor one_over_sqrt(int32_t x) {
   if (x <= 1) return {INT32_MAX, 0};

@@ -1,5 +1,5 @@
-// Comparisons, whose output is bool, and LOGICAL_NOT. Output elements are made in order, each written after its
-// operands have been read: the output may lie over an operand.
+// Comparisons, whose output is bool, LOGICAL_NOT, and SELECT_V2. Output elements are made in order, each written after
+// its operands have been read: the output may lie over an operand.
 #pragma once
 
 #include <stdint.h>
@@ -50,6 +50,26 @@ template <typename P>
 void logical_not(const bool* input, bool* output) {
   for (int32_t i = 0; i < P::kElements; ++i) {
     output[i] = !input[i];
+  }
+}
+
+// output = condition ? x : y over kDim0 × … × kDim4; what is repeated along dimension d has stride kXStride<d> 0.
+template <typename P, typename T>
+void select(const bool* condition, const T* x, const T* y, T* output) {
+  for (int32_t i = 0; i < P::kDim0; ++i) {
+    for (int32_t j = 0; j < P::kDim1; ++j) {
+      for (int32_t k = 0; k < P::kDim2; ++k) {
+        for (int32_t l = 0; l < P::kDim3; ++l) {
+          const bool* c = condition + i * P::kConditionStride0 + j * P::kConditionStride1 +
+                          k * P::kConditionStride2 + l * P::kConditionStride3;
+          const T* a = x + i * P::kXStride0 + j * P::kXStride1 + k * P::kXStride2 + l * P::kXStride3;
+          const T* b = y + i * P::kYStride0 + j * P::kYStride1 + k * P::kYStride2 + l * P::kYStride3;
+          for (int32_t m = 0; m < P::kDim4; ++m) {
+            *output++ = c[m * P::kConditionStride4] ? a[m * P::kXStride4] : b[m * P::kYStride4];
+          }
+        }
+      }
+    }
   }
 }
 

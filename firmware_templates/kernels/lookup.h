@@ -1,5 +1,5 @@
-// Any function of one element, as a table that the host computed: of 8 bits whole, of 16 in lines. Element i is read, then written, in order:
-// the output may lie over the input.
+// Any function of one element, as a table that the host computed: of 8 bits whole, of 16 in lines. Element i is read,
+// then written, in order: the output may lie over the input.
 #pragma once
 
 #include <stdint.h>
@@ -27,19 +27,27 @@ void lookup_rows(const Input* input, Output* output, const Output* table) {
   }
 }
 
-// Any function of one int16: from the lowest input on, lines through knots, one every 2^kShift inputs, and beyond the
-// line kLeast and what `rest` has in kBits bits for each input.
+// Any function of one int16. Each 256 inputs, from the lowest on, have lines through knots of their own, one every
+// 2^shift inputs and one for the input behind them, and how much each is above its line. `starts` say where in `blocks`
+// they are: the shift + 16 * the bits of what is above, the least of that, the knots, and for each input what is above
+// the least, in words of 16 bits.
 template <typename P, typename Output>
-void lookup_lines(const int16_t* input, Output* output, const Output* knots, const uint8_t* rest) {
-  constexpr uint32_t kStep = uint32_t{1} << P::kShift;
+void lookup_blocks(const int16_t* input, Output* output, const uint16_t* starts, const int16_t* blocks) {
   for (int32_t i = 0; i < P::kElements; ++i) {
     const uint32_t at = static_cast<uint32_t>(int32_t{input[i]} + 32768);
-    const Output* knot = knots + (at >> P::kShift);
+    const int16_t* block = blocks + starts[at >> 8];
+    const uint32_t inside = at & 255;
+    const uint32_t shift = block[0] & 15;
+    const uint32_t bits = block[0] >> 4;
+    const int16_t* knots = block + 2;
+    const int16_t* knot = knots + (inside >> shift);
     const int32_t rise = int32_t{knot[1]} - knot[0];
-    int32_t value = knot[0] + (rise * static_cast<int32_t>(at & (kStep - 1)) >> P::kShift) + P::kLeast;
-    if (P::kBits > 0) {
-      const uint32_t bit = at * P::kBits;
-      value += (rest[bit >> 3] >> (bit & 7)) & ((1 << P::kBits) - 1);
+    const int32_t along = static_cast<int32_t>(inside & ((uint32_t{1} << shift) - 1));
+    int32_t value = knot[0] + (rise * along >> shift) + block[1];
+    if (bits > 0) {
+      const int16_t* rest = knots + (uint32_t{256} >> shift) + 1;
+      const uint32_t bit = inside * bits;
+      value += (uint32_t{static_cast<uint16_t>(rest[bit >> 4])} >> (bit & 15)) & ((uint32_t{1} << bits) - 1);
     }
     output[i] = static_cast<Output>(value);
   }

@@ -8,24 +8,29 @@
 
 namespace tinydeploy {
 
-// output[i] = input[i] / kScale + kZeroPoint, ties away from zero, saturated; NaN becomes the zero point.
-template <typename P, typename T>
-void quantize(const float* input, T* output) {
+// x / kScale + kZeroPoint, ties away from zero, saturated; NaN becomes the zero point.
+template <typename P>
+inline int32_t quantized(float x) {
   // Beyond any 16-bit type's range, within int32's, whatever the zero point.
   constexpr float kLimit = 131072.0f;
+  const float scaled = x / P::kScale;
+  int32_t quotient = 0;
+  if (scaled >= kLimit) {
+    quotient = 131072;
+  } else if (scaled <= -kLimit) {
+    quotient = -131072;
+  } else if (scaled == scaled) {
+    quotient = static_cast<int32_t>(scaled);
+    const float rest = scaled - static_cast<float>(quotient);  // exact
+    quotient += rest >= 0.5f ? 1 : rest <= -0.5f ? -1 : 0;
+  }
+  return clamp(quotient + P::kZeroPoint, P::kOutputMin, P::kOutputMax);
+}
+
+template <typename P, typename T>
+void quantize(const float* input, T* output) {
   for (int32_t i = 0; i < P::kElements; ++i) {
-    const float scaled = input[i] / P::kScale;
-    int32_t quotient = 0;
-    if (scaled >= kLimit) {
-      quotient = 131072;
-    } else if (scaled <= -kLimit) {
-      quotient = -131072;
-    } else if (scaled == scaled) {
-      quotient = static_cast<int32_t>(scaled);
-      const float rest = scaled - static_cast<float>(quotient);  // exact
-      quotient += rest >= 0.5f ? 1 : rest <= -0.5f ? -1 : 0;
-    }
-    output[i] = static_cast<T>(clamp(quotient + P::kZeroPoint, P::kOutputMin, P::kOutputMax));
+    output[i] = static_cast<T>(quantized<P>(input[i]));
   }
 }
 

@@ -1,10 +1,12 @@
-// Ops that reduce along axes: MEAN, SUM, REDUCE_MAX, REDUCE_MIN, ARG_MAX, ARG_MIN. Output elements are made in order,
-// each written after all that it takes has been read: the output may follow the reading through the input's memory.
+// Ops that reduce along axes: MEAN, SUM, REDUCE_MAX, REDUCE_MIN, REDUCE_ALL, ARG_MAX, ARG_MIN. Output elements are made
+// in order, each written after all that it takes has been read: the output may follow the reading through the input's
+// memory. CUMSUM writes each element where it has read one.
 #pragma once
 
 #include <stdint.h>
 
 #include "byte_sums.h"
+#include "elementwise.h"
 #include "requantize.h"
 
 namespace tinydeploy {
@@ -79,10 +81,37 @@ void reduce_min(const int8_t* input, int8_t* output) {
       [](int32_t least, int32_t) { return least; });
 }
 
+template <typename P>
+void reduce_all(const bool* input, bool* output) {
+  reduce<P, 1>(
+      input, output, true, [](bool all, const bool* x) { return all && *x; }, [](bool all, int32_t) { return all; });
+}
+
+// CUMSUM of int8 along the middle of kOuter × kExtent × kInner elements, with the scaling of ADD (elementwise.h) and its
+// parameters of A and Output. TFLite Micro starts from minus the zero point, and its sums wrap around. An
+// element counts among those before it unless kExclusive, and with kReverse those behind it are summed.
+template <typename P>
+void cumulative_sum(const int8_t* input, int8_t* output) {
+  const auto scaled = [](int32_t x) { return scaled_operand<P>(x - P::kAZeroPoint, P::kAMultiplier, P::kAShift); };
+  for (int32_t outer = 0; outer < P::kOuter; ++outer) {
+    for (int32_t inner = 0; inner < P::kInner; ++inner) {
+      int32_t sum = scaled(0);
+      for (int32_t i = 0; i < P::kExtent; ++i) {
+        const int32_t position = P::kReverse ? P::kExtent - 1 - i : i;
+        const int32_t at = (outer * P::kExtent + position) * P::kInner + inner;
+        const int32_t next = wrapping_add(sum, scaled(input[at]));
+        output[at] = requantize<P>(static_cast<uint32_t>(P::kExclusive ? sum : next), P::kOutputMultiplier,
+                                   P::kOutputShift);
+        sum = next;
+      }
+    }
+  }
+}
+
 // output[outer][inner] = the first i at which input[outer][i][inner] is better than at all before it; kOuter ×
 // kExtent × kInner elements.
-template <typename P, typename Better>
-inline void arg_best(const int8_t* input, int32_t* output, Better better) {
+template <typename P, typename T, typename Better>
+inline void arg_best(const T* input, int32_t* output, Better better) {
   for (int32_t outer = 0; outer < P::kOuter; ++outer, input += P::kExtent * P::kInner) {
     for (int32_t inner = 0; inner < P::kInner; ++inner) {
       int32_t best = 0;
@@ -99,13 +128,13 @@ inline void arg_best(const int8_t* input, int32_t* output, Better better) {
   }
 }
 
-template <typename P>
-void arg_max(const int8_t* input, int32_t* output) {
+template <typename P, typename T>
+void arg_max(const T* input, int32_t* output) {
   arg_best<P>(input, output, [](int32_t candidate, int32_t value) { return candidate > value; });
 }
 
-template <typename P>
-void arg_min(const int8_t* input, int32_t* output) {
+template <typename P, typename T>
+void arg_min(const T* input, int32_t* output) {
   arg_best<P>(input, output, [](int32_t candidate, int32_t value) { return candidate < value; });
 }
 

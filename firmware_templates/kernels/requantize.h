@@ -58,6 +58,12 @@ inline int32_t saturating_rounding_doubling_high_mul(int32_t x, int32_t y) {
   return x == INT32_MIN && y == INT32_MIN ? INT32_MAX : rounding_doubling_high_mul(x, y);
 }
 
+// x * 2^bits, saturated.
+inline int32_t saturating_shift_left(int32_t x, int32_t bits) {
+  const int32_t limit = INT32_MAX >> bits;
+  return x > limit ? INT32_MAX : x < -limit - 1 ? INT32_MIN : x * (int32_t{1} << bits);
+}
+
 // x / 2^exponent, ties away from zero; 0 <= exponent <= 31.
 inline int32_t rounding_divide_by_pot(int32_t x, int32_t exponent) {
   const int32_t mask = static_cast<int32_t>((uint32_t{1} << exponent) - 1);

@@ -324,6 +324,23 @@ def test_softmax_equals_tflite_micro(models: list[bytes]) -> None:
     native.assert_parity(models)
 
 
+def log_softmax(scale: float, depth: int, zero_point: int, rows: int = 64) -> bytes:
+    return unary("LOG_SOFTMAX", (rows, depth), ("int8", scale, zero_point), ("int8", 1 / 16, 127))
+
+
+def test_log_softmax_equals_tflite_micro() -> None:
+    # Sums from 1 to 4,095 and differences from all that count to none, at scales over eight decades.
+    random = np.random.default_rng(0)
+    scales = [1e-7, 0.03125, 0.1, 1.0, 40.0, *10 ** random.uniform(-4, 1.5, 6 * native.FACTOR)]
+    depths = [1, 2, 3, 10, 50, 400]
+    models = [
+        log_softmax(float(np.float32(scale)), depths[i % len(depths)], int(random.integers(-128, 128)))
+        for i, scale in enumerate(scales)
+    ]
+    models.append(log_softmax(1e-4, 4095, 0, rows=2))
+    native.assert_parity(models, samples=4)
+
+
 @st.composite
 def requantization(draw: st.DrawFn) -> bytes:
     """QUANTIZE and DEQUANTIZE of what no table serves."""
@@ -581,6 +598,13 @@ REFUSED = {
     "beta * scale is": unary("SOFTMAX", (1, 2), ("int8", 1e-9, 0), ("int8", 1 / 256, -128), beta=1.0),
     "its slope -1 is negative": unary("LEAKY_RELU", (2,), INT8, INT8, alpha=-1.0),
     "the scales are 10 and 0.01": unary("HARD_SWISH", (2,), ("int8", 10.0, 0), ("int8", 0.01, 0)),
+    "not 1/16 and 127": unary("LOG_SOFTMAX", (1, 2), INT8, INT8),
+    "4096 classes,": log_softmax(0.1, 4096, 0),
+    "it begins at element": unary("GATHER_ND", (4,), INT8, INT8, [[[4]]], (1,)),
+    "2 coordinates, more than 1": unary("GATHER_ND", (4,), INT8, INT8, [[[0, 0]]], (1,)),
+    "axis 2 is out of": unary("CUMSUM", (2, 3), INT8, INT8, [2], (2, 3)),
+    "an int32 tensor is quantised": joined("ADD", [(2,), (2,)], (2,), dtype="int32", output_type="int32"),
+    "for an input of [3]": joined("ADD_N", [(2,), (3,)], (2,)),
     "not a permutation": unary("TRANSPOSE", (2, 3), INT8, INT8, [[0, 0]], (2, 2)),
     "a padding is negative": unary("PAD", (4,), INT8, INT8, [[[-1, 0]]], (3,)),
     "a stride is 0": unary("STRIDED_SLICE", (4,), INT8, INT8, [[0], [4], [0]], (4,)),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from model_builder import ModelBuilder
 
-from tinydeploy.engines.aot.arithmetic import tables
+from tinydeploy.engines.aot.arithmetic import packed_tables
 from tinydeploy.engines.aot.pipeline import AotEngine, lower
 from tinydeploy.engines.aot.rewrite import float_tables
 from tinydeploy.engines.tflm.tflm_engine import TflmEngine
@@ -116,30 +116,148 @@ def test_compositions() -> None:
 def test_of_int16_lines_and_what_is_beyond_them() -> None:
     island = Island((256, 256), "int16")
     x = island.start()
-    for kind in ("ELU", "TANH", "NEG", "LOGISTIC", "SIN"):
+    for kind in ("ELU", "TANH", "NEG", "LOGISTIC", "SIN", "ROUND"):
         island.end(island.op(kind, [x]))
     island.end(island.op("ELU", [x]), dtype="int8")
-    assert {str(kernels) for _, kernels in left(island.build())} == {"['lookup_lines']"}
+    # Steep near zero, and nothing below it.
+    island.end(island.op("RSQRT", [island.op("ADD", [x, island.constant(1e-3)])]), scale=0.1)
+    for kind in ("RSQRT", "SQRT", "LOG"):
+        island.end(island.op(kind, [x]), scale=0.2)
+    assert {str(kernels) for _, kernels in left(island.build())} == {"['lookup_blocks']"}
     assert_all_codes(island)
 
 
-@pytest.mark.parametrize("noise", [0, 1, 2, 5])
-def test_packed_lines_are_exact(noise: int) -> None:
-    table = np.arange(2**16) // 3 + np.random.default_rng(noise).integers(0, noise, 2**16, endpoint=True)
-    found = tables.packed_lines(table)
-    assert found is not None and found.bytes <= tables.MAX_PACKED_BYTES
-    at = np.arange(2**16)
-    knots, along = at >> found.shift, at & ((1 << found.shift) - 1)
-    lines = found.knots[knots] + ((np.diff(found.knots)[knots] * along) >> found.shift)
-    rest = found.rest[at * found.bits >> 3] >> (at * found.bits & 7) & ((1 << found.bits) - 1)
-    assert np.array_equal(lines + found.least + rest, table)
+@pytest.mark.parametrize("noise", [0, 1, 2, 5, 60, 1000])
+def test_packed_tables_are_exact(noise: int) -> None:
+    random = np.random.default_rng(noise)
+    noisy = np.where(np.arange(2**16) < 2**16 // max(noise // 5, 1), noise, 1)
+    table = np.arange(2**16) // 3 + random.integers(0, noisy, endpoint=True)
+    table[1000] = -(2**15)  # beyond the reach of 16 bits above a line
+    found = packed_tables.pack(table)
+    assert found is not None and found.bytes <= packed_tables.MAX_BYTES
+    for start, block in zip(found.starts.tolist(), table.reshape(256, 256), strict=True):
+        form, least, *rest = found.words[start:].tolist()
+        shift, bits = form & 15, form >> 4
+        knots, rest = np.array(rest[: (256 >> shift) + 1]), np.array(rest[(256 >> shift) + 1 :])
+        at = np.arange(256)
+        along = at & ((1 << shift) - 1)
+        values = knots[at >> shift] + (np.diff(knots)[at >> shift] * along >> shift) + least
+        if bits:
+            values += (rest[at * bits >> 4] & 0xFFFF) >> (at * bits & 15) & ((1 << bits) - 1)
+        assert np.array_equal(values.astype(np.int16), block)
 
 
-def test_a_function_that_jumps_is_no_small_table() -> None:
-    island = Island((256, 256), "int16")
-    island.end(island.op("ROUND", [island.start()]))
+def test_equal_blocks_are_there_once() -> None:
+    found = packed_tables.pack(np.zeros(2**16, np.int64))
+    assert found is not None and found.bytes == 512 + 8
+
+
+def test_a_function_that_jumps_everywhere_is_no_small_table() -> None:
+    island = Island((256, 256), "int16", scale=100.0)
+    island.end(island.op("SIN", [island.start()]))
     (reason,) = refused(island.build())
     assert reason.startswith("QUANTIZE: as a function of an int16 it is too far from smooth")
+
+
+def test_a_float_output_of_an_int16_is_refused() -> None:
+    island = Island((256, 256), "int16")
+    x = island.start()
+    island.end(x)
+    sine = island.op("SIN", [x])
+    assert refused(island.build(sine)) == ["SIN: as a function of an int16 to float32 it has no small table"]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_arg_max_of_what_rises_or_falls(dtype: str) -> None:
+    """Behind DEQUANTIZE, and of functions of it, the first of equals included."""
+    shape = (8, 16, 3)
+    island = Island(shape, dtype)
+    x, outputs = island.start(), []
+    island.end(x)
+    falls = island.op("NEG", [x])
+    for made, kind, axis in (
+        (x, "ARG_MAX", 1),
+        (x, "ARG_MIN", -1),
+        (falls, "ARG_MAX", 0),
+        (falls, "ARG_MIN", 1),
+    ):
+        outputs.append(island.model.tensor(np.delete(shape, axis).tolist(), "int32"))
+        island.model.op(kind, [made, island.model.tensor((1,), "int32", data=[axis])], [outputs[-1]])
+    blob = island.build(*outputs)
+    kernels = [kernel for _, found in left(blob) for kernel in found]
+    assert kernels[1:] == ["arg_max", "arg_min", "arg_min", "arg_max"]
+    native.assert_parity([blob], samples=8)
+
+
+def test_arg_max_of_what_rises_and_falls_is_refused() -> None:
+    island = Island((4, 64))
+    best = island.model.tensor((4,), "int32")
+    axis = island.model.tensor((1,), "int32", data=[1])
+    magnitude = island.op("ABS", [island.start()])
+    island.end(magnitude)
+    island.model.op("ARG_MAX", [magnitude, axis], [best])
+    assert refused(island.build(best)) == [
+        "ARG_MAX: it compares in float32 what does not rise or fall with its integers"
+    ]
+
+
+FACTORS = np.array([[-0.3], [0.1], [0.25], [1.7]], np.float32)
+PAIRS = ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "PRELU")
+TYPES = [("int8", "int8"), ("int8", "int16"), ("int16", "int16"), ("int16", "int8")]
+
+
+@pytest.mark.parametrize(("dtype", "target"), TYPES)
+def test_a_constant_for_each_channel(dtype: str, target: str) -> None:
+    """All codes of int8 with each of four numbers, every fourth of int16; given as float and as int8."""
+    codes = CODES[dtype].astype(dtype)
+    codes = np.tile(codes, (4, 1)) if dtype == "int8" else codes.reshape(-1, 4).T
+    island = Island(codes.shape, dtype)
+    x, model = island.start(), island.model
+    whole = model.tensor((4, 1), scale=0.02, zero_point=-3, data=[[-128], [-1], [5], [127]])
+    for kind in PAIRS:
+        for numbers in (model.tensor((4, 1), "float32", data=FACTORS), island.start(whole, (4, 1))):
+            fused = kind in ("ADD", "SUB", "MUL", "DIV") and numbers % 2
+            options = {"fused_activation_function": "RELU6"} if fused else {}
+            inputs = [x, numbers] if kind in ("DIV", "PRELU") or numbers % 3 else [numbers, x]
+            island.end(island.op(kind, inputs, **options), dtype=target, scale=0.03)
+    blob = island.build()
+    assert [kernels for _, kernels in left(blob)] == [["in_float_broadcast"]] * 2 * len(PAIRS)
+    (compiled,) = native.compile_all([tflite_model.parse(blob, "model")], sanitize=True)
+    sample = [[np.ascontiguousarray(codes)]]
+    for mine, theirs in zip(compiled.run(sample)[0], native.tflm(blob, sample)[0], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_two_tensors_in_float(dtype: str) -> None:
+    """Every op of two tensors, and a softsign whose parts are quantised each for itself."""
+    island = Island((1, 3, 700), dtype)
+    wide = dtype == "int16"
+    other = island.model.tensor(
+        (1, 3, 1), dtype, scale=3e-4 if wide else 0.07, zero_point=0 if wide else -128
+    )
+    a, b = island.start(), island.start(other, (1, 3, 1))
+    for kind in PAIRS:
+        if kind != "DIV":
+            island.end(island.op(kind, [a, b]), scale=0.2)
+    magnitude = island.end(island.op("ADD", [island.op("ABS", [a]), island.constant(1.0)]), scale=0.06)
+    island.end(island.op("DIV", [a, island.start(magnitude)]), scale=1 / 128)
+    island.outputs.remove(magnitude)
+    blob = island.model.build([island.input, other], island.outputs)
+    kernels = {kernel for _, found in left(blob) for kernel in found}
+    assert {"in_float", "in_float_broadcast"} <= kernels
+    native.assert_parity([blob])
+
+
+def test_two_tensors_that_go_on_in_float_are_refused() -> None:
+    said = "MUL: it takes two different tensors in float32, so that no table of one will do"
+    for end in ("QUANTIZE", "NEG"):
+        island = Island((4, 64))
+        other = island.model.tensor(island.shape, scale=0.1)
+        made = island.op("MUL", [island.start(), island.start(other)])
+        island.end(made if end == "QUANTIZE" else island.op("NEG", [made]))
+        blob = island.model.build([island.input, other], island.outputs)
+        assert refused(blob) == ([] if end == "QUANTIZE" else [said])
 
 
 def moves() -> bytes:
@@ -301,20 +419,10 @@ def test_the_op_that_stays_float_is_named(blob: bytes, reason: str) -> None:
         assert not TflmEngine().refusals(graph)
 
 
-def test_two_tensors_in_float_are_refused() -> None:
-    island = Island()
-    other = island.model.tensor(island.shape, scale=0.1)
-    island.end(island.op("MUL", [island.start(), island.start(other)]))
-    blob = island.model.build([island.input, other], island.outputs)
-    assert refused(blob) == [
-        "MUL: it takes two different tensors in float32, so that no table of one will do"
-    ]
-
-
-def test_a_constant_for_each_channel_is_refused() -> None:
+def test_a_constant_for_each_channel_that_goes_on_in_float_is_refused() -> None:
     island = Island()
     channels = island.model.tensor((128,), "float32", data=np.arange(128))
-    island.end(island.op("MUL", [island.start(), channels]))
+    island.end(island.op("EXP", [island.op("MUL", [island.start(), channels])]))
     said = "MUL: it takes a constant in float32 that differs from element to element"
     assert refused(island.build()) == [said]
 

@@ -249,7 +249,7 @@ def test_every_kernel_of_every_core_is_taken() -> None:
     kernels = entries("\n".join(headers.values()))
     assert len(kernels) > len(headers) / 2
     # Of a run of ops in stripes, see test_stripes; of float islands, see test_islands.
-    elsewhere = {"keep_rows", "lookup_lines", "lookup_rows"}
+    elsewhere = {"keep_rows", "lookup_rows"}
     missing = (kernels | {*headers}) - elsewhere
     for case in (case for chunk in chunks(2000) for case in cases(chunk.start, len(chunk))):
         for board in native.KERNELS:

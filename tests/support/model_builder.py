@@ -26,6 +26,7 @@ _OPTIONS = {
     "REDUCE_MAX": "Reducer",
     "REDUCE_MIN": "Reducer",
     "REDUCE_PROD": "Reducer",
+    "REDUCE_ALL": "Reducer",
     "BATCH_MATMUL": "BatchMatMul",
     "L2_NORMALIZATION": "L2Norm",
     "MINIMUM": "MaximumMinimum",

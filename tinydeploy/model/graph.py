@@ -215,7 +215,7 @@ def op_macs(graph: Graph, op: Op) -> int:
 
 
 def positions_below(graph: Graph, tensor: Tensor) -> int | None:
-    """The bound of the positions in `tensor` that GATHER or EMBEDDING_LOOKUP pick by; None if none does."""
+    """The bound of the positions in `tensor` that GATHER and its like pick by; None if none does."""
     bounds: list[int] = []
     for op in graph.ops:
         table, axis = None, op.options.get("axis", 0)
@@ -223,6 +223,8 @@ def positions_below(graph: Graph, tensor: Tensor) -> int | None:
             table = op.inputs[0]
         elif op.kind == "EMBEDDING_LOOKUP" and tensor.index == op.inputs[0]:
             table = op.inputs[1]
+        elif op.kind == "GATHER_ND" and tensor.index == op.inputs[1]:
+            bounds += graph.tensors[op.inputs[0]].shape[: tensor.shape[-1]] if tensor.shape else ()
         if table is not None and isinstance(axis, int):
             bounds += graph.tensors[table].shape[axis:][:1]
     return min(bounds, default=None)

@@ -5,8 +5,8 @@
     layer(seed)             one op, mostly one with weights, of the sizes at which kernels differ
     together(seed, kinds)   one graph with an op of each of these kinds
 
-Among the kinds are "CONV_2D, ADD", two ops that the engine may do as one, and "DEQUANTIZE, QUANTIZE", with
-float ops between them. Now and then the weights of a layer are an input of the model.
+Among the kinds are "CONV_2D, ADD", two ops that the engine may do as one, "DEQUANTIZE, QUANTIZE", with float
+ops between them, and "DEQUANTIZE, ARG_MAX". Now and then the weights of a layer are an input of the model.
 
 A scale mostly fits the values that arrive, so that outputs are not all saturated; one in six is arbitrary.
 """
@@ -19,14 +19,20 @@ from random import Random
 
 from random_graphs.elementwise import (
     activation,
+    add_n,
     cast,
     comparison,
+    cumsum,
     dequantize,
+    division,
     elementwise,
+    log_softmax,
     logical,
     prelu,
     quantize,
+    select,
     softmax,
+    zeros_like,
 )
 from random_graphs.float_islands import island
 from random_graphs.layers import batch_matmul, conv, fully_connected, pool, residual, transpose_conv
@@ -38,6 +44,7 @@ from random_graphs.movement import (
     concatenation,
     embedding_lookup,
     gather,
+    gather_nd,
     mirror_pad,
     pack,
     pad,
@@ -51,7 +58,7 @@ from random_graphs.movement import (
     transpose,
     unpack,
 )
-from random_graphs.reductions import arg_max, l2_normalization, reduction
+from random_graphs.reductions import arg_max, l2_normalization, reduce_all, reduction
 from random_graphs.states import lstm, svdf, variable
 
 __all__ = ["KINDS", "LAYERS", "LayerMaker", "Maker", "Value", "chained", "layer", "make", "together"]
@@ -74,6 +81,11 @@ def chained(make: Callable[[int], Maker], seed: int, kinds: Sequence[str], count
 KINDS: dict[str, Callable[[Maker, str], None]] = {
     **dict.fromkeys(("ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM", "SQUARED_DIFFERENCE"), elementwise),
     "PRELU": prelu,
+    "DIV": division,
+    "ADD_N": add_n,
+    "CUMSUM": cumsum,
+    "SELECT_V2": select,
+    "ZEROS_LIKE": zeros_like,
     **dict.fromkeys(("EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"), comparison),
     **dict.fromkeys(("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT"), logical),
     **dict.fromkeys(("RELU", "RELU6", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH"), activation),
@@ -88,9 +100,10 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
     "SVDF": svdf,
     **dict.fromkeys(("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"), variable),
     "SOFTMAX": softmax,
+    "LOG_SOFTMAX": log_softmax,
     "QUANTIZE": quantize,
     "DEQUANTIZE": dequantize,
-    "DEQUANTIZE, QUANTIZE": island,
+    **dict.fromkeys(("DEQUANTIZE, QUANTIZE", "DEQUANTIZE, ARG_MAX"), island),
     "CONCATENATION": concatenation,
     "PACK": pack,
     "UNPACK": unpack,
@@ -102,6 +115,7 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
     **dict.fromkeys(("ARG_MAX", "ARG_MIN"), arg_max),
     **dict.fromkeys(("SPACE_TO_DEPTH", "DEPTH_TO_SPACE"), blocks),
     **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), batches),
+    "REDUCE_ALL": reduce_all,
     "L2_NORMALIZATION": l2_normalization,
     "CAST": cast,
     "SPLIT_V": split_v,
@@ -110,6 +124,7 @@ KINDS: dict[str, Callable[[Maker, str], None]] = {
     "BROADCAST_TO": broadcast_to,
     "MIRROR_PAD": mirror_pad,
     "GATHER": gather,
+    "GATHER_ND": gather_nd,
     "EMBEDDING_LOOKUP": embedding_lookup,
     "TRANSPOSE_CONV": transpose_conv,
     "BATCH_MATMUL": batch_matmul,

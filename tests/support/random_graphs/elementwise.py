@@ -6,10 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from random_graphs.maker import Maker, NotPossible, Value, second_operand, symmetric
+from random_graphs.maker import Maker, NotPossible, Value, beside, second_operand, symmetric
 
 
 def elementwise(m: Maker, kind: str) -> None:
+    if kind in ("ADD", "SUB", "MUL") and m.random.random() < 0.1:
+        a = m.typed("int32")
+        b = second_operand(m, a)
+        m.op(kind, [a.index, b.index], [m.add(np.broadcast_shapes(a.shape, b.shape), "int32", None)])
+        return
     a = m.pick(wide=True, fits=symmetric)
     b = second_operand(m, a)
     shape = np.broadcast_shapes(a.shape, b.shape)
@@ -35,6 +40,55 @@ def prelu(m: Maker, kind: str) -> None:
         raise NotPossible
     assert x.scale
     m.op(kind, [x.index, slopes.index], [m.add(x.shape, x.dtype, m.scale(x.scale), m.zero_point(x.dtype))])
+
+
+def division(m: Maker, kind: str) -> None:
+    """By a constant that is nowhere zero."""
+    a = m.pick()
+    given = Value(-1, beside(m, a), "int8", m.scale(0.05), m.zero_point())
+    divisors = m.content(given)
+    divisors[divisors == given.zero_point] = 5 if given.zero_point != 5 else 6
+    b = m.model.tensor(given.shape, scale=given.scale, zero_point=given.zero_point, data=divisors)
+    assert a.scale and given.scale
+    ratio = a.scale / given.scale
+    scale = min(max(m.scale(ratio / 30), ratio / 1e6), ratio * 1e6)
+    output = m.add(np.broadcast_shapes(a.shape, given.shape), "int8", scale, m.zero_point())
+    m.op(kind, [a.index, b], [output], fused_activation_function=m.activation())
+
+
+def add_n(m: Maker, kind: str) -> None:
+    x = m.pick()
+    parts = [x, *(m.twin(x, x.shape) for _ in range(m.random.randint(1, 4)))]
+    m.op(kind, [part.index for part in parts], [_sum_of(m, x)])
+
+
+def cumsum(m: Maker, kind: str) -> None:
+    x = m.pick()
+    axis = m.random.randrange(len(x.shape))
+    axis -= len(x.shape) if m.random.random() < 0.3 else 0
+    options = {name: m.random.random() < 0.3 for name in ("exclusive", "reverse")}
+    m.op(kind, [x.index, m.model.tensor((), "int32", data=axis)], [_sum_of(m, x)], **options)
+
+
+def _sum_of(m: Maker, x: Value) -> Value:
+    """What the sums of some of `x` go to."""
+    assert x.scale
+    return m.add(x.shape, "int8", max(m.scale(2 * x.scale), x.scale * 1e-5), m.zero_point())
+
+
+def select(m: Maker, kind: str) -> None:
+    x = m.pick(wide=True)
+    y = m.twin(x, beside(m, x))
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    given = Value(-1, beside(m, replace(x, shape=shape)), "bool", None)
+    condition = m.constant(given) if m.random.random() < 0.3 else m.input(given)
+    shape = np.broadcast_shapes(shape, condition.shape)
+    m.op(kind, [condition.index, x.index, y.index], [m.like(x, shape)])
+
+
+def zeros_like(m: Maker, kind: str) -> None:
+    x = m.pick()
+    m.op(kind, [x.index], [m.like(x, x.shape)])
 
 
 def comparison(m: Maker, kind: str) -> None:
@@ -107,6 +161,11 @@ def softmax(m: Maker, kind: str) -> None:
     else:
         output = m.add(x.shape, "int8", 1 / 256, -128)
     m.op(kind, [x.index], [output], beta=m.random.choice((1.0, 1.0, 0.5, 3.0)))
+
+
+def log_softmax(m: Maker, kind: str) -> None:
+    x = m.pick()
+    m.op(kind, [x.index], [m.add(x.shape, "int8", 1 / 16, 127)])
 
 
 def quantize(m: Maker, kind: str) -> None:

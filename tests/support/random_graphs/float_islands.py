@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ _SMOOTH = ("ABS", "ELU", "LOGISTIC", "TANH")  # what int16 has small tables for
 
 
 def island(m: Maker, kind: str) -> None:
-    """Float between DEQUANTIZE and QUANTIZE: movement, functions, or tensors of different scales joined."""
+    """Float behind DEQUANTIZE: movement, functions, slopes, tensors of different scales joined, ARG_MAX."""
     x = m.pick(wide=True, fits=symmetric)
     assert x.scale
     wide = x.dtype == "int16"
@@ -38,6 +39,22 @@ def island(m: Maker, kind: str) -> None:
         return made
 
     made, shape = between("DEQUANTIZE", [x.index], x.shape), x.shape
+    scale = float(np.float32(x.scale * m.random.uniform(0.8, 2)))
+    if kind == "DEQUANTIZE, ARG_MAX":
+        made = between("NEG", [made], shape) if m.random.random() < 0.5 else made
+        axis = m.random.randrange(len(shape))
+        output = m.add(shape[:axis] + shape[axis + 1 :], "int32", None)
+        m.op("ARG_MAX", [made, m.integers(axis)], [output])
+        # Without an op that makes integers, it would be a float model.
+        m.model.op("QUANTIZE", [made], [m.add(shape, x.dtype, scale, m.zero_point(x.dtype)).index])
+        return
+    if len(shape) <= 4 and m.random.random() < 0.3:
+        made, reach = _two_in_float(m, x, made, between)
+        scale = max(
+            scale, float(np.float32(reach / 2**30))
+        )  # beyond int32, TFLite Micro's result is undefined
+        m.model.op("QUANTIZE", [made], [m.add(shape, x.dtype, scale, m.zero_point(x.dtype)).index])
+        return
     for _ in range(m.random.randint(0, 1 if wide else 2)):
         if not wide and m.random.random() < 0.3:
             other = m.random.choice((made, m.model.tensor((), "float32", data=m.random.uniform(0.5, 2))))
@@ -52,5 +69,23 @@ def island(m: Maker, kind: str) -> None:
         second = between("DEQUANTIZE", [y.index], shape)
         shape = (*shape[:-1], 2 * shape[-1])
         made = between("CONCATENATION", [made, second], shape, axis=len(shape) - 1)
-    scale = float(np.float32(x.scale * m.random.uniform(0.8, 2)))
     m.model.op("QUANTIZE", [made], [m.add(shape, x.dtype, scale, m.zero_point(x.dtype)).index])
+
+
+def _two_in_float(m: Maker, x: Value, made: int, between: Callable[..., int]) -> tuple[int, float]:
+    """An op of `made`, `x` in float, and another such tensor or constants: the result, and its reach."""
+    kind = m.random.choice(("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "PRELU"))
+    shape = tuple(extent if m.random.random() < 0.7 else 1 for extent in x.shape)
+    assert x.scale
+    codes = 256 if x.dtype == "int8" else 65536
+    second = 2.0
+    if kind not in ("DIV", "PRELU") and m.random.random() < 0.5:
+        scale, zero_point = m.scale(x.scale), m.zero_point(x.dtype)
+        second = codes * scale
+        y = m.input(Value(-1, shape, x.dtype, scale, zero_point))
+        other = between("DEQUANTIZE", [y.index], shape)
+    else:
+        data = np.array([m.random.uniform(0.2, 2) for _ in range(math.prod(shape))]).reshape(shape)
+        other = m.model.tensor(shape, "float32", data=data)
+    reach = codes * x.scale + second
+    return between(kind, [made, other], x.shape), max(reach * reach, 5 * reach)

@@ -175,8 +175,8 @@ class NotPossible(Exception):  # noqa: N818, it is no error
 # Element-wise
 
 
-def second_operand(m: Maker, a: Value) -> Value:
-    """An operand that broadcasts against `a`: less often, `a` is the one that is repeated."""
+def beside(m: Maker, a: Value) -> tuple[int, ...]:
+    """A shape that broadcasts against that of `a`: less often, `a` is the one that is repeated."""
     if m.random.random() < 0.5:
         shape = a.shape
     else:
@@ -191,6 +191,12 @@ def second_operand(m: Maker, a: Value) -> Value:
             raise NotPossible
     except ValueError:
         raise NotPossible from None
+    return shape
+
+
+def second_operand(m: Maker, a: Value) -> Value:
+    """An operand that broadcasts against `a`."""
+    shape = beside(m, a)
     scale = m.scale(a.scale) if a.scale else None
     value = Value(-1, shape, a.dtype, scale, m.zero_point(a.dtype) if scale else 0)
     return m.constant(value) if m.random.random() < 0.4 else m.input(value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from random_graphs.maker import MAX_ELEMENTS, Maker, NotPossible, Value, drawn_positions, symmetric
 
 # Movement
@@ -162,6 +164,23 @@ def embedding_lookup(m: Maker, kind: str) -> None:
     if not m.inputs:
         raise NotPossible
     m.op(kind, [positions, table.index], [m.like(table, (count, *table.shape[1:]))])
+
+
+def gather_nd(m: Maker, kind: str) -> None:
+    x = m.pick()
+    depth = m.random.randint(1, len(x.shape))
+    picked = tuple(m.random.randint(1, 4) for _ in range(m.random.randint(0, 2)))
+    if m.random.random() < 0.5:
+        positions = m.input(Value(-1, (*picked, depth), "int32", None)).index
+    else:
+        drawn = np.array(
+            [[m.random.randrange(extent) for extent in x.shape[:depth]] for _ in range(math.prod(picked))]
+        )
+        positions = m.model.tensor((*picked, depth), "int32", data=drawn.reshape(*picked, depth))
+    shape = (*picked, *x.shape[depth:])
+    if math.prod(shape) > 3 * MAX_ELEMENTS:
+        raise NotPossible
+    m.op(kind, [x.index, positions], [m.like(x, shape)])
 
 
 def strided_slice(m: Maker, kind: str) -> None:

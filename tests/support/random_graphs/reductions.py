@@ -34,6 +34,14 @@ def arg_max(m: Maker, kind: str) -> None:
     m.op(kind, [x.index, given], [output])
 
 
+def reduce_all(m: Maker, kind: str) -> None:
+    x = m.typed("bool")
+    axes = m.random.sample(range(len(x.shape)), m.random.randint(1, len(x.shape)))
+    keep = m.random.random() < 0.5
+    shape = tuple(1 if i in axes else extent for i, extent in enumerate(x.shape) if keep or i not in axes)
+    m.op(kind, [x.index, m.integers(*axes)], [m.add(shape, "bool", None)], keep_dims=keep)
+
+
 def l2_normalization(m: Maker, kind: str) -> None:
     x = m.pick(fits=lambda value: len(value.shape) <= 4)
     m.op(kind, [x.index], [m.add(x.shape, "int8", 1 / 128, 0)])

@@ -16,6 +16,10 @@ from tinydeploy.model.readers.tflite_file import File
 from tinydeploy.model.readers.tflite_options import enum
 
 _WITH_NIBBLES = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")  # as TFLite Micro has kernels for
+_LEAST_SCALE = float(np.finfo(np.float32).smallest_normal)
+_ZEROS_HINT = (
+    "convert with a representative_dataset for which no layer always gives zero, or leave that layer out"
+)
 
 Buffers = Sequence[npt.NDArray[np.uint8]]
 
@@ -121,9 +125,14 @@ class TensorReader:
             raise self.file.error(
                 f"{where} has {scales.size} scales along axis {axis} of shape {list(shape)}"
             )
+        # A layer whose output was always zero, and the weights and the bias that this output then meets.
         # A channel whose weights are all zero may have the scale 0.
-        too_small = scales < 0 if is_bias or scales.size > 1 else scales <= 0
-        if not np.isfinite(scales).all() or too_small.any():
+        smallest = _LEAST_SCALE if scales.size == 1 and not is_bias else 0
+        of_zeros = scales[np.isposinf(scales) | ((scales >= 0) & (scales < smallest))]
+        if of_zeros.size:
+            said = f"{where} has the scale {of_zeros[0]:.3g}: its converter saw nothing but zeros there"
+            raise self.file.error(said, _ZEROS_HINT)
+        if not (scales >= 0).all():
             raise self.file.error(
                 f"{where} has a quantisation scale that is not a positive number", QUANTISE_HINT
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -107,13 +106,30 @@ def softmax_exponentials(input_scale: float, beta: float) -> Integers:
 
     Raises ValueError if beta * scale is too small for the fixed point.
     """
-    factor = min(beta * input_scale * 2**26, 2**31 - 1.0)
-    if factor <= 1.0:
-        raise ValueError(f"beta * scale is {beta * input_scale:.3g}")
-    multiplier, shift = quantize_multiplier(factor)
+    multiplier, shift = _softmax_factor(input_scale, beta)
     differences = np.arange(min(input_radius(5, shift), 255) + 1)
     scaled = multiply_by_quantized_multiplier(-differences, multiplier, shift)
     return exp_on_negative_values(scaled.astype(np.int64), 5)
+
+
+def _softmax_factor(input_scale: float, beta: float) -> tuple[int, int]:
+    """Multiplier and shift that bring differences of int8 to Q5.26. Raises ValueError if too small."""
+    factor = min(beta * input_scale * 2**26, 2**31 - 1.0)
+    if factor <= 1.0:
+        raise ValueError(f"beta * scale is {beta * input_scale:.3g}")
+    return quantize_multiplier(factor)
+
+
+def log_softmax_factors(input_scale: float) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Multiplier and shift from differences of int8 to Q5.26, and those back.
+
+    Raises ValueError if the scale is too small for the fixed point.
+    """
+    multiplier, shift = _softmax_factor(input_scale, 1.0)
+    back = 2.0 ** (31 - shift) / multiplier
+    if back >= 1.0:
+        raise ValueError(f"the scale is {input_scale:.3g}")
+    return (multiplier, shift), quantize_multiplier(back)
 
 
 def _sigmoidal(source: Quantization) -> tuple[Integers, Integers, int]:
@@ -209,50 +225,6 @@ def elu(source: Quantization, target: Quantization) -> Integers:
 
 
 # Functions of int16: entries between which the kernels draw straight lines
-
-
-@dataclass(frozen=True, eq=False)
-class PackedLines:
-    """A table of 65,536 integers: lines through `knots`, one every 2**shift entries, and what is above them.
-
-    That is `least` more than the entry's `bits` in `rest`, from each byte's low end on.
-    """
-
-    shift: int
-    knots: Integers
-    least: int
-    bits: int
-    rest: npt.NDArray[np.uint8]
-
-    @property
-    def bytes(self) -> int:
-        """Size of the constants, as of int16."""
-        return 2 * self.knots.size + self.rest.size
-
-
-MAX_PACKED_BYTES = 48 << 10
-
-
-def packed_lines(table: Integers) -> PackedLines | None:
-    """The smallest form of `table`, exact; None if that has more than MAX_PACKED_BYTES."""
-    smallest = min((_lines(table, shift) for shift in range(3, 13)), key=lambda found: found.bytes)
-    return smallest if smallest.bytes <= MAX_PACKED_BYTES else None
-
-
-def _lines(table: Integers, shift: int) -> PackedLines:
-    knots = np.append(table[:: 1 << shift], table[-1])
-    along = np.arange(1 << shift)
-    lines = (knots[:-1, np.newaxis] + (np.diff(knots)[:, np.newaxis] * along >> shift)).reshape(-1)
-    rest = table - lines
-    least, span = int(rest.min()), int(rest.max() - rest.min())
-    bits = next(bits for bits in (0, 1, 2, 4, 8, 32) if span < 1 << bits)
-    packed = np.zeros(1, np.uint8)
-    if 0 < bits <= 8:
-        each = 8 // bits
-        packed = ((rest - least).reshape(-1, each) << bits * np.arange(each)).sum(axis=1).astype(np.uint8)
-    elif bits:
-        packed = np.zeros(len(table) * bits // 8, np.uint8)  # never taken
-    return PackedLines(shift, knots, least, bits, packed)
 
 
 # Where TFLite's table of the sigmoid is one above the rounded value.

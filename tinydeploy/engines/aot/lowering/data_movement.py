@@ -6,6 +6,7 @@ from tinydeploy.engines.aot.ir import Alias, Argument, Step, Write, operand
 from tinydeploy.engines.aot.lowering import loop_nest
 from tinydeploy.engines.aot.lowering.loop_nest import Strides
 from tinydeploy.engines.aot.lowering.lowerings import lowers
+from tinydeploy.engines.aot.lowering.padding import fill
 from tinydeploy.engines.aot.lowering.require import (
     constant_int,
     constant_ints,
@@ -14,6 +15,7 @@ from tinydeploy.engines.aot.lowering.require import (
     output_tensor,
     positive_axis,
     require,
+    require_same_shape,
     require_same_size,
     require_types,
 )
@@ -201,3 +203,12 @@ def lower_broadcast_to(graph: Graph, op: Op) -> tuple[Step, ...]:
         require(False, f"the shape {source.shape} does not broadcast to {shape}")
     target = (0, loop_nest.contiguous(shape))
     return (copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
+
+
+@lowers("ZEROS_LIKE")
+def lower_zeros_like(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """Every element is the integer 0, whatever the zero point; of the input only the shape counts."""
+    (source,), output = input_tensors(graph, op, 1), output_tensor(graph, op)
+    require_types((source, output), DType.INT8, DType.INT32)
+    require_same_shape(source, output)
+    return (fill(output, 0),)

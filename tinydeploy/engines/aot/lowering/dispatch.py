@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from tinydeploy.engines.aot.ir import Alias, Step
 from tinydeploy.engines.aot.lowering import (  # noqa: F401, each registers its own
+    comparisons,
     conv_with_addend,
     convolutions,
     data_movement,
     elementwise,
     gather,
+    in_float,
     join_split,
     lstm,
     matmul,
@@ -36,6 +38,8 @@ def lower_op(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
             raise UnsupportedError("it has a tensor without elements")
     if "table" in op.options:
         lowered = table_lookup.composed(graph, op)
+    elif "float" in op.options:
+        lowered = in_float.lower(graph, op)
     elif "sum" in op.options:
         lowered = conv_with_addend.lower(graph, op)
     else:

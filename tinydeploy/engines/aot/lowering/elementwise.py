@@ -1,4 +1,4 @@
-"""Lowering of elementwise ops of two tensors, with broadcasting: arithmetic, comparisons and logic."""
+"""Lowering of elementwise arithmetic of several tensors, with broadcasting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tinydeploy.engines.aot.arithmetic import linear_add
 from tinydeploy.engines.aot.arithmetic.fixed_point import multiply_by_quantized_multiplier
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.lowering import loop_nest
+from tinydeploy.engines.aot.lowering import broadcasting
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     fused_range,
@@ -18,7 +18,8 @@ from tinydeploy.engines.aot.lowering.require import (
     output_tensor,
     per_tensor,
     require,
-    require_same_size,
+    require_same_quantization,
+    require_same_shape,
     require_symmetric,
     require_types,
     rescaling,
@@ -31,13 +32,14 @@ Params = dict[str, int | float | bool]
 
 # ADD's inputs get this many more bits before they are scaled; 255 << 20 leaves room for the sum.
 _HEADROOM = {DType.INT8: 20, DType.INT16: 15}
-_LOOPS = 5
 
 
 @lowers("ADD", "SUB")
 def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """ADD and SUB of int8 or int16."""
+    """ADD and SUB of int8, int16 or int32."""
     sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    if output.dtype is DType.INT32:
+        return _integers(graph, op)
     a, b, target = _quantizations(*sources, output)
     headroom = _HEADROOM[output.dtype]
     twice_larger = 2 * max(a.scale, b.scale)
@@ -48,7 +50,7 @@ def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
     params: Params = {
         "kSubtract": op.kind == "SUB",
         "kHeadroom": headroom,
-        **_operand_params(a, b, twice_larger),
+        **operand_params(a, b, twice_larger),
         **_output_params(target, multiplier, shift, low, high),
     }
     if output.dtype is DType.INT8:
@@ -91,8 +93,10 @@ def _sums(params: Params) -> npt.NDArray[np.int64]:
 
 @lowers("MUL")
 def lower_mul(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """MUL of int8 or int16."""
+    """MUL of int8, int16 or int32."""
     sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    if output.dtype is DType.INT32:
+        return _integers(graph, op)
     a, b, target = _quantizations(*sources, output)
     multiplier, shift = rescaling(a.scale * b.scale / target.scale)
     params: Params = {
@@ -101,6 +105,17 @@ def lower_mul(graph: Graph, op: Op) -> tuple[Step, ...]:
         **_output_params(target, multiplier, shift, *fused_range(op, output)),
     }
     return (_step(graph, op, "multiply", params),)
+
+
+def _integers(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """ADD, SUB and MUL of int32, as positions are computed: numbers without a quantisation."""
+    tensors = (*input_tensors(graph, op, 2), output_tensor(graph, op))
+    require_types(tensors, DType.INT32)
+    require(all(tensor.quantization is None for tensor in tensors), "an int32 tensor is quantised")
+    activation = op.options.get("fused_activation_function", "NONE")
+    require(activation == "NONE", f"the fused activation {activation} is not supported")
+    params: Params = {"kSubtract": op.kind == "SUB", "kMultiply": op.kind == "MUL"}
+    return (_step(graph, op, "integers", params),)
 
 
 @lowers("MINIMUM", "MAXIMUM")
@@ -118,6 +133,55 @@ def _quantizations(*tensors: Tensor) -> tuple[Quantization, ...]:
     return tuple(require_symmetric(tensor) if wide else per_tensor(tensor) for tensor in tensors)
 
 
+@lowers("ADD_N")
+def lower_add_n(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """ADD_N of int8 tensors of one shape and quantisation."""
+    sources, output = input_tensors(graph, op), output_tensor(graph, op)
+    require(len(sources) >= 2, f"it has {len(sources)} inputs")
+    require_types((*sources, output), DType.INT8)
+    for source in sources:
+        require_same_shape(source, output)
+        require_same_quantization(source, sources[0])
+    params = {"kElements": output.elements, **running_sum(sources[0], output)}
+    target = Write(output.index)
+    args = tuple(operand(graph, op, i, f"input{i}") for i in range(len(sources)))
+    overlaps = tuple(allowed for read in args for allowed in input_overlap.in_place(graph, (read, target)))
+    return (Step("add_n", "elementwise.h", params, (target, *args), overlaps),)
+
+
+def running_sum(source: Tensor, output: Tensor) -> Params:
+    """How the kernels of ADD_N and CUMSUM scale tensors of `source`'s quantisation, and their sum."""
+    origin, target = per_tensor(source), per_tensor(output)
+    factor = 2 * origin.scale / ((1 << _HEADROOM[DType.INT8]) * target.scale)
+    require(0.0 < factor < 1.0, f"its output's scale is too far below its inputs' (factor {factor:.3g})")
+    multiplier, shift = rescaling(0.5)
+    return {
+        "kHeadroom": _HEADROOM[DType.INT8],
+        "kAZeroPoint": origin.zero_point,
+        "kAMultiplier": multiplier,
+        "kAShift": shift,
+        **_output_params(target, *rescaling(factor), *type_range(output)),
+    }
+
+
+@lowers("DIV")
+def lower_div(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """DIV of int8."""
+    sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((*sources, output), DType.INT8)
+    a, b, target = (per_tensor(tensor) for tensor in (*sources, output))
+    factor = a.scale / (b.scale * target.scale)
+    multiplier, shift = rescaling(factor)
+    # Of a divisor with n + 1 bits and a dividend with m spare ones, the kernel shifts right by n + m - shift.
+    require(-25 <= shift <= 23, f"its scales are too far apart (factor {factor:.3g})")
+    params: Params = {
+        "kAZeroPoint": a.zero_point,
+        "kBZeroPoint": b.zero_point,
+        **_output_params(target, multiplier, shift, *fused_range(op, output)),
+    }
+    return (_step(graph, op, "divide", params, "divide.h"),)
+
+
 @lowers("SQUARED_DIFFERENCE")
 def lower_squared_difference(graph: Graph, op: Op) -> tuple[Step, ...]:
     """SQUARED_DIFFERENCE of int8 or int16."""
@@ -128,7 +192,7 @@ def lower_squared_difference(graph: Graph, op: Op) -> tuple[Step, ...]:
     multiplier, shift = rescaling(twice_larger * twice_larger / ((1 << 2 * headroom) * target.scale))
     params: Params = {
         "kHeadroom": headroom,
-        **_operand_params(a, b, twice_larger),
+        **operand_params(a, b, twice_larger),
         **_output_params(target, multiplier, shift, *type_range(output)),
     }
     return (_step(graph, op, "squared_difference", params),)
@@ -153,7 +217,7 @@ def lower_prelu(graph: Graph, op: Op) -> tuple[Step, ...]:
     return (_step(graph, op, "prelu", params),)
 
 
-def _operand_params(a: Quantization, b: Quantization, unit: float = 1.0) -> Params:
+def operand_params(a: Quantization, b: Quantization, unit: float = 1.0) -> Params:
     """How the kernels bring both operands to a common scale, in which `unit` is 1."""
     params: Params = {}
     for name, real in (("A", a), ("B", b)):
@@ -178,80 +242,5 @@ def _output_params(target: Quantization, multiplier: int, shift: int, low: int, 
     }
 
 
-# By op, for which orders of its operands it says yes: less, equal, greater.
-_RELATIONS = {
-    "EQUAL": (False, True, False),
-    "NOT_EQUAL": (True, False, True),
-    "LESS": (True, False, False),
-    "LESS_EQUAL": (True, True, False),
-    "GREATER": (False, False, True),
-    "GREATER_EQUAL": (False, True, True),
-}
-
-
-@lowers(*_RELATIONS)
-def lower_comparison(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """Comparisons, of int8 values as the reals they stand for."""
-    sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    equality = (DType.BOOL,) if op.kind in ("EQUAL", "NOT_EQUAL") else ()
-    require_types(sources, DType.INT8, DType.INT32, DType.INT64, *equality)
-    require_types((output,), DType.BOOL)
-    params: Params = dict(zip(("kLess", "kEqual", "kGreater"), _RELATIONS[op.kind], strict=True))
-    if sources[0].dtype is not DType.INT8:
-        return (_step(graph, op, "compare", params),)
-    a, b = (per_tensor(tensor) for tensor in sources)
-    for real in (a, b):
-        require(real.scale < 1, f"an input's scale is {real.scale:.6g}: TFLite Micro compares below 1")
-    return (_step(graph, op, "compare_scaled", {"kHeadroom": 8} | params | _operand_params(a, b)),)
-
-
-@lowers("LOGICAL_AND", "LOGICAL_OR")
-def lower_logical(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """LOGICAL_AND and LOGICAL_OR are the minimum and the maximum of two bools."""
-    require_types((*input_tensors(graph, op, 2), output_tensor(graph, op)), DType.BOOL)
-    return (_step(graph, op, "minimum" if op.kind == "LOGICAL_AND" else "maximum", {}),)
-
-
-@lowers("LOGICAL_NOT")
-def lower_logical_not(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """LOGICAL_NOT."""
-    (source,), output = input_tensors(graph, op, 1), output_tensor(graph, op)
-    require_types((source, output), DType.BOOL)
-    require_same_size(source, output)
-    args = (operand(graph, op, 0, "input"), Write(output.index))
-    overlaps = input_overlap.in_place(graph, args)
-    return (Step("logical_not", "logic.h", {"kElements": output.elements}, args, overlaps),)
-
-
-def _step(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
-    """The kernel over equal shapes, or its broadcasting form over a nest of loops."""
-    sources, output = input_tensors(graph, op), output_tensor(graph, op)
-    a, b = (tensor.shape for tensor in sources)
-    header = "logic.h" if kernel.startswith("compare") else "elementwise.h"
-    try:
-        steps = loop_nest.broadcast(a, output.shape), loop_nest.broadcast(b, output.shape)
-    except ValueError:
-        require(False, f"shapes {a} and {b} do not broadcast to {output.shape}")
-    repeated = [all(step == 0 for step in at) for at in zip(*steps, strict=True)]
-    stretched = any(both and extent > 1 for both, extent in zip(repeated, output.shape, strict=True))
-    require(not stretched, f"its output has the shape {output.shape}, larger than {a} and {b} broadcast to")
-    shape, walks = loop_nest.fuse(output.shape, *steps)
-    a_strides, b_strides = walks
-    args = (operand(graph, op, 0, "a"), operand(graph, op, 1, "b"), Write(output.index))
-    size = output.dtype.bytes
-    end = size, tuple(size * stride for stride in loop_nest.contiguous(shape))
-    overlaps = tuple(
-        allowed
-        for source, tensor, walk in zip(args, sources, walks, strict=False)
-        for allowed in input_overlap.over(
-            source,
-            output,
-            input_overlap.of_nest(shape, (0, tuple(tensor.dtype.bytes * stride for stride in walk)), end),
-        )
-    )
-    if a_strides == b_strides:
-        loops: Params = {"kElements": output.elements}
-        return Step(kernel, header, loops | params, args, overlaps)
-    require(len(shape) <= _LOOPS, f"broadcasting takes {len(shape)} loops, more than {_LOOPS}")
-    nest = loop_nest.params(_LOOPS, Dim=shape, AStride=a_strides, BStride=b_strides)
-    return Step(f"{kernel}_broadcast", header, nest | params, args, overlaps)
+def _step(graph: Graph, op: Op, kernel: str, params: Params, header: str = "elementwise.h") -> Step:
+    return broadcasting.of_two(graph, op, kernel, header, params)

@@ -1,4 +1,4 @@
-"""Lowering of GATHER and EMBEDDING_LOOKUP, whose positions may be computed at run time."""
+"""Lowering of GATHER, EMBEDDING_LOOKUP and GATHER_ND, whose positions may be computed at run time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from tinydeploy.engines.aot.ir import Step, Write, operand
+from tinydeploy.engines.aot.lowering import loop_nest
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     input_tensors,
@@ -18,6 +19,8 @@ from tinydeploy.engines.aot.lowering.require import (
 )
 from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op
+
+_MOST_COORDINATES = 5
 
 
 @lowers("GATHER")
@@ -81,3 +84,32 @@ def _gather(graph: Graph, op: Op, inputs: tuple[int, int], axis: int, batch_dims
     first = (slices * extent + given.reshape(params["kBatches"], 1, -1)) * params["kInner"]
     least = input_overlap.of_copies(first, ends + params["kInner"])
     return Step("gather", "gather.h", params, args, input_overlap.over(args[0], output, least))
+
+
+@lowers("GATHER_ND")
+def lower_gather_nd(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """GATHER_ND of int8: the last axis of the positions has one for each of the first axes of the table."""
+    (source, positions), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((source, output), DType.INT8)
+    require_types((positions,), DType.INT32)
+    require(len(positions.shape) > 0, "its positions are a scalar")
+    depth = positions.shape[-1]
+    most = min(len(source.shape), _MOST_COORDINATES)
+    require(depth <= most, f"its positions have {depth} coordinates, more than {most}")
+    shape = (*positions.shape[:-1], *source.shape[depth:])
+    require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+    steps = loop_nest.contiguous(source.shape)[:depth]
+    inner = prod(source.shape[depth:])
+    params: dict[str, int | float | bool] = {
+        "kElements": source.elements,
+        "kPositions": prod(positions.shape[:-1]),
+        "kDepth": depth,
+        "kInner": inner,
+        **{f"kStride{i}": (*steps, *[0] * _MOST_COORDINATES)[i] for i in range(_MOST_COORDINATES)},
+    }
+    if positions.data is not None:
+        first = positions.data.reshape(-1, depth).astype(np.int64) @ np.array(steps, np.int64)
+        outside = first[(first < 0) | (first + inner > source.elements)]
+        require(outside.size == 0, f"it begins at element {outside[:1]} of {source.elements}")
+    args = (operand(graph, op, 0, "table"), operand(graph, op, 1, "positions"), Write(output.index))
+    return (Step("gather_nd", "gather.h", params, args),)

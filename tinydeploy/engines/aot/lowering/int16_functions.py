@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot.arithmetic import tables
+from tinydeploy.engines.aot.arithmetic import packed_tables, tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import round_half_away
 from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
 from tinydeploy.engines.aot.lowering.require import (
@@ -57,20 +57,18 @@ def _step(
 
 
 def lookup(graph: Graph, op: Op, entries: npt.NDArray[np.generic]) -> Step:
-    """Any function of one int16 that goes near enough to straight lines; `entries` are by the input's bits.
-
-    What it differs from the lines by is packed into as few bits as that takes.
-    """
-    found = tables.packed_lines(np.roll(entries.astype(np.int64), 1 << 15))
+    """Any function of one int16 that is mostly near straight lines; `entries` are by the input's bits."""
+    output = output_tensor(graph, op)
+    wide = output.dtype.bytes > 2
+    require(not wide, f"as a function of an int16 to {output.dtype.value} it has no small table")
+    found = packed_tables.pack(np.roll(entries.astype(np.int64), 1 << 15))
     if found is None:
         raise UnsupportedError("as a function of an int16 it is too far from smooth for a small table")
-    output = output_tensor(graph, op)
     constants = (
-        Constant(f"op{op.index}_knots", found.knots.astype(output.dtype.numpy), "ends of lines"),
-        Constant(f"op{op.index}_rest", found.rest, f"{found.bits} bits for each input"),
+        Constant(f"op{op.index}_starts", found.starts, "where the blocks begin"),
+        Constant(f"op{op.index}_blocks", found.words, "lines, and what differs from them"),
     )
-    params: Params = {"kShift": found.shift, "kLeast": found.least, "kBits": found.bits}
-    (step,) = _step(graph, op, "lookup_lines", "lookup.h", params, *constants)
+    (step,) = _step(graph, op, "lookup_blocks", "lookup.h", {}, *constants)
     return step
 
 

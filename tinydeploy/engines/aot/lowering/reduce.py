@@ -1,4 +1,4 @@
-"""Lowering of reductions along axes, and of what looks at all of one: SOFTMAX, L2_NORMALIZATION."""
+"""Lowering of reductions and sums along axes, and of what looks at all of one: SOFTMAX and its like."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from math import prod
 import numpy as np
 
 from tinydeploy.engines.aot.arithmetic import tables
+from tinydeploy.engines.aot.arithmetic.fixed_point import rounding_divide_by_pot
 from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
 from tinydeploy.engines.aot.lowering import int16_functions, loop_nest
+from tinydeploy.engines.aot.lowering.elementwise import running_sum
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     UnsupportedError,
@@ -68,6 +70,36 @@ def lower_reduce_max(graph: Graph, op: Op) -> tuple[Step, ...]:
     return (_reduction(graph, op, op.kind.lower(), {}),)
 
 
+@lowers("REDUCE_ALL")
+def lower_reduce_all(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """REDUCE_ALL of bool over any axes."""
+    (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((source, output), DType.BOOL)
+    return (_reduction(graph, op, "reduce_all", {}),)
+
+
+@lowers("CUMSUM")
+def lower_cumsum(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """CUMSUM of int8 along one axis."""
+    (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
+    require_types((source, output), DType.INT8)
+    require_same_shape(source, output)
+    axis = positive_axis(constant_int(graph, op, 1, "axis"), len(source.shape))
+    extents = prod(source.shape[:axis]), prod(source.shape[axis + 1 :]), source.shape[axis]
+    params: Params = {
+        **dict(zip(("kOuter", "kInner", "kExtent"), extents, strict=True)),
+        "kExclusive": bool(int_option(op, "exclusive")),
+        "kReverse": bool(int_option(op, "reverse")),
+        **running_sum(source, output),
+    }
+    args = (operand(graph, op, 0, "input"), Write(output.index))
+    walk = extents[1] * extents[2], 1, extents[1]
+    least = (
+        input_overlap.APART if params["kReverse"] else input_overlap.of_nest(extents, (0, walk), (1, walk))
+    )
+    return (Step("cumulative_sum", "reduce.h", params, args, input_overlap.over(args[0], output, least)),)
+
+
 def _reduction(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
     """The kernel over the axes that input 1 holds."""
     source, output = graph.tensors[op.inputs[0]], output_tensor(graph, op)
@@ -100,9 +132,12 @@ def _reduction(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
 
 @lowers("ARG_MAX", "ARG_MIN")
 def lower_arg_max(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """ARG_MAX and ARG_MIN of int8 along one axis, to int32; the first of equal values."""
+    """ARG_MAX and ARG_MIN of int8 along one axis, to int32; the first of equal values.
+
+    Of int16 as well where float_islands.py has found it behind a DEQUANTIZE.
+    """
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    require_types((source,), DType.INT8)
+    require_types((source,), DType.INT8, *((DType.INT16,) if op.options.get("dequantized") else ()))
     require_types((output,), DType.INT32)
     axis = positive_axis(constant_int(graph, op, 1, "axis"), len(source.shape))
     shape = source.shape[:axis] + source.shape[axis + 1 :]
@@ -110,8 +145,9 @@ def lower_arg_max(graph: Graph, op: Op) -> tuple[Step, ...]:
     outer, extent, inner = prod(source.shape[:axis]), source.shape[axis], prod(source.shape[axis + 1 :])
     params: Params = {"kOuter": outer, "kExtent": extent, "kInner": inner}
     args = (operand(graph, op, 0, "input"), Write(output.index))
-    size = output.dtype.bytes
-    least = input_overlap.of_nest((outer, inner), (0, (extent * inner, 1)), (size, (size * inner, size)))
+    read, size = source.dtype.bytes, output.dtype.bytes
+    first = 0, (read * extent * inner, read)
+    least = input_overlap.of_nest((outer, inner), first, (size, (size * inner, size)))
     return (Step(op.kind.lower(), "reduce.h", params, args, input_overlap.over(args[0], output, least)),)
 
 
@@ -150,6 +186,41 @@ def lower_softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
         ),
     )
     return (Step("softmax", "softmax.h", params, args, input_overlap.in_place(graph, args)),)
+
+
+@lowers("LOG_SOFTMAX")
+def lower_log_softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """LOG_SOFTMAX of int8 along the last axis."""
+    (source,) = input_tensors(graph, op, 1)
+    output = output_tensor(graph, op)
+    require_types((source, output), DType.INT8)
+    require_same_shape(source, output)
+    require(len(source.shape) > 0, "its input is a scalar")
+    origin, target = per_tensor(source), per_tensor(output)
+    require(
+        (target.scale, target.zero_point) == (1 / 16, 127),
+        f"its output has scale {target.scale:.6g} and zero point {target.zero_point}, not 1/16 and 127",
+    )
+    depth = source.shape[-1]
+    require(depth < 4096, f"it has {depth} classes, more than the 4,095 whose sum the fixed point holds")
+    try:
+        exponentials = tables.softmax_exponentials(origin.scale, 1.0)
+        (multiplier, shift), (back, back_shift) = tables.log_softmax_factors(origin.scale)
+    except ValueError as error:
+        raise UnsupportedError(f"its scale does not suit the fixed-point arithmetic: {error}") from None
+    params: Params = {
+        "kRows": source.elements // depth,
+        "kDepth": depth,
+        "kExponentials": len(exponentials),
+        "kMultiplier": multiplier,
+        "kShift": shift,
+        "kBackMultiplier": back,
+        "kBackShift": back_shift,
+    }
+    values = rounding_divide_by_pot(exponentials, 12).astype(np.int32)
+    constant = Constant(f"op{op.index}_exponentials", values, "exp(-d) for d = 0, 1 ..., Q12.19")
+    args = (operand(graph, op, 0, "input"), Write(output.index), constant)
+    return (Step("log_softmax", "log_softmax.h", params, args, input_overlap.in_place(graph, args)),)
 
 
 @lowers("L2_NORMALIZATION")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinydeploy.engines.aot.lowering import in_float
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.rewrite.float_ops import (
     ADVICE,
@@ -21,11 +22,13 @@ from tinydeploy.engines.aot.rewrite.float_ops import (
     INTEGERS,
     JOINS,
     MOVES,
+    ORDERS,
     POINTWISE,
     QUANTISABLE,
     kept_float,
 )
 from tinydeploy.engines.aot.rewrite.float_tables import CODES, CONSTANT, Failure, Functions, Node, Table
+from tinydeploy.host import reference
 from tinydeploy.model.graph import DType, Graph, Op, OptionValue, Tensor
 
 
@@ -75,6 +78,7 @@ class _Islands:
         self._there: set[int] = set()  # tensors that have a value and are made as well
         self._lost: set[int] = set()  # tensors that are not there, because of an op that is refused
         self._float = kept_float(graph)
+        self._waiting: dict[int, tuple[Op, str]] = {}  # by output: the op, and why it is no table
 
     def folded(self) -> Folded:
         for op in self._graph.running:
@@ -92,14 +96,19 @@ class _Islands:
 
     def _op(self, op: Op) -> None:
         inputs = [index for index in op.inputs if index >= 0]
+        self._stop_waiting(op)
         if not self._lost.isdisjoint(inputs):
             self._lost |= {*op.outputs}  # the op that is to blame has been named
         elif op.kind == "DEQUANTIZE" and self._starts(op):
             pass
         elif op.kind in POINTWISE and self._is_function(op):
             self._function(op)
+        elif op.kind == "QUANTIZE" and op.inputs[0] in self._waiting:
+            self._quantize_waiting(op)
         elif op.kind == "QUANTIZE" and op.inputs[0] in self._values:
             self._quantize(op)
+        elif op.kind in ORDERS and not self._values.keys().isdisjoint(op.inputs[:1]):
+            self._order(op)
         elif self._moved(op) and not self._float.intersection(op.outputs):
             self._move(op)
         else:
@@ -145,13 +154,18 @@ class _Islands:
         if not self._values.keys().isdisjoint(op.inputs):
             return True
         inputs = [self._tensors[index] for index in op.inputs if index >= 0]
-        return op.kind not in LOWERINGS and any(t.dtype in INTEGERS and t.data is None for t in inputs)
+        by_one = any(t.data is not None and t.elements == 1 for t in inputs)
+        tabled = op.kind not in LOWERINGS or (op.kind == "DIV" and by_one and reference.available())
+        return tabled and any(t.dtype in INTEGERS and t.data is None for t in inputs)
 
     def _function(self, op: Op) -> None:
         types = {self._tensors[index].dtype for index in (*op.inputs, *op.outputs) if index >= 0}
         try:
             self._compose(op)
-        except _Refused:
+        except _Refused as reason:
+            if self._waits(op):
+                self._waiting[op.outputs[0]] = op, str(reason)
+                return
             if DType.FLOAT32 in types or op.kind in LOWERINGS:
                 raise
             raise _Refused(f"there is no kernel for {op.kind}") from None
@@ -222,6 +236,63 @@ class _Islands:
         if found.per_channel:
             raise _Refused("a tensor is quantised per channel")
         return found.scale, found.zero_point
+
+    # What is more than a table
+
+    def _order(self, op: Op) -> None:
+        """ARG_MAX or ARG_MIN of a function that rises, or falls, with the integers: theirs."""
+        value, base = self._values[op.inputs[0]], self._tensors[self._values[op.inputs[0]].bases[0]]
+        if value.join is not None or base.dtype not in (DType.INT8, DType.INT16):
+            raise _Refused("it compares in float32 what is quantised differently")
+        (table,) = self._functions.tables(value.nodes)
+        if isinstance(table, Failure):
+            raise _Refused(table.reason)
+        ascending = np.roll(table, table.size // 2).astype(np.float64)  # by the integers
+        rises = bool((ascending[1:] > ascending[:-1]).all())
+        if not rises and not (ascending[1:] < ascending[:-1]).all():
+            raise _Refused("it compares in float32 what does not rise or fall with its integers")
+        kind = op.kind if rises else ORDERS[op.kind]
+        inputs, options = (base.index, *op.inputs[1:]), {**op.options, "dequantized": True}
+        self._ops.append(replace(op, kind=kind, inputs=inputs, options=options))
+
+    def _waits(self, op: Op) -> bool:
+        """Whether `op` is one of lower_float.py, of what DEQUANTIZE makes and perhaps a constant in float."""
+        if op.kind not in in_float.KINDS or len(op.inputs) != 2 or len(op.outputs) != 1:
+            return False
+        operands = [self._integers(index) for index in op.inputs]
+        if None in operands or not self._float.isdisjoint(op.outputs):
+            return False
+        return any(self._tensors[index].data is None for index in operands if index is not None)
+
+    def _integers(self, index: int) -> int | None:
+        """The tensor that `index` is but for a DEQUANTIZE, or a constant of float; None if it is neither."""
+        value, tensor = self._values.get(index), self._tensors[index]
+        if value is None:
+            return index if tensor.dtype is DType.FLOAT32 and tensor.data is not None else None
+        base, node = self._tensors[value.bases[0]], self._functions.nodes[value.nodes[0]]
+        plain = value.join is None and node.kind == "DEQUANTIZE" and base.dtype is not DType.UINT8
+        return base.index if plain and base.shape == tensor.shape else None
+
+    def _stop_waiting(self, op: Op) -> None:
+        """Refuses each op that waits for a QUANTIZE, if `op` is something else that reads it."""
+        for index in self._waiting.keys() & {*op.inputs}:
+            if op.kind != "QUANTIZE":
+                waiting, reason = self._waiting.pop(index)
+                self._refused[waiting.index] = reason
+                self._lost.add(index)
+
+    def _quantize_waiting(self, op: Op) -> None:
+        """An op of two tensors between DEQUANTIZE and QUANTIZE becomes one from integers to integers."""
+        waiting, _ = self._waiting[op.inputs[0]]
+        output = self._tensors[op.outputs[0]]
+        if output.dtype not in (DType.INT8, DType.INT16) or self._quantization(output) is None:
+            raise _Refused(f"it turns float32 into {output.dtype.value}")
+        if output.shape != self._tensors[waiting.outputs[0]].shape:
+            raise _Refused("its output has another shape than its input")
+        inputs = tuple(self._integers(index) for index in waiting.inputs)
+        given = tuple(index for index in inputs if index is not None)
+        options: dict[str, OptionValue] = {**waiting.options, "float": waiting.kind}
+        self._ops.append(replace(op, inputs=given, options=options))
 
     # The end
 

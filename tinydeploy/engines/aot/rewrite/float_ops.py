@@ -1,9 +1,10 @@
-"""The ops of float islands: functions of their elements, ops that move elements, advice on the others."""
+"""Which ops float_islands.py can take out of float, and what to do about the others."""
 
 from __future__ import annotations
 
 from tinydeploy.model.graph import DType, Graph
 
+# Functions of each element.
 POINTWISE = (
     *(
         "ABS",
@@ -37,7 +38,7 @@ POINTWISE = (
     *("LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR", "SELECT", "SELECT_V2", "CAST", "ZEROS_LIKE"),
 )
 JOINS = ("CONCATENATION", "PACK")
-# By op, which of its inputs it moves; of _JOINS it is all.
+# By op, which of its inputs it moves; of JOINS it is all.
 MOVES = {
     **dict.fromkeys(("BROADCAST_TO", "EXPAND_DIMS", "GATHER", "MIRROR_PAD", "RESHAPE", "SQUEEZE"), 0),
     **dict.fromkeys(("RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SLICE", "SPLIT_V", "STRIDED_SLICE"), 0),
@@ -45,13 +46,15 @@ MOVES = {
     **dict.fromkeys(("PAD", "PADV2"), 0),
     "SPLIT": 1,
 }
+ORDERS = {"ARG_MAX": "ARG_MIN", "ARG_MIN": "ARG_MAX"}  # by op, what it is of a function that falls
 INTEGERS = (DType.INT8, DType.UINT8, DType.INT16)
+QUANTISABLE = "TFLite quantises it elsewhere: let the converter quantise this layer, too"
+ELSE = "leave it out of the model, or put in its place what TFLite quantises"
 ADVICE = {
+    **dict.fromkeys(("ADD_N", "CUMSUM"), ELSE),  # TFLite Micro has them quantised, no converter makes them so
     "LOG_SOFTMAX": "end the model before it, as the largest of its inputs is the class, or use SOFTMAX",
     "SOFTMAX": "end the model before it, as the largest of its inputs is the class",
 }
-QUANTISABLE = "TFLite quantises it elsewhere: let the converter quantise this layer, too"
-ELSE = "leave it out of the model, or put in its place what TFLite quantises"
 
 
 def kept_float(graph: Graph) -> set[int]:
