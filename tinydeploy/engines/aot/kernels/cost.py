@@ -31,7 +31,7 @@ def instructions(step: Step, core: Core) -> int | None:
 
 
 def _pointwise(p: Params) -> float:
-    pixels, depth = int(p["kBatches"]), int(p["kInputDepth"])
+    pixels, depth = int(p["kRows"]), int(p["kInputDepth"])
     expanding = 5 * (depth // 4)
     return _columns(p, pixels, (depth + 1) // 2) + pixels * (expanding + 16)
 
