@@ -1,4 +1,4 @@
-"""Ops of two operands between DEQUANTIZE and QUANTIZE, as float_islands.py finds them: float between integers."""
+"""Ops of two operands between DEQUANTIZE and QUANTIZE, as float_islands.py finds them: in float."""
 
 from __future__ import annotations
 
