@@ -720,7 +720,8 @@ def _weights(
     if computed:
         weights = m.input(Value(-1, shape, "int8", scales[0])).index
     else:
-        weights = m.model.tensor(shape, scale=scales, data=values, axis=axis)
+        zero_point = m.random.choice((0,) * 9 + (m.random.randint(-128, 127),))
+        weights = m.model.tensor(shape, scale=scales, zero_point=zero_point, data=values, axis=axis)
     inputs = [x.index, weights]
     if m.random.random() < 0.7:
         wide = x.dtype == "int16"
@@ -881,7 +882,7 @@ def svdf(m: Maker, kind: str) -> None:
     scales = [10 ** m.random.uniform(-3, -1.5), 10 ** m.random.uniform(-4, -2.5)]
     shapes = [(filters, depth), (filters, memory)]
     weights = [
-        m.constant(Value(-1, shape, type_, scale))
+        m.constant(Value(-1, shape, type_, scale, m.random.choice((0, 0, 0, 5))))
         for shape, type_, scale in zip(shapes, ("int8", dtype), scales, strict=True)
     ]
     bias = m.model.tensor(

@@ -308,6 +308,7 @@ def run_each(
     settled = _settled(
         model, options, (*_DEPLOYED, *_JUDGED, "out"), **wanted, threshold=threshold, out=out, timeout=timeout
     )
+    engines = [name.strip() for name in engines]
     asked = _Run.of(model, settled | {"engine": ",".join(engines)})
     report.check_writable(asked.folder, engines)
     chosen = asked.samples(progress)

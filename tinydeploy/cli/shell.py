@@ -142,8 +142,11 @@ def progress(first: str) -> Iterator[Progress]:
         task = bars.add_task(first, total=None)
 
         def update(phase: str, done: int = 0, total: int = 0) -> None:
-            bars.tasks[0].total = total or None  # update() takes None for "as before"
+            shown, whole = bars.tasks[0], total or None  # update() takes None for "as before"
+            if shown.total != whole:  # a thread draws the bar, and would see one count in another's whole
+                shown.total = None
             bars.update(task, description=phase, completed=done)
+            shown.total = whole
 
         yield update
 

@@ -30,7 +30,10 @@ from tinydeploy.graph import DType, Graph, Op
 
 @lowers("SVDF")
 def lower_svdf(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """SVDF of int8 with a state of int8 or int16. TFLite Micro leaves out its fused activation."""
+    """SVDF of int8 with a state of int8 or int16.
+
+    TFLite Micro leaves out its fused activation, and any zero point of its weights.
+    """
     (source, features, times, bias, state), output = input_tensors(graph, op, 5), output_tensor(graph, op)
     require_types((source, features, output), DType.INT8)
     require_types((times, state), DType.INT8, DType.INT16)
@@ -51,7 +54,6 @@ def lower_svdf(graph: Graph, op: Op) -> tuple[Step, ...]:
 
     before, stored, after = per_tensor(source), per_tensor(state), per_tensor(output)
     weights = per_tensor(features), per_tensor(times)
-    require(not any(found.zero_point for found in weights), "its weights have a zero point")
     feature_factor = layer_scale(before.scale, weights[0].scale, stored.scale)
     feature_multiplier, feature_shift = rescaling(feature_factor)
     multiplier, shift = rescaling(layer_scale(stored.scale, weights[1].scale, after.scale))

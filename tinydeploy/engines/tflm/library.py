@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tinydeploy import build, cache, paths, templates
+from tinydeploy import build, cache, config, paths, templates
 from tinydeploy.boards import Board
 from tinydeploy.engines import Library
 from tinydeploy.engines.tflm.ops import FAST_KERNELS
@@ -33,7 +34,7 @@ from tinydeploy.engines.tflm.selection import (
 )
 from tinydeploy.errors import ModelError, ToolError, UsageError
 
-VARIABLE = "TINYDEPLOY_TFLM"
+VARIABLE = config.TFLM_VARIABLE
 
 CHIRALE = (
     "https://github.com/spaziochirale/Chirale_TensorFlowLite.git#46da2f989205a9216229d38cd3d1c657d79d6781"
@@ -188,8 +189,8 @@ def _checkout(root: Path, board: Board) -> UsageError:
     options = f"TARGET=cortex_m_generic TARGET_ARCH=project_generation{kernels}"
     return UsageError(
         f"{root} is a checkout of TFLite Micro, whose third-party sources are not in it; make a tree of it",
-        f'cd {root} && python3 {_TREE_SCRIPT} --makefile_options="{options}" ~/tflm-tree; it needs make, '
-        "wget, unzip, the Python packages numpy and Pillow, and a network; then name ~/tflm-tree",
+        f'cd {shlex.quote(str(root))} && python3 {_TREE_SCRIPT} --makefile_options="{options}" ~/tflm-tree; '
+        "it needs make, wget, unzip, Python's numpy and Pillow, and a network; then name ~/tflm-tree",
     )
 
 
