@@ -548,7 +548,7 @@ def code(archive: str, function: str) -> bytes:
     "board", ["mps2-an386", "mps2-an385", "mps2-an500", "mps2-an505", "mps3-an547", "qemu-cortex-m0plus"]
 )
 def test_the_small_newlib_moves_memory_as_the_large_one(board: str) -> None:
-    """So TFLite Micro loses nothing by nano.specs, which spares its firmware a kilobyte of RAM."""
+    """So TFLite Micro loses nothing by nano.specs, beside a firmware that is linked with the whole newlib."""
     core = boards.board(board).core
     archives = [
         subprocess.check_output(
