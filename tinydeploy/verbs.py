@@ -267,6 +267,7 @@ def run_each(
     settled = with_usual(
         model, options, (*_DEPLOYED, *JUDGED, "out"), **wanted, threshold=threshold, out=out, timeout=timeout
     )
+    engines = [name.strip() for name in engines]
     asked = Run.of(model, settled | {"engine": ",".join(engines)})
     report_files.check_writable(asked.folder, engines)
     chosen = asked.samples(progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import click
 import pytest
+import rich.progress
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tinydeploy.cli import options, terminal
+from tinydeploy.cli import options, shell, terminal
 from tinydeploy.errors import DataError, ToolError, UsageError
 from tinydeploy.evaluate import deployment
 from tinydeploy.model import samples
@@ -156,3 +159,21 @@ def test_what_is_missing_from_the_start_is_one_line(shell: str, said: str, tmp_p
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == bool(said) and said in done.stderr
+
+
+def test_a_count_never_stands_in_another_phases_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar is drawn by a thread, which may look between any two changes: nothing like 6/4 may be there."""
+    seen: list[tuple[float | None, float | None]] = []
+
+    def watched(task: rich.progress.Task, name: str, value: object) -> None:
+        object.__setattr__(task, name, value)
+        if name in ("completed", "total"):
+            seen.append((getattr(task, "completed", None), getattr(task, "total", None)))
+
+    monkeypatch.setattr(rich.progress.Task, "__setattr__", watched)
+    monkeypatch.setattr(terminal, "stderr", Console(file=io.StringIO(), force_terminal=True))
+    with shell.progress("starting") as update:
+        for done, total in ((6, 0), (1, 4), (4, 4), (5, 9), (0, 2), (7, 0)):
+            update(f"phase of {total}", done, total)
+    assert (4, 4) in seen and (7, None) in seen
+    assert all(done is None or total is None or done <= total for done, total in seen), seen

@@ -70,7 +70,6 @@ def test_weights_and_biases_of_all_kinds(kind: str) -> None:
         layer(kind, dtype, bias, zero_point=zero_point, per_channel=per_channel)
         for dtype, bias, per_channel, zero_point in product(("int8", "int16"), WAYS, (False, True), (0, 7))
         if not (kind == "DEPTHWISE_CONV_2D" and bias == "none")  # TFLite Micro crashes
-        if not (zero_point and (per_channel or kind != "FULLY_CONNECTED"))
     ]
     blobs += [layer(kind, dtype, "computed", constant_input=True) for dtype in ("int8", "int16")]
     native.assert_parity(blobs, kernels=(native.DSP,))

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import subprocess
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import jsonschema
 import numpy as np
 import pytest
 import tflite
+from elftools.elf.elffile import ELFFile
 from model_builder import ModelBuilder
 
 from tinydeploy import verbs
@@ -528,6 +530,40 @@ def test_without_a_cxx_library_the_build_does_not_start(
 
 
 # The whole way, with a real library.
+
+
+def code(archive: str, function: str) -> bytes:
+    """The machine code of a function of the C library."""
+    symbols = subprocess.check_output(
+        ["arm-none-eabi-nm", "-A", "--defined-only", archive],
+        text=True,
+        stderr=subprocess.DEVNULL,
+        timeout=60,
+    )
+    (member,) = re.findall(rf":([\w.-]+):\S+ [TW] {function}$", symbols, re.M)
+    with tempfile.NamedTemporaryFile() as unpacked:
+        unpacked.write(subprocess.check_output(["arm-none-eabi-ar", "p", archive, member], timeout=60))
+        unpacked.flush()
+        elf = ELFFile(unpacked)
+        return b"".join(s.data() for s in elf.iter_sections() if s.name.startswith(".text"))
+
+
+@pytest.mark.skipif(not tools.has_cxx_library(M4F.toolchain), reason="libstdc++ for Arm is not installed")
+@pytest.mark.parametrize(
+    "board", ["mps2-an386", "mps2-an385", "mps2-an500", "mps2-an505", "mps3-an547", "qemu-cortex-m0plus"]
+)
+def test_the_small_newlib_moves_memory_as_the_large_one(board: str) -> None:
+    """So TFLite Micro loses nothing by nano.specs, beside a firmware that is linked with the whole newlib."""
+    core = lookup.board(board).core
+    archives = [
+        subprocess.check_output(
+            [f"{core.toolchain}gcc", *core.flags, f"-print-file-name={name}"], text=True, timeout=60
+        ).strip()
+        for name in ("libc.a", "libc_nano.a")
+    ]
+    for function in ("memcpy", "memset", "memmove"):
+        large, small = (code(archive, function) for archive in archives)
+        assert large == small and len(large) > 100, function
 
 
 @needs_tflm

@@ -12,6 +12,7 @@ from model_builder import ModelBuilder
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import EngineSources, Refusal
+from tinydeploy.engines.engine_registry import ENGINES
 from tinydeploy.engines.tflm.tflm_engine import TflmEngine
 from tinydeploy.errors import FitError, ModelError
 from tinydeploy.evaluate import board_checks
@@ -108,3 +109,28 @@ def test_an_arena_larger_than_the_ram() -> None:
     with pytest.raises(FitError, match=r"the arena takes [\d,]+ bytes, and stm32vldiscovery has") as caught:
         prepare(graph, board="stm32vldiscovery", engine="aot")
     assert "--optimize ram" in caught.value.hint
+
+
+def alone(kind: str, dtype: str = "int8") -> Graph:
+    model = ModelBuilder()
+    x, y = (model.tensor((1, 4), dtype, scale=0.1) for _ in range(2))
+    model.op(kind, [x], [y])
+    return tflite_model.parse(model.build([x], [y]), "m.tflite")
+
+
+@pytest.mark.parametrize(
+    ("kind", "engine", "hint"),
+    [
+        ("CEIL", "aot", "no engine runs it; CEIL runs if left in float"),
+        ("EXP", "tflm", "no engine runs it; EXP runs if left in float"),
+        ("GELU", "aot", "no engine runs it; swish, or x * sigmoid(1.702 * x), is close to GELU and runs"),
+        ("CUMSUM", "aot", "no engine runs it: take in its place what docs/ops.md lists"),
+        ("RELU_N1_TO_1", "tflm", "--engine aot runs it"),
+        ("LOGISTIC", "aot", "no engine runs it as it is: docs/ops.md says what LOGISTIC may be"),
+    ],
+)
+def test_the_hint_is_one_that_helps(kind: str, engine: str, hint: str) -> None:
+    """It names an engine only if that one has been asked, and else what to write instead."""
+    with pytest.raises(ModelError) as caught:
+        board_checks.check_ops(alone(kind), ENGINES[engine])
+    assert caught.value.hint.startswith(hint)

@@ -29,14 +29,6 @@ def test_values_and_paths(tmp_path: Path) -> None:
     assert (loaded.metric, loaded.output, loaded.threshold) == ("auc", "0", -0.5)
 
 
-def test_the_tflm_table(tmp_path: Path) -> None:
-    address = "https://example.org/tflm.git#0123456"
-    assert config.load(write(tmp_path, f'[tflm]\nlibrary = "{address}"\n')).tflm_library == address
-    (tmp_path / "tree").mkdir()
-    found = config.load(write(tmp_path, '[tflm]\nlibrary = "tree"\n')).tflm_library
-    assert found == str(tmp_path / "tree")
-
-
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
@@ -63,6 +55,8 @@ def test_the_tflm_table(tmp_path: Path) -> None:
             "'upload_command' is a command",
             "--upload-command or TINYDEPLOY_UPLOAD_COMMAND",
         ),
+        ('[tflm]\nlibrary = "https://example.org/x.git#0123456"', "'tflm.library' is code that will run", ""),
+        ('[tflm]\nlibrary = "tree"', "'tflm.library' is code", "--tflm-library or TINYDEPLOY_TFLM"),
         ('out = "../elsewhere"', "'out' leads out of its folder", "-o or TINYDEPLOY_OUT"),
         ('out = "/tmp"', "'out' leads out of its folder", ""),
         ('out = "link/below"', "'out' leads out of its folder", ""),
@@ -86,3 +80,11 @@ def test_what_is_no_utf8_is_said(tmp_path: Path) -> None:
     (tmp_path / "tinydeploy.toml").write_bytes(b'board = "\xff"')
     with pytest.raises(UsageError, match="decode"):
         config.load(tmp_path / "model.tflite")
+
+
+def test_a_goal_in_the_file_is_aots(tmp_path: Path) -> None:
+    """Whoever asks for tflm did not ask for the goal that usually counts."""
+    file = config.Config(optimize="ram")
+    assert config.settled(file, {"engine": "tflm"}, ("engine", "optimize")) == {"engine": "tflm"}
+    assert config.settled(file, {"engine": "aot"}, ("optimize",))["optimize"] == "ram"
+    assert config.settled(file, {"engine": "tflm", "optimize": "size"}, ("optimize",))["optimize"] == "size"

@@ -21,7 +21,10 @@ HOSTILE = '<b>[bold]"&'
 @pytest.fixture
 def results() -> tuple[Result, Result]:
     library = LibraryInfo(
-        "TFLite Micro", HOSTILE, {"CONV_2D": "CMSIS-NN", "RESHAPE": "reference", "ADD": "CMSIS-NN"}
+        "TFLite Micro",
+        HOSTILE,
+        {"CONV_2D": "CMSIS-NN", "RESHAPE": "reference", "ADD": "CMSIS-NN"},
+        ("-O2", "-DNDEBUG"),
     )
     other = made_up.made_up(searched=True, accuracy=made_up.classifier())
     return made_up.made_up(), dataclasses.replace(other, library=library, warnings=(HOSTILE,))
@@ -50,7 +53,11 @@ def test_the_library_is_told_wherever_a_result_is(results: tuple[Result, Result]
         Console(file=text, width=200).print(shown)
         assert HOSTILE in text.getvalue()
         assert "CMSIS-NN: CONV_2D, ADD" in text.getvalue()
-    assert "CMSIS-NN: CONV_2D, ADD" in html.render(results[1])
+    page = html.render(results[1])
+    assert "CMSIS-NN: CONV_2D, ADD" in page and '<code class="flag">-DNDEBUG</code>' in page
+    text = io.StringIO()
+    Console(file=text, width=200).print(console.summary(results[1]))
+    assert "-O2 -DNDEBUG" in text.getvalue()
 
 
 def test_the_page_is_well_formed_and_links_to_each_run(results: tuple[Result, Result]) -> None:
@@ -58,6 +65,27 @@ def test_the_page_is_well_formed_and_links_to_each_run(results: tuple[Result, Re
     assert [link.get("href") for link in page.iter("a")] == ["aot/report.html", "tflm/report.html"]
     tables = list(page.iter("table"))
     assert len(list(tables[1].iter("tr"))) == 1 + len(results[0].model.ops)
+
+
+def test_runs_on_a_board_are_compared_by_their_cycles(results: tuple[Result, Result]) -> None:
+    measured = [
+        dataclasses.replace(
+            result,
+            instructions=None,
+            cycles=result.instructions,
+            per_op=tuple(
+                dataclasses.replace(cost, instructions=None, cycles=cost.instructions)
+                for cost in result.per_op
+            ),
+        )
+        for result in results
+    ]
+    page, text = html.render_runs(measured), io.StringIO()
+    Console(file=text, width=200).print(console.comparison(measured))
+    for shown in (page, text.getvalue()):
+        assert "they are not time" not in shown and "cycles" in shown
+    assert f"{measured[0].per_op[0].count:,}" in page
+    assert "they are not time" in html.render_runs(results)
 
 
 def test_the_files_of_several_runs(results: tuple[Result, Result], tmp_path: Path) -> None:

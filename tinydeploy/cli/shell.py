@@ -142,9 +142,12 @@ def progress(first: str) -> Iterator[Progress]:
         task = bars.add_task(first, total=None, count="")
 
         def update(phase: str, done: int = 0, total: int = 0) -> None:
-            bars.tasks[0].total = total or None  # update() takes None for "as before"
+            shown, whole = bars.tasks[0], total or None  # update() takes None for "as before"
+            if shown.total != whole:  # a thread draws the bar, and would see one count in another's whole
+                shown.total = None
             count = f"{done:,}/{total:,}" if total else ""
             bars.update(task, description=phase, completed=done, count=count)
+            shown.total = whole
 
         yield update
 

@@ -6,7 +6,11 @@ import re
 from collections.abc import Sequence
 
 from tinydeploy.boards.board import Board
+from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
+from tinydeploy.engines.aot.rewrite.float_ops import POINTWISE
 from tinydeploy.engines.engine import Engine, Refusal
+from tinydeploy.engines.engine_registry import ENGINES
+from tinydeploy.engines.tflm.resolver import ADDERS
 from tinydeploy.errors import FitError, ModelError
 from tinydeploy.model.canonicalize.constant_folding import FIXED_SHAPE_HINT
 from tinydeploy.model.graph import Graph
@@ -17,9 +21,13 @@ TILE_HINT = (
 )
 
 _FLOAT = re.compile(r"(not|in|turns) float32")  # of a refusal: that is what an op was left in
-
-
 _NAMED = 20  # of the ops that are refused for one reason
+_NO_ENGINE = "no engine runs it: take in its place what docs/ops.md lists, in the types that stand there"
+_INSTEAD = {
+    "GELU": "swish, or x * sigmoid(1.702 * x), is close to GELU and runs",
+    "SELECT": "tf.where makes a SELECT_V2 in place of SELECT, which runs",
+}
+"""What to write in place of ops that TFLite Micro has no kernel for, by kind."""
 
 
 def check(graph: Graph, engine: Engine, board: Board) -> None:
@@ -32,15 +40,34 @@ def check_ops(graph: Graph, engine: Engine) -> None:
     """Raises ModelError if the engine has no kernel for an op."""
     refusals = engine.refusals(graph)
     if refusals:
-        hint = "tinydeploy inspect shows which engines can run which ops"
-        kinds = {graph.ops[refusal.op].kind for refusal in refusals if refusal.op >= 0}
-        if kinds & {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}:
-            hint = f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
-        elif "TILE" in kinds:
-            hint = TILE_HINT
-        elif engine.name == "aot" and any(_FLOAT.search(refusal.reason) for refusal in refusals):
-            hint = "change the layer that was left in float, or try --engine tflm, which has float kernels"
+        hint = _way_out(graph, engine, refusals)
         raise ModelError(f"{engine.name} cannot run {reasons(graph, refusals)}", hint)
+
+
+def _way_out(graph: Graph, engine: Engine, refusals: Sequence[Refusal]) -> str:
+    """What to do about the refusals: a known cause's cure, else an engine that runs the model."""
+    kinds = {graph.ops[refusal.op].kind for refusal in refusals if refusal.op >= 0}
+    if kinds & {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}:
+        return f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
+    if "TILE" in kinds:
+        return TILE_HINT
+    others = [name for name, other in ENGINES.items() if name != engine.name and not other.refusals(graph)]
+    if others:
+        return f"--engine {others[0]} runs it"
+    if any(_FLOAT.search(refusal.reason) for refusal in refusals):
+        return "no engine runs it: change the layer that was left in float"
+    known = [_INSTEAD[kind] for kind in sorted(kinds & _INSTEAD.keys())]
+    in_float = sorted(kinds & {*POINTWISE} & {*ADDERS} - {*LOWERINGS})
+    if in_float:
+        known.append(
+            f"{', '.join(in_float)} runs if left in float: denylisted_ops of "
+            "tf.lite.experimental.QuantizationDebugOptions"
+        )
+    if known:
+        return "; ".join(["no engine runs it", *known])
+    if kinds and kinds <= LOWERINGS.keys():
+        return f"no engine runs it as it is: docs/ops.md says what {', '.join(sorted(kinds))} may be"
+    return _NO_ENGINE
 
 
 def check_memories(graph: Graph, engine: Engine, board: Board) -> None:

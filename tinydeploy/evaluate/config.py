@@ -17,6 +17,14 @@ MOST_SAMPLES = 10_000_000
 LONGEST_TIMEOUT = 86_400.0  # seconds: a day
 UPLOAD_COMMAND_VARIABLE = "TINYDEPLOY_UPLOAD_COMMAND"
 OUT_VARIABLE = "TINYDEPLOY_OUT"
+TFLM_VARIABLE = "TINYDEPLOY_TFLM"
+
+# A library is code: a download may have scripts of its own, and semihosting gives what runs in QEMU a shell.
+_NEVER = {
+    "upload_command": ("a command", f"--upload-command or {UPLOAD_COMMAND_VARIABLE}"),
+    "tflm.library": ("code that will run", f"--tflm-library or {TFLM_VARIABLE}"),
+}
+"""Keys that are known only to be refused: what each would be, and how to give it."""
 
 _MOST_BYTES = 1 << 20  # of a file
 _MOST = {"samples": MOST_SAMPLES, "timeout": LONGEST_TIMEOUT}
@@ -24,10 +32,7 @@ _MOST = {"samples": MOST_SAMPLES, "timeout": LONGEST_TIMEOUT}
 
 @dataclass(frozen=True)
 class Config:
-    """The keys of tinydeploy.toml; they are the command line's long options. Paths count from the file.
-
-    `tflm_library` is `library` in the table [tflm].
-    """
+    """The keys of tinydeploy.toml; they are the command line's long options. Paths count from the file."""
 
     board: str | None = None
     signature: str | None = None
@@ -47,7 +52,6 @@ class Config:
     dtr: str | None = None
     rts: str | None = None
     timeout: float | None = None
-    tflm_library: str | None = None
     labels: tuple[str, ...] = field(default=())
 
 
@@ -101,17 +105,16 @@ def _value(path: Path, key: str, raw: Any) -> Any:
     _refuse_untrusted(path, key, raw)
     if key in ("data", "out"):
         return path.parent / raw
-    if key == "tflm.library" and (path.parent / Path(raw).expanduser()).is_dir():
-        return str(path.parent / Path(raw).expanduser())
     return tuple(raw) if isinstance(raw, list) else raw
 
 
 def _refuse_untrusted(path: Path, key: str, raw: Any) -> None:
     """Whoever made the file, which may have come with the model, runs nothing and writes nowhere else."""
-    if key == "upload_command":
+    if key in _NEVER:
+        what, otherwise = _NEVER[key]
         raise UsageError(
-            f"{path}: 'upload_command' is a command, and a file beside a model is not trusted with any",
-            f"give it by --upload-command or {UPLOAD_COMMAND_VARIABLE}",
+            f"{path}: '{key}' is {what}, and a file beside a model is not trusted with any",
+            f"give it by {otherwise}",
         )
     if key == "out":
         folder = path.parent.resolve()
@@ -159,7 +162,7 @@ def settled(file: Config, given: Mapping[str, Any], keys: Iterable[str]) -> dict
 
 
 def _meant_for_another_target(values: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """The file's values that mean nothing where `given` leads: it may describe a board and an emulator."""
+    """The file's values that mean nothing where `given` leads: it may be for a board, an emulator, a goal."""
     from tinydeploy.boards import lookup
 
     meant: tuple[str, ...] = ()
@@ -170,6 +173,8 @@ def _meant_for_another_target(values: Mapping[str, Any], given: Mapping[str, Any
         meant += ("link",) if values["target"] != "qemu" else ()
     elif "port" not in values and lookup.board(values.get("board", DEFAULT_BOARD)).is_emulated:
         meant = ("upload_command", "dtr", "rts")
+    if given.get("engine") == "tflm":
+        meant += ("optimize",)
     return [name for name in meant if name in values and name not in given]
 
 

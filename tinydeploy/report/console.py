@@ -53,6 +53,7 @@ def _setting(result: Result) -> Facts:
     if result.library:
         rows.append(("Library", (f"{result.library.name} {result.library.version}",)))
         rows.append(("Kernels", kernels(result.library)))
+        rows.append(("Flags", result.library.flags))
     if result.parity:
         rows.append(("Reference", (result.parity.reference,)))
     if result.provenance.data:
@@ -124,7 +125,7 @@ def comparison(results: Sequence[Result]) -> RenderableType:
     parts: list[RenderableType] = [
         table,
         *(Prose(sentence) for sentence in versus(results)),
-        Prose(NOT_TIME, "dim"),
+        *([Prose(NOT_TIME, "dim")] if first.unit == "instructions" else []),
     ]
     for result in results:
         if result.library:

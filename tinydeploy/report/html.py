@@ -206,6 +206,7 @@ def render_runs(results: Sequence[Result]) -> str:
             rows=facts.side_by_side(results),
             sentences=facts.versus(results),
             costs_by_result=[{cost.index: cost for cost in result.per_op} for result in results],
+            not_time=facts.NOT_TIME if results[0].unit == "instructions" else "",
             css=_css(),
         )
     )

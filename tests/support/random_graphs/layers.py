@@ -57,7 +57,8 @@ def drawn_weights(
     if computed:
         weights = m.input(Value(-1, shape, "int8", scales[0])).index
     else:
-        weights = m.model.tensor(shape, scale=scales, data=values, axis=axis)
+        zero_point = m.random.choice((0,) * 9 + (m.random.randint(-128, 127),))
+        weights = m.model.tensor(shape, scale=scales, zero_point=zero_point, data=values, axis=axis)
     inputs = [x.index, weights]
     if m.random.random() < 0.7:
         wide = x.dtype == "int16"

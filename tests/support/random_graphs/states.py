@@ -43,7 +43,7 @@ def svdf(m: Maker, kind: str) -> None:
     scales = [10 ** m.random.uniform(-3, -1.5), 10 ** m.random.uniform(-4, -2.5)]
     shapes = [(filters, depth), (filters, memory)]
     weights = [
-        m.constant(Value(-1, shape, type_, scale))
+        m.constant(Value(-1, shape, type_, scale, m.random.choice((0, 0, 0, 5))))
         for shape, type_, scale in zip(shapes, ("int8", dtype), scales, strict=True)
     ]
     bias = m.model.tensor(

@@ -66,8 +66,7 @@ class AotEngine:
             first = refusals[0]
             more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
             raise ModelError(
-                f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
-                "tinydeploy inspect lists what each engine can run",
+                f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}"
             )
         program = self._suited(graph, portable, core, room)
         if adding and self.optimize == "ram":  # stripes may do better if each op is one by itself

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -181,8 +182,8 @@ def _checkout(root: Path, board: Board) -> UsageError:
     options = f"TARGET=cortex_m_generic TARGET_ARCH=project_generation{kernels}"
     return UsageError(
         f"{root} is a checkout of TFLite Micro, whose third-party sources are not in it; make a tree of it",
-        f'cd {root} && python3 {_TREE_SCRIPT} --makefile_options="{options}" ~/tflm-tree; it needs make, '
-        "wget, unzip, the Python packages numpy and Pillow, and a network; then name ~/tflm-tree",
+        f'cd {shlex.quote(str(root))} && python3 {_TREE_SCRIPT} --makefile_options="{options}" ~/tflm-tree; '
+        "it needs make, wget, unzip, Python's numpy and Pillow, and a network; then name ~/tflm-tree",
     )
 
 

@@ -10,9 +10,10 @@ import urllib.parse
 from pathlib import Path
 
 from tinydeploy.errors import ToolError, UsageError
+from tinydeploy.evaluate import config
 from tinydeploy.host import cache, paths, platformio
 
-VARIABLE = "TINYDEPLOY_TFLM"
+VARIABLE = config.TFLM_VARIABLE
 
 _CONNECT_TIMEOUT = 5.0  # seconds
 _DOWNLOAD_TIMEOUT = 300.0

@@ -9,12 +9,13 @@ from tinydeploy.model.canonicalize.constant_folding import CONTRADICTION_HINT, F
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 from tinydeploy.model.readers.tflite_file import File
 
-QUANTISE_HINT = (
-    "quantise it to int8: converter.optimizations = [tf.lite.Optimize.DEFAULT]; "
+_CALIBRATED = (
     "converter.representative_dataset = samples; "
     "converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]; "
     "converter.inference_input_type = converter.inference_output_type = tf.int8"
 )
+QUANTISE_HINT = f"quantise it to int8: converter.optimizations = [tf.lite.Optimize.DEFAULT]; {_CALIBRATED}"
+_ACTIVATIONS_HINT = f"quantise it to int8 whole, not its weights alone: {_CALIBRATED}"
 _WITH_GAPS = ("UNIDIRECTIONAL_SEQUENCE_LSTM",)  # ops whose leading inputs may be left out
 
 # Ranks of the leading inputs, which everything downstream relies on.
@@ -123,17 +124,20 @@ def check_float(graph: Graph) -> None:
             continue
         where = f"op {op.index} ({op.kind})"
         if DType.FLOAT32 in types and not partly_quantised:
-            kind = _kind_of_float(graph)
-            raise ModelError(f"{graph.path} is {kind}: {where} computes in float32", QUANTISE_HINT)
+            kind, hint = _kind_of_float(graph)
+            raise ModelError(f"{graph.path} is {kind}: {where} computes in float32", hint)
         if DType.UINT8 in types:
             raise ModelError(
                 f"{graph.path} is a uint8 model of the older kind: {where} computes in uint8", QUANTISE_HINT
             )
 
 
-def _kind_of_float(graph: Graph) -> str:
-    """What a model is that computes in float32: by all its ops, as converters leave small layers alone."""
+def _kind_of_float(graph: Graph) -> tuple[str, str]:
+    """What a model is that computes in float32: by all its ops, as converters leave small layers alone.
+
+    And what is still to be done about it.
+    """
     read = {graph.tensors[i] for op in graph.ops for i in op.inputs if i >= 0}
     if any(tensor.data is not None and tensor.dtype is DType.INT8 for tensor in read):
-        return "a dynamic-range model (int8 weights, float arithmetic)"
-    return "a float model"
+        return "a dynamic-range model (int8 weights, float arithmetic)", _ACTIVATIONS_HINT
+    return "a float model", QUANTISE_HINT

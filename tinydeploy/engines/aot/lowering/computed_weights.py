@@ -18,6 +18,7 @@ from tinydeploy.engines.aot.lowering.require import (
     output_tensor,
     per_tensor,
     require,
+    require_bias_scale,
     require_symmetric,
     require_types,
     rescaling,
@@ -100,7 +101,7 @@ def _walk(op: Op, weights: Tensor) -> Params:
 
 
 def has_offset(graph: Graph, op: Op) -> bool:
-    """Whether the weights of this FULLY_CONNECTED have a zero point."""
+    """Whether the weights of this FULLY_CONNECTED have a zero point that counts: one, with one scale."""
     found = graph.tensors[op.inputs[1]].quantization if len(op.inputs) > 1 and op.inputs[1] >= 0 else None
     return found is not None and not found.per_channel and found.zero_point != 0
 
@@ -122,6 +123,7 @@ def with_offset(graph: Graph, op: Op) -> tuple[Step, ...]:
     if bias is not None:
         require_types((bias,), DType.INT64 if wide else DType.INT32)
         require(bias.elements == units, "its bias does not fit its weights")
+    require_bias_scale(graph, op)
     real = [per_tensor(tensor) for tensor in (source, weights, output)]
     factor = rescaling(layer_scale(*(quantization.scale for quantization in real)))
     multiplier, shift = wide_rescaling(*factor) if wide else factor

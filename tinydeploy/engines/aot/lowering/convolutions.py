@@ -21,6 +21,7 @@ from tinydeploy.engines.aot.lowering.require import (
     output_tensor,
     per_tensor,
     require,
+    require_bias_scale,
     require_symmetric,
     require_types,
     require_wide_sums,
@@ -71,6 +72,7 @@ def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any stride, dilation, padding and depth multiplier; of one input channel, it is a CONV_2D."""
     if computed_weights.is_computed(graph, op):
         return computed_weights.lower(graph, op, depthwise_conv_2d)
+    require(op.inputs[2:] != (-1,), "its bias is given as missing, and on that TFLite Micro crashes")
     layer = layer_of(graph, op, channel_axis=3)
     _, kernel_height, kernel_width, _ = layer.weights.shape
     depth = layer.input.shape[3]
@@ -102,6 +104,7 @@ def fully_connected(graph: Graph, op: Op) -> tuple[Step, ...]:
     if computed_weights.is_computed(graph, op):
         return computed_weights.lower(graph, op, fully_connected)
     layer = layer_of(graph, op, channel_axis=0)
+    require_bias_scale(graph, op)
     depth = layer.weights.shape[1]
     batches = layer.output.elements // layer.channels
     require(batches * depth == layer.input.elements, "its weights do not fit its input")
@@ -139,7 +142,8 @@ def pool_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
 class Layer:
     """A layer whose weights are constant. `bias` has the input's zero point folded in.
 
-    It is of int64 where the sums are scaled in 64 bits: int16 activations without a bias of 32 bits.
+    TFLite Micro's kernels take the weights' own zero point for 0, and so does this. The bias is of int64
+    where the sums are scaled in 64 bits: int16 activations without a bias of 32 bits.
     """
 
     op: Op
@@ -167,11 +171,8 @@ class Layer:
 
 def layer_of(graph: Graph, op: Op, channel_axis: int) -> Layer:
     """The op with its constant weights and bias, checked; `channel_axis` is the weights' output channel."""
-    source, kernel, output = (
-        graph.tensors[op.inputs[0]],
-        graph.tensors[op.inputs[1]],
-        output_tensor(graph, op),
-    )
+    source, kernel = (graph.tensors[index] for index in op.inputs[:2])
+    output = output_tensor(graph, op)
     require_types((source, output), DType.INT8, DType.INT16)
     require_types((kernel,), DType.INT8)
     require(source.data is None, "its input is a constant")
@@ -179,7 +180,6 @@ def layer_of(graph: Graph, op: Op, channel_axis: int) -> Layer:
         raise UnsupportedError("its weights are computed at run time")
     if kernel.quantization is None:
         raise UnsupportedError("its weights have no quantisation")
-    require(not any(kernel.quantization.zero_points), "its weights have a zero point")
     channels = kernel.shape[channel_axis]
     require(
         not kernel.quantization.per_channel or kernel.quantization.axis == channel_axis,

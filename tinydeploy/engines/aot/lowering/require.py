@@ -13,6 +13,8 @@ from tinydeploy.engines.aot.arithmetic.fixed_point import (
 )
 from tinydeploy.model.graph import DType, Graph, Op, Quantization, Tensor
 
+_BIAS_APART = 0.02  # of the output's scale
+
 
 def require(condition: bool, reason: str) -> None:
     """Raises UnsupportedError(reason) unless `condition` holds."""
@@ -72,6 +74,25 @@ def require_same_quantization(source: Tensor, output: Tensor) -> None:
     a, b = per_tensor(source), per_tensor(output)
     same = (a.scale, a.zero_point) == (b.scale, b.zero_point)
     require(same, "its input and output are quantised differently")
+
+
+def require_bias_scale(graph: Graph, op: Op) -> None:
+    """The bias of a FULLY_CONNECTED with one scale for all weights is in units of the products.
+
+    TFLite Micro, which adds it to their sum as it is, refuses the op if one unit would be out by more than a
+    fiftieth of the output's step (GetQuantizedConvolutionMultipler in its kernel_util.cc).
+    """
+    source, weights, *rest = (graph.tensors[index] for index in op.inputs if index >= 0)
+    if not rest or weights.quantization is None or weights.quantization.per_channel:
+        return
+    product = per_tensor(source).scale * weights.quantization.scale
+    scale = rest[0].quantization.scale if rest[0].quantization else 0.0
+    apart = abs(product - scale) / per_tensor(output_tensor(graph, op)).scale
+    require(
+        apart <= _BIAS_APART,
+        f"its bias has the scale {scale:.3g} where input and weights make {product:.3g}, and TFLite Micro "
+        "refuses that",
+    )
 
 
 def rescaling(factor: float) -> tuple[int, int]:

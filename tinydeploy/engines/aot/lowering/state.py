@@ -23,7 +23,10 @@ from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
 @lowers("SVDF")
 def lower_svdf(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """SVDF of int8 with a state of int8 or int16. TFLite Micro leaves out its fused activation."""
+    """SVDF of int8 with a state of int8 or int16.
+
+    TFLite Micro leaves out its fused activation, and any zero point of its weights.
+    """
     source, features, times, bias, state, output = _svdf(graph, op)
     assert features.data is not None and times.data is not None and bias.data is not None
     (batches, depth), (filters, memory) = source.shape, times.shape
@@ -32,7 +35,6 @@ def lower_svdf(graph: Graph, op: Op) -> tuple[Step, ...]:
 
     before, stored, after = per_tensor(source), per_tensor(state), per_tensor(output)
     weights = per_tensor(features), per_tensor(times)
-    require(not any(found.zero_point for found in weights), "its weights have a zero point")
     feature_factor = layer_scale(before.scale, weights[0].scale, stored.scale)
     feature_multiplier, feature_shift = rescaling(feature_factor)
     multiplier, shift = rescaling(layer_scale(stored.scale, weights[1].scale, after.scale))
