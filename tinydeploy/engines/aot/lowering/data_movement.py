@@ -19,33 +19,14 @@ from tinydeploy.engines.aot.lowering.require import (
 )
 from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
+from tinydeploy.model.ops import catalogue
 
-# What TFLite Micro moves, by op.
-_WIDE = (DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
-_MOVES = {
-    "BROADCAST_TO": tuple(DType),
-    "CONCATENATION": (*_WIDE, DType.INT64, DType.BOOL),
-    "EXPAND_DIMS": (DType.INT8, DType.INT16, DType.FLOAT32),
-    "MIRROR_PAD": (DType.INT8,),
-    "PACK": (*_WIDE, DType.INT64),
-    "PAD": _WIDE,
-    "PADV2": _WIDE,
-    "RESHAPE": tuple(DType),
-    "REVERSE_V2": tuple(DType),
-    "SLICE": (*_WIDE, DType.BOOL),
-    "SPLIT": _WIDE,
-    "SPLIT_V": _WIDE,
-    "SQUEEZE": tuple(DType),
-    "STRIDED_SLICE": (*_WIDE, DType.BOOL),
-    "TRANSPOSE": (DType.INT8, DType.INT16, DType.FLOAT32),
-    "UNPACK": _WIDE,
-}
 _LOOPS = 5
 
 
 def require_movable(op: Op, *tensors: Tensor) -> None:
     """All `tensors` have one and the same type, one that TFLite Micro moves in such an op."""
-    require_types(tensors, *_MOVES[op.kind])
+    require_types(tensors, *catalogue.of(op.kind).moved_types)
 
 
 @lowers("RESHAPE", "SQUEEZE", "EXPAND_DIMS")

@@ -19,7 +19,6 @@ from tinydeploy.engines.aot.rewrite.float_ops import (
     ADVICE,
     ELSE,
     INTEGERS,
-    JOINS,
     MOVES,
     POINTWISE,
     QUANTISABLE,
@@ -27,6 +26,7 @@ from tinydeploy.engines.aot.rewrite.float_ops import (
 )
 from tinydeploy.engines.aot.rewrite.float_tables import CODES, CONSTANT, Failure, Functions, Node, Table
 from tinydeploy.model.graph import DType, Graph, Op, OptionValue, Tensor
+from tinydeploy.model.ops.catalogue import JOINS
 
 
 @dataclass(frozen=True)
