@@ -13,19 +13,21 @@ from tinydeploy.boards import lookup as boards
 from tinydeploy.boards.lookup import all_boards
 from tinydeploy.cli import VERBS, tinydeploy
 from tinydeploy.engines.aot.lowering.dispatch import LOWERINGS
-from tinydeploy.engines.tflm.resolver import ADDERS
+from tinydeploy.model.ops import catalogue
 
 REPO = Path(__file__).resolve().parent.parent
 
 
 def test_the_table_of_ops_is_the_registry() -> None:
     text = (REPO / "docs" / "ops.md").read_text()
+    registered = catalogue.kinds(lambda op: op.tflm)
     rows = re.findall(r"^\| ([A-Z0-9_, ]+) \|[^|]+\| ([a-z, ]+) \|", text, re.MULTILINE)
     listed = {op: engines.split(", ") for row, engines in rows for op in row.split(", ")}
     assert sum(len(row.split(", ")) for row, _ in rows) == len(listed)
-    assert listed == {op: ["aot", "tflm"] if op in ADDERS else ["aot"] for op in LOWERINGS}
+    assert listed == {op: ["aot", "tflm"] if op in registered else ["aot"] for op in LOWERINGS}
     (rest,) = re.findall(r"^Only the tflm engine runs: ([^.]+)\.", text, re.MULTILINE)
-    assert set(re.split(r",\s", rest)) == {op for op in ADDERS if not op.startswith("CUSTOM:")} - {*LOWERINGS}
+    builtin = {op for op in registered if not op.startswith("CUSTOM:")}
+    assert set(re.split(r",\s", rest)) == builtin - {*LOWERINGS}
 
 
 def test_the_readme_names_every_emulated_board_and_every_verb() -> None:

@@ -194,6 +194,23 @@ def test_activations_join_the_op_before(kind: str, how: str) -> None:
         native.assert_parity([blob])
 
 
+def test_a_transposed_convolution_and_abs_take_what_follows() -> None:
+    random = np.random.default_rng(1)
+    model = ModelBuilder()
+    x = model.tensor((1, 5, 5, 4), scale=0.1, zero_point=-11)
+    w = model.tensor((4, 3, 3, 4), scale=0.03, data=random.integers(-127, 128, (4, 3, 3, 4)))
+    y, z = (model.tensor((1, 10, 10, 4), scale=0.08, zero_point=-20) for _ in range(2))
+    shape = model.tensor((4,), "int32", data=(1, 10, 10, 4))
+    model.op("TRANSPOSE_CONV", [shape, w, x], [y], stride_h=2, stride_w=2, padding="SAME")
+    model.op("RELU6", [y], [z])
+    a, b = model.tensor((1, 5, 5, 4), scale=0.2), model.tensor((1, 5, 5, 4), scale=1 / 128)
+    model.op("ABS", [x], [a])
+    model.op("TANH", [a], [b])
+    blob = model.build([x], [z, b])
+    assert ops_left(blob) == [0, 3]
+    native.assert_parity([blob])
+
+
 @pytest.mark.parametrize("kind", ["ADD", "SUB"])
 @pytest.mark.parametrize("first", ["partner", "made"])
 @pytest.mark.parametrize("kernel", [1, 3])

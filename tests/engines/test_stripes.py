@@ -24,6 +24,8 @@ from tinydeploy.engines.aot.tiling import stripes
 from tinydeploy.engines.aot.tiling.windows import ROWS, goes_by
 from tinydeploy.engines.engine import EngineSources
 from tinydeploy.model.graph import Graph
+from tinydeploy.model.ops import catalogue
+from tinydeploy.model.ops.op_kind import GoesBy
 from tinydeploy.model.readers import tflite_model
 from tinydeploy.report import html
 
@@ -112,6 +114,24 @@ def test_random_runs() -> None:
     native.assert_parity(models, generate=cut_somewhere)
 
 
+def test_every_op_that_goes_by_elements_or_pixels() -> None:
+    kinds = catalogue.kinds(lambda op: op.goes_by in (GoesBy.ELEMENT, GoesBy.PIXEL))
+    kinds = tuple(kind for kind in kinds if kind in random_graphs.KINDS and kind not in CHAINED)
+    models = []
+    for kind in kinds:
+        chains = (random_graphs.chained(Picture, seed, [kind], 3) for seed in range(4))
+        models.append(next(model for model in chains if kind in striped_kinds(model)))
+    assert {"ABS", "ELU", "PRELU", "SQUARED_DIFFERENCE"} <= set(kinds)
+    native.assert_parity(models, generate=cut_somewhere)
+
+
+def striped_kinds(model: bytes) -> set[str]:
+    graph, taken = tflite_model.parse(model, "model"), list[Program]()
+    if not lower(graph)[1]:
+        cut_somewhere(graph, native.DSP, taken)
+    return {op.kind for program in taken for op, steps in program.ops if any(step.stripes for step in steps)}
+
+
 def test_sanitizers_find_nothing() -> None:
     models = pictures(1000, 8)
     native.assert_parity(models, sanitize=True, generate=cut_somewhere)
@@ -195,6 +215,44 @@ def test_a_picture_of_one_row_is_cut_to_patches() -> None:
     sizes = [arena(AotEngine(goal).generate(graph, native.DSP)) for goal in ("balanced", "ram")]
     assert sizes == [1_568, 1_264]
     native.assert_parity([blob], generate=AotEngine("ram").generate)
+
+
+def functions_between_convolutions() -> bytes:
+    """A picture that grows from 4 to 24 channels, through ops that go by elements, and back."""
+    random = np.random.default_rng(5)
+    model = ModelBuilder()
+    x = model.tensor((1, 12, 12, 4), scale=0.05)
+
+    def made(depth: int, scale: float = 0.05) -> int:
+        return model.tensor((1, 12, 12, depth), scale=scale, zero_point=-20)
+
+    def conv(source: int, depth: int, channels: int) -> int:
+        shape, target = (channels, 3, 3, depth), made(channels)
+        weights = model.tensor(shape, scale=0.01, data=random.integers(-127, 128, shape))
+        model.op("CONV_2D", [source, weights], [target], stride_h=1, stride_w=1, padding="SAME")
+        return target
+
+    wide = conv(x, 4, 24)
+    for kind, constant in (("ELU", 0), ("SQUARED_DIFFERENCE", 24), ("PRELU", 24), ("ABS", 0)):
+        inputs = [wide]
+        if constant:
+            values = random.integers(-127, 128, (1, 1, constant))
+            inputs.append(model.tensor((1, 1, constant), scale=0.02, data=values))
+        wide = made(24, 0.04)
+        model.op(kind, inputs, [wide])
+    return model.build([x], [conv(wide, 24, 4)])
+
+
+def test_functions_of_elements_in_an_emulator(tmp_path: Path) -> None:
+    model = tmp_path / "network.tflite"
+    model.write_bytes(functions_between_convolutions())
+    graph = tflite_model.load(model)
+    whole, striped = (arena(AotEngine(goal).generate(graph, native.DSP)) for goal in ("size", "ram"))
+    assert striped < whole * 2 // 3
+    result, *_ = verbs.run(model, board="mps2-an386", samples=3, out=tmp_path, optimize="ram")
+    assert result.parity is not None
+    assert result.parity.identical == result.parity.outputs
+    assert all(cost.stripes > 1 for cost in result.per_op)
 
 
 @pytest.mark.parametrize("board", ["mps2-an386", "qemu-virt-rv32"])

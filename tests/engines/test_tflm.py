@@ -22,14 +22,14 @@ from model_builder import ModelBuilder
 
 from tinydeploy import verbs
 from tinydeploy.boards import lookup
-from tinydeploy.engines.tflm import library, library_download, library_identity
-from tinydeploy.engines.tflm.resolver import ADDERS, FAST_KERNELS
+from tinydeploy.engines.tflm import library, library_download, library_identity, source_selection
 from tinydeploy.engines.tflm.tflm_engine import TflmEngine, _variants
 from tinydeploy.errors import ModelError, ToolError, UsageError
 from tinydeploy.evaluate import board_checks
 from tinydeploy.evaluate.deployment import prepare
 from tinydeploy.host import reference, tools
 from tinydeploy.model.graph import Graph
+from tinydeploy.model.ops.catalogue import CATALOGUE
 from tinydeploy.model.readers import tflite_model
 from tinydeploy.results.result import schema
 
@@ -38,6 +38,7 @@ MODELS = REPO / "models"
 MLPERF_TINY = REPO.parent / "shared" / "models" / "mlperf-tiny"
 BOARD = lookup.board("mps2-an386")
 M4F = BOARD.core
+ADDERS = {kind: row.tflm for kind, row in CATALOGUE.items() if row.tflm}
 TFLM = os.environ.get(library_download.VARIABLE, "")
 
 needs_tflm = pytest.mark.skipif(
@@ -81,13 +82,6 @@ def graph_of(kind: str, dtype: str = "int8") -> Graph:
 
 
 # What it writes.
-
-
-def test_the_table_speaks_of_ops_that_exist() -> None:
-    builtin = {name for name in dir(tflite.BuiltinOperator) if name.isupper()}
-    assert {kind for kind in ADDERS if not kind.startswith("CUSTOM:")} <= builtin
-    assert set(FAST_KERNELS) <= set(ADDERS)
-    assert len(set(ADDERS.values())) == len(ADDERS)
 
 
 def test_the_program_registers_exactly_the_ops_of_the_model(tmp_path: Path, cache: Path) -> None:
@@ -564,6 +558,16 @@ def test_the_small_newlib_moves_memory_as_the_large_one(board: str) -> None:
     for function in ("memcpy", "memset", "memmove"):
         large, small = (code(archive, function) for archive in archives)
         assert large == small and len(large) > 100, function
+
+
+@needs_tflm
+def test_every_op_that_the_library_registers_has_a_row() -> None:
+    root = Path(TFLM)
+    known = source_selection.registrations(root)
+    adders = {adder for adder in known.adders if "CUSTOM" not in known.by_adder.get(adder, "")}
+    builtin = {name for name in dir(tflite.BuiltinOperator) if name.isupper()}
+    registered = {known.by_adder.get(adder, "").removeprefix("Register_") for adder in adders} & builtin
+    assert registered <= set(CATALOGUE)
 
 
 @needs_tflm

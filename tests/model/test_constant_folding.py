@@ -15,7 +15,7 @@ from model_builder import ModelBuilder
 from tinydeploy.errors import ModelError
 from tinydeploy.host.reference import Reference
 from tinydeploy.model.canonicalize.constant_ops import Call
-from tinydeploy.model.canonicalize.shape_inference import RULES
+from tinydeploy.model.canonicalize.shape_inference import infer
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
 
@@ -155,9 +155,9 @@ def test_a_file_without_open_shapes_is_left_alone() -> None:
 def assert_rules_hold(graph: Graph) -> None:
     """What the folded ops make has the shapes that their rules say."""
     for op in graph.ops:
-        if op.index in graph.folded and op.kind in RULES:
+        if op.index in graph.folded:
             inputs, outputs = (tuple(graph.tensors[i] for i in each) for each in (op.inputs, op.outputs))
-            assert list(RULES[op.kind](Call(op, inputs, outputs))) == [t.shape for t in outputs], op.kind
+            assert infer(Call(op, inputs, outputs)) in (None, tuple(t.shape for t in outputs)), op.kind
 
 
 # Each op on constants, against TFLite Micro, which computes it at run time

@@ -10,10 +10,10 @@ from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.rewrite.float_ops import POINTWISE
 from tinydeploy.engines.engine import Engine, Refusal
 from tinydeploy.engines.engine_registry import ENGINES
-from tinydeploy.engines.tflm.resolver import ADDERS
 from tinydeploy.errors import FitError, ModelError
 from tinydeploy.model.canonicalize.constant_folding import FIXED_SHAPE_HINT
 from tinydeploy.model.graph import Graph
+from tinydeploy.model.ops import catalogue
 
 TILE_HINT = (
     "repeat one dimension at a time, up to 10 times; to enlarge images, take "
@@ -57,7 +57,7 @@ def _way_out(graph: Graph, engine: Engine, refusals: Sequence[Refusal]) -> str:
     if any(_FLOAT.search(refusal.reason) for refusal in refusals):
         return "no engine runs it: change the layer that was left in float"
     known = [_INSTEAD[kind] for kind in sorted(kinds & _INSTEAD.keys())]
-    in_float = sorted(kinds & {*POINTWISE} & {*ADDERS} - {*LOWERINGS})
+    in_float = sorted(kinds & {kind for kind in POINTWISE if catalogue.of(kind).tflm} - {*LOWERINGS})
     if in_float:
         known.append(
             f"{', '.join(in_float)} runs if left in float: denylisted_ops of "

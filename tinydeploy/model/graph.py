@@ -5,40 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
+from tinydeploy.model.dtype import DType as DType  # part of what a graph is
+from tinydeploy.model.ops import catalogue
+
 MAX_RANK = 8
 MAX_TENSOR_BYTES = 2**31 - 1
 MAX_STEP = 2**15  # strides, dilations, filter sizes
 
 OptionValue = int | float | str | bool | tuple[int, ...]
-
-
-class DType(Enum):
-    """Element types that a model may hold; the value is numpy's name."""
-
-    INT8 = "int8"
-    UINT8 = "uint8"
-    INT16 = "int16"
-    INT32 = "int32"
-    INT64 = "int64"
-    FLOAT32 = "float32"
-    BOOL = "bool"
-
-    @property
-    def numpy(self) -> np.dtype[np.generic]:
-        """The numpy dtype."""
-        return np.dtype(self.value)
-
-    @property
-    def bytes(self) -> int:
-        """Size of one element."""
-        return self.numpy.itemsize
 
 
 @dataclass(frozen=True)
@@ -189,42 +169,23 @@ def op_shape(graph: Graph, op: Op) -> tuple[int, ...]:
 
 def op_macs(graph: Graph, op: Op) -> int:
     """Multiply-accumulates of one op, as MLPerf Tiny counts them: those of layers and matrix products."""
-    if op.kind == "CONV_2D":
-        kernel = graph.tensors[op.inputs[1]].shape  # [out, h, w, in]
-        return graph.tensors[op.outputs[0]].elements * prod(kernel[1:])
-    if op.kind == "DEPTHWISE_CONV_2D":
-        kernel = graph.tensors[op.inputs[1]].shape  # [1, h, w, out]
-        return graph.tensors[op.outputs[0]].elements * kernel[1] * kernel[2]
-    if op.kind == "FULLY_CONNECTED":
-        units, depth = graph.tensors[op.inputs[1]].shape
-        return graph.tensors[op.outputs[0]].elements // units * units * depth
-    if op.kind == "TRANSPOSE_CONV":
-        kernel = graph.tensors[op.inputs[1]].shape  # [out, h, w, in]
-        return graph.tensors[op.inputs[2]].elements * prod(kernel[:3])
-    if op.kind == "BATCH_MATMUL":
-        shape = (1, 1, *graph.tensors[op.inputs[0]].shape)
-        return graph.tensors[op.outputs[0]].elements * shape[-2 if op.options["adj_x"] else -1]
-    if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
-        shape = graph.tensors[op.inputs[0]].shape  # [batch, time, features] in either order
-        matrices = [graph.tensors[i] for i in op.inputs[1:9] if i >= 0]
-        return shape[0] * shape[1] * sum(tensor.elements for tensor in matrices)
-    if op.kind == "SVDF":
-        batches, _ = graph.tensors[op.inputs[0]].shape
-        return batches * sum(graph.tensors[i].elements for i in op.inputs[1:3])
-    return 0
+    macs = catalogue.of(op.kind).macs
+    if macs is None:
+        return 0
+    inputs = [graph.tensors[index].shape if index >= 0 else None for index in op.inputs]
+    return macs(inputs, graph.tensors[op.outputs[0]].shape, op.options)
 
 
 def positions_below(graph: Graph, tensor: Tensor) -> int | None:
-    """The bound of the positions in `tensor` that GATHER and its like pick by; None if none does."""
+    """The bound of the positions in `tensor` that ops (GATHER …) pick elements by; None if none does."""
     bounds: list[int] = []
     for op in graph.ops:
-        table, axis = None, op.options.get("axis", 0)
-        if op.kind == "GATHER" and tensor.index == op.inputs[1]:
-            table = op.inputs[0]
-        elif op.kind == "EMBEDDING_LOOKUP" and tensor.index == op.inputs[0]:
-            table = op.inputs[1]
-        elif op.kind == "GATHER_ND" and tensor.index == op.inputs[1]:
-            bounds += graph.tensors[op.inputs[0]].shape[: tensor.shape[-1]] if tensor.shape else ()
-        if table is not None and isinstance(axis, int):
-            bounds += graph.tensors[table].shape[axis:][:1]
+        picks, axis = catalogue.of(op.kind).picks, op.options.get("axis", 0)
+        if picks is None or tensor.index != op.inputs[picks[1]] or not isinstance(axis, int):
+            continue
+        table = graph.tensors[op.inputs[picks[0]]].shape
+        if op.kind == "GATHER_ND":  # a position for each of the table's first axes
+            bounds += table[: tensor.shape[-1]] if tensor.shape else ()
+        else:
+            bounds += table[axis:][:1]
     return min(bounds, default=None)

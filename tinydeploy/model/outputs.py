@@ -14,13 +14,14 @@ import numpy.typing as npt
 from tinydeploy.errors import UsageError
 from tinydeploy.model import logits
 from tinydeploy.model.graph import Graph, Op, Tensor
+from tinydeploy.model.ops import catalogue
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
-# These leave an element what it is; the last one moves whole axes.
-_SAME_ORDER = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
-_SAME_PLACES = ("QUANTIZE", "DEQUANTIZE", "CAST")
+# These leave an element what it is.
+_SAME_ORDER = catalogue.kinds(lambda op: op.reshapes)
+_SAME_PLACES = catalogue.kinds(lambda op: op.recodes)
 
 
 class Kind(Enum):

@@ -4,36 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tinydeploy.model.ops import catalogue
 from tinydeploy.results.measured import Accuracy, ArenaBuffer
 from tinydeploy.results.setting import OpInfo
 
 _CONFUSION_CLASSES = 40  # more than that and a cell is too small to read
-# Op families share a colour, the CSS variable of the same name; whatever is not listed is "elementwise".
+# What shares a colour, the CSS variable of the same name: the families of ops, and two more.
 FAMILIES = {
     "conv": "Convolution",
     "depthwise": "Depthwise convolution",
     "dense": "Fully connected, recurrent",
-    "elementwise": "Pooling, element-wise, activation",
+    "elementwise": "Pooling, reduction, element-wise, activation",
     "movement": "Data movement, requantisation",
     "neutral": "Model input",
     "scratch": "Scratch of one op",
-}
-_FAMILY = {
-    kind: name
-    for name, kinds in {
-        "conv": "CONV_2D",
-        "depthwise": "DEPTHWISE_CONV_2D",
-        "dense": "FULLY_CONNECTED UNIDIRECTIONAL_SEQUENCE_LSTM",
-        "movement": "RESHAPE SQUEEZE EXPAND_DIMS TRANSPOSE PACK UNPACK CONCATENATION SPLIT STRIDED_SLICE "
-        "PAD PADV2 QUANTIZE DEQUANTIZE RESIZE_NEAREST_NEIGHBOR",
-    }.items()
-    for kind in kinds.split()
 }
 
 
 def family(kind: str) -> str:
     """The family, a key of FAMILIES, of an op by its builtin name."""
-    return _FAMILY.get(kind, "elementwise")
+    return catalogue.of(kind).family.value
 
 
 def buffer_family(buffer: ArenaBuffer, ops: Sequence[OpInfo]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.host import memo, tools
+from tinydeploy.model.ops.catalogue import CATALOGUE
 from tinydeploy.results.measured import Accuracy
 from tinydeploy.results.result import Result, plain
 
@@ -51,4 +52,7 @@ def _once(name: str, told: Any, draw: Callable[[], str]) -> str:
 def _programs() -> str:
     """What draws them, by its content."""
     here = Path(__file__).parent
-    return hashlib.sha256(b"".join((here / name).read_bytes() for name in _DRAWN_BY)).hexdigest()
+    families = repr({kind: row.family for kind, row in CATALOGUE.items()}).encode()
+    return hashlib.sha256(
+        b"".join([families, *((here / name).read_bytes() for name in _DRAWN_BY)])
+    ).hexdigest()

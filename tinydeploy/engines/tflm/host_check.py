@@ -7,11 +7,11 @@ from math import prod
 import numpy as np
 
 from tinydeploy.engines.engine import Refusal
-from tinydeploy.engines.tflm.resolver import ADDERS
 from tinydeploy.host import reference
 from tinydeploy.model.canonicalize.constant_ops import Call
 from tinydeploy.model.canonicalize.shape_inference import infer
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
+from tinydeploy.model.ops import catalogue
 
 
 def refusals(graph: Graph) -> tuple[Refusal, ...]:
@@ -22,7 +22,8 @@ def refusals(graph: Graph) -> tuple[Refusal, ...]:
     interpreter on this machine allocates and runs once, and its objection is passed on, if it is installed
     there (`asked`).
     """
-    found = [Refusal(op.index, "TFLite Micro has no kernel") for op in graph.running if op.kind not in ADDERS]
+    unknown = (op for op in graph.running if not catalogue.of(op.kind).tflm)
+    found = [Refusal(op.index, "TFLite Micro has no kernel") for op in unknown]
     found = found or [Refusal(op.index, why) for op in graph.running if (why := _mismatch(graph, op))]
     if found or not asked():
         return tuple(found)

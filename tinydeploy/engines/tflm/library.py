@@ -20,7 +20,6 @@ from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import Library
 from tinydeploy.engines.tflm.library_download import HINT, VARIABLE, download
 from tinydeploy.engines.tflm.library_identity import identity
-from tinydeploy.engines.tflm.resolver import FAST_KERNELS
 from tinydeploy.engines.tflm.source_selection import (
     FOR_ESP_NN,
     KERNELS,
@@ -31,6 +30,7 @@ from tinydeploy.engines.tflm.source_selection import (
 )
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.host import cache, paths, templates
+from tinydeploy.model.ops.catalogue import CATALOGUE
 
 CHIRALE = (
     "https://github.com/spaziochirale/Chirale_TensorFlowLite.git#46da2f989205a9216229d38cd3d1c657d79d6781"
@@ -157,7 +157,7 @@ def _recognise(folder: Path, board: Board, variants: Mapping[str, str], per_chan
         version=version,
         dependencies=(manifest, *others),
         flags=tuple(f"-D{define}" for define in defines),
-        kernels=FAST_KERNELS,
+        kernels={kind: row.fast_kernels for kind, row in CATALOGUE.items() if row.fast_kernels},
         warnings=() if knows else (_ONE_SCALE.format(f"{name} {version}"),),
         files={"src/op_resolver.h": resolver},
         sources=tuple(sources),

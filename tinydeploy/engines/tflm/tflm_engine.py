@@ -8,10 +8,10 @@ from typing import ClassVar
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import EngineSources, Library, Refusal
 from tinydeploy.engines.tflm import host_check, library
-from tinydeploy.engines.tflm.resolver import ADDERS
 from tinydeploy.errors import ModelError
 from tinydeploy.host import paths, templates
 from tinydeploy.model.graph import DType, Graph, Op
+from tinydeploy.model.ops import catalogue
 
 _COPIED = ("debug_log.cpp", "model_data.h")
 _WITHOUT_SYSTEM = ("newlib.cpp",)  # an Arduino core brings its own
@@ -82,7 +82,7 @@ def _variants(graph: Graph) -> dict[str, str]:
     """
     suffixes: dict[str, set[str]] = {}
     for op in graph.running:
-        suffixes.setdefault(ADDERS[op.kind], set()).add(_suffix(graph, op))
+        suffixes.setdefault(catalogue.of(op.kind).tflm, set()).add(_suffix(graph, op))
     return {adder: found.pop() if len(found) == 1 else "" for adder, found in sorted(suffixes.items())}
 
 
@@ -94,7 +94,7 @@ def _suffix(graph: Graph, op: Op) -> str:
     first = [graph.tensors[index].dtype for index in (*op.inputs[:1], *op.outputs[:1]) if index >= 0]
     if types == {DType.INT8}:
         return "_INT8"
-    if op.kind == "SOFTMAX" and first == [DType.INT8, DType.INT16]:
+    if first == [DType.INT8, DType.INT16] and types == {*first}:
         return "_INT8_INT16"
     return "_INT16" if types <= {DType.INT8, DType.INT16} and set(first) == {DType.INT16} else ""
 

@@ -18,9 +18,10 @@ import numpy as np
 
 from tinydeploy.errors import ModelError
 from tinydeploy.model.canonicalize import constant_moves  # noqa: F401, registers its own
-from tinydeploy.model.canonicalize.constant_ops import FOLDERS, OF_SHAPES, Array, Call, UnknownError
+from tinydeploy.model.canonicalize.constant_ops import FOLDERS, Array, Call, UnknownError
 from tinydeploy.model.canonicalize.shape_inference import infer
 from tinydeploy.model.graph import MAX_RANK, MAX_TENSOR_BYTES, Graph, Op, Tensor
+from tinydeploy.model.ops import catalogue
 
 MAX_BYTES = 16 << 20  # that all folded ops of a model may read and make
 CONTRADICTION_HINT = "the file contradicts itself; convert it again"
@@ -98,7 +99,7 @@ def _is_known(call: Call) -> bool:
     """Whether the op can be computed from what the file holds."""
     if call.op.kind not in FOLDERS or len(call.inputs) != len(call.op.inputs):
         return False
-    known = call.op.kind in OF_SHAPES or all(tensor.data is not None for tensor in call.inputs)
+    known = catalogue.of(call.op.kind).of_shape or all(tensor.data is not None for tensor in call.inputs)
     return known and not any(output.is_variable for output in call.outputs)
 
 

@@ -68,7 +68,6 @@ class Call:
 Results = Array | tuple[Array, ...]
 Folder = Callable[[Call], Results]
 FOLDERS: dict[str, Folder] = {}
-OF_SHAPES = ("SHAPE", "RANK", "ZEROS_LIKE")  # ops that read no element
 
 
 def folds(*kinds: str) -> Callable[[Folder], Folder]:

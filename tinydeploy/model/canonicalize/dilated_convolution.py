@@ -19,13 +19,12 @@ import numpy as np
 from tinydeploy.model.canonicalize.constant_ops import Call, Shape
 from tinydeploy.model.canonicalize.shape_inference import infer
 from tinydeploy.model.graph import MAX_STEP, DType, Graph, Op, Tensor, same_code
+from tinydeploy.model.ops import catalogue
+from tinydeploy.model.ops.op_kind import GoesBy
 
 NOTE = "dilated convolutions as one op each"
 
-_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-_RESHAPES = ("EXPAND_DIMS", "RESHAPE", "SQUEEZE")
-_UNARY = ("ABS", "ELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "QUANTIZE", "RELU", "RELU6", "TANH")
-_WITH_CONSTANT = ("ADD", "MAXIMUM", "MINIMUM", "MUL", "PRELU", "SQUARED_DIFFERENCE", "SUB")
+_RESHAPES = catalogue.kinds(lambda op: op.reshapes)
 
 _T = TypeVar("_T")
 Edges = tuple[tuple[int, int], ...]  # before and after, for each dimension of space
@@ -123,7 +122,7 @@ class _Finder:
         _need(len(source.shape) in (3, 4) and not source.is_variable)
         lifts: list[tuple[_Lift | None, Op]] = []
         for reader in self._inside(folded):
-            if reader.kind in _CONVOLUTIONS:
+            if catalogue.of(reader.kind).is_convolution:
                 lifts.append((None, reader))
             else:
                 lift = self._lift(reader, folded)
@@ -218,7 +217,7 @@ class _Finder:
 
     def _convolved(self, op: Op, source: int) -> Tensor:
         """What a convolution of the tensor `source` makes."""
-        _need(op.kind in _CONVOLUTIONS and op.inputs[0] == source)
+        _need(catalogue.of(op.kind).is_convolution and op.inputs[0] == source)
         _need(op.inputs[1] >= 0 and op.inputs.count(op.inputs[0]) == 1)
         _need(all(op.options[f"stride_{side}"] == 1 for side in "hw") and op.options["padding"] == "VALID")
         self._check_shapes(self._call(op))
@@ -226,12 +225,13 @@ class _Finder:
 
     def _is_pointwise(self, op: Op, source: Tensor) -> bool:
         """Whether the op takes each element from that of `source`, and perhaps a constant of its channel."""
-        if self._graph.tensors[op.outputs[0]].shape != source.shape:
+        kind = catalogue.of(op.kind)
+        if self._graph.tensors[op.outputs[0]].shape != source.shape or kind.goes_by is not GoesBy.ELEMENT:
             return False
-        if op.kind in _UNARY:
+        if kind.is_function:
             return True
         others = [index for index in op.inputs if index != source.index]
-        if op.kind not in _WITH_CONSTANT or len(others) != 1 or min(others) < 0:
+        if len(others) != 1 or min(others) < 0:
             return False
         other = self._graph.tensors[others[0]]
         return other.data is not None and other.elements == (other.shape[-1] if other.shape else 1)

@@ -14,6 +14,8 @@ import numpy as np
 
 from tinydeploy.model.canonicalize.constant_moves import index_of
 from tinydeploy.model.canonicalize.constant_ops import Call, Shape
+from tinydeploy.model.ops import catalogue
+from tinydeploy.model.ops.op_kind import GoesBy
 
 Rule = Callable[[Call], tuple[Shape, ...]]
 RULES: dict[str, Rule] = {}
@@ -32,23 +34,26 @@ def infer(call: Call) -> tuple[Shape, ...] | None:
 
     Raises ValueError if they hang on values that are computed at run time, or if the inputs do not fit.
     """
-    rule = RULES.get(call.op.kind)
+    rule = RULES.get(call.op.kind) or _BY_PARTS.get(catalogue.of(call.op.kind).goes_by)
     return None if rule is None else rule(call)
 
 
-@_of("ABS", "CAST", "CEIL", "COS", "CUMSUM", "DEQUANTIZE", "ELU", "EXP", "FLOOR", "GELU", "HARD_SWISH")
-@_of("L2_NORMALIZATION", "LEAKY_RELU", "LOG", "LOGICAL_NOT", "LOGISTIC", "LOG_SOFTMAX", "NEG", "QUANTIZE")
-@_of("RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "REVERSE_V2", "ROUND", "RSQRT", "SIGN", "SIN", "SOFTMAX")
-@_of("SQRT", "SQUARE", "TANH", "ZEROS_LIKE")
+@_of("CUMSUM", "REVERSE_V2")
 def _same(call: Call) -> tuple[Shape, ...]:
     return (call.inputs[0].shape,)
 
 
-@_of("ADD", "ADD_N", "SUB", "MUL", "DIV", "FLOOR_DIV", "FLOOR_MOD", "MAXIMUM", "MINIMUM", "POW", "PRELU")
-@_of("SQUARED_DIFFERENCE", "EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL")
-@_of("LOGICAL_AND", "LOGICAL_OR", "SELECT_V2")
 def _broadcast(call: Call) -> tuple[Shape, ...]:
     return (np.broadcast_shapes(*(tensor.shape for tensor in call.inputs)),)
+
+
+# Of kinds that have no rule of their own.
+_BY_PARTS: dict[GoesBy, Rule] = {GoesBy.ELEMENT: _broadcast, GoesBy.PIXEL: _same}
+
+
+@_of("SELECT")
+def _select(call: Call) -> tuple[Shape, ...]:
+    return (call.inputs[1].shape,)  # its condition may have the first dimension alone
 
 
 # Layers

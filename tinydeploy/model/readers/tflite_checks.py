@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tinydeploy.errors import ModelError
 from tinydeploy.model.canonicalize.constant_folding import CONTRADICTION_HINT, FIXED_SHAPE_HINT
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
+from tinydeploy.model.ops import catalogue
 from tinydeploy.model.readers.tflite_file import File
 
 _CALIBRATED = (
@@ -16,46 +17,17 @@ _CALIBRATED = (
 )
 QUANTISE_HINT = f"quantise it to int8: converter.optimizations = [tf.lite.Optimize.DEFAULT]; {_CALIBRATED}"
 _ACTIVATIONS_HINT = f"quantise it to int8 whole, not its weights alone: {_CALIBRATED}"
-_WITH_GAPS = ("UNIDIRECTIONAL_SEQUENCE_LSTM",)  # ops whose leading inputs may be left out
-
-# Ranks of the leading inputs, which everything downstream relies on.
-_RANKS = {
-    "CONV_2D": (4, 4),
-    "DEPTHWISE_CONV_2D": (4, 4),
-    "AVERAGE_POOL_2D": (4,),
-    "MAX_POOL_2D": (4,),
-    "FULLY_CONNECTED": (None, 2),
-    "RESIZE_NEAREST_NEIGHBOR": (4,),
-    "SVDF": (2, 2, 2),
-    "RESIZE_BILINEAR": (4,),
-    "TRANSPOSE_CONV": (1, 4, 4),
-    "BATCH_MATMUL": (None, None),
-    "GATHER": (None, None),
-    "ARG_MAX": (None, None),
-    "ARG_MIN": (None, None),
-    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS"), (None,)),
-    **dict.fromkeys(("ADD", "SUB", "MUL", "PAD", "PADV2"), (None, None)),
-    "EMBEDDING_LOOKUP": (None, None),
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": (3, *(2,) * 8),
-}
-
-# And of the first output.
-_OUTPUT_RANKS = {
-    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "AVERAGE_POOL_2D", "MAX_POOL_2D"), 4),
-    **dict.fromkeys(("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), 4),
-    "SVDF": 2,
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": 3,
-}
 
 
 def check_ranks(file: File, op: Op, tensors: Sequence[Tensor]) -> None:
     """Refuses an op without an input that it needs, or with a tensor of another rank."""
-    where, ranks = f"op {op.index} ({op.kind})", _RANKS.get(op.kind, ())
+    where, kind = f"op {op.index} ({op.kind})", catalogue.of(op.kind)
+    ranks = kind.inputs
     if len(op.inputs) < len(ranks):
         words = f"{where} has {len(op.inputs)} inputs where {len(ranks)} are needed"
         raise file.error(words, CONTRADICTION_HINT)
     for position, (index, rank) in enumerate(zip(op.inputs, ranks, strict=False)):
-        if index < 0 and op.kind not in _WITH_GAPS:
+        if index < 0 and not kind.gaps:
             raise file.error(f"{where}: input {position} is missing", CONTRADICTION_HINT)
         if rank is None or index < 0:
             continue
@@ -64,7 +36,7 @@ def check_ranks(file: File, op: Op, tensors: Sequence[Tensor]) -> None:
             words = f"{where}: input {position} has shape {list(operand.shape)}"
             words += f" where rank {rank} and some elements are needed"
             raise file.error(words, _shape_hint(operand))
-    rank = _OUTPUT_RANKS.get(op.kind)
+    rank = kind.outputs[0] if kind.outputs else None
     output = tensors[op.outputs[0]] if op.outputs else None
     if rank is not None and output is not None and len(output.shape) != rank:
         words = f"{where}: its output has shape {list(output.shape)} where rank {rank} is needed"

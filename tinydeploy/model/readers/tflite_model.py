@@ -23,6 +23,7 @@ from tinydeploy.errors import ModelError
 from tinydeploy.model.canonicalize import constant_folding, dilated_convolution, tile
 from tinydeploy.model.canonicalize.constant_folding import CONTRADICTION_HINT
 from tinydeploy.model.graph import Graph, Op
+from tinydeploy.model.ops import catalogue
 from tinydeploy.model.readers import (
     foreign,
     tflite_checks,
@@ -36,8 +37,6 @@ from tinydeploy.model.readers.tflite_tensors import TensorReader
 
 MAX_FILE_BYTES = 256 << 20
 VARIABLES_HINT = "state is a tf.Variable that one function reads and assigns, initialised with a constant"
-
-_WITHOUT_OUTPUT = ("ASSIGN_VARIABLE", "CALL_ONCE")
 
 
 def load(path: Path | str, signature: str | None = None) -> Graph:
@@ -184,7 +183,7 @@ class _Reader:
             if not 0 <= tensor < len(read.tensors):
                 raise self.file.error(f"{where} names tensor {tensor} of {len(read.tensors)}")
         read.check_types(where, kind, inputs, outputs)
-        if not outputs and kind not in _WITHOUT_OUTPUT:
+        if not outputs and catalogue.of(kind).outputs:
             raise self.file.error(f"{where} has no output", CONTRADICTION_HINT)
         op = Op(index, kind, inputs, outputs, tflite_options.read(self.file, where, kind, table), version)
         tflite_checks.check_ranks(self.file, op, read.tensors)

@@ -16,52 +16,8 @@ import tflite
 
 from tinydeploy.model.canonicalize.constant_folding import CONTRADICTION_HINT
 from tinydeploy.model.graph import MAX_STEP, OptionValue
+from tinydeploy.model.ops import catalogue
 from tinydeploy.model.readers.tflite_file import MOST, MOST_HINT, File
-
-# The options that an op's meaning hangs on: without the table the schema's defaults hold.
-OPTIONS = {
-    "ADD": "AddOptions",
-    "AVERAGE_POOL_2D": "Pool2DOptions",
-    "BATCH_MATMUL": "BatchMatMulOptions",
-    "CALL_ONCE": "CallOnceOptions",
-    "CAST": "CastOptions",
-    "CONCATENATION": "ConcatenationOptions",
-    "CONV_2D": "Conv2DOptions",
-    "CUMSUM": "CumsumOptions",
-    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
-    "DEPTH_TO_SPACE": "DepthToSpaceOptions",
-    "DIV": "DivOptions",
-    "FULLY_CONNECTED": "FullyConnectedOptions",
-    "GATHER": "GatherOptions",
-    "L2_NORMALIZATION": "L2NormOptions",
-    "LEAKY_RELU": "LeakyReluOptions",
-    "MAX_POOL_2D": "Pool2DOptions",
-    "MEAN": "ReducerOptions",
-    "MIRROR_PAD": "MirrorPadOptions",
-    "MUL": "MulOptions",
-    "PACK": "PackOptions",
-    **dict.fromkeys(("REDUCE_ALL", "REDUCE_ANY", "REDUCE_MAX", "REDUCE_MIN"), "ReducerOptions"),
-    "REDUCE_PROD": "ReducerOptions",
-    "RESHAPE": "ReshapeOptions",
-    "RESIZE_BILINEAR": "ResizeBilinearOptions",
-    "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
-    "SHAPE": "ShapeOptions",
-    "SOFTMAX": "SoftmaxOptions",
-    "SPACE_TO_DEPTH": "SpaceToDepthOptions",
-    "SPLIT": "SplitOptions",
-    "SQUEEZE": "SqueezeOptions",
-    "STRIDED_SLICE": "StridedSliceOptions",
-    "SUB": "SubOptions",
-    "SVDF": "SVDFOptions",
-    "SUM": "ReducerOptions",
-    "TRANSPOSE_CONV": "TransposeConvOptions",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
-    "UNPACK": "UnpackOptions",
-    "VAR_HANDLE": "VarHandleOptions",
-}
-
-# TFLite Micro does without the table what the schema's defaults do not say, or cannot do without it.
-_OPTIONS_NEEDED = ("MIRROR_PAD", "VAR_HANDLE")
 
 # Which enum a field of the options holds. A field not named here is a plain number.
 ENUM_FIELDS = {
@@ -107,14 +63,15 @@ def _fields(table: str) -> tuple[tuple[str, str, bool], ...]:
 def read(file: File, where: str, kind: str, table: Any) -> dict[str, OptionValue]:
     """The options of the op in `table`, by snake-case names; enums by their names."""
     name = enum("BuiltinOptions").get(table.BuiltinOptionsType())
-    wanted = OPTIONS.get(kind, name)
+    op_kind = catalogue.of(kind)
+    wanted = op_kind.options or name
     if name is None or (name not in ("NONE", wanted)):
         raise file.error(f"{where} has the options of another op", CONTRADICTION_HINT)
     if wanted is None or wanted == "NONE":
         return {}
     options = getattr(tflite, wanted)()
     union = None if name == "NONE" else table.BuiltinOptions()
-    if union is None and kind in _OPTIONS_NEEDED:
+    if union is None and op_kind.options_needed:
         raise file.error(f"{where} has no options, and cannot be run without them", CONTRADICTION_HINT)
     if union is None:
         options.Init(_EMPTY_TABLE, 4)

@@ -18,7 +18,8 @@ import numpy as np
 
 from tinydeploy.errors import ModelError, ToolError
 from tinydeploy.model.graph import Graph, Op, Tensor
-from tinydeploy.model.readers.tflite_options import ENUM_FIELDS, OPTIONS
+from tinydeploy.model.ops import catalogue
+from tinydeploy.model.readers.tflite_options import ENUM_FIELDS
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _set_op(schema: Any, model: Any, written: Any, op: Op) -> None:
     written.inputs, written.outputs = list(op.inputs), list(op.outputs)
     written.builtinOptionsType, written.builtinOptions = schema.BuiltinOptions.NONE, None
     if op.options:
-        table = OPTIONS[op.kind]
+        table = catalogue.of(op.kind).options
         written.builtinOptionsType = getattr(schema.BuiltinOptions, table)
         written.builtinOptions = getattr(schema, f"{table}T")()
     for name, value in op.options.items():

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from tinydeploy.model.canonicalize.constant_folding import FIXED_SHAPE_HINT
 from tinydeploy.model.graph import MAX_RANK, MAX_TENSOR_BYTES, DType, Quantization, Tensor
+from tinydeploy.model.ops import catalogue
 from tinydeploy.model.readers.tflite_checks import QUANTISE_HINT
 from tinydeploy.model.readers.tflite_file import File
 from tinydeploy.model.readers.tflite_options import enum
 
-_WITH_NIBBLES = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")  # as TFLite Micro has kernels for
 _LEAST_SCALE = float(np.finfo(np.float32).smallest_normal)
 _ZEROS_HINT = (
     "convert with a representative_dataset for which no layer always gives zero, or leave that layer out"
@@ -177,18 +177,20 @@ class TensorReader:
                 hint = QUANTISE_HINT if "float" in self.other_types[index] else "int8 models are wanted"
                 raise self.file.error(f"{where}: {self.other_types[index]}", hint)
             if index in self.nibbles and not _is_nibble_weights(kind, inputs, self.tensors, index):
+                every = ", ".join(catalogue.kinds(lambda op: op.int4_weights))
+                single = ", ".join(catalogue.kinds(lambda op: op.int4_weights == "one scale"))
                 raise self.file.error(
                     f"{where}: tensor {index} ({self.tensors[index].name}) holds int4, which has no kernel",
-                    f"int4 is for constant weights of {', '.join(_WITH_NIBBLES)} on int8, of FULLY_CONNECTED "
-                    "with one scale",
+                    f"int4 is for constant weights of {every} on int8, of {single} with one scale",
                 )
 
 
 def _is_nibble_weights(kind: str, inputs: tuple[int, ...], tensors: tuple[Tensor, ...], index: int) -> bool:
     """Whether TFLite Micro has a kernel that takes the four-bit tensor `index` as the op's weights."""
-    if kind not in _WITH_NIBBLES or inputs[:2] != (inputs[0], index) or inputs.count(index) != 1:
+    scales = catalogue.of(kind).int4_weights
+    if not scales or inputs[:2] != (inputs[0], index) or inputs.count(index) != 1:
         return False
     weights, source = tensors[index], tensors[inputs[0]]
     by_channel = weights.quantization is not None and weights.quantization.per_channel
-    fits = not by_channel or kind != "FULLY_CONNECTED"
+    fits = not by_channel or scales == "per channel"
     return fits and inputs[0] >= 0 and weights.data is not None and source.dtype is DType.INT8

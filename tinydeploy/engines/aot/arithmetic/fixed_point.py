@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.model.graph import Tensor
+from tinydeploy.model.ops.catalogue import CATALOGUE
 
 # TFLite shifts an int32 left by this much at most before the multiplication; beyond, C++ leaves it undefined.
 MAX_LEFT_SHIFT = 30
@@ -51,9 +52,7 @@ def layer_scale(input_scale: float, weight_scale: float, output_scale: float) ->
 
 _RANGES = {
     "NONE": (None, None),
-    "RELU": (0.0, None),
-    "RELU6": (0.0, 6.0),
-    "RELU_N1_TO_1": (-1.0, 1.0),
+    **{kind: row.clamps for kind, row in CATALOGUE.items() if row.clamps is not None},
 }
 
 

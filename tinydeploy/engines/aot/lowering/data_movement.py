@@ -6,7 +6,6 @@ from tinydeploy.engines.aot.ir import Alias, Argument, Step, Write, operand
 from tinydeploy.engines.aot.lowering import loop_nest
 from tinydeploy.engines.aot.lowering.loop_nest import Strides
 from tinydeploy.engines.aot.lowering.lowerings import lowers
-from tinydeploy.engines.aot.lowering.padding import fill
 from tinydeploy.engines.aot.lowering.require import (
     constant_int,
     constant_ints,
@@ -15,39 +14,19 @@ from tinydeploy.engines.aot.lowering.require import (
     output_tensor,
     positive_axis,
     require,
-    require_same_shape,
     require_same_size,
     require_types,
 )
 from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
+from tinydeploy.model.ops import catalogue
 
-# What TFLite Micro moves, by op.
-_WIDE = (DType.INT8, DType.INT16, DType.INT32, DType.FLOAT32)
-_MOVES = {
-    "BROADCAST_TO": tuple(DType),
-    "CONCATENATION": (*_WIDE, DType.INT64, DType.BOOL),
-    "EXPAND_DIMS": (DType.INT8, DType.INT16, DType.FLOAT32),
-    "MIRROR_PAD": (DType.INT8,),
-    "PACK": (*_WIDE, DType.INT64),
-    "PAD": _WIDE,
-    "PADV2": _WIDE,
-    "RESHAPE": tuple(DType),
-    "REVERSE_V2": tuple(DType),
-    "SLICE": (*_WIDE, DType.BOOL),
-    "SPLIT": _WIDE,
-    "SPLIT_V": _WIDE,
-    "SQUEEZE": tuple(DType),
-    "STRIDED_SLICE": (*_WIDE, DType.BOOL),
-    "TRANSPOSE": (DType.INT8, DType.INT16, DType.FLOAT32),
-    "UNPACK": _WIDE,
-}
 _LOOPS = 5
 
 
 def require_movable(op: Op, *tensors: Tensor) -> None:
     """All `tensors` have one and the same type, one that TFLite Micro moves in such an op."""
-    require_types(tensors, *_MOVES[op.kind])
+    require_types(tensors, *catalogue.of(op.kind).moved_types)
 
 
 @lowers("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
@@ -203,12 +182,3 @@ def lower_broadcast_to(graph: Graph, op: Op) -> tuple[Step, ...]:
         require(False, f"the shape {source.shape} does not broadcast to {shape}")
     target = (0, loop_nest.contiguous(shape))
     return (copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
-
-
-@lowers("ZEROS_LIKE")
-def lower_zeros_like(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """Every element is the integer 0, whatever the zero point; of the input only the shape counts."""
-    (source,), output = input_tensors(graph, op, 1), output_tensor(graph, op)
-    require_types((source, output), DType.INT8, DType.INT32)
-    require_same_shape(source, output)
-    return (fill(output, 0),)

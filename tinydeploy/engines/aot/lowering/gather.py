@@ -8,6 +8,7 @@ import numpy as np
 
 from tinydeploy.engines.aot.ir import Step, Write, operand
 from tinydeploy.engines.aot.lowering import loop_nest
+from tinydeploy.engines.aot.lowering.data_movement import require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     input_tensors,
@@ -52,7 +53,7 @@ def _gather(graph: Graph, op: Op, inputs: tuple[int, int], axis: int, batch_dims
     """The step; `inputs` are the places of the table and of the positions among the op's inputs."""
     source, positions = (graph.tensors[op.inputs[place]] for place in inputs)
     output = output_tensor(graph, op)
-    require_types((source, output), DType.INT8)
+    require_movable(op, source, output)
     require_types((positions,), DType.INT32)
     picked = positions.shape[batch_dims:]
     shape = (*source.shape[:axis], *picked, *source.shape[axis + 1 :])

@@ -25,9 +25,6 @@ from tinydeploy.engines.aot.lowering.require import (
 from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
-JOINS = ("CONCATENATION", "PACK")
-
-
 # Joining and parting along one axis
 
 

@@ -1,4 +1,4 @@
-"""Lowering of PAD, PADV2, MIRROR_PAD and FILL: a fill, and copies into it."""
+"""Lowering of PAD, PADV2, MIRROR_PAD, FILL and ZEROS_LIKE: a fill, and copies into it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tinydeploy.engines.aot.lowering.require import (
     per_tensor,
     require,
     require_same_quantization,
+    require_same_shape,
     require_types,
 )
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
@@ -102,6 +103,15 @@ def lower_fill(graph: Graph, op: Op) -> tuple[Step, ...]:
         require_same_quantization(value, output)
     number: int | float = value.data.reshape(-1)[0].item()
     return (fill(output, number),)
+
+
+@lowers("ZEROS_LIKE")
+def lower_zeros_like(graph: Graph, op: Op) -> tuple[Step, ...]:
+    """Every element is the integer 0, whatever the zero point; of the input only the shape counts."""
+    (source,), output = input_tensors(graph, op, 1), output_tensor(graph, op)
+    require_types((source, output), DType.INT8, DType.INT32)
+    require_same_shape(source, output)
+    return (fill(output, 0),)
 
 
 def fill(output: Tensor, value: int | float) -> Step:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
+from tinydeploy.engines.aot.lowering.data_movement import require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     constant_ints,
@@ -48,7 +49,7 @@ def _params(graph: Graph, op: Op) -> Params:
 def lower_resize_nearest_neighbor(graph: Graph, op: Op) -> tuple[Step, ...]:
     """The host computes which row and column each output pixel comes from."""
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
-    require_types((source, output), DType.INT8, DType.INT16, DType.FLOAT32)
+    require_movable(op, source, output)
     params = _params(graph, op)
     batches, height, width, depth = source.shape
     size = output.shape[1:3]

@@ -7,7 +7,7 @@ from math import prod
 
 from tinydeploy.engines.aot.ir import Step, operand
 from tinydeploy.engines.aot.lowering import loop_nest
-from tinydeploy.engines.aot.lowering.data_movement import copy_block
+from tinydeploy.engines.aot.lowering.data_movement import copy_block, require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.padding import fill
 from tinydeploy.engines.aot.lowering.require import (
@@ -17,9 +17,8 @@ from tinydeploy.engines.aot.lowering.require import (
     output_tensor,
     per_tensor,
     require,
-    require_types,
 )
-from tinydeploy.model.graph import DType, Graph, Op
+from tinydeploy.model.graph import Graph, Op
 
 _PLACES = 64  # each takes a copy
 
@@ -28,7 +27,7 @@ _PLACES = 64  # each takes a copy
 def lower_space_to_depth(graph: Graph, op: Op) -> tuple[Step, ...]:
     """A copy that exchanges the rows of a block with its columns of pixels."""
     (source,), output = input_tensors(graph, op, 1), output_tensor(graph, op)
-    require_types((source, output), DType.INT8)
+    require_movable(op, source, output)
     require(len(source.shape) == len(output.shape) == 4, "its input or output does not have four dimensions")
     size = int_option(op, "block_size")
     require(size > 0, f"its block size is {size}")
@@ -52,7 +51,7 @@ def lower_space_to_depth(graph: Graph, op: Op) -> tuple[Step, ...]:
 def lower_space_to_batch(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy per place in a block: the pixels that have it are images of their own."""
     (source, _, _), output = input_tensors(graph, op, 3), output_tensor(graph, op)
-    require_types((source, output), DType.INT8)
+    require_movable(op, source, output)
     rank = len(source.shape)
     require(rank in (3, 4) and rank == len(output.shape), f"it has {rank} dimensions, not 3 or 4")
     block = constant_ints(graph, op, 1, "block shape")

@@ -29,6 +29,7 @@ from tinydeploy.engines.aot.lowering.require import (
 )
 from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Quantization
+from tinydeploy.model.ops.catalogue import JOINS
 
 
 def lookup(graph: Graph, op: Op, table: npt.NDArray[np.generic]) -> Step:
@@ -52,7 +53,7 @@ def composed(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     bits_of_float = output.dtype is DType.FLOAT32
     entries = np.array(op.options["table"], np.int32 if bits_of_float else output.dtype.numpy)
     entries = entries.view(np.float32) if bits_of_float else entries
-    if op.kind in join_split.JOINS:
+    if op.kind in JOINS:
         require(all(s.dtype.bytes == 1 for s in sources), "it joins differently quantised int16 in float32")
         return join_split.joined(graph, op, entries.reshape(len(sources), 256))
     (source,) = sources

@@ -15,8 +15,10 @@ from tinydeploy.engines.aot.lowering import computed_weights
 from tinydeploy.engines.aot.lowering.conv_with_addend import ADDEND, lowered_parts
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.model.graph import DType, Graph, Op, OptionValue
+from tinydeploy.model.ops import catalogue
+from tinydeploy.model.ops.op_kind import GoesBy
 
-_KINDS = ("ADD", "SUB")
+_KINDS = catalogue.kinds(lambda op: op.fuses and op.goes_by is GoesBy.ELEMENT)  # what may be an addition
 
 
 def fold(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:

@@ -7,8 +7,7 @@ from dataclasses import replace
 from tinydeploy.engines.aot.ir import Program, Read, Step, Write
 from tinydeploy.engines.aot.memory import allocator, arena_plan
 from tinydeploy.model.graph import Op
-
-_JOINING = ("CONCATENATION", "PACK")
+from tinydeploy.model.ops.catalogue import JOINS
 
 
 def in_place(program: Program) -> Program:
@@ -18,7 +17,7 @@ def in_place(program: Program) -> Program:
     """
     needed = max(arena_plan.needed(program).values(), default=0)
     for op, steps in program.ops:
-        if op.kind not in _JOINING:
+        if op.kind not in JOINS:
             continue
         for step in steps:
             joined = _without_copy(program, op, step)

@@ -20,7 +20,6 @@ from tinydeploy.engines.aot.rewrite.float_ops import (
     ADVICE,
     ELSE,
     INTEGERS,
-    JOINS,
     MOVES,
     ORDERS,
     POINTWISE,
@@ -30,6 +29,7 @@ from tinydeploy.engines.aot.rewrite.float_ops import (
 from tinydeploy.engines.aot.rewrite.float_tables import CODES, CONSTANT, Failure, Functions, Node, Table
 from tinydeploy.host import reference
 from tinydeploy.model.graph import DType, Graph, Op, OptionValue, Tensor
+from tinydeploy.model.ops.catalogue import JOINS
 
 
 @dataclass(frozen=True)

@@ -3,49 +3,13 @@
 from __future__ import annotations
 
 from tinydeploy.model.graph import DType, Graph
+from tinydeploy.model.ops import catalogue
+from tinydeploy.model.ops.catalogue import CATALOGUE, JOINS
+from tinydeploy.model.ops.op_kind import JOINED, GoesBy
 
-# Functions of each element.
-POINTWISE = (
-    *(
-        "ABS",
-        "CEIL",
-        "COS",
-        "ELU",
-        "EXP",
-        "FLOOR",
-        "GELU",
-        "HARD_SWISH",
-        "LEAKY_RELU",
-        "LOG",
-        "LOGISTIC",
-        "NEG",
-    ),
-    *(
-        "RELU",
-        "RELU6",
-        "RELU_0_TO_1",
-        "RELU_N1_TO_1",
-        "ROUND",
-        "RSQRT",
-        "SIGN",
-        "SIN",
-        "SQRT",
-        "SQUARE",
-        "TANH",
-    ),
-    *("ADD", "DIV", "FLOOR_DIV", "FLOOR_MOD", "MAXIMUM", "MINIMUM", "MUL", "POW", "PRELU", "SUB"),
-    *("SQUARED_DIFFERENCE", "EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"),
-    *("LOGICAL_AND", "LOGICAL_NOT", "LOGICAL_OR", "SELECT", "SELECT_V2", "CAST", "ZEROS_LIKE"),
-)
-JOINS = ("CONCATENATION", "PACK")
-# By op, which of its inputs it moves; of JOINS it is all.
-MOVES = {
-    **dict.fromkeys(("BROADCAST_TO", "EXPAND_DIMS", "GATHER", "MIRROR_PAD", "RESHAPE", "SQUEEZE"), 0),
-    **dict.fromkeys(("RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SLICE", "SPLIT_V", "STRIDED_SLICE"), 0),
-    **dict.fromkeys(("TRANSPOSE", "UNPACK", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "BATCH_TO_SPACE_ND"), 0),
-    **dict.fromkeys(("PAD", "PADV2"), 0),
-    "SPLIT": 1,
-}
+# The functions of their elements, but for the ends of an island; and by op, which input it moves.
+POINTWISE = frozenset(catalogue.kinds(lambda op: op.goes_by is GoesBy.ELEMENT)) - {"QUANTIZE", "DEQUANTIZE"}
+MOVES = {kind: row.moves for kind, row in CATALOGUE.items() if row.moves not in (None, JOINED)}
 ORDERS = {"ARG_MAX": "ARG_MIN", "ARG_MIN": "ARG_MAX"}  # by op, what it is of a function that falls
 INTEGERS = (DType.INT8, DType.UINT8, DType.INT16)
 QUANTISABLE = "TFLite quantises it elsewhere: let the converter quantise this layer, too"

@@ -19,6 +19,7 @@ import tflite
 from tinydeploy.errors import TinydeployError
 from tinydeploy.host import reference
 from tinydeploy.model.graph import DType, OptionValue
+from tinydeploy.model.ops import catalogue
 from tinydeploy.model.tflite_writer import Writer
 
 CODES = "CODES"  # the kind of a node that is the integers themselves, in the order of their bits
@@ -27,11 +28,7 @@ MAX_NODES = 200  # of one function: a file may be made to have too many
 
 _TIMEOUT = 60.0  # seconds
 _TOGETHER = 32  # functions in one model
-# The options that change what an op computes.
-_OPTIONS = {
-    **{kind: f"{kind.capitalize()}Options" for kind in ("ADD", "SUB", "MUL", "DIV")},
-    "LEAKY_RELU": "LeakyReluOptions",
-}
+_CHANGING = ("fused_activation_function", "alpha")  # the options that change what an op computes
 
 Table = npt.NDArray[np.generic]
 
@@ -79,8 +76,8 @@ class Functions:
         options: tuple[tuple[str, OptionValue], ...] = (),
     ) -> int:
         """The node of an op's result. Of the `options`, those stay that change what it computes."""
-        known = ("fused_activation_function", "alpha")
-        kept = tuple((name, value) for name, value in options if kind in _OPTIONS and name in known)
+        known = _CHANGING if catalogue.of(kind).options else ()
+        kept = tuple((name, value) for name, value in options if name in known)
         return self.add(Node(kind, dtype, args, quantization, kept))
 
     def tables(self, wanted: Sequence[int]) -> list[Table | Failure]:
@@ -166,14 +163,14 @@ class Functions:
 
 def _encoded(node: Node) -> tuple[str, dict[str, OptionValue]] | None:
     """The table of options, and its fields as the schema has them."""
-    if node.kind not in _OPTIONS:
+    if not node.options:
         return None
     fields: dict[str, OptionValue] = {}
     for name, value in node.options:
         if name == "fused_activation_function":
             value = getattr(tflite.ActivationFunctionType, str(value))
         fields["".join(word.capitalize() for word in name.split("_"))] = value
-    return _OPTIONS[node.kind], fields
+    return catalogue.of(node.kind).options, fields
 
 
 @lru_cache(maxsize=256)

@@ -15,11 +15,12 @@ from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.engines.aot.rewrite import add_into_conv
 from tinydeploy.model.graph import DType, Graph, Op
+from tinydeploy.model.ops import catalogue
 
-_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-_CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
-_LOOKUPS = (*_CLAMPS, "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "ELU", "QUANTIZE")
-_CLAMPED = (*_CONVOLUTIONS, "FULLY_CONNECTED", "ADD", "SUB", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D")
+_CONVOLUTIONS = catalogue.kinds(lambda op: op.is_convolution)
+_CLAMPS = catalogue.kinds(lambda op: op.clamps)
+_CLAMPED = catalogue.kinds(lambda op: op.fuses)
+_LOOKUPS = catalogue.kinds(lambda op: op.is_function)  # of 8 bits, most of them
 _SIDES = ("top", "bottom", "left", "right")
 
 

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 from tinydeploy.engines.aot.lowering.require import int_option
 from tinydeploy.model.graph import Graph, Op
+from tinydeploy.model.ops import catalogue
+from tinydeploy.model.ops.op_kind import GoesBy
 
 ROWS, COLUMNS = 1, 2  # axes of an NHWC tensor
 
-_POOLING = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
-WINDOWS = ("CONV_2D", "DEPTHWISE_CONV_2D", *_POOLING)
-_PIXEL_BY_PIXEL = (
-    *("ADD", "SUB", "MUL", "MINIMUM", "MAXIMUM", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"),
-    *("RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH"),
-)
+WINDOWS = catalogue.kinds(lambda op: op.goes_by is GoesBy.ROW)
+_BY_PIXELS = catalogue.kinds(lambda op: op.goes_by in (GoesBy.PIXEL, GoesBy.ELEMENT))
 
 
 def goes_by(axis: int, graph: Graph, op: Op) -> bool:
@@ -26,7 +24,7 @@ def goes_by(axis: int, graph: Graph, op: Op) -> bool:
         return activations(graph, op) == (op.inputs[0], *op.inputs[3:])  # the last is an addend
     constants = [graph.tensors[index] for index in op.inputs if graph.tensors[index].data is not None]
     broadcast = all(tensor.shape[axis - 4 : axis - 3] in ((), (1,)) for tensor in constants)
-    return op.kind in _PIXEL_BY_PIXEL and broadcast and len({tensor.shape[axis] for tensor in tensors}) == 1
+    return op.kind in _BY_PIXELS and broadcast and len({tensor.shape[axis] for tensor in tensors}) == 1
 
 
 def activations(graph: Graph, op: Op) -> tuple[int, ...]:
@@ -76,9 +74,8 @@ def window_of(graph: Graph, op: Op, tensor: int, axis: int) -> Window:
 def _reach(graph: Graph, op: Op, axis: int) -> int:
     """How many rows or columns a window spans."""
     initial, side = ("h", "height") if axis == ROWS else ("w", "width")
-    size = (
-        int_option(op, f"filter_{side}") if op.kind in _POOLING else graph.tensors[op.inputs[1]].shape[axis]
-    )
+    pools = f"filter_{side}" in op.options
+    size = int_option(op, f"filter_{side}") if pools else graph.tensors[op.inputs[1]].shape[axis]
     return (size - 1) * (int_option(op, f"dilation_{initial}_factor") or 1) + 1
 
 
