@@ -55,8 +55,8 @@ def _instances(program: Program, alone: bool) -> Counter[str]:
     """How often the code has each kernel: once for equal parameters, unless each step is `alone`."""
     steps = [step for _, steps in program.ops for step in steps]
     if alone:
-        return Counter(step.kernel for step in steps)
-    return Counter(kernel for kernel, _ in {(step.kernel, tuple(step.params.items())) for step in steps})
+        return Counter(step.kernel.name for step in steps)
+    return Counter(step.kernel.name for step in {step.instance: step for step in steps}.values())
 
 
 def _constant_bytes(program: Program, arena: Arena) -> int:
@@ -104,7 +104,7 @@ def _layer(program: Program, op: Op, steps: tuple[Step, ...], core: Core) -> Lay
     known = [count * n for count, n in zip(costs, times, strict=True) if count is not None]
     layer = Layer(
         op.index,
-        " + ".join(dict.fromkeys(step.kernel + _variant(step) for step in steps)),
+        " + ".join(dict.fromkeys(step.kernel.name + step.params.variant for step in steps)),
         sum(constants.values()),
         sum(scratch.values()),
         sum(known) if len(known) == len(costs) else None,
@@ -131,12 +131,6 @@ def _turns(program: Program, op: Op) -> Stripes | None:
     return next((turns for turns in program.stripes if turns.first <= op.index <= turns.last), None)
 
 
-def _variant(step: Step) -> str:
-    """What a kernel's parameters make of it, in a word or two."""
-    p = step.params
-    return " wide" * bool(p.get("kWide")) + " shared" * bool(p.get("kShared")) + " adding" * ("kAddA" in p)
-
-
 @dataclass(frozen=True)
 class _Place:
     name: str
@@ -158,7 +152,7 @@ class _Emitter:
 
     def files(self) -> dict[str, str]:
         """Path in the project to text."""
-        headers = sorted({step.header for _, steps in self._program.ops for step in steps})
+        headers = sorted({step.kernel.header for _, steps in self._program.ops for step in steps})
         ops = [self._op(op, steps) for op, steps in self._program.ops]
         resets = [self._reset(tensor) for tensor in self._arena.initialised]
         sha256 = bytes.fromhex(self._graph.sha256)
@@ -209,7 +203,7 @@ class _Emitter:
         struct = "".join(word.capitalize() for word in function.split("_"))
         own = [struct if len(steps) == 1 else f"{struct}Step{i}" for i in range(len(steps))]
         structs = [
-            name if self._alone else self._structs.setdefault((step.kernel, *step.params.items()), name)
+            name if self._alone else self._structs.setdefault(step.instance, name)
             for step, name in zip(steps, own, strict=True)
         ]
         inputs, outputs = (
@@ -229,7 +223,7 @@ class _Emitter:
             "begins": stripes is not None and stripes.first == op.index,
             "ends": stripes is not None and stripes.last == op.index,
             "structs": [
-                {"name": name, "params": [parameter(key, value) for key, value in step.params.items()]}
+                {"name": name, "params": [parameter(*pair) for pair in step.members]}
                 for name, struct, step in zip(own, structs, steps, strict=True)
                 if struct == name
             ],
@@ -246,7 +240,7 @@ class _Emitter:
 
     def _call(self, op: Op, step: Step, struct: str, indent: str) -> str:
         arguments = [self._argument(op, step, argument) for argument in step.args]
-        lines = [f"{indent}{step.kernel}<{struct}>("]
+        lines = [f"{indent}{step.kernel.name}<{struct}>("]
         for argument, end in zip(arguments, [", "] * (len(arguments) - 1) + [");"], strict=True):
             if len(lines[-1]) + len(argument) + len(end.rstrip()) > WIDTH:
                 lines[-1] = lines[-1].rstrip()

@@ -11,8 +11,10 @@ from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.ir import Program, Step
 from tinydeploy.engines.aot.kernels import cost
 from tinydeploy.engines.aot.kernels.cores import dsp, dsp_16x8
+from tinydeploy.engines.aot.kernels.cores.dsp_kernels import Dsp
 from tinydeploy.engines.aot.memory.allocator import align
 from tinydeploy.engines.aot.memory.arena_plan import plan_arena
+from tinydeploy.model.graph import Graph
 
 GOALS = ("balanced", "speed", "size", "ram")
 """The first is the default."""
@@ -74,14 +76,16 @@ def flash_left(program: Program, room: int) -> int:
 
 def _small(program: Program) -> Program:
     """Kernels that know shapes at run time, so that all layers share one instance of each."""
-    clamped = all(step.params.get("kClampsNegative", True) for step in _steps(program))
+    clamped = all(step.params.clamps_negative for step in _steps(program) if isinstance(step.params, Dsp))
     return _changed(program, lambda step: dsp.shared(step, clamped) or step)
 
 
 def _frugal(program: Program, portable: Program, core: Core) -> Program:
     """Kernels with less working memory, at last with none, where the arena's size hangs on it."""
-    plain = {op.index: steps for op, steps in portable.ops}
-    single = {op: tuple(chain(*map(_by_single_pixels, steps))) for op, steps in plain.items()}
+    graph, plain = portable.graph, {op.index: steps for op, steps in portable.ops}
+    single = {
+        op: tuple(chain(*(_by_single_pixels(graph, step) for step in steps))) for op, steps in plain.items()
+    }
     best, plan = program, plan_arena(program).plan
     for frugal in (single, plain) if core.dsp and not core.mve else (plain,):
         while True:
@@ -108,14 +112,14 @@ def _has_scratch(steps: Iterable[Step]) -> bool:
     return any(step.scratch_bytes for step in steps) and all(step.stripes is None for step in steps)
 
 
-def _by_single_pixels(step: Step) -> tuple[Step, ...]:
+def _by_single_pixels(graph: Graph, step: Step) -> tuple[Step, ...]:
     """`step` by columns of one pixel, or else by the usual kernel."""
     if not step.is_tuned:
         return (step,)
-    if single := dsp.by_single_pixels(step) or dsp_16x8.by_single_pixels(step):
+    if single := dsp.by_single_pixels(graph, step) or dsp_16x8.by_single_pixels(graph, step):
         return single
     choice = dsp.CHOICES.get(step.kernel) or dsp_16x8.CHOICES.get(step.kernel)
-    return (choice(step) if choice else None) or (step,)
+    return (choice(graph, step) if choice else None) or (step,)
 
 
 def _steps(program: Program) -> Iterable[Step]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tinydeploy.engines.aot.ir import Alias, Overlap, Read, Step
+from tinydeploy.engines.aot.ir import Alias, Read, Step
+from tinydeploy.engines.aot.kernels.elementwise import AddLinear
+from tinydeploy.engines.aot.kernels.layers import Addend, Conv2d, FullyConnected
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.model.graph import Graph, Op
 
@@ -14,23 +16,13 @@ ADDEND = 3  # the input of a convolution that is its addend, after weights and b
 def lower(graph: Graph, op: Op) -> tuple[Step, ...]:
     """A convolution that has taken over an addition: one step, which reads the addend after its output."""
     convolution, addition = lowered_parts(graph, op)
-    own, other = ("kA", "kB") if op.options["sum_position"] == 0 else ("kB", "kA")
-    names = {"kAddA": own, "kAddB": other, "kAddStart": "kStart", "kAddShift": "kShift"}
-    sums = {name: addition.params[of] for name, of in names.items()}
-    addend = Read(op.inputs[ADDEND])
-    args = (*convolution.args[:-1], addition.output, addend)
-    read = (replace(overlap, output=op.outputs[0]) for overlap in convolution.overlaps)
-    overlaps = (*read, Overlap(addend.tensor, op.outputs[0], 0))
-    return (replace(convolution, params={**convolution.params, **sums}, args=args, overlaps=overlaps),)
-
-
-def added(step: Step, pixels: int) -> tuple[Overlap, ...]:
-    """How far the output of a kernel in place of `step` may run into the addend, if there is one.
-
-    The kernel makes some channels of `pixels` pixels at once, then the next channels of these.
-    """
-    distance = (pixels - 1) * int(step.params["kOutputDepth"])
-    return tuple(Overlap(addend.tensor, step.output.tensor, distance) for addend in step.addend)
+    sum_ = addition.of(AddLinear)
+    own, other = (sum_.a, sum_.b) if op.options["sum_position"] == 0 else (sum_.b, sum_.a)
+    layer = convolution.params
+    assert isinstance(layer, Conv2d | FullyConnected)
+    params = replace(layer, add=Addend(own, other, sum_.start, sum_.shift))
+    args = (*convolution.args[:-1], addition.output, Read(op.inputs[ADDEND]))
+    return (convolution.kernel.step(graph, params, *args),)
 
 
 def lowered_parts(graph: Graph, op: Op) -> tuple[Step, Step]:

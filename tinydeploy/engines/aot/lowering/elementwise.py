@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot.arithmetic import linear_add
+from tinydeploy.engines.aot.arithmetic import linear_add, loop_nest
 from tinydeploy.engines.aot.arithmetic.fixed_point import multiply_by_quantized_multiplier
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.lowering import loop_nest
+from tinydeploy.engines.aot.kernels import elementwise as kernels
+from tinydeploy.engines.aot.kernels.elementwise import B, Binary, Broadcast, Elements, Operands, Output, Pair
+from tinydeploy.engines.aot.kernels.functions import LOGICAL_NOT, Unary
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     fused_range,
@@ -24,14 +27,10 @@ from tinydeploy.engines.aot.lowering.require import (
     rescaling,
     type_range,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Quantization, Tensor
-
-Params = dict[str, int | float | bool]
 
 # ADD's inputs get this many more bits before they are scaled; 255 << 20 leaves room for the sum.
 _HEADROOM = {DType.INT8: 20, DType.INT16: 15}
-_LOOPS = 5
 
 
 @lowers("ADD", "SUB")
@@ -45,48 +44,42 @@ def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
     require(0.0 < factor < 1.0, f"its output's scale is too far below its inputs' (factor {factor:.3g})")
     multiplier, shift = rescaling(factor)
     low, high = fused_range(op, output)
-    params: Params = {
-        "kSubtract": op.kind == "SUB",
-        "kHeadroom": headroom,
-        **_operand_params(a, b, twice_larger),
-        **_output_params(target, multiplier, shift, low, high),
-    }
+    params = kernels.Add(
+        _loops(graph, op),
+        op.kind == "SUB",
+        headroom,
+        _operands(a, b, twice_larger),
+        _output(target, multiplier, shift, low, high),
+    )
     if output.dtype is DType.INT8:
-        slopes = a.scale / target.scale, (-b.scale if params["kSubtract"] else b.scale) / target.scale
-        found = _linear(tuple(params.items()), slopes, low, high)
+        slopes = a.scale / target.scale, (-b.scale if params.subtract else b.scale) / target.scale
+        found = _linear(replace(params, loops=Elements(0)), slopes, low, high)
         if found is not None:
-            params = {
-                "kA": found.a,
-                "kB": found.b,
-                "kStart": found.start,
-                "kShift": found.shift,
-                "kActivationMin": low,
-                "kActivationMax": high,
-            }
-            return (_step(graph, op, "add_linear", params),)
-    return (_step(graph, op, "add", params),)
+            linear = kernels.AddLinear(params.loops, found.a, found.b, found.start, found.shift, low, high)
+            return (_step(graph, op, kernels.ADD_LINEAR, linear),)
+    return (_step(graph, op, kernels.ADD, params),)
 
 
 @lru_cache(maxsize=4096)  # it takes as long as all the rest of a small model
 def _linear(
-    params: tuple[tuple[str, int | float | bool], ...], slopes: tuple[float, float], low: int, high: int
+    params: kernels.Add, slopes: tuple[float, float], low: int, high: int
 ) -> linear_add.Linear | None:
     """The linear function that does what `_sums` says, if there is one."""
-    return linear_add.linear(_sums(dict(params)), slopes, low, high)
+    return linear_add.linear(_sums(params), slopes, low, high)
 
 
-def _sums(params: Params) -> npt.NDArray[np.int64]:
+def _sums(p: kernels.Add) -> npt.NDArray[np.int64]:
     """What kernels/elementwise.h's Add makes of every pair of int8: [a + 128, b + 128]."""
-    p = {name: int(value) for name, value in params.items()}
 
-    def scaled(x: npt.NDArray[np.int64], of: str) -> npt.NDArray[np.int64]:
-        multiplier, shift = p[f"k{of}Multiplier"], p[f"k{of}Shift"]
+    def scaled(x: npt.NDArray[np.int64], multiplier: int, shift: int) -> npt.NDArray[np.int64]:
         return multiply_by_quantized_multiplier(x, multiplier, shift).astype(np.int64)
 
-    a, b = (scaled((linear_add.VALUES - p[f"k{of}ZeroPoint"]) << p["kHeadroom"], of) for of in "AB")
-    sums = a[:, np.newaxis] + (-b if p["kSubtract"] else b)
-    outputs = scaled(sums, "Output") + p["kOutputZeroPoint"]
-    return np.clip(outputs, p["kActivationMin"], p["kActivationMax"])
+    of, out = p.operands, p.output
+    a = scaled((linear_add.VALUES - of.a_zero_point) << p.headroom, of.a_multiplier, of.a_shift)
+    b = scaled((linear_add.VALUES - of.b_zero_point) << p.headroom, of.b_multiplier, of.b_shift)
+    sums = a[:, np.newaxis] + (-b if p.subtract else b)
+    outputs = scaled(sums, out.output_multiplier, out.output_shift) + out.output_zero_point
+    return np.clip(outputs, out.activation_min, out.activation_max)
 
 
 @lowers("MUL")
@@ -95,12 +88,9 @@ def lower_mul(graph: Graph, op: Op) -> tuple[Step, ...]:
     sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
     a, b, target = _quantizations(*sources, output)
     multiplier, shift = rescaling(a.scale * b.scale / target.scale)
-    params: Params = {
-        "kAZeroPoint": a.zero_point,
-        "kBZeroPoint": b.zero_point,
-        **_output_params(target, multiplier, shift, *fused_range(op, output)),
-    }
-    return (_step(graph, op, "multiply", params),)
+    scaled = _output(target, multiplier, shift, *fused_range(op, output))
+    params = kernels.Multiply(_loops(graph, op), a.zero_point, b.zero_point, scaled)
+    return (_step(graph, op, kernels.MULTIPLY, params),)
 
 
 @lowers("MINIMUM", "MAXIMUM")
@@ -108,7 +98,8 @@ def lower_minimum_maximum(graph: Graph, op: Op) -> tuple[Step, ...]:
     """MINIMUM and MAXIMUM compare the integers as they are, whatever their scales."""
     tensors = (*input_tensors(graph, op, 2), output_tensor(graph, op))
     require_types(tensors, DType.INT8, DType.INT16, DType.INT32)
-    return (_step(graph, op, op.kind.lower(), {}),)
+    kernel = kernels.MINIMUM if op.kind == "MINIMUM" else kernels.MAXIMUM
+    return (_step(graph, op, kernel, Binary(_loops(graph, op))),)
 
 
 def _quantizations(*tensors: Tensor) -> tuple[Quantization, ...]:
@@ -126,12 +117,13 @@ def lower_squared_difference(graph: Graph, op: Op) -> tuple[Step, ...]:
     twice_larger = 2 * max(a.scale, b.scale)
     headroom = 7 if output.dtype is DType.INT8 else 0  # (255 << 7) squared fits in 31 bits
     multiplier, shift = rescaling(twice_larger * twice_larger / ((1 << 2 * headroom) * target.scale))
-    params: Params = {
-        "kHeadroom": headroom,
-        **_operand_params(a, b, twice_larger),
-        **_output_params(target, multiplier, shift, *type_range(output)),
-    }
-    return (_step(graph, op, "squared_difference", params),)
+    params = kernels.SquaredDifference(
+        _loops(graph, op),
+        headroom,
+        _operands(a, b, twice_larger),
+        _output(target, multiplier, shift, *type_range(output)),
+    )
+    return (_step(graph, op, kernels.SQUARED_DIFFERENCE, params),)
 
 
 @lowers("PRELU")
@@ -142,40 +134,21 @@ def lower_prelu(graph: Graph, op: Op) -> tuple[Step, ...]:
     (a, target), b = _quantizations(source, output), per_tensor(slopes)
     multiplier, shift = rescaling(a.scale / target.scale)
     slope_multiplier, slope_shift = rescaling(a.scale * b.scale / target.scale)
-    params: Params = {
-        "kAZeroPoint": a.zero_point,
-        "kBZeroPoint": b.zero_point,
-        "kSlopeMultiplier": slope_multiplier,
-        "kSlopeShift": slope_shift,
-        **_output_params(target, multiplier, shift, *type_range(output)),
-        "kLeftShift": max(shift, slope_shift) > 0,
-    }
-    return (_step(graph, op, "prelu", params),)
+    scaled = _output(target, multiplier, shift, *type_range(output))
+    scaled = replace(scaled, left_shift=max(shift, slope_shift) > 0)
+    loops = _loops(graph, op)
+    params = kernels.Prelu(loops, a.zero_point, b.zero_point, slope_multiplier, slope_shift, scaled)
+    return (_step(graph, op, kernels.PRELU, params),)
 
 
-def _operand_params(a: Quantization, b: Quantization, unit: float = 1.0) -> Params:
+def _operands(a: Quantization, b: Quantization, unit: float = 1.0) -> Operands:
     """How the kernels bring both operands to a common scale, in which `unit` is 1."""
-    params: Params = {}
-    for name, real in (("A", a), ("B", b)):
-        multiplier, shift = rescaling(real.scale / unit)
-        params |= {
-            f"k{name}ZeroPoint": real.zero_point,
-            f"k{name}Multiplier": multiplier,
-            f"k{name}Shift": shift,
-        }
-    return params
+    of_a, of_b = rescaling(a.scale / unit), rescaling(b.scale / unit)
+    return Operands(a.zero_point, *of_a, b.zero_point, *of_b)
 
 
-def _output_params(target: Quantization, multiplier: int, shift: int, low: int, high: int) -> Params:
-    """What kernels/requantize.h asks."""
-    return {
-        "kOutputZeroPoint": target.zero_point,
-        "kOutputMultiplier": multiplier,
-        "kOutputShift": shift,
-        "kLeftShift": shift > 0,
-        "kActivationMin": low,
-        "kActivationMax": high,
-    }
+def _output(target: Quantization, multiplier: int, shift: int, low: int, high: int) -> Output:
+    return Output(target.zero_point, multiplier, shift, shift > 0, low, high)
 
 
 # By op, for which orders of its operands it says yes: less, equal, greater.
@@ -196,20 +169,22 @@ def lower_comparison(graph: Graph, op: Op) -> tuple[Step, ...]:
     equality = (DType.BOOL,) if op.kind in ("EQUAL", "NOT_EQUAL") else ()
     require_types(sources, DType.INT8, DType.INT32, DType.INT64, *equality)
     require_types((output,), DType.BOOL)
-    params: Params = dict(zip(("kLess", "kEqual", "kGreater"), _RELATIONS[op.kind], strict=True))
+    loops, relation = _loops(graph, op), _RELATIONS[op.kind]
     if sources[0].dtype is not DType.INT8:
-        return (_step(graph, op, "compare", params),)
+        return (_step(graph, op, kernels.COMPARE, kernels.Compare(loops, *relation)),)
     a, b = (per_tensor(tensor) for tensor in sources)
     for real in (a, b):
         require(real.scale < 1, f"an input's scale is {real.scale:.6g}: TFLite Micro compares below 1")
-    return (_step(graph, op, "compare_scaled", {"kHeadroom": 8} | params | _operand_params(a, b)),)
+    params = kernels.CompareScaled(loops, 8, *relation, _operands(a, b))
+    return (_step(graph, op, kernels.COMPARE_SCALED, params),)
 
 
 @lowers("LOGICAL_AND", "LOGICAL_OR")
 def lower_logical(graph: Graph, op: Op) -> tuple[Step, ...]:
     """LOGICAL_AND and LOGICAL_OR are the minimum and the maximum of two bools."""
     require_types((*input_tensors(graph, op, 2), output_tensor(graph, op)), DType.BOOL)
-    return (_step(graph, op, "minimum" if op.kind == "LOGICAL_AND" else "maximum", {}),)
+    kernel = kernels.MINIMUM if op.kind == "LOGICAL_AND" else kernels.MAXIMUM
+    return (_step(graph, op, kernel, Binary(_loops(graph, op))),)
 
 
 @lowers("LOGICAL_NOT")
@@ -219,15 +194,13 @@ def lower_logical_not(graph: Graph, op: Op) -> tuple[Step, ...]:
     require_types((source, output), DType.BOOL)
     require_same_size(source, output)
     args = (operand(graph, op, 0, "input"), Write(output.index))
-    overlaps = input_overlap.in_place(graph, args)
-    return (Step("logical_not", "logic.h", {"kElements": output.elements}, args, overlaps),)
+    return (LOGICAL_NOT.step(graph, Unary(output.elements), *args),)
 
 
-def _step(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
-    """The kernel over equal shapes, or its broadcasting form over a nest of loops."""
+def _loops(graph: Graph, op: Op) -> Elements | Broadcast:
+    """How the kernel goes through both inputs and the output."""
     sources, output = input_tensors(graph, op), output_tensor(graph, op)
     a, b = (tensor.shape for tensor in sources)
-    header = "logic.h" if kernel.startswith("compare") else "elementwise.h"
     try:
         steps = loop_nest.broadcast(a, output.shape), loop_nest.broadcast(b, output.shape)
     except ValueError:
@@ -235,23 +208,17 @@ def _step(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
     repeated = [all(step == 0 for step in at) for at in zip(*steps, strict=True)]
     stretched = any(both and extent > 1 for both, extent in zip(repeated, output.shape, strict=True))
     require(not stretched, f"its output has the shape {output.shape}, larger than {a} and {b} broadcast to")
-    shape, walks = loop_nest.fuse(output.shape, *steps)
-    a_strides, b_strides = walks
-    args = (operand(graph, op, 0, "a"), operand(graph, op, 1, "b"), Write(output.index))
-    size = output.dtype.bytes
-    end = size, tuple(size * stride for stride in loop_nest.contiguous(shape))
-    overlaps = tuple(
-        allowed
-        for source, tensor, walk in zip(args, sources, walks, strict=False)
-        for allowed in input_overlap.over(
-            source,
-            output,
-            input_overlap.of_nest(shape, (0, tuple(tensor.dtype.bytes * stride for stride in walk)), end),
-        )
-    )
+    shape, (a_strides, b_strides) = loop_nest.fuse(output.shape, *steps)
     if a_strides == b_strides:
-        loops: Params = {"kElements": output.elements}
-        return Step(kernel, header, loops | params, args, overlaps)
-    require(len(shape) <= _LOOPS, f"broadcasting takes {len(shape)} loops, more than {_LOOPS}")
-    nest = loop_nest.params(_LOOPS, Dim=shape, AStride=a_strides, BStride=b_strides)
-    return Step(f"{kernel}_broadcast", header, nest | params, args, overlaps)
+        return Elements(output.elements)
+    loops = kernels.LOOPS
+    require(len(shape) <= loops, f"broadcasting takes {len(shape)} loops, more than {loops}")
+    strides = (loop_nest.padded(loops, walk) for walk in (a_strides, b_strides))
+    return Broadcast(loop_nest.padded(loops, shape, missing=1), *strides)
+
+
+def _step(graph: Graph, op: Op, pair: Pair[B], params: B) -> Step:
+    """The kernel over equal shapes, or its broadcasting form over a nest of loops."""
+    kernel = pair.flat if isinstance(params.loops, Elements) else pair.broadcast
+    args = (operand(graph, op, 0, "a"), operand(graph, op, 1, "b"), Write(output_tensor(graph, op).index))
+    return kernel.step(graph, params, *args)

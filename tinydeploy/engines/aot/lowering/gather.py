@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from tinydeploy.engines.aot.ir import Step, Write, operand
+from tinydeploy.engines.aot.kernels.movement import GATHER, Gather
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     input_tensors,
@@ -16,7 +17,6 @@ from tinydeploy.engines.aot.lowering.require import (
     require,
     require_types,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op
 
 
@@ -55,29 +55,22 @@ def _gather(graph: Graph, op: Op, inputs: tuple[int, int], axis: int, batch_dims
     shape = (*source.shape[:axis], *picked, *source.shape[axis + 1 :])
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     extent = source.shape[axis]
-    params = {
-        "kBatches": prod(source.shape[:batch_dims]),
-        "kOuter": prod(source.shape[batch_dims:axis]),
-        "kExtent": extent,
-        "kPositions": prod(picked),
-        "kInner": prod(source.shape[axis + 1 :]),
-    }
+    params = Gather(
+        batches=prod(source.shape[:batch_dims]),
+        outer=prod(source.shape[batch_dims:axis]),
+        extent=extent,
+        positions=prod(picked),
+        inner=prod(source.shape[axis + 1 :]),
+    )
     args = (
         operand(graph, op, inputs[0], "table"),
         operand(graph, op, inputs[1], "positions"),
         Write(output.index),
     )
-    if positions.data is None:
-        return Step("gather", "gather.h", params, args)
-    given = positions.data.astype(np.int64)
-    require(
-        bool(given.min() >= 0 and given.max() < extent),
-        f"it takes positions {given.min()} to {given.max()} of {extent}",
-    )
-    ends = input_overlap.rows(params["kOuter"] * given.size, params["kInner"])
-    if ends is None:
-        return Step("gather", "gather.h", params, args)
-    slices = np.arange(params["kBatches"] * params["kOuter"]).reshape(params["kBatches"], -1, 1)
-    first = (slices * extent + given.reshape(params["kBatches"], 1, -1)) * params["kInner"]
-    least = input_overlap.of_copies(first, ends + params["kInner"])
-    return Step("gather", "gather.h", params, args, input_overlap.over(args[0], output, least))
+    if positions.data is not None:
+        given = positions.data.astype(np.int64)
+        require(
+            bool(given.min() >= 0 and given.max() < extent),
+            f"it takes positions {given.min()} to {given.max()} of {extent}",
+        )
+    return GATHER.step(graph, params, *args)

@@ -14,6 +14,7 @@ from tinydeploy.engines.aot.arithmetic.fixed_point import (
     round_half_away,
 )
 from tinydeploy.engines.aot.ir import Alias, Constant, Step, Write, operand
+from tinydeploy.engines.aot.kernels.functions import LOOKUP, Unary
 from tinydeploy.engines.aot.lowering import int16_functions, join_split
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
@@ -27,7 +28,6 @@ from tinydeploy.engines.aot.lowering.require import (
     require_types,
     rescaling,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Quantization
 
 
@@ -37,9 +37,7 @@ def lookup(graph: Graph, op: Op, table: npt.NDArray[np.generic]) -> Step:
     values = table.astype(output.dtype.numpy)
     constant = Constant(f"op{op.index}_table", values, f"{op.kind} of each input")
     args = (operand(graph, op, 0, "input"), Write(output.index), constant)
-    return Step(
-        "lookup", "lookup.h", {"kElements": output.elements}, args, input_overlap.in_place(graph, args)
-    )
+    return LOOKUP.step(graph, Unary(output.elements), *args)
 
 
 def composed(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:

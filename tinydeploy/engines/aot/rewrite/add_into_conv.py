@@ -10,6 +10,8 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
+from tinydeploy.engines.aot.kernels.elementwise import ADD_LINEAR, AddLinear
+from tinydeploy.engines.aot.kernels.layers import Conv2d, FullyConnected
 from tinydeploy.engines.aot.lowering import computed_weights
 from tinydeploy.engines.aot.lowering.conv_with_addend import ADDEND, lowered_parts
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
@@ -67,6 +69,8 @@ def _together(graph: Graph, convolution: Op, addition: Op, ops: list[Op]) -> Op 
         first, second = lowered_parts(graph, folded)
     except UnsupportedError:
         return None
-    exact = second.kernel == "add_linear" and first.params.get("kGroups", 1) == 1
-    bounds = second.params["kActivationMin"], second.params["kActivationMax"]
-    return folded if exact and bounds == (-128, 127) else None
+    layer, addition_ = first.params, second.params
+    exact = isinstance(layer, FullyConnected) or (isinstance(layer, Conv2d) and layer.groups == 1)
+    if not exact or second.kernel is not ADD_LINEAR.flat or not isinstance(addition_, AddLinear):
+        return None
+    return folded if (addition_.activation_min, addition_.activation_max) == (-128, 127) else None

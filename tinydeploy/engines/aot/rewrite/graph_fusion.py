@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tinydeploy.engines.aot.arithmetic import tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import activation_range
 from tinydeploy.engines.aot.ir import Constant
+from tinydeploy.engines.aot.kernels.functions import LOOKUP
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.engines.aot.rewrite import add_into_conv
@@ -153,7 +154,7 @@ def _table(graph: Graph, op: Op) -> npt.NDArray[np.generic] | None:
         lowered = LOWERINGS[op.kind](graph, op) if op.kind in LOWERINGS else ()
     except UnsupportedError:
         return None
-    if not isinstance(lowered, tuple) or [step.kernel for step in lowered] != ["lookup"]:
+    if not isinstance(lowered, tuple) or [step.kernel for step in lowered] != [LOOKUP]:
         return None
     constant = lowered[0].args[-1]
     return constant.values if isinstance(constant, Constant) and constant.values.size == 256 else None

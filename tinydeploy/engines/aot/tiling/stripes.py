@@ -14,6 +14,7 @@ from functools import cache
 from itertools import groupby, pairwise, product
 
 from tinydeploy.engines.aot.ir import Alias, Program, Read, Slice, Step, Stripes, Write
+from tinydeploy.engines.aot.kernels.movement import COPY_ROWS, KEEP_ROWS, CopyRows, KeepRows
 from tinydeploy.engines.aot.lowering.dispatch import lower_op
 from tinydeploy.engines.aot.memory import arena_plan
 from tinydeploy.engines.aot.tiling.schedule import Schedule, Scheduler
@@ -108,7 +109,7 @@ def _cut_greedily(best: Program, tries: _Tries, means: Means) -> Program:
 
 def _kernels(program: Program) -> int:
     """How many different kernels `program` has, at most: one for each set of parameters of an op."""
-    return sum(len({(step.kernel, *step.params.items()) for step in steps}) for _, steps in program.ops)
+    return sum(len({step.instance for step in steps}) for _, steps in program.ops)
 
 
 def stripe(
@@ -235,15 +236,14 @@ class _Cutter:
     def _copied(self, part: Part, source: int, target: int, source_pitch: int, target_pitch: int) -> Step:
         """The step that copies `part` from one slice to another, whose rows are so many pixels apart."""
         depth = self.program.graph.tensors[source].shape[3]
-        params = {
-            "kRows": part.rows,
-            "kRowElements": part.columns * depth,
-            "kInputOffset": 0,
-            "kInputStep": source_pitch * depth,
-            "kOutputOffset": 0,
-            "kOutputStep": target_pitch * depth,
-        }
-        return Step("copy_rows", "shape.h", params, (Read(source), Write(target)))
+        params = CopyRows(
+            part.rows,
+            part.columns * depth,
+            input_step=source_pitch * depth,
+            output_step=target_pitch * depth,
+        )
+        # A slice moves from turn to turn: what holds in one does not in all.
+        return Step(COPY_ROWS, params, (Read(source), Write(target)))
 
 
 def _renamed(step: Step, names: Mapping[int, int]) -> Step:
@@ -302,6 +302,5 @@ def _keeping(graph: Graph, plan: Schedule, tensor: int) -> Iterator[Step]:
     for (kept, dropped), group in groupby(range(len(turns)), lambda number: turns[number]):
         if kept and dropped:
             numbers = list(group)
-            params = {"kElements": kept, "kFrom": dropped}
             stripes = range(numbers[0], numbers[-1] + 1)
-            yield Step("keep_rows", "shape.h", params, (Write(tensor),), stripes=stripes)
+            yield Step(KEEP_ROWS, KeepRows(kept, dropped), (Write(tensor),), stripes=stripes)
