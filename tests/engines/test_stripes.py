@@ -17,7 +17,8 @@ from tinydeploy import verbs
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.ir import Program
-from tinydeploy.engines.aot.kernels.kernel_selection import for_core
+from tinydeploy.engines.aot.kernels.cores.kernel_sets import kernels_of
+from tinydeploy.engines.aot.kernels.kernel_selection import select
 from tinydeploy.engines.aot.memory import arena_plan
 from tinydeploy.engines.aot.pipeline import AotEngine, lower
 from tinydeploy.engines.aot.tiling import stripes
@@ -78,7 +79,7 @@ def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None
     random = Random(graph.sha256)
 
     def suit(program: Program) -> Program:
-        return for_core(program, board.core)
+        return select(program, kernels_of(board.core))
 
     program, refusals = lower(graph)
     assert not refusals
@@ -138,7 +139,7 @@ def arena(sources: EngineSources) -> int:
 
 
 def for_dsp(program: Program) -> Program:
-    return for_core(program, native.DSP.core)
+    return select(program, kernels_of(native.DSP.core))
 
 
 def test_what_each_layer_saves() -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tinydeploy.boards.board import Board
-from tinydeploy.engines.aot.kernels.cores import scalar
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
 from tinydeploy.engines.engine import EngineSources
 from tinydeploy.errors import FitError
@@ -121,7 +120,7 @@ class _Programs:
     def of(self, board: Board, goal: str) -> EngineSources:
         """The sources for `board`; those with more flash have been asked for before."""
         core = board.core
-        alike = (core.dsp, core.mve, None if core.dsp else scalar.blocks(core), goal)
+        alike = (core.kernels, goal)
         made = self._made.setdefault(alike, [])
         for sources in made:
             if _roomy(sources, board):

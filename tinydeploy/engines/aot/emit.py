@@ -12,7 +12,6 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.cpp import (
     definition,
     describe,
@@ -23,7 +22,7 @@ from tinydeploy.engines.aot.cpp import (
     type_name,
 )
 from tinydeploy.engines.aot.ir import Argument, Constant, Program, Read, Scratch, State, Step, Stripes, Write
-from tinydeploy.engines.aot.kernels import cost
+from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.memory.allocator import ALIGNMENT
 from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
 from tinydeploy.engines.engine import EngineSources, Layer
@@ -34,8 +33,8 @@ WIDTH = 110
 _KERNELS = paths.FIRMWARE / "kernels"
 
 
-def emit(program: Program, core: Core, optimize: str) -> EngineSources:
-    """The project's files for `program`, which is as `core` and the goal `optimize` want it."""
+def emit(program: Program, kernels: KernelSet, optimize: str) -> EngineSources:
+    """The project's files for `program`, of `kernels`, which is as the goal `optimize` wants it."""
     arena = plan_arena(program)
     alone = optimize == "speed"
     emitter = _Emitter(program, arena, alone)
@@ -44,7 +43,7 @@ def emit(program: Program, core: Core, optimize: str) -> EngineSources:
         files=_Files(emitter.files),
         profiled_ops=tuple(op.index for op, _ in program.ops),
         arena=arena.plan,
-        layers=tuple(_layer(program, op, steps, core) for op, steps in program.ops),
+        layers=tuple(_layer(program, op, steps, kernels) for op, steps in program.ops),
         optimize=optimize,
         instances=_instances(program, alone),
         constant_bytes=_constant_bytes(program, arena),
@@ -95,11 +94,11 @@ class _Files(Mapping[str, str]):
         return len(self._written())
 
 
-def _layer(program: Program, op: Op, steps: tuple[Step, ...], core: Core) -> Layer:
+def _layer(program: Program, op: Op, steps: tuple[Step, ...], kernels: KernelSet) -> Layer:
     arguments = [argument for step in steps for argument in step.args]
     constants = {a.values.tobytes(): a.values.nbytes for a in arguments if isinstance(a, Constant)}
     scratch = {a.name: a.bytes for a in arguments if isinstance(a, Scratch)}
-    costs = [cost.instructions(step, core) for step in steps]
+    costs = [kernels.instructions(step) for step in steps]
     times = [len(step.stripes) if step.stripes else 1 for step in steps]
     known = [count * n for count, n in zip(costs, times, strict=True) if count is not None]
     layer = Layer(

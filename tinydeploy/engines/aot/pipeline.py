@@ -14,7 +14,9 @@ from tinydeploy.boards.board import Board
 from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.ir import Alias, Program, Step
-from tinydeploy.engines.aot.kernels.kernel_selection import for_core
+from tinydeploy.engines.aot.kernels.cores.kernel_sets import kernels_of
+from tinydeploy.engines.aot.kernels.kernel_selection import select
+from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.lowering.dispatch import lower_op
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.engines.aot.memory.arena_plan import arena_bytes
@@ -58,8 +60,9 @@ class AotEngine:
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
         core, room = self.limits(board)
-        # MVE adds in ten instructions for four outputs. Code that all layers share would be there twice.
-        adding = not (core.mve or (core.dsp and self.optimize == "size"))
+        kernels = kernels_of(core)
+        # Code that all layers share would be there twice.
+        adding = kernels.folds_additions and not (kernels.sharing and self.optimize == "size")
         portable, refusals = lower(graph, adding)
         if refusals:
             first = refusals[0]
@@ -68,11 +71,11 @@ class AotEngine:
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}",
                 "tinydeploy inspect lists what each engine can run",
             )
-        program = self._suited(portable, core, room)
+        program = self._suited(portable, kernels, room)
         if adding and self.optimize == "ram":  # stripes may do better if each op is one by itself
             apart, _ = lower(graph, adding=False)
-            program = min(program, self._suited(apart, core, room), key=arena_bytes)
-        return emit(program, core, self.optimize)
+            program = min(program, self._suited(apart, kernels, room), key=arena_bytes)
+        return emit(program, kernels, self.optimize)
 
     def limits(self, board: Board) -> tuple[Core, int]:
         """All that `generate` asks of a board: the sources of boards of equal limits are the same.
@@ -84,16 +87,16 @@ class AotEngine:
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""
 
-    def _suited(self, portable: Program, core: Core, room: int) -> Program:
-        """`portable`, whose kernels run anywhere, as the core and the goal want it."""
+    def _suited(self, portable: Program, kernels: KernelSet, room: int) -> Program:
+        """`portable`, whose kernels run anywhere, as the goal wants it, of `kernels`."""
 
         def suit(program: Program) -> Program:
-            return for_core(program, core, small=self.optimize == "size")
+            return select(program, kernels, small=self.optimize == "size")
 
         chosen = concat_in_place.in_place(suit(portable))
         means = _MEANS.get(self.optimize, ())
         chosen = stripes.least_arena(chosen, suit, means, lambda cut: flash_left(cut, room) > 0)
-        return towards(self.optimize, chosen, portable, core, room)
+        return towards(self.optimize, chosen, portable, kernels, room)
 
 
 @lru_cache(maxsize=8)  # asked for by each goal and board, and to know what is refused

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.geometry import Geometry
-from tinydeploy.engines.aot.ir import Kernel, Step
+from tinydeploy.engines.aot.ir import Kernel
 from tinydeploy.engines.aot.kernels import elementwise, functions, movement, pooling
 from tinydeploy.engines.aot.kernels.cores import dsp_kernels
 from tinydeploy.engines.aot.kernels.cores.dsp_kernels import Dsp, DspColumns, DspRow
@@ -20,12 +19,6 @@ from tinydeploy.engines.aot.kernels.functions import Softmax, Softmax16
 from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Scaling
 from tinydeploy.engines.aot.kernels.movement import CopyRows, KeepRows
 from tinydeploy.engines.aot.kernels.pooling import Pool
-
-
-def instructions(step: Step, core: Core) -> int | None:
-    """The instructions of one call, within a few per cent; None for a kernel or a core without a model."""
-    model = _MODELS.get(step.kernel)
-    return None if model is None or core.mve or not core.dsp else round(model(step.params))
 
 
 def _pointwise(p: DspColumns) -> float:
@@ -138,7 +131,7 @@ def _moved(moved: int, apart: int) -> int:
     return 13 * fours + 4 * (rest // 4 + rest % 4) + 50
 
 
-_MODELS: dict[Kernel[Any], Callable[[Any], float]] = {
+MODELS: dict[Kernel[Any], Callable[[Any], float]] = {
     dsp_kernels.CONV_2D_DSP: _conv_2d,
     dsp_kernels.POINTWISE_DSP: _pointwise,
     dsp_kernels.DEPTHWISE_CONV_2D_DSP: _depthwise,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.geometry import Geometry
 from tinydeploy.engines.aot.ir import Argument, Constant, Kernel, Read, Scratch, Step
-from tinydeploy.engines.aot.kernels import layers
+from tinydeploy.engines.aot.kernels import cost, layers
 from tinydeploy.engines.aot.kernels.channel_bounds import settled
+from tinydeploy.engines.aot.kernels.cores import dsp_16x8
 from tinydeploy.engines.aot.kernels.cores.dsp_kernels import (
     CONV_2D_DSP,
     DEPTHWISE_CONV_2D_DSP,
@@ -21,7 +24,7 @@ from tinydeploy.engines.aot.kernels.cores.dsp_kernels import (
     DspColumns,
     DspRow,
 )
-from tinydeploy.engines.aot.kernels.kernel_set import Choice
+from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Layer
 from tinydeploy.model.graph import Graph
 
@@ -91,13 +94,6 @@ def depthwise_conv_2d(graph: Graph, step: Step) -> tuple[Step, ...] | None:
     return (_step(graph, step, DEPTHWISE_CONV_2D_DSP, _dsp(layer, table), values, table, rows),)
 
 
-CHOICES: dict[Kernel[Any], Choice] = {
-    layers.FULLY_CONNECTED: fully_connected,
-    layers.CONV_2D: conv_2d,
-    layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
-}
-
-
 def widened(step: Step) -> Step | None:
     """`step` with weights of 16 bits, None if its kernel has no such form or a doubled bias does not fit.
 
@@ -127,15 +123,10 @@ def widened(step: Step) -> Step | None:
     return replace(step, params=replace(params, wide=True), args=args)
 
 
-def by_single_pixels(graph: Graph, step: Step) -> tuple[Step, ...] | None:
-    """A portable `step` by a kernel whose working memory is a quarter of the usual; None if there is none."""
-    match step.params:
-        case Conv2d() if step.kernel is layers.CONV_2D:
-            return conv_2d(graph, step, pixels=1)
-        case FullyConnected() as layer if layer.batches != 1:
-            return fully_connected(graph, step, pixels=1)
-        case _:
-            return None
+def sharing(steps: Iterable[Step]) -> Callable[[Step], Step]:
+    """What makes of a program's `steps` those by code that all layers share, where there is such a form."""
+    clamped = all(step.params.clamps_negative for step in steps if isinstance(step.params, Dsp))
+    return lambda step: shared(step, clamped) or step
 
 
 def shared(step: Step, clamped: bool) -> Step | None:
@@ -287,3 +278,23 @@ def _channels(
     table = np.zeros((len(bias) + len(bias) % 2, 3), np.int32)
     table[: len(bias)] = np.stack([bias, multipliers, rights], axis=1)
     return table, found.weights
+
+
+SET = KernelSet(
+    "dsp",
+    choices={
+        layers.FULLY_CONNECTED: fully_connected,
+        layers.CONV_2D: conv_2d,
+        layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
+        **dsp_16x8.CHOICES,
+    },
+    frugal={  # by columns of one pixel
+        layers.FULLY_CONNECTED: partial(fully_connected, pixels=1),
+        layers.CONV_2D: partial(conv_2d, pixels=1),
+        layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
+        **dsp_16x8.FRUGAL,
+    },
+    costs=cost.MODELS,
+    widened=widened,
+    sharing=sharing,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tinydeploy.engines.aot.kernels.cores.dsp_kernels import (
     Dsp16x8,
     DspColumns16x8,
 )
-from tinydeploy.engines.aot.kernels.kernel_set import Choice
+from tinydeploy.engines.aot.kernels.kernel_set import Choices
 from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Layer16x8
 from tinydeploy.model.graph import Graph
 
@@ -77,21 +78,14 @@ def depthwise_conv_2d(graph: Graph, step: Step) -> tuple[Step, ...] | None:
     return (_step(graph, step, DEPTHWISE_CONV_2D_16X8_DSP, made, weights, constants),)
 
 
-def by_single_pixels(graph: Graph, step: Step) -> tuple[Step, ...] | None:
-    """As in dsp.py: a portable `step` with a quarter of the usual working memory; None if it needs none."""
-    layer = step.params.layer if isinstance(step.params, Layer16x8) else None
-    match layer:
-        case Conv2d():
-            return conv_2d(graph, step, pixels=1)
-        case FullyConnected() if layer.batches != 1:
-            return fully_connected(graph, step, pixels=1)
-        case _:
-            return None
-
-
-CHOICES: dict[Kernel[Any], Choice] = {
+CHOICES: Choices = {
     layers.FULLY_CONNECTED_16X8: fully_connected,
     layers.CONV_2D_16X8: conv_2d,
+    layers.DEPTHWISE_CONV_2D_16X8: depthwise_conv_2d,
+}
+FRUGAL: Choices = {  # by columns of one pixel
+    layers.FULLY_CONNECTED_16X8: partial(fully_connected, pixels=1),
+    layers.CONV_2D_16X8: partial(conv_2d, pixels=1),
     layers.DEPTHWISE_CONV_2D_16X8: depthwise_conv_2d,
 }
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.engines.aot.ir import Argument, Call, Constant, Kernel, Params, Read, Scratch, Step, Write
 from tinydeploy.engines.aot.kernels import elementwise, layers
-from tinydeploy.engines.aot.kernels.kernel_set import Choice
+from tinydeploy.engines.aot.kernels.cores import dsp_16x8
+from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.kernels.layers import (
     Conv2d,
     DepthwiseConv2d,
@@ -119,12 +119,17 @@ def add(graph: Graph, step: Step) -> tuple[Step, ...]:
     return (replace(step, kernel=ADD_LINEAR_MVE),)
 
 
-CHOICES: dict[Kernel[Any], Choice] = {
-    layers.FULLY_CONNECTED: fully_connected,
-    layers.CONV_2D: conv_2d,
-    layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
-    elementwise.ADD_LINEAR.flat: add,
-}
+SET = KernelSet(
+    "mve",
+    choices={
+        layers.FULLY_CONNECTED: fully_connected,
+        layers.CONV_2D: conv_2d,
+        layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
+        elementwise.ADD_LINEAR.flat: add,
+        **dsp_16x8.CHOICES,
+    },
+    folds_additions=False,  # ADD takes ten instructions for four outputs
+)
 
 
 def _round_up(count: int, unit: int) -> int:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.arithmetic import packed_weights
 from tinydeploy.engines.aot.ir import Argument, Call, Constant, Kernel, Params, Read, Scratch, Step
 from tinydeploy.engines.aot.kernels import layers
 from tinydeploy.engines.aot.kernels.channel_bounds import settled
-from tinydeploy.engines.aot.kernels.kernel_set import Choice
+from tinydeploy.engines.aot.kernels.kernel_set import Choices, KernelSet
 from tinydeploy.engines.aot.kernels.layers import (
     LAYER,
     Conv2d,
@@ -115,34 +114,10 @@ FULLY_CONNECTED_PACKED = Kernel(
     _row_overlap,
 )
 
-_BLOCKS = {
-    "cortex-m0plus": Blocks((1, 8), 8, 2, True),
-    "cortex-m3": Blocks((1, 4), 4, 4, False),
-    "rv32imc": Blocks((2, 4), 8, 4, False),
-    "rv32imac": Blocks((2, 4), 8, 4, False),
-}
 # The lengths of runs to choose from: of a row, of a convolution.
 _ROW_RUNS = (2, 4, 8, 16)
 _RUNS = (2, 3, 4, 5, 6, 8, 12, 16)
 _SMALL_RUNS = (4,)  # where code is to be small: more layers' is alike, and there is little excess
-
-
-def blocks(core: Core) -> Blocks | None:
-    """What the choices for `core` depend on; None where there are none."""
-    return _BLOCKS.get(core.id)
-
-
-def choices(core: Core, small: bool) -> Mapping[Kernel[Any], Choice]:
-    """The choices for `core`: none where 32-bit products are slow. `small` spares flash."""
-    found = blocks(core)
-    if found is None:
-        return {}
-    runs = _SMALL_RUNS if small else _RUNS
-    return {
-        layers.FULLY_CONNECTED: lambda graph, step: _fully_connected(graph, step, found, runs),
-        layers.CONV_2D: lambda graph, step: _conv_2d(graph, step, found, runs),
-        layers.DEPTHWISE_CONV_2D: lambda graph, step: _depthwise_conv_2d(graph, step, found),
-    }
 
 
 def _fully_connected(
@@ -273,3 +248,21 @@ def _step(
         *step.addend,
     )
     return kernel.step(graph, params, *args)
+
+
+def _choices(blocks: Blocks, runs: Sequence[int]) -> Choices:
+    return {
+        layers.FULLY_CONNECTED: lambda graph, step: _fully_connected(graph, step, blocks, runs),
+        layers.CONV_2D: lambda graph, step: _conv_2d(graph, step, blocks, runs),
+        layers.DEPTHWISE_CONV_2D: lambda graph, step: _depthwise_conv_2d(graph, step, blocks),
+    }
+
+
+SETS = tuple(
+    KernelSet(name, choices=_choices(blocks, _RUNS), small=_choices(blocks, _SMALL_RUNS))
+    for name, blocks in (
+        ("armv6m", Blocks((1, 8), 8, 2, True)),  # without a long multiply
+        ("armv7m", Blocks((1, 4), 4, 4, False)),
+        ("rv32im", Blocks((2, 4), 8, 4, False)),
+    )
+)
