@@ -16,7 +16,7 @@ from small_nets import block
 from tinydeploy import verbs
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.emit import emit
-from tinydeploy.engines.aot.ir import Program
+from tinydeploy.engines.aot.ir import Program, WindowOp
 from tinydeploy.engines.aot.kernels.cores.kernel_sets import kernels_of
 from tinydeploy.engines.aot.kernels.kernel_selection import select
 from tinydeploy.engines.aot.memory import arena_plan
@@ -107,7 +107,7 @@ def test_random_runs() -> None:
     patched = [program for program in taken if any(turns.patches > 1 for turns in program.stripes)]
     assert len(patched) > len(taken) // 3
     striped = [op for program in taken for op, steps in program.ops if any(step.stripes for step in steps)]
-    ops = {"CONV_2D, ADD" if "sum" in op.options else op.kind for op in striped}
+    ops = {"CONV_2D, ADD" if isinstance(op, WindowOp) and op.addition else op.kind for op in striped}
     assert len(taken) > len(models) // 2
     assert ops >= set(CHAINED) - {"RESHAPE", "PAD"}
     native.assert_parity(models, generate=cut_somewhere)

@@ -21,7 +21,18 @@ from tinydeploy.engines.aot.cpp import (
     stripe_condition,
     type_name,
 )
-from tinydeploy.engines.aot.ir import Argument, Constant, Program, Read, Scratch, State, Step, Stripes, Write
+from tinydeploy.engines.aot.ir import (
+    Argument,
+    Constant,
+    Program,
+    Read,
+    Scratch,
+    State,
+    Step,
+    Stripes,
+    WindowOp,
+    Write,
+)
 from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.memory.allocator import ALIGNMENT
 from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
@@ -122,7 +133,8 @@ def _layer(program: Program, op: Op, steps: tuple[Step, ...], kernels: KernelSet
 
 def _kinds(op: Op) -> str:
     """What the op does, with the addition that it has taken over."""
-    return f"{op.kind} and {op.options['sum']}" if "sum" in op.options else op.kind
+    addition = op.addition if isinstance(op, WindowOp) else None
+    return f"{op.kind} and {addition.kind}" if addition else op.kind
 
 
 def _turns(program: Program, op: Op) -> Stripes | None:

@@ -20,7 +20,8 @@ class KernelSet:
 
     `choices` are the fastest in place of those that run anywhere, `small` those where code is to be small
     (None: the same), `frugal` those that work in less memory (empty: there are none). `costs` has the
-    instructions of a call by its parameters. `folds_additions` says whether a convolution does an ADD behind it for less.
+    instructions of a call by its parameters. `folds_additions` says whether a convolution does an ADD behind
+    it for less.
 
     `widened` is a step with more bytes of flash and fewer instructions, `sharing` what makes of a program's
     steps those whose code all layers share; None if there is no such form.

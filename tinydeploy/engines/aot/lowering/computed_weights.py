@@ -33,8 +33,6 @@ from tinydeploy.engines.aot.lowering.require import (
 )
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
-COMPUTED = "computed"  # the option that says that the weights only stand in for others
-
 
 def is_computed(graph: Graph, op: Op) -> bool:
     """Whether not all is as usual with the layer `op`: its input computed, its weights and bias constant."""
@@ -51,7 +49,7 @@ def lower(graph: Graph, op: Op, usual: Lowering) -> tuple[Step, ...]:
         known[tensor.index] = replace(tensor, data=np.zeros(tensor.shape, tensor.dtype.numpy))
     require(len(known) == 2 + (bias is not None), "its input is its weights, too")
     stand_in = replace(graph, tensors=tuple(known.get(t.index, t) for t in graph.tensors))
-    lowered = usual(stand_in, replace(op, options={**op.options, COMPUTED: True}))
+    lowered = usual(stand_in, op)
     assert isinstance(lowered, tuple)
     (step,) = lowered
     _, _, zeros, *scales, output = step.args

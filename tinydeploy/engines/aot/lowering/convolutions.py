@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
-from tinydeploy.engines.aot.geometry import Axis, Geometry
+from tinydeploy.engines.aot.geometry import Geometry
 from tinydeploy.engines.aot.ir import Constant, Kernel, Read, Step, Write
 from tinydeploy.engines.aot.kernels import layers, pooling
 from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Layer16x8, Scaling
@@ -31,6 +31,7 @@ from tinydeploy.engines.aot.lowering.require import (
     rescaling,
     wide_rescaling,
 )
+from tinydeploy.engines.aot.lowering.window_geometry import COLUMNS, ROWS, window_axis
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
 L = TypeVar("L", FullyConnected, Conv2d, DepthwiseConv2d)
@@ -64,17 +65,28 @@ def _conv_2d(layer: Layer) -> tuple[Step, ...]:
 def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any stride, dilation, padding and depth multiplier; of one input channel, it is a CONV_2D."""
     if computed_weights.is_computed(graph, op):
-        return computed_weights.lower(graph, op, depthwise_conv_2d)
+        return computed_weights.lower(graph, op, _depthwise_conv_2d)
+    if graph.tensors[op.inputs[0]].shape[3:] == (1,):
+        layer = _depthwise_layer(graph, op)
+        weights = np.ascontiguousarray(layer.weights.transpose(3, 1, 2, 0))
+        return _conv_2d(replace(layer, weights=weights))
+    return _depthwise_conv_2d(graph, op)
+
+
+def _depthwise_layer(graph: Graph, op: Op) -> Layer:
     layer = layer_of(graph, op, channel_axis=3)
-    _, kernel_height, kernel_width, _ = layer.weights.shape
-    depth = layer.input.shape[3]
-    multiplier = int_option(op, "depth_multiplier")
     require(
-        layer.weights.shape[0] == 1 and multiplier * depth == layer.channels,
+        layer.weights.shape[0] == 1
+        and int_option(op, "depth_multiplier") * layer.input.shape[3] == layer.channels,
         "its weights do not fit its input and its depth multiplier",
     )
-    if depth == 1 and computed_weights.COMPUTED not in op.options:
-        return _conv_2d(replace(layer, weights=np.ascontiguousarray(layer.weights.transpose(3, 1, 2, 0))))
+    return layer
+
+
+def _depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
+    layer = _depthwise_layer(graph, op)
+    _, kernel_height, kernel_width, _ = layer.weights.shape
+    depth, multiplier = layer.input.shape[3], int_option(op, "depth_multiplier")
     geometry = _geometry(op, layer.input, layer.output, kernel_height, kernel_width)
     zero_point = per_tensor(layer.input).zero_point
     params = DepthwiseConv2d(geometry, depth, layer.channels, multiplier, zero_point, scaling_of(layer))
@@ -242,16 +254,6 @@ def _geometry(op: Op, source: Tensor, output: Tensor, kernel_height: int, kernel
     """The windows for SAME and VALID padding, or that of graph_fusion.py."""
     require(len(source.shape) == len(output.shape) == 4, "its input or output does not have four dimensions")
     require(source.shape[0] == output.shape[0], "its input and output have different batches")
-    ways = []
-    sides = (("h", 1, kernel_height, "top", "bottom"), ("w", 2, kernel_width, "left", "right"))
-    for initial, axis, taps, edge, opposite in sides:
-        stride = int_option(op, f"stride_{initial}")
-        dilation = int_option(op, f"dilation_{initial}_factor") or 1  # pooling has none
-        way = Axis(source.shape[axis], output.shape[axis], taps, stride, dilation)
-        explicit = [int_option(op, f"pad_{name}") for name in (edge, opposite)]
-        same = op.options["padding"] == "SAME"
-        places = way.size if same else way.size + sum(explicit) - way.reach + 1
-        require(way.steps == -(-places // stride), "its output does not fit its window")
-        before = explicit[0] if op.options["padding"] == "EXPLICIT" else way.missing // 2
-        ways.append(replace(way, before=before))
-    return Geometry.of(source.shape[0], *ways)
+    rows = window_axis(op, ROWS, source.shape[1], output.shape[1], kernel_height)
+    columns = window_axis(op, COLUMNS, source.shape[2], output.shape[2], kernel_width)
+    return Geometry.of(source.shape[0], rows, columns)

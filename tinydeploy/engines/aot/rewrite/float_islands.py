@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinydeploy.engines.aot.ir import LookupOp
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.rewrite.float_ops import (
     ADVICE,
@@ -26,7 +27,7 @@ from tinydeploy.engines.aot.rewrite.float_ops import (
     kept_float,
 )
 from tinydeploy.engines.aot.rewrite.float_tables import CODES, CONSTANT, Failure, Functions, Node, Table
-from tinydeploy.model.graph import DType, Graph, Op, OptionValue, Tensor
+from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
 
 @dataclass(frozen=True)
@@ -255,8 +256,7 @@ class _Islands:
                 self._refused.setdefault(self._origins.get(table.node, op.index), table.reason)
             else:
                 entries += (table.view(np.int32) if table.dtype == np.float32 else table).tolist()
-        options: dict[str, OptionValue] = {**op.options, "table": tuple(entries)}
-        self._ops[position] = replace(op, options=options)
+        self._ops[position] = LookupOp(**vars(op), table=tuple(entries))
 
     # Movement
 

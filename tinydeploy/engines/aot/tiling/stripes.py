@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby, pairwise, product
 
-from tinydeploy.engines.aot.ir import Alias, Program, Read, Slice, Step, Stripes, Write
+from tinydeploy.engines.aot.ir import Alias, Padding, Program, Read, Slice, Step, Stripes, WindowOp, Write
 from tinydeploy.engines.aot.kernels.movement import COPY_ROWS, KEEP_ROWS, CopyRows, KeepRows
 from tinydeploy.engines.aot.lowering.dispatch import lower_op
+from tinydeploy.engines.aot.lowering.window_geometry import ROWS
 from tinydeploy.engines.aot.memory import arena_plan
 from tinydeploy.engines.aot.tiling.schedule import Schedule, Scheduler
 from tinydeploy.engines.aot.tiling.turns import Part, Turn
-from tinydeploy.engines.aot.tiling.windows import ROWS, WINDOWS, goes_by, sides
+from tinydeploy.engines.aot.tiling.windows import WINDOWS, goes_by, sides
 from tinydeploy.model.graph import Graph, Op, Tensor
 
 _HEIGHTS = (1, 2, 4, 8)  # of a stripe, in rows of the run's last tensor
@@ -261,9 +262,7 @@ def _with_parts(op: Op, sliced: Mapping[int, int], padding: Sequence[int]) -> Op
     inputs, outputs = (tuple(sliced.get(t, t) for t in side) for side in (op.inputs, op.outputs))
     if op.kind not in WINDOWS:
         return replace(op, inputs=inputs, outputs=outputs)
-    explicit = dict(zip(("pad_top", "pad_bottom", "pad_left", "pad_right"), padding, strict=True))
-    options = {**op.options, **explicit, "padding": "EXPLICIT"}
-    return replace(op, inputs=inputs, outputs=outputs, options=options)
+    return replace(WindowOp.of(op), inputs=inputs, outputs=outputs, padding=Padding(*padding))
 
 
 def _alike(turns: Iterator[Turn]) -> Iterator[tuple[range, Turn, tuple[int, ...]]]:
