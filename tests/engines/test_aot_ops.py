@@ -22,9 +22,8 @@ from tflite_micro import runtime
 
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
-from tinydeploy.engines.aot.arithmetic import tables
+from tinydeploy.engines.aot.arithmetic import loop_nest, tables
 from tinydeploy.engines.aot.ir import Constant, Step
-from tinydeploy.engines.aot.lowering import loop_nest
 from tinydeploy.engines.aot.pipeline import AotEngine, lower
 from tinydeploy.host import paths
 from tinydeploy.model.readers import tflite_model
@@ -87,7 +86,7 @@ def table(model: bytes) -> native.Array:
         return ALL_INT8
     (step,) = found
     constant = step.args[2]
-    assert step.kernel == "lookup"
+    assert step.kernel.name == "lookup"
     assert isinstance(constant, Constant)
     return np.asarray(constant.values)[ALL_INT8.view(np.uint8)]
 
@@ -305,7 +304,7 @@ def test_the_sums_of_every_pair(case: tuple[Any, ...], board: Board) -> None:
     blob = model.build([a, b], [y])
     x = np.arange(-128, 128, dtype=np.int8)
     pairs = np.repeat(x[:, np.newaxis], 256, axis=1), np.repeat(x[np.newaxis], 256, axis=0)
-    assert [step.kernel for step in steps(blob)] == [kernel]
+    assert [step.kernel.name for step in steps(blob)] == [kernel]
     ours = native.compile_all([tflite_model.parse(blob, "model")], board=board)[0].run([pairs])
     np.testing.assert_array_equal(ours[0][0], tflm_once(blob, *pairs))
 
@@ -500,7 +499,7 @@ def test_a_constant_factor_makes_a_product_of_matrices_a_layer() -> None:
 
     kernels = {(0, False): "fully_connected", (4, False): "batch_matmul", (0, True): "batch_matmul"}
     for case, kernel in kernels.items():
-        assert [step.kernel for step in steps(model(*case))] == [kernel]
+        assert [step.kernel.name for step in steps(model(*case))] == [kernel]
     native.assert_parity([model(*case) for case in kernels])
 
 

@@ -65,7 +65,7 @@ def test_by_one_number_it_is_a_table(divisors: list[int], kernel: str) -> None:
     blob = quotients([(0.1, 3), (0.1, 5), (0.1, -7)], np.array(divisors))
     program, refusals = lower(tflite_model.parse(blob, "model"))
     assert not refusals
-    assert [step.kernel for _, steps in program.ops for step in steps] == [kernel]
+    assert [step.kernel.name for _, steps in program.ops for step in steps] == [kernel]
     native.assert_parity([blob], kernels=(native.PORTABLE,))
 
 

@@ -63,7 +63,7 @@ def left(blob: bytes) -> list[tuple[int, list[str]]]:
     """By op that is left, its kernels."""
     program, refusals = lower(tflite_model.parse(blob, "model"))
     assert not refusals
-    return [(op.index, [step.kernel for step in steps]) for op, steps in program.ops]
+    return [(op.index, [step.kernel.name for step in steps]) for op, steps in program.ops]
 
 
 def refused(blob: bytes) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
 
+from tinydeploy.engines.aot.geometry import Axis, Geometry
 from tinydeploy.engines.aot.memory import allocator, input_overlap
 from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.engines.engine import ArenaPlan
@@ -42,33 +44,27 @@ def arrays(trace: Trace) -> tuple[list[int], list[int]]:
 
 
 @st.composite
-def layers(draw: st.DrawFn) -> dict[str, int]:
-    """Parameters of kernels/window.h: any stride, dilation and TensorFlow's padding."""
-    params = {"kBatches": draw(st.integers(1, 2))}
-    for side, edge in (("Height", "Top"), ("Width", "Left")):
+def layers(draw: st.DrawFn) -> Geometry:
+    """Windows of any stride, dilation and TensorFlow's padding."""
+    ways = []
+    for _ in range(2):
         size, kernel, stride, dilation = (draw(st.integers(1, limit)) for limit in (6, 3, 3, 2))
         reach = (kernel - 1) * dilation + 1
         same = draw(st.booleans())
         size = size if same else max(size, reach)
         steps = -(-(size if same else size - reach + 1) // stride)
-        params |= {
-            f"kInput{side}": size,
-            f"kOutput{side}": steps,
-            f"kKernel{side}": kernel,
-            f"kStride{side}": stride,
-            f"kDilation{side}": dilation,
-            f"kPad{edge}": max((steps - 1) * stride + reach - size, 0) // 2,
-        }
-    return params
+        before = max((steps - 1) * stride + reach - size, 0) // 2
+        ways.append(Axis(size, steps, kernel, stride, dilation, before))
+    return Geometry.of(draw(st.integers(1, 2)), *ways)
 
 
-def pixels(p: dict[str, int]) -> Iterator[list[int]]:
+def pixels(g: Geometry) -> Iterator[list[int]]:
     """The input pixels in the window of each output pixel."""
-    height, width = p["kInputHeight"], p["kInputWidth"]
-    for batch, y, x in product(range(p["kBatches"]), range(p["kOutputHeight"]), range(p["kOutputWidth"])):
-        top, left = y * p["kStrideHeight"] - p["kPadTop"], x * p["kStrideWidth"] - p["kPadLeft"]
-        rows = [top + k * p["kDilationHeight"] for k in range(p["kKernelHeight"])]
-        columns = [left + k * p["kDilationWidth"] for k in range(p["kKernelWidth"])]
+    height, width = g.input_height, g.input_width
+    for batch, y, x in product(range(g.batches), range(g.output_height), range(g.output_width)):
+        top, left = y * g.stride_height - g.pad_top, x * g.stride_width - g.pad_left
+        rows = [top + k * g.dilation_height for k in range(g.kernel_height)]
+        columns = [left + k * g.dilation_width for k in range(g.kernel_width)]
         yield [
             (batch * height + row) * width + column
             for row, column in product(rows, columns)
@@ -79,9 +75,9 @@ def pixels(p: dict[str, int]) -> Iterator[list[int]]:
 @given(layers(), st.integers(1, 5), st.integers(1, 9), st.sampled_from([1, 2, 4]), st.integers(1, 3))
 @settings(max_examples=150, deadline=None)
 def test_convolutions_in_blocks_of_pixels_and_channels(
-    params: dict[str, int], depth: int, output_depth: int, channels: int, together: int
+    geometry: Geometry, depth: int, output_depth: int, channels: int, together: int
 ) -> None:
-    windows = list(pixels(params))
+    windows = list(pixels(geometry))
     trace: Trace = []
     whole = len(windows) // together * together
     groups = [range(start, start + together) for start in range(0, whole, together)]
@@ -94,7 +90,7 @@ def test_convolutions_in_blocks_of_pixels_and_channels(
             writes = [range(p * output_depth + block.start, p * output_depth + block.stop) for p in group]
             trace.append((reads, writes))
     distance = input_overlap.by_channels(
-        input_overlap.windows(params, depth), output_depth, channels, together
+        input_overlap.windows(geometry, depth), output_depth, channels, together
     )
     assert is_safe(trace, distance)
     assert distance <= len(windows) * output_depth
@@ -102,40 +98,40 @@ def test_convolutions_in_blocks_of_pixels_and_channels(
 
 @given(layers(), st.integers(1, 4), st.integers(1, 3))
 @settings(max_examples=150, deadline=None)
-def test_depthwise_convolutions_and_pooling(params: dict[str, int], depth: int, multiplier: int) -> None:
+def test_depthwise_convolutions_and_pooling(geometry: Geometry, depth: int, multiplier: int) -> None:
     output_depth = depth * multiplier
     trace: Trace = []
-    for number, window in enumerate(pixels(params)):
+    for number, window in enumerate(pixels(geometry)):
         for channel in range(output_depth):
             source = channel // multiplier
             reads = [range(i * depth + source, i * depth + source + 1) for i in window]
             end = number * output_depth + channel + 1
             trace.append((reads, [range(end - 1, end)]))
     distance = input_overlap.channel_by_channel(
-        input_overlap.windows(params, depth), output_depth, multiplier
+        input_overlap.windows(geometry, depth), output_depth, multiplier
     )
     assert is_safe(trace, distance)
-    dilated = params["kDilationHeight"] + params["kDilationWidth"] > 2
+    dilated = geometry.dilation_height + geometry.dilation_width > 2
     if distance > 0 and not dilated:
         assert not is_safe(trace, distance - 1)
 
 
 @given(layers(), st.integers(1, 4))
 @settings(max_examples=150, deadline=None)
-def test_rows_that_are_read_once(params: dict[str, int], depth: int) -> None:
-    params |= {"kDilationHeight": 1, "kInputDepth": depth}
-    row, output_row = params["kInputWidth"] * depth, params["kOutputWidth"] * depth
+def test_rows_that_are_read_once(geometry: Geometry, depth: int) -> None:
+    g = replace(geometry, dilation_height=1)
+    row, output_row = g.input_width * depth, g.output_width * depth
     trace: Trace = []
     known: set[int] = set()
-    for image, y in product(range(params["kBatches"]), range(params["kOutputHeight"])):
-        top = y * params["kStrideHeight"] - params["kPadTop"]
-        inside = range(max(top, 0), min(top + params["kKernelHeight"], params["kInputHeight"]))
-        needed = {image * params["kInputHeight"] + line for line in inside} - known
+    for image, y in product(range(g.batches), range(g.output_height)):
+        top = y * g.stride_height - g.pad_top
+        inside = range(max(top, 0), min(top + g.kernel_height, g.input_height))
+        needed = {image * g.input_height + line for line in inside} - known
         known |= needed
         written = len(trace) * output_row
         reads = [range(line * row, (line + 1) * row) for line in sorted(needed)]
         trace.append((reads, [range(written, written + output_row)]))
-    assert is_safe(trace, input_overlap.row_by_row(params, depth))
+    assert is_safe(trace, input_overlap.row_by_row(g, depth, depth))
 
 
 LOOPS = st.lists(st.tuples(st.integers(1, 4), st.integers(-9, 9), st.integers(-9, 9)), max_size=4)
@@ -160,12 +156,10 @@ def test_loop_nests_of_any_size_as_step_by_step(
 
 def test_what_has_too_many_steps_stays_apart() -> None:
     large = 1 << 28
-    params = {f"k{name}{side}": large for name in ("Input", "Output") for side in ("Height", "Width")}
-    params |= {f"kStride{side}": 1 for side in ("Height", "Width")}
-    params |= {"kBatches": 1, "kPadTop": 0, "kPadLeft": 0, "kKernelHeight": 1, "kInputDepth": 1}
-    assert input_overlap.by_channels(input_overlap.windows(params, 4), 4) == input_overlap.APART
+    g = Geometry.of(1, Axis(large, large), Axis(large, large))
+    assert input_overlap.by_channels(input_overlap.windows(g, 4), 4) == input_overlap.APART
     assert input_overlap.channel_by_channel(input_overlap.rows(large, 4), 4) == input_overlap.APART
-    assert input_overlap.row_by_row(params, 4) == input_overlap.channel_rows(params, 4) == input_overlap.APART
+    assert input_overlap.row_by_row(g, 1, 4) == input_overlap.channel_rows(g, 4) == input_overlap.APART
     assert input_overlap.of_nest((large, large), (0, (large, 1)), (1, (large, 1))) == 0
 
 

@@ -16,8 +16,9 @@ from small_nets import block
 from tinydeploy import verbs
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.emit import emit
-from tinydeploy.engines.aot.ir import Program
-from tinydeploy.engines.aot.kernels.kernel_selection import for_core
+from tinydeploy.engines.aot.ir import Program, WindowOp
+from tinydeploy.engines.aot.kernels.cores.kernel_sets import kernels_of
+from tinydeploy.engines.aot.kernels.kernel_selection import select
 from tinydeploy.engines.aot.memory import arena_plan
 from tinydeploy.engines.aot.pipeline import AotEngine, lower
 from tinydeploy.engines.aot.tiling import stripes
@@ -80,7 +81,7 @@ def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None
     random = Random(graph.sha256)
 
     def suit(program: Program) -> Program:
-        return for_core(program, board.core)
+        return select(program, kernels_of(board.core))
 
     program, refusals = lower(graph)
     assert not refusals
@@ -108,7 +109,7 @@ def test_random_runs() -> None:
     patched = [program for program in taken if any(turns.patches > 1 for turns in program.stripes)]
     assert len(patched) > len(taken) // 3
     striped = [op for program in taken for op, steps in program.ops if any(step.stripes for step in steps)]
-    ops = {"CONV_2D, ADD" if "sum" in op.options else op.kind for op in striped}
+    ops = {"CONV_2D, ADD" if isinstance(op, WindowOp) and op.addition else op.kind for op in striped}
     assert len(taken) > len(models) // 2
     assert ops >= set(CHAINED) - {"RESHAPE", "PAD"}
     native.assert_parity(models, generate=cut_somewhere)
@@ -158,7 +159,7 @@ def arena(sources: EngineSources) -> int:
 
 
 def for_dsp(program: Program) -> Program:
-    return for_core(program, native.DSP.core)
+    return select(program, kernels_of(native.DSP.core))
 
 
 def test_what_each_layer_saves() -> None:

@@ -53,7 +53,7 @@ def _emulators(board: Board) -> str:
 
 
 def _card(board: Board) -> Facts:
-    features = [name for name in ("fpu", "dsp", "mve") if getattr(board.core, name)]
+    features = board.core.features
     rows = {
         "Board": f"{board.id}: {board.name}",
         "Also called": ", ".join(board.aliases),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tinydeploy.boards.board import Board
-from tinydeploy.engines.aot.kernels.kernel_selection import kind
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
 from tinydeploy.engines.engine import EngineSources
 from tinydeploy.errors import FitError
@@ -68,7 +67,7 @@ def fits(graph: Graph, among: Sequence[Board], *, every_goal: bool = False) -> t
     found: list[Fit] = []
     # Of boards alike, the one with most flash first: what it gets mostly suits the others too. One core after
     # the other, as what was tried for it serves all.
-    for board in sorted(among, key=lambda board: (repr(kind(board.core)), -board.flash.bytes)):
+    for board in sorted(among, key=lambda board: (board.core.kernels, -board.flash.bytes)):
         tried = _tried(graph, board, programs, GOALS if every_goal else _FOR_ROOM, every_goal)
         found += tried if every_goal else [min(tried, key=_rank)]
     return tuple(sorted(found, key=lambda fit: (*_rank(fit), fit.board, GOALS.index(fit.optimize))))
@@ -121,7 +120,7 @@ class _Programs:
 
     def of(self, board: Board, goal: str) -> EngineSources:
         """The sources for `board`; those with more flash have been asked for before."""
-        made = self._made.setdefault((*kind(board.core), goal), [])
+        made = self._made.setdefault((board.core.kernels, goal), [])
         for sources in made:
             if _roomy(sources, board):
                 return sources

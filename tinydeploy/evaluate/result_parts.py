@@ -47,13 +47,13 @@ def build_info(job: Job, firmware: Firmware) -> BuildInfo:
 def slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:
     """A warning of layers that a library has reference kernels for, where the core could do better."""
     core = job.board.core
-    if library is None or not (core.dsp or core.mve):
+    if library is None or not {"dsp", "mve"} & {*core.features}:
         return ()
     heavy = {op.kind for op in job.graph.ops if op_macs(job.graph, op)}
     slow = [kind for kind, kernels in library.kernels.items() if kernels == "reference" and kind in heavy]
     if not slow:
         return ()
-    instructions = "vector" if core.mve else "DSP"
+    instructions = "vector" if "mve" in core.features else "DSP"
     return (
         f"{', '.join(slow)}: reference kernels are linked, "
         f"which leave the {instructions} instructions of the {core.name} unused",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tinydeploy.boards.board import Board
 from tinydeploy.boards.core import Core
+from tinydeploy.engines.aot.kernels.cores.kernel_sets import kernels_of
 from tinydeploy.engines.engine import EngineSources
 
 
@@ -64,9 +65,9 @@ _KINDS = (
 _CODES = {
     "dsp": Code(op=220, depthwise=700, conv=1700, dense=700, recurrent=1200, other=20),
     "mve": Code(op=160, depthwise=850, conv=900, dense=100, recurrent=1900, other=25),
-    "cortex-m3": Code(op=240, depthwise=750, conv=1400, dense=300, recurrent=1400, other=25),
-    "cortex-m0plus": Code(op=260, depthwise=550, conv=1550, dense=1150, recurrent=750, other=40),
-    "rv32": Code(op=270, depthwise=650, conv=1650, dense=600, recurrent=850, other=50),
+    "armv7m": Code(op=240, depthwise=750, conv=1400, dense=300, recurrent=1400, other=25),
+    "armv6m": Code(op=260, depthwise=550, conv=1550, dense=1150, recurrent=750, other=40),
+    "rv32im": Code(op=270, depthwise=650, conv=1650, dense=600, recurrent=850, other=50),
     "avr": Code(op=270, depthwise=1100, conv=1050, dense=650, recurrent=1200, other=70),
 }
 _SHARED = 0.65  # the part of it that code takes where all layers share the kernels for the DSP extension
@@ -75,7 +76,7 @@ _CODE_SLACK = 1536
 
 # What the measuring runtime takes: flash without the model; static RAM beside arena, stack and 4 bytes per
 # op, by the way to the host, for a UART has a buffer. On AVR with Debian's Arduino core.
-_RUNTIME_FLASH = {"arm": 4900, "rv32": 5200, "avr": 12_500}
+_RUNTIME_FLASH = {"arm": 4900, "rv32im": 5200, "avr": 12_500}
 _RUNTIME_FLASH_BAND = 1024
 _RUNTIME_RAM = {"uart": 3012, "pipe": 1988, "avr": 1100}
 _RUNTIME_RAM_BAND = {"uart": 96, "pipe": 96, "avr": 1024}  # AVR has the kernels' own tables in RAM too
@@ -90,9 +91,9 @@ def is_known(board: Board) -> bool:
 
 def family(core: Core) -> str:
     """Which estimate of code goes for a core: its kernels decide, or else its instructions."""
-    if core.dsp or core.mve:
-        return "mve" if core.mve else "dsp"
-    return core.id if core.id in _CODES else "rv32"  # Xtensa, too, is no Arm
+    if core.kernels in _CODES:
+        return core.kernels
+    return core.id if core.id in _CODES else "rv32im"  # Xtensa, too, is no Arm
 
 
 def flash(sources: EngineSources, board: Board) -> Need:
@@ -100,7 +101,7 @@ def flash(sources: EngineSources, board: Board) -> Need:
     core = board.core
     runtime = _RUNTIME_FLASH["arm" if core.is_arm else family(core)]
     fixed, code = runtime + sources.constant_bytes, _CODES[family(core)].bytes(sources)
-    if core.dsp and not core.mve and sources.optimize == "size":
+    if kernels_of(core).sharing and sources.optimize == "size":
         code = round(_SHARED * code)
     return Need(
         fixed + code,

@@ -12,7 +12,6 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.cpp import (
     definition,
     describe,
@@ -22,8 +21,19 @@ from tinydeploy.engines.aot.cpp import (
     stripe_condition,
     type_name,
 )
-from tinydeploy.engines.aot.ir import Argument, Constant, Program, Read, Scratch, State, Step, Stripes, Write
-from tinydeploy.engines.aot.kernels import cost
+from tinydeploy.engines.aot.ir import (
+    Argument,
+    Constant,
+    Program,
+    Read,
+    Scratch,
+    State,
+    Step,
+    Stripes,
+    WindowOp,
+    Write,
+)
+from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.memory.allocator import ALIGNMENT
 from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
 from tinydeploy.engines.engine import EngineSources, Layer
@@ -34,8 +44,8 @@ WIDTH = 110
 _KERNELS = paths.FIRMWARE / "kernels"
 
 
-def emit(program: Program, core: Core, optimize: str) -> EngineSources:
-    """The project's files for `program`, which is as `core` and the goal `optimize` want it."""
+def emit(program: Program, kernels: KernelSet, optimize: str) -> EngineSources:
+    """The project's files for `program`, of `kernels`, which is as the goal `optimize` wants it."""
     arena = plan_arena(program)
     alone = optimize == "speed"
     emitter = _Emitter(program, arena, alone)
@@ -44,7 +54,7 @@ def emit(program: Program, core: Core, optimize: str) -> EngineSources:
         files=_Files(emitter.files),
         profiled_ops=tuple(op.index for op, _ in program.ops),
         arena=arena.plan,
-        layers=tuple(_layer(program, op, steps, core) for op, steps in program.ops),
+        layers=tuple(_layer(program, op, steps, kernels) for op, steps in program.ops),
         optimize=optimize,
         instances=_instances(program, alone),
         constant_bytes=_constant_bytes(program, arena),
@@ -55,8 +65,8 @@ def _instances(program: Program, alone: bool) -> Counter[str]:
     """How often the code has each kernel: once for equal parameters, unless each step is `alone`."""
     steps = [step for _, steps in program.ops for step in steps]
     if alone:
-        return Counter(step.kernel for step in steps)
-    return Counter(kernel for kernel, _ in {(step.kernel, tuple(step.params.items())) for step in steps})
+        return Counter(step.kernel.name for step in steps)
+    return Counter(step.kernel.name for step in {step.instance: step for step in steps}.values())
 
 
 def _constant_bytes(program: Program, arena: Arena) -> int:
@@ -95,16 +105,16 @@ class _Files(Mapping[str, str]):
         return len(self._written())
 
 
-def _layer(program: Program, op: Op, steps: tuple[Step, ...], core: Core) -> Layer:
+def _layer(program: Program, op: Op, steps: tuple[Step, ...], kernels: KernelSet) -> Layer:
     arguments = [argument for step in steps for argument in step.args]
     constants = {a.values.tobytes(): a.values.nbytes for a in arguments if isinstance(a, Constant)}
     scratch = {a.name: a.bytes for a in arguments if isinstance(a, Scratch)}
-    costs = [cost.instructions(step, core) for step in steps]
+    costs = [kernels.instructions(step) for step in steps]
     times = [len(step.stripes) if step.stripes else 1 for step in steps]
     known = [count * n for count, n in zip(costs, times, strict=True) if count is not None]
     layer = Layer(
         op.index,
-        " + ".join(dict.fromkeys(step.kernel + _variant(step) for step in steps)),
+        " + ".join(dict.fromkeys(step.kernel.name + step.params.variant for step in steps)),
         sum(constants.values()),
         sum(scratch.values()),
         sum(known) if len(known) == len(costs) else None,
@@ -123,18 +133,13 @@ def _layer(program: Program, op: Op, steps: tuple[Step, ...], core: Core) -> Lay
 
 def _kinds(op: Op) -> str:
     """What the op does, with the addition that it has taken over."""
-    return f"{op.kind} and {op.options['sum']}" if "sum" in op.options else op.kind
+    addition = op.addition if isinstance(op, WindowOp) else None
+    return f"{op.kind} and {addition.kind}" if addition else op.kind
 
 
 def _turns(program: Program, op: Op) -> Stripes | None:
     """The stripes in which `op` is done, if it is."""
     return next((turns for turns in program.stripes if turns.first <= op.index <= turns.last), None)
-
-
-def _variant(step: Step) -> str:
-    """What a kernel's parameters make of it, in a word or two."""
-    p = step.params
-    return " wide" * bool(p.get("kWide")) + " shared" * bool(p.get("kShared")) + " adding" * ("kAddA" in p)
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ class _Emitter:
 
     def files(self) -> dict[str, str]:
         """Path in the project to text."""
-        headers = sorted({step.header for _, steps in self._program.ops for step in steps})
+        headers = sorted({step.kernel.header for _, steps in self._program.ops for step in steps})
         ops = [self._op(op, steps) for op, steps in self._program.ops]
         resets = [self._reset(tensor) for tensor in self._arena.initialised]
         sha256 = bytes.fromhex(self._graph.sha256)
@@ -209,7 +214,7 @@ class _Emitter:
         struct = "".join(word.capitalize() for word in function.split("_"))
         own = [struct if len(steps) == 1 else f"{struct}Step{i}" for i in range(len(steps))]
         structs = [
-            name if self._alone else self._structs.setdefault((step.kernel, *step.params.items()), name)
+            name if self._alone else self._structs.setdefault(step.instance, name)
             for step, name in zip(steps, own, strict=True)
         ]
         inputs, outputs = (
@@ -229,7 +234,7 @@ class _Emitter:
             "begins": stripes is not None and stripes.first == op.index,
             "ends": stripes is not None and stripes.last == op.index,
             "structs": [
-                {"name": name, "params": [parameter(key, value) for key, value in step.params.items()]}
+                {"name": name, "params": [parameter(*pair) for pair in step.members]}
                 for name, struct, step in zip(own, structs, steps, strict=True)
                 if struct == name
             ],
@@ -246,7 +251,7 @@ class _Emitter:
 
     def _call(self, op: Op, step: Step, struct: str, indent: str) -> str:
         arguments = [self._argument(op, step, argument) for argument in step.args]
-        lines = [f"{indent}{step.kernel}<{struct}>("]
+        lines = [f"{indent}{step.kernel.name}<{struct}>("]
         for argument, end in zip(arguments, [", "] * (len(arguments) - 1) + [");"], strict=True):
             if len(lines[-1]) + len(argument) + len(end.rstrip()) > WIDTH:
                 lines[-1] = lines[-1].rstrip()

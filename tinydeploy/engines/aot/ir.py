@@ -2,13 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.model.graph import Graph, Op
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Rows and columns of zero points around an input."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+@dataclass(frozen=True)
+class Addition:
+    """An ADD or a SUB (`kind`) of tensor `made`, which is then its input `position`, and its activation."""
+
+    kind: str
+    made: int
+    position: int
+    activation: str
+
+
+@dataclass(frozen=True)
+class WindowOp(Op):
+    """A convolution or pooling with what no model says.
+
+    Its `padding` takes the place of the one among the options. A convolution with an `addition` makes that
+    one's output; the partner is its input 3, after weights and bias.
+    """
+
+    padding: Padding | None = None
+    addition: Addition | None = None
+
+    @classmethod
+    def of(cls, op: Op) -> WindowOp:
+        """The convolution or pooling `op`."""
+        return op if isinstance(op, WindowOp) else cls(**vars(op))
+
+
+@dataclass(frozen=True)
+class LookupOp(Op):
+    """A function of 8- or 16-bit elements: `table` has the output of each input, in the order of its bits.
+
+    Floats are their own bits. A join has one such table after the other, for each input.
+    """
+
+    table: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class FloatOp(Op):
+    """A QUANTIZE of what an op of two operands, of kind `function`, makes in float: see in_float.py.
+
+    Its inputs are that op's: integers, which stand for reals, or constants in float. So are its options.
+    """
+
+    function: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +114,100 @@ class Scratch:
         return self.elements * np.dtype(self.ctype.removesuffix("_t")).itemsize
 
 
-_LAYERS = ("conv_2d", "depthwise_conv_2d", "fully_connected")  # kernels whose second argument is the weights
-
 Argument = Read | Write | State | Scratch | Constant
+Value = int | float | bool
+
+
+@dataclass(frozen=True)
+class Params:
+    """What a kernel is specialised to: its compile-time parameters. Each kernel has a subclass of its own.
+
+    Each field becomes a `static constexpr` member of the Params struct in C++: `input_depth` is kInputDepth.
+    A bool becomes bool, an int int32_t (int64_t if it does not fit), a float float. The numbers of a tuple
+    are counted (kDim0, kDim1), the fields of other Params stand in their place, and None is no member at all.
+    """
+
+    def members(self, left_out: frozenset[str] = frozenset()) -> Iterator[tuple[str, Value]]:
+        """The names in C++ and the values, in order, but for the fields `left_out`."""
+        for name in (found.name for found in fields(self) if found.name not in left_out):
+            value = getattr(self, name)
+            if isinstance(value, Params):
+                yield from value.members(left_out)
+            elif isinstance(value, tuple):
+                yield from ((f"{member(name)}{i}", number) for i, number in enumerate(value))
+            elif value is not None:
+                yield member(name), value
+
+    @property
+    def variant(self) -> str:
+        """Which form of its kernel this is, in words for people; empty for the usual one."""
+        return ""
+
+
+def member(name: str) -> str:
+    """The C++ name of a field."""
+    return "k" + "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+
+
+P = TypeVar("P", bound=Params)
+Q = TypeVar("Q", bound=Params)
+
+
+@dataclass(frozen=True, eq=False)
+class Call(Generic[P]):
+    """A kernel with its parameters and arguments, and how many bytes an element of each argument has."""
+
+    params: P
+    args: tuple[Argument, ...]
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel(Generic[P]):
+    """All that the host knows of a kernel, but for its cost, which depends on the core: see KernelSet.
+
+    It is a template in namespace tinydeploy, in firmware_templates/kernels/<header> (a header may include its
+    neighbours by name), which is called as `name<Params>(args…)`. `arguments` are the names that these
+    have in the header; the last may be left out if it is in brackets.
+
+    `overlap` says how far the first output may run into an input that dies with the call: by the argument's
+    name, the bytes that the input has to start after the output, see input_overlap.py. An input that is not
+    named shares no bytes with it.
+
+    `host_only` are the fields of its parameters that the kernel does not read: the host computes by them.
+    """
+
+    name: str
+    header: str
+    params: type[P]
+    arguments: tuple[str, ...]
+    overlap: Callable[[Call[P]], Mapping[str, int]] | None = None
+    host_only: frozenset[str] = frozenset()
+
+    def step(self, graph: Graph, params: P, *args: Argument) -> Step:
+        """The call of this kernel for tensors of `graph`."""
+        return Step(self, params, args, tuple(self._overlaps(graph, params, args)))
+
+    def _overlaps(self, graph: Graph, params: P, args: tuple[Argument, ...]) -> Iterator[Overlap]:
+        outputs = [argument for argument in args if isinstance(argument, Write)]
+        if self.overlap is None or not outputs:
+            return
+        sizes = tuple(_element_bytes(graph, argument) for argument in args)
+        given = dict(zip((name.strip("[]") for name in self.arguments), args, strict=False))
+        for name, distance in self.overlap(Call(params, args, sizes)).items():
+            source = given[name]
+            if isinstance(source, Read):
+                yield Overlap(source.tensor, outputs[0].tensor, distance)
+
+
+def _element_bytes(graph: Graph, argument: Argument) -> int:
+    match argument:
+        case Constant():
+            return argument.values.itemsize
+        case Scratch():
+            return np.dtype(argument.ctype.removesuffix("_t")).itemsize
+        case Read() | Write() | State():
+            return graph.tensors[argument.tensor].dtype.bytes
 
 
 @dataclass(frozen=True)
@@ -107,24 +257,34 @@ class Stripes:
 class Step:
     """One kernel call: `kernel<Params>(args…)`.
 
-    The kernel is a template in namespace tinydeploy, in firmware_templates/kernels/<header> (a header may
-    include its neighbours by name). Each argument becomes a pointer: to const for Read and Constant, typed
-    by the tensor's or the array's dtype.
-
-    `params` become `static constexpr` members of the Params struct. Names are kCamelCase; a bool becomes
-    bool, an int int32_t (int64_t if it does not fit), a float float.
+    Each argument becomes a pointer: to const for Read and Constant, typed by the tensor's or the array's
+    dtype.
 
     `overlaps` has one entry for each Read argument that the kernel lets be overwritten by an output.
 
     `stripes` says in which of the stripes that its op is cut to the step is run; None if it is not cut.
     """
 
-    kernel: str
-    header: str
-    params: Mapping[str, int | float | bool]
+    kernel: Kernel[Any]
+    params: Params
     args: tuple[Argument, ...]
     overlaps: tuple[Overlap, ...] = ()
     stripes: range | None = None
+
+    def of(self, kind: type[Q]) -> Q:
+        """Its parameters, which are such."""
+        assert isinstance(self.params, kind)
+        return self.params
+
+    @cached_property
+    def members(self) -> tuple[tuple[str, Value], ...]:
+        """The parameters that its kernel reads, by their names in C++."""
+        return tuple(self.params.members(self.kernel.host_only))
+
+    @property
+    def instance(self) -> tuple[object, ...]:
+        """What the code is made for: steps of equal instances may share it."""
+        return self.kernel.name, *self.members
 
     @property
     def output(self) -> Write:
@@ -140,10 +300,10 @@ class Step:
     @property
     def is_tuned(self) -> bool:
         """Whether a core's own kernel may take its place: of a layer, only if it reads constant weights."""
-        if not self.kernel.startswith(_LAYERS):
+        if "weights" not in self.kernel.arguments:
             return True
-        source, weights = self.args[:2]
-        return isinstance(source, Read) and not isinstance(weights, Read)
+        weights = self.args[self.kernel.arguments.index("weights")]
+        return isinstance(self.args[0], Read) and not isinstance(weights, Read)
 
     @property
     def constant_bytes(self) -> int:

@@ -7,10 +7,8 @@ from dataclasses import replace
 from itertools import chain
 
 from tinydeploy.boards.board import Board
-from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.ir import Program, Step
-from tinydeploy.engines.aot.kernels import cost
-from tinydeploy.engines.aot.kernels.cores import dsp, dsp_16x8
+from tinydeploy.engines.aot.kernels.kernel_set import KernelSet, chosen
 from tinydeploy.engines.aot.memory.allocator import align
 from tinydeploy.engines.aot.memory.arena_plan import plan_arena
 
@@ -26,32 +24,35 @@ _MOST_ROUNDS = 16  # of slower kernels where the arena is full
 _WORTHWHILE = 64  # the part of the arena that slower kernels have to save
 
 
-def towards(goal: str, program: Program, portable: Program, core: Core, room: int) -> Program:
-    """`program`, which has the kernels that suit `core` best, changed for the sake of `goal`.
+def towards(goal: str, program: Program, portable: Program, kernels: KernelSet, room: int) -> Program:
+    """`program`, which has the fastest of `kernels`, changed for the sake of `goal`.
 
     `portable` is the same program with the kernels that run anywhere, `room` as for `flash_left`.
     """
     match goal:
         case "speed":
-            return _fast(program, core, room)
+            return _fast(program, kernels, room)
         case "size":
-            return _small(program) if core.dsp else program
+            return _small(program, kernels)
         case "ram":
-            return _frugal(program, portable, core)
+            return _frugal(program, portable, kernels)
         case _:
             return program
 
 
-def _fast(program: Program, core: Core, room: int) -> Program:
+def _fast(program: Program, kernels: KernelSet, room: int) -> Program:
     """Weights of 16 bits where the flash has room, first where they save most per byte."""
+    widened = kernels.widened
+    if widened is None:
+        return program
     room = flash_left(program, room)
-    wider = {step: wide for step in _steps(program) if (wide := dsp.widened(step)) is not None}
+    wider = {step: wide for step in _steps(program) if (wide := widened(step)) is not None}
 
     def bytes_more(step: Step) -> int:
         return wider[step].constant_bytes - step.constant_bytes
 
     def gain(step: Step) -> float:
-        before, after = cost.instructions(step, core), cost.instructions(wider[step], core)
+        before, after = kernels.instructions(step), kernels.instructions(wider[step])
         return (before - after) / bytes_more(step) if before is not None and after is not None else 0.0
 
     chosen = set()
@@ -73,18 +74,20 @@ def flash_left(program: Program, room: int) -> int:
     return room - len(steps) * _STEP_BYTES - sum(step.constant_bytes for step in steps)
 
 
-def _small(program: Program) -> Program:
+def _small(program: Program, kernels: KernelSet) -> Program:
     """Kernels that know shapes at run time, so that all layers share one instance of each."""
-    clamped = all(step.params.get("kClampsNegative", True) for step in _steps(program))
-    return _changed(program, lambda step: dsp.shared(step, clamped) or step)
+    return _changed(program, kernels.sharing(_steps(program))) if kernels.sharing else program
 
 
-def _frugal(program: Program, portable: Program, core: Core) -> Program:
+def _frugal(program: Program, portable: Program, kernels: KernelSet) -> Program:
     """Kernels with less working memory, at last with none, where the arena's size hangs on it."""
-    plain = {op.index: steps for op, steps in portable.ops}
-    single = {op: tuple(chain(*map(_by_single_pixels, steps))) for op, steps in plain.items()}
+    graph, plain = portable.graph, {op.index: steps for op, steps in portable.ops}
+    single = {
+        op: tuple(chain(*(chosen(kernels.frugal, graph, step) for step in steps)))
+        for op, steps in plain.items()
+    }
     best, plan = program, plan_arena(program).plan
-    for frugal in (single, plain) if core.dsp and not core.mve else (plain,):
+    for frugal in (single, plain) if kernels.frugal else (plain,):
         for _ in range(_MOST_ROUNDS):
             peak = {
                 time
@@ -107,16 +110,6 @@ def _frugal(program: Program, portable: Program, core: Core) -> Program:
 def _has_scratch(steps: Iterable[Step]) -> bool:
     """Whether the op's steps have working memory; those of an op in stripes are left as they are."""
     return any(step.scratch_bytes for step in steps) and all(step.stripes is None for step in steps)
-
-
-def _by_single_pixels(step: Step) -> tuple[Step, ...]:
-    """`step` by columns of one pixel, or else by the usual kernel."""
-    if not step.is_tuned:
-        return (step,)
-    if single := dsp.by_single_pixels(step) or dsp_16x8.by_single_pixels(step):
-        return single
-    choice = dsp.CHOICES.get(step.kernel) or dsp_16x8.CHOICES.get(step.kernel)
-    return (choice(step) if choice else None) or (step,)
 
 
 def _steps(program: Program) -> Iterable[Step]:

@@ -12,10 +12,12 @@ from functools import lru_cache
 from typing import ClassVar
 
 from tinydeploy.boards.board import Board
-from tinydeploy.boards.core import CORES, Core
+from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.ir import Alias, Program, Step
-from tinydeploy.engines.aot.kernels.kernel_selection import for_core, kind
+from tinydeploy.engines.aot.kernels.cores.kernel_sets import kernels_of
+from tinydeploy.engines.aot.kernels.kernel_selection import select
+from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.lowering.dispatch import lower_op
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.engines.aot.memory.arena_plan import arena_bytes
@@ -59,8 +61,9 @@ class AotEngine:
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
         core, room = self.limits(board)
-        # MVE adds in ten instructions for four outputs. Code that all layers share would be there twice.
-        adding = not (core.mve or (core.dsp and self.optimize == "size"))
+        kernels = kernels_of(core)
+        # Code that all layers share would be there twice.
+        adding = kernels.folds_additions and not (kernels.sharing and self.optimize == "size")
         portable, refusals = lower(graph, adding)
         if refusals:
             first = refusals[0]
@@ -68,11 +71,11 @@ class AotEngine:
             raise ModelError(
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}"
             )
-        program = self._suited(graph, portable, core, room)
+        program = self._suited(graph, portable, kernels, room)
         if adding and self.optimize == "ram":  # stripes may do better if each op is one by itself
             apart, _ = lower(graph, adding=False)
-            program = min(program, self._suited(graph, apart, core, room), key=arena_bytes)
-        return emit(program, core, self.optimize)
+            program = min(program, self._suited(graph, apart, kernels, room), key=arena_bytes)
+        return emit(program, kernels, self.optimize)
 
     def limits(self, board: Board) -> tuple[Core, int]:
         """All that `generate` asks of a board: the sources of boards of equal limits are the same.
@@ -84,26 +87,25 @@ class AotEngine:
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""
 
-    def _suited(self, graph: Graph, portable: Program, core: Core, room: int) -> Program:
-        """`portable` of `graph`, whose kernels run anywhere, as the core and the goal want it."""
-        alike = next(other for other in CORES.values() if kind(other) == kind(core))
-        chosen = _chosen(portable, alike, small=self.optimize == "size")
+    def _suited(self, graph: Graph, portable: Program, kernels: KernelSet, room: int) -> Program:
+        """`portable` of `graph`, whose kernels run anywhere, as the goal wants it, of `kernels`."""
+        chosen = _chosen(portable, kernels, small=self.optimize == "size")
         if self.optimize in _MEANS:
-            means, tries = _MEANS[self.optimize], _tries(graph, alike)
+            means, tries = _MEANS[self.optimize], _tries(graph, kernels)
             chosen = stripes.least_arena(chosen, tries, means, lambda cut: flash_left(cut, room) > 0)
-        return towards(self.optimize, chosen, portable, core, room)
+        return towards(self.optimize, chosen, portable, kernels, room)
 
 
 @lru_cache(maxsize=4)  # asked for by several goals
-def _chosen(portable: Program, core: Core, small: bool) -> Program:
-    """`portable` with the core's kernels, and without copies that its joins can do without."""
-    return concat_in_place.in_place(for_core(portable, core, small))
+def _chosen(portable: Program, kernels: KernelSet, small: bool) -> Program:
+    """`portable` with its `kernels`, and without copies that its joins can do without."""
+    return concat_in_place.in_place(select(portable, kernels, small))
 
 
 @lru_cache(maxsize=1)  # what the goals try has much in common
-def _tries(graph: Graph, core: Core) -> stripes.Tries:
+def _tries(graph: Graph, kernels: KernelSet) -> stripes.Tries:
     """The tries for all programs of `graph`."""
-    return stripes.Tries(lambda program: for_core(program, core))
+    return stripes.Tries(lambda program: select(program, kernels))
 
 
 @lru_cache(maxsize=8)  # asked for by each goal and board, and to know what is refused

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import multiply_by_quantized_multiplier
 from tinydeploy.engines.aot.ir import Constant, Step
+from tinydeploy.engines.aot.kernels.layers import Scaling
 
 Column = npt.NDArray[np.int64]
 
@@ -27,20 +28,19 @@ class Channels:
     reach: Column
 
 
-def settled(step: Step, weights: npt.NDArray[np.int8]) -> Channels:
-    """The channels of a layer; those whose output is always the same get weights of zero and a plain bias.
+def settled(step: Step, scaling: Scaling, weights: npt.NDArray[np.int8]) -> Channels:
+    """The channels of a layer of this `scaling`.
 
-    Training leaves some with a scale near zero and a bias that would not fit a fast arithmetic.
+    Those whose output is always the same get weights of zero and a plain bias. Training
+    leaves some with a scale near zero and a bias that would not fit a fast arithmetic.
     """
     _, *constants = (argument for argument in step.args if isinstance(argument, Constant))
     bias, multipliers, shifts = (constant.values.astype(np.int64) for constant in constants)
-    zero_point, low, high = (
-        int(step.params[name]) for name in ("kOutputZeroPoint", "kActivationMin", "kActivationMax")
-    )
+    zero_point, low, high = scaling.output_zero_point, scaling.activation_min, scaling.activation_max
     products = np.stack([-128 * weights.astype(np.int64), 127 * weights.astype(np.int64)])
     ends = bias + np.stack([products.min(axis=0).sum(axis=1), products.max(axis=0).sum(axis=1)])
     reach = np.abs(ends).max(axis=0)
-    if step.params["kPerChannel"]:
+    if scaling.per_channel:
         scaled = multiply_by_quantized_multiplier(ends, multipliers, shifts).astype(np.int64)
         outputs = np.clip(scaled + zero_point, low, high)
         same = (outputs[0] == outputs[1]) & (shifts <= 0) & (reach < 1 << 31)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
-from tinydeploy.engines.aot.ir import Constant, Overlap, Read, Step, Write, operand
-from tinydeploy.engines.aot.lowering import loop_nest
+from tinydeploy.engines.aot.arithmetic import loop_nest
+from tinydeploy.engines.aot.arithmetic.loop_nest import Strides
+from tinydeploy.engines.aot.ir import Step, Write, operand
+from tinydeploy.engines.aot.kernels.elementwise import LOOPS, B, Broadcast, Elements, Pair
 from tinydeploy.engines.aot.lowering.require import input_tensors, output_tensor, require
-from tinydeploy.engines.aot.memory import input_overlap
-from tinydeploy.model.graph import Graph, Op, Tensor
-
-Params = dict[str, int | float | bool]
-
-LOOPS = 5  # of the kernels' nests
+from tinydeploy.model.graph import Graph, Op
 
 
-def of_two(graph: Graph, op: Op, kernel: str, header: str, params: Params) -> Step:
-    """The kernel over two tensors of equal shapes, or its broadcasting form over a nest of loops."""
+def loops_of(graph: Graph, op: Op) -> Elements | Broadcast:
+    """How the kernel goes through both inputs and the output."""
     sources, output = input_tensors(graph, op), output_tensor(graph, op)
     a, b = (tensor.shape for tensor in sources)
     try:
@@ -26,35 +23,22 @@ def of_two(graph: Graph, op: Op, kernel: str, header: str, params: Params) -> St
     repeated = [all(step == 0 for step in at) for at in zip(*steps, strict=True)]
     stretched = any(both and extent > 1 for both, extent in zip(repeated, output.shape, strict=True))
     require(not stretched, f"its output has the shape {output.shape}, larger than {a} and {b} broadcast to")
-    shape, walks = loop_nest.fuse(output.shape, *steps)
-    a_strides, b_strides = walks
-    reads = operand(graph, op, 0, "a"), operand(graph, op, 1, "b")
-    args = (*reads, Write(output.index))
-    allowed = overlaps(reads, sources, output, shape, walks)
+    shape, (a_strides, b_strides) = loop_nest.fuse(output.shape, *steps)
     if a_strides == b_strides:
-        loops: Params = {"kElements": output.elements}
-        return Step(kernel, header, loops | params, args, allowed)
+        return Elements(output.elements)
+    return Broadcast(*nest(shape, a_strides, b_strides))
+
+
+def of_two(graph: Graph, op: Op, pair: Pair[B], params: B) -> Step:
+    """The kernel over two tensors of equal shapes, or its broadcasting form over a nest of loops."""
+    kernel = pair.flat if isinstance(params.loops, Elements) else pair.broadcast
+    args = (operand(graph, op, 0, "a"), operand(graph, op, 1, "b"), Write(output_tensor(graph, op).index))
+    return kernel.step(graph, params, *args)
+
+
+def nest(shape: tuple[int, ...], *strides: Strides) -> Iterator[tuple[int, ...]]:
+    """`shape` and the strides of a walk over it, as LOOPS loops."""
     require(len(shape) <= LOOPS, f"broadcasting takes {len(shape)} loops, more than {LOOPS}")
-    nest = loop_nest.params(LOOPS, Dim=shape, AStride=a_strides, BStride=b_strides)
-    return Step(f"{kernel}_broadcast", header, nest | params, args, allowed)
-
-
-def overlaps(
-    reads: Sequence[Read | Constant],
-    sources: Sequence[Tensor],
-    output: Tensor,
-    shape: Sequence[int],
-    walks: Sequence[loop_nest.Strides],
-) -> tuple[Overlap, ...]:
-    """How far the output may run into each input, read by its walk over `shape` element by element."""
-    size = output.dtype.bytes
-    end = size, tuple(size * stride for stride in loop_nest.contiguous(shape))
-    return tuple(
-        allowed
-        for source, tensor, walk in zip(reads, sources, walks, strict=True)
-        for allowed in input_overlap.over(
-            source,
-            output,
-            input_overlap.of_nest(shape, (0, tuple(tensor.dtype.bytes * stride for stride in walk)), end),
-        )
-    )
+    yield loop_nest.padded(LOOPS, shape, missing=1)
+    for walk in strides:
+        yield loop_nest.padded(LOOPS, walk)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinydeploy.engines.aot.arithmetic import loop_nest
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.lowering import broadcasting, loop_nest
-from tinydeploy.engines.aot.lowering.elementwise import operand_params
+from tinydeploy.engines.aot.kernels import elementwise as kernels
+from tinydeploy.engines.aot.kernels.elementwise import Binary, Select
+from tinydeploy.engines.aot.kernels.functions import LOGICAL_NOT, Unary
+from tinydeploy.engines.aot.lowering import broadcasting
+from tinydeploy.engines.aot.lowering.elementwise import operands
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     input_tensors,
@@ -16,10 +20,7 @@ from tinydeploy.engines.aot.lowering.require import (
     require_same_size,
     require_types,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op
-
-Params = dict[str, int | float | bool]
 
 # By op, for which orders of its operands it says yes: less, equal, greater.
 _RELATIONS = {
@@ -39,22 +40,22 @@ def lower_comparison(graph: Graph, op: Op) -> tuple[Step, ...]:
     equality = (DType.BOOL,) if op.kind in ("EQUAL", "NOT_EQUAL") else ()
     require_types(sources, DType.INT8, DType.INT32, DType.INT64, *equality)
     require_types((output,), DType.BOOL)
-    params: Params = dict(zip(("kLess", "kEqual", "kGreater"), _RELATIONS[op.kind], strict=True))
+    loops, relation = broadcasting.loops_of(graph, op), _RELATIONS[op.kind]
     if sources[0].dtype is not DType.INT8:
-        return (broadcasting.of_two(graph, op, "compare", "logic.h", params),)
+        return (broadcasting.of_two(graph, op, kernels.COMPARE, kernels.Compare(loops, *relation)),)
     a, b = (per_tensor(tensor) for tensor in sources)
     for real in (a, b):
         require(real.scale < 1, f"an input's scale is {real.scale:.6g}: TFLite Micro compares below 1")
-    params = {"kHeadroom": 8} | params | operand_params(a, b)
-    return (broadcasting.of_two(graph, op, "compare_scaled", "logic.h", params),)
+    params = kernels.CompareScaled(loops, 8, *relation, operands(a, b))
+    return (broadcasting.of_two(graph, op, kernels.COMPARE_SCALED, params),)
 
 
 @lowers("LOGICAL_AND", "LOGICAL_OR")
 def lower_logical(graph: Graph, op: Op) -> tuple[Step, ...]:
     """LOGICAL_AND and LOGICAL_OR are the minimum and the maximum of two bools."""
     require_types((*input_tensors(graph, op, 2), output_tensor(graph, op)), DType.BOOL)
-    kernel = "minimum" if op.kind == "LOGICAL_AND" else "maximum"
-    return (broadcasting.of_two(graph, op, kernel, "elementwise.h", {}),)
+    kernel = kernels.MINIMUM if op.kind == "LOGICAL_AND" else kernels.MAXIMUM
+    return (broadcasting.of_two(graph, op, kernel, Binary(broadcasting.loops_of(graph, op))),)
 
 
 @lowers("LOGICAL_NOT")
@@ -64,8 +65,7 @@ def lower_logical_not(graph: Graph, op: Op) -> tuple[Step, ...]:
     require_types((source, output), DType.BOOL)
     require_same_size(source, output)
     args = (operand(graph, op, 0, "input"), Write(output.index))
-    overlaps = input_overlap.in_place(graph, args)
-    return (Step("logical_not", "logic.h", {"kElements": output.elements}, args, overlaps),)
+    return (LOGICAL_NOT.step(graph, Unary(output.elements), *args),)
 
 
 @lowers("SELECT_V2")
@@ -82,10 +82,6 @@ def lower_select(graph: Graph, op: Op) -> tuple[Step, ...]:
     require(fits, f"shapes {', '.join(map(str, shapes))} do not broadcast to {output.shape}")
     over = (loop_nest.broadcast(shape, output.shape) for shape in shapes)
     shape, walks = loop_nest.fuse(output.shape, *over)
-    most = broadcasting.LOOPS
-    require(len(shape) <= most, f"broadcasting takes {len(shape)} loops, more than {most}")
-    names = dict(zip(("ConditionStride", "XStride", "YStride"), walks, strict=True))
-    reads = tuple(operand(graph, op, i, name) for i, name in enumerate(("condition", "x", "y")))
-    overlaps = broadcasting.overlaps(reads, sources, output, shape, walks)
-    params = loop_nest.params(most, Dim=shape, **names)
-    return (Step("select", "logic.h", params, (*reads, Write(output.index)), overlaps),)
+    params = Select(*broadcasting.nest(shape, *walks))
+    reads = (operand(graph, op, i, name) for i, name in enumerate(kernels.SELECT.arguments[:-1]))
+    return (kernels.SELECT.step(graph, params, *reads, Write(output.index)),)

@@ -12,6 +12,14 @@ import numpy as np
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
 from tinydeploy.engines.aot.ir import Argument, Constant, Read, Scratch, Step, Write
+from tinydeploy.engines.aot.kernels.layers import (
+    BATCH_MATMUL,
+    FOLD_BIAS,
+    MATMUL_LOOPS,
+    BatchMatmul,
+    FoldBias,
+    TransposeConv,
+)
 from tinydeploy.engines.aot.lowering.lowerings import Lowering
 from tinydeploy.engines.aot.lowering.require import (
     fused_range,
@@ -25,10 +33,6 @@ from tinydeploy.engines.aot.lowering.require import (
     wide_rescaling,
 )
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
-
-COMPUTED = "computed"  # the option that says that the weights only stand in for others
-
-Params = dict[str, int | float | bool]
 
 
 def is_computed(graph: Graph, op: Op) -> bool:
@@ -46,7 +50,7 @@ def lower(graph: Graph, op: Op, usual: Lowering) -> tuple[Step, ...]:
         known[tensor.index] = replace(tensor, data=np.zeros(tensor.shape, tensor.dtype.numpy))
     require(len(known) == 2 + (bias is not None), "its input is its weights, too")
     stand_in = replace(graph, tensors=tuple(known.get(t.index, t) for t in graph.tensors))
-    lowered = usual(stand_in, replace(op, options={**op.options, COMPUTED: True}))
+    lowered = usual(stand_in, op)
     assert isinstance(lowered, tuple)
     (step,) = lowered
     _, _, zeros, *scales, output = step.args
@@ -59,10 +63,11 @@ def lower(graph: Graph, op: Op, usual: Lowering) -> tuple[Step, ...]:
     folding: tuple[Step, ...] = ()
     if zero_point != 0 or op.kind == "TRANSPOSE_CONV":
         scratch = Scratch("bias", f"{zeros.values.dtype}_t", zeros.values.size)
-        params = {**_walk(op, weights), "kZeroPoint": zero_point}
-        if op.kind == "TRANSPOSE_CONV":
-            params |= {name: step.params[name] for name in ("kStrideHeight", "kStrideWidth")}
-        folding = (Step("fold_bias", "fold_bias.h", params, (args[1], given, scratch)),)
+        walk = _walk(op, weights, zero_point)
+        if isinstance(step.params, TransposeConv):
+            g = step.params.geometry
+            walk = replace(walk, stride_height=g.stride_height, stride_width=g.stride_width)
+        folding = (FOLD_BIAS.step(graph, walk, args[1], given, scratch),)
         given = scratch
     overlaps = step.overlaps if source.data is None else ()
     return (*folding, replace(step, args=(*args, given, *scales, output), overlaps=overlaps))
@@ -88,16 +93,14 @@ def _channels(op: Op, weights: Tensor) -> int:
     return weights.shape[3 if op.kind == "DEPTHWISE_CONV_2D" else 0]
 
 
-def _walk(op: Op, weights: Tensor) -> Params:
+def _walk(op: Op, weights: Tensor, zero_point: int) -> FoldBias:
     """How kernels/fold_bias.h gets through the weights."""
     height, width, depth = (
         (1, 1, 1, *weights.shape)[-3:] if op.kind != "FULLY_CONNECTED" else (1, 1, weights.shape[1])
     )
-    params: Params = {"kStrideHeight": 1, "kStrideWidth": 1, "kKernelHeight": height, "kKernelWidth": width}
     if op.kind == "DEPTHWISE_CONV_2D":
-        return params | {"kChannels": depth, "kDepth": 1, "kChannelStep": 1, "kTapStep": depth}
-    channels = {"kChannels": weights.shape[0], "kDepth": depth}
-    return params | channels | {"kChannelStep": height * width * depth, "kTapStep": depth}
+        return FoldBias(1, 1, height, width, depth, 1, 1, depth, zero_point)
+    return FoldBias(1, 1, height, width, weights.shape[0], depth, height * width * depth, depth, zero_point)
 
 
 def has_offset(graph: Graph, op: Op) -> bool:
@@ -128,28 +131,26 @@ def with_offset(graph: Graph, op: Op) -> tuple[Step, ...]:
     factor = rescaling(layer_scale(*(quantization.scale for quantization in real)))
     multiplier, shift = wide_rescaling(*factor) if wide else factor
     low, high = fused_range(op, output)
-    params: Params = {
-        **{
-            f"k{name}{i}": value
-            for i in range(3)
-            for name, value in (("Batch", 1), ("ABatchStride", 0), ("BBatchStride", 0))
-        },
-        "kRows": rows,
-        "kColumns": units,
-        "kDepth": depth,
-        "kARowStride": depth,
-        "kADepthStride": 1,
-        "kBColumnStride": depth,
-        "kBDepthStride": 1,
-        "kAZeroPoint": real[0].zero_point,
-        "kBZeroPoint": real[1].zero_point,
-        "kOutputZeroPoint": real[2].zero_point,
-        "kOutputMultiplier": multiplier,
-        "kOutputShift": shift,
-        "kLeftShift": shift > 0,
-        "kActivationMin": low,
-        "kActivationMax": high,
-    }
+    params = BatchMatmul(
+        batch=(1,) * MATMUL_LOOPS,
+        a_batch_stride=(0,) * MATMUL_LOOPS,
+        b_batch_stride=(0,) * MATMUL_LOOPS,
+        rows=rows,
+        columns=units,
+        depth=depth,
+        a_row_stride=depth,
+        a_depth_stride=1,
+        b_column_stride=depth,
+        b_depth_stride=1,
+        a_zero_point=real[0].zero_point,
+        b_zero_point=real[1].zero_point,
+        output_zero_point=real[2].zero_point,
+        output_multiplier=multiplier,
+        output_shift=shift,
+        left_shift=shift > 0,
+        activation_min=low,
+        activation_max=high,
+    )
     more = (_argument(op, bias, "bias"),) if bias else ()
     args = (_argument(op, source, "input"), _argument(op, weights, "weights"), Write(output.index), *more)
-    return (Step("batch_matmul", "batch_matmul.h", params, args),)
+    return (BATCH_MATMUL.step(graph, params, *args),)

@@ -6,12 +6,16 @@ Activations are int8, or int16 (16x8); weights are int8.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
-from tinydeploy.engines.aot.ir import Constant, Read, Step, Write
+from tinydeploy.engines.aot.geometry import Geometry
+from tinydeploy.engines.aot.ir import Constant, Kernel, Read, Step, Write
+from tinydeploy.engines.aot.kernels import layers, pooling
+from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Layer16x8, Scaling
 from tinydeploy.engines.aot.lowering import computed_weights
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
@@ -28,10 +32,10 @@ from tinydeploy.engines.aot.lowering.require import (
     rescaling,
     wide_rescaling,
 )
-from tinydeploy.engines.aot.memory import input_overlap
+from tinydeploy.engines.aot.lowering.window_geometry import COLUMNS, ROWS, window_axis
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
-Params = dict[str, int | float | bool]
+L = TypeVar("L", FullyConnected, Conv2d, DepthwiseConv2d)
 Biases = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
 
@@ -50,49 +54,45 @@ def _conv_2d(layer: Layer) -> tuple[Step, ...]:
     require(input_depth % depth == 0, "its input's channels are not a multiple of its weights'")
     groups = input_depth // depth
     require(layer.channels % groups == 0, "its output's channels are not a multiple of its groups")
-    windows = _windows(layer.op, layer.input, layer.output, kernel_height, kernel_width)
+    geometry = _geometry(layer.op, layer.input, layer.output, kernel_height, kernel_width)
     if kernel_height == kernel_width == groups == 1 and layer.output.shape[1:3] == (height, width):
         return pointwise(layer, batches * height * width, depth)
-    params: Params = {
-        "kBatches": batches,
-        **windows,
-        "kInputDepth": input_depth,
-        "kOutputDepth": layer.channels,
-        "kGroups": groups,
-        "kInputZeroPoint": per_tensor(layer.input).zero_point,
-    }
-    channels = layer.channels // groups
-    block = 1 if layer.is_16x8 else next(rows for rows in (4, 2, 1) if channels % rows == 0)
-    least = input_overlap.by_channels(input_overlap.windows(params, input_depth), layer.channels, block)
-    return layer_step(layer, "conv_2d", "conv.h", params, least)
+    zero_point = per_tensor(layer.input).zero_point
+    params = Conv2d(geometry, input_depth, layer.channels, groups, zero_point, scaling_of(layer))
+    return _layer_step(layer, layers.CONV_2D, layers.CONV_2D_16X8, params)
 
 
 @lowers("DEPTHWISE_CONV_2D")
 def depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     """Any stride, dilation, padding and depth multiplier; of one input channel, it is a CONV_2D."""
     if computed_weights.is_computed(graph, op):
-        return computed_weights.lower(graph, op, depthwise_conv_2d)
+        return computed_weights.lower(graph, op, _depthwise_conv_2d)
+    if graph.tensors[op.inputs[0]].shape[3:] == (1,):
+        layer = _depthwise_layer(graph, op)
+        weights = np.ascontiguousarray(layer.weights.transpose(3, 1, 2, 0))
+        return _conv_2d(replace(layer, weights=weights))
+    return _depthwise_conv_2d(graph, op)
+
+
+def _depthwise_layer(graph: Graph, op: Op) -> Layer:
     require(op.inputs[2:] != (-1,), "its bias is given as missing, and on that TFLite Micro crashes")
     layer = layer_of(graph, op, channel_axis=3)
-    _, kernel_height, kernel_width, _ = layer.weights.shape
-    depth = layer.input.shape[3]
-    multiplier = int_option(op, "depth_multiplier")
     require(
-        layer.weights.shape[0] == 1 and multiplier * depth == layer.channels,
+        layer.weights.shape[0] == 1
+        and int_option(op, "depth_multiplier") * layer.input.shape[3] == layer.channels,
         "its weights do not fit its input and its depth multiplier",
     )
-    if depth == 1 and computed_weights.COMPUTED not in op.options:
-        return _conv_2d(replace(layer, weights=np.ascontiguousarray(layer.weights.transpose(3, 1, 2, 0))))
-    params: Params = {
-        "kBatches": layer.input.shape[0],
-        **_windows(op, layer.input, layer.output, kernel_height, kernel_width),
-        "kInputDepth": depth,
-        "kOutputDepth": layer.channels,
-        "kDepthMultiplier": multiplier,
-        "kInputZeroPoint": per_tensor(layer.input).zero_point,
-    }
-    least = input_overlap.channel_by_channel(input_overlap.windows(params, depth), layer.channels, multiplier)
-    return layer_step(layer, "depthwise_conv_2d", "depthwise_conv.h", params, least)
+    return layer
+
+
+def _depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
+    layer = _depthwise_layer(graph, op)
+    _, kernel_height, kernel_width, _ = layer.weights.shape
+    depth, multiplier = layer.input.shape[3], int_option(op, "depth_multiplier")
+    geometry = _geometry(op, layer.input, layer.output, kernel_height, kernel_width)
+    zero_point = per_tensor(layer.input).zero_point
+    params = DepthwiseConv2d(geometry, depth, layer.channels, multiplier, zero_point, scaling_of(layer))
+    return _layer_step(layer, layers.DEPTHWISE_CONV_2D, layers.DEPTHWISE_CONV_2D_16X8, params)
 
 
 @lowers("FULLY_CONNECTED")
@@ -122,20 +122,13 @@ def pool_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
         abs(before.scale - after.scale) <= 1e-6 and before.zero_point == after.zero_point,
         "its input and output are quantised differently",
     )
-    windows = _windows(op, source, output, int_option(op, "filter_height"), int_option(op, "filter_width"))
+    taps = int_option(op, "filter_height"), int_option(op, "filter_width")
+    geometry = _geometry(op, source, output, *taps)
     require(source.shape[3] == output.shape[3], "its input and output have different channels")
     low, high = fused_range(op, output)
-    params: Params = {
-        "kBatches": source.shape[0],
-        **windows,
-        "kDepth": source.shape[3],
-        "kActivationMin": low,
-        "kActivationMax": high,
-    }
-    args = (Read(source.index), Write(output.index))
-    least = input_overlap.channel_by_channel(input_overlap.windows(params, source.shape[3]), source.shape[3])
-    least *= output.dtype.bytes
-    return (Step(op.kind.lower(), "pool.h", params, args, input_overlap.over(args[0], output, least)),)
+    kernel = pooling.AVERAGE_POOL_2D if op.kind == "AVERAGE_POOL_2D" else pooling.MAX_POOL_2D
+    params = pooling.Pool(geometry, source.shape[3], low, high)
+    return (kernel.step(graph, params, Read(source.index), Write(output.index)),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +139,7 @@ class Layer:
     where the sums are scaled in 64 bits: int16 activations without a bias of 32 bits.
     """
 
+    graph: Graph
     op: Op
     input: Tensor
     output: Tensor
@@ -196,7 +190,7 @@ def layer_of(graph: Graph, op: Op, channel_axis: int) -> Layer:
         require_symmetric(output)
     if bias.dtype == np.int64:
         require_wide_sums(bias.astype(np.int64), kernel.data.astype(np.int8), axes)
-    return Layer(op, source, output, kernel.data, kernel.quantization.scales, bias)
+    return Layer(graph, op, source, output, kernel.data, kernel.quantization.scales, bias)
 
 
 def _bias(graph: Graph, op: Op, channels: int) -> Biases:
@@ -220,36 +214,33 @@ def _bias(graph: Graph, op: Op, channels: int) -> Biases:
 
 def pointwise(layer: Layer, rows: int, depth: int) -> tuple[Step, ...]:
     """`rows` rows of `depth` values, or pixels, each times all weights."""
-    params: Params = {"kRows": rows, "kInputDepth": depth, "kOutputDepth": layer.channels}
-    block = 1 if layer.is_16x8 else 4
-    least = input_overlap.by_channels(input_overlap.rows(rows, depth), layer.channels, block)
-    return layer_step(layer, "fully_connected", "fully_connected.h", params, least)
+    params = FullyConnected(rows, depth, layer.channels, scaling_of(layer))
+    return _layer_step(layer, layers.FULLY_CONNECTED, layers.FULLY_CONNECTED_16X8, params)
 
 
-def layer_step(layer: Layer, kernel: str, header: str, params: Params, least: int) -> tuple[Step, ...]:
-    """The step, with the parameters and constants that all kernels with weights share.
-
-    `least` is how far below its input the kernel's output may start, in elements.
-    """
-    wide = layer.bias.dtype == np.int64
+def scaling_of(layer: Layer) -> Scaling:
+    """How the sums of a layer become outputs."""
     factors = [rescaling(scale) for scale in layer.scales()]
     low, high = fused_range(layer.op, layer.output)
-    every: Params = {
-        **params,
-        "kPerChannel": len(factors) > 1,
-        "kLeftShift": any(shift > 0 for _, shift in factors),
-        "kOutputZeroPoint": per_tensor(layer.output).zero_point,
-        "kActivationMin": low,
-        "kActivationMax": high,
-    }
-    if layer.is_16x8 and kernel != "transpose_conv":
-        kernel, header = f"{kernel}_16x8", "conv_16x8.h"
-        every["kWideSums"] = wide
-        del every["kLeftShift"], every["kOutputZeroPoint"]
-    if wide:
+    left_shift = any(shift > 0 for _, shift in factors)
+    return Scaling(len(factors) > 1, left_shift, per_tensor(layer.output).zero_point, low, high)
+
+
+def _layer_step(layer: Layer, kernel: Kernel[L], of_16x8: Kernel[Layer16x8], params: L) -> tuple[Step, ...]:
+    """The step, by the kernel for int8 or that for int16."""
+    if layer.is_16x8:
+        wide = layer.bias.dtype == np.int64
+        return (of_16x8.step(layer.graph, Layer16x8(params, wide), *layer_arguments(layer)),)
+    return (kernel.step(layer.graph, params, *layer_arguments(layer)),)
+
+
+def layer_arguments(layer: Layer) -> tuple[Read | Constant | Write, ...]:
+    """The arguments of all kernels with weights."""
+    factors = [rescaling(scale) for scale in layer.scales()]
+    if layer.bias.dtype == np.int64:
         factors = [wide_rescaling(*factor) for factor in factors]
     name = f"op{layer.op.index}"
-    args = (
+    return (
         Read(layer.input.index),
         Constant(f"{name}_weights", layer.weights.reshape(-1)),
         Constant(f"{name}_bias", layer.bias),
@@ -257,35 +248,12 @@ def layer_step(layer: Layer, kernel: str, header: str, params: Params, least: in
         Constant(f"{name}_shift", np.array([shift for _, shift in factors], np.int8)),
         Write(layer.output.index),
     )
-    overlaps = input_overlap.over(args[0], layer.output, least * layer.output.dtype.bytes)
-    return (Step(kernel, header, every, args, overlaps),)
 
 
-def _windows(op: Op, source: Tensor, output: Tensor, kernel_height: int, kernel_width: int) -> Params:
-    """The parameters of kernels/window.h, for SAME and VALID padding, or that of graph_fusion.py."""
+def _geometry(op: Op, source: Tensor, output: Tensor, kernel_height: int, kernel_width: int) -> Geometry:
+    """The windows for SAME and VALID padding, or that of graph_fusion.py."""
     require(len(source.shape) == len(output.shape) == 4, "its input or output does not have four dimensions")
     require(source.shape[0] == output.shape[0], "its input and output have different batches")
-    params: Params = {}
-    padded = False
-    sides = (("Height", 1, kernel_height, "Top", "Bottom"), ("Width", 2, kernel_width, "Left", "Right"))
-    for side, axis, kernel, edge, opposite in sides:
-        initial = side[0].lower()
-        stride = int_option(op, f"stride_{initial}")
-        dilation = int_option(op, f"dilation_{initial}_factor") or 1  # pooling has none
-        reach = (kernel - 1) * dilation + 1
-        size, steps = source.shape[axis], output.shape[axis]
-        explicit = [int_option(op, f"pad_{name.lower()}") for name in (edge, opposite)]
-        places = size if op.options["padding"] == "SAME" else size + sum(explicit) - reach + 1
-        require(steps == -(-places // stride), "its output does not fit its window")
-        missing = max((steps - 1) * stride + reach - size, 0)
-        before = explicit[0] if op.options["padding"] == "EXPLICIT" else missing // 2
-        padded = padded or missing > 0 or before > 0
-        params |= {
-            f"kInput{side}": size,
-            f"kOutput{side}": steps,
-            f"kKernel{side}": kernel,
-            f"kStride{side}": stride,
-            f"kDilation{side}": dilation,
-            f"kPad{edge}": before,
-        }
-    return params | {"kPadded": padded}
+    rows = window_axis(op, ROWS, source.shape[1], output.shape[1], kernel_height)
+    columns = window_axis(op, COLUMNS, source.shape[2], output.shape[2], kernel_width)
+    return Geometry.of(source.shape[0], rows, columns)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tinydeploy.engines.aot.arithmetic import loop_nest
+from tinydeploy.engines.aot.arithmetic.loop_nest import Strides
 from tinydeploy.engines.aot.ir import Alias, Argument, Step, Write, operand
-from tinydeploy.engines.aot.lowering import loop_nest
-from tinydeploy.engines.aot.lowering.loop_nest import Strides
+from tinydeploy.engines.aot.kernels.movement import COPY_BLOCK, LOOPS, CopyBlock
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     constant_int,
@@ -17,11 +18,8 @@ from tinydeploy.engines.aot.lowering.require import (
     require_same_size,
     require_types,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 from tinydeploy.model.ops import catalogue
-
-_LOOPS = 5
 
 
 def require_movable(op: Op, *tensors: Tensor) -> None:
@@ -48,6 +46,7 @@ def lower_reshape(graph: Graph, op: Op) -> Alias:
 
 
 def copy_block(
+    graph: Graph,
     source: Argument,
     output: Tensor,
     shape: tuple[int, ...],
@@ -56,20 +55,15 @@ def copy_block(
 ) -> Step:
     """The copy of a block of `shape`; each walk is an offset and strides, in elements."""
     loops, (input_strides, output_strides) = loop_nest.fuse(shape, walk_in[1], walk_out[1])
-    require(len(loops) <= _LOOPS, f"it takes {len(loops)} loops, more than {_LOOPS}")
-    offsets = {"kInputOffset": walk_in[0], "kOutputOffset": walk_out[0]}
-    nest = loop_nest.params(_LOOPS, Dim=loops, InputStride=input_strides, OutputStride=output_strides)
-    size = output.dtype.bytes
-    if loops and input_strides[-1] == output_strides[-1] == 1:  # memcpy of the innermost loop
-        run, outer = loops[-1], slice(-1)
-    else:
-        run, outer = 1, slice(None)
-    first = walk_in[0] * size, tuple(stride * size for stride in input_strides[outer])
-    end = (walk_out[0] + run) * size, tuple(stride * size for stride in output_strides[outer])
-    overlaps = input_overlap.over(
-        source, output, input_overlap.of_nest(loops[outer], first, end, copies=True)
+    require(len(loops) <= LOOPS, f"it takes {len(loops)} loops, more than {LOOPS}")
+    params = CopyBlock(
+        walk_in[0],
+        walk_out[0],
+        loop_nest.padded(LOOPS, loops, missing=1),
+        loop_nest.padded(LOOPS, input_strides),
+        loop_nest.padded(LOOPS, output_strides),
     )
-    return Step("copy_block", "shape.h", offsets | nest, (source, Write(output.index)), overlaps)
+    return COPY_BLOCK.step(graph, params, source, Write(output.index))
 
 
 @lowers("TRANSPOSE")
@@ -88,7 +82,7 @@ def lower_transpose(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     if loop_nest.fuse(shape, walk) == loop_nest.fuse(shape, loop_nest.contiguous(shape)):
         return Alias(source.index, output.index)
     target = (0, loop_nest.contiguous(shape))
-    return (copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
+    return (copy_block(graph, operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
 
 
 @lowers("STRIDED_SLICE")
@@ -127,7 +121,7 @@ def lower_strided_slice(graph: Graph, op: Op) -> tuple[Step, ...]:
     offset = sum(chosen.start * stride for chosen, stride in zip(ranges, whole_strides, strict=True))
     walk = tuple(chosen.step * stride for chosen, stride in zip(ranges, whole_strides, strict=True))
     target = (0, loop_nest.contiguous(shape))
-    return (copy_block(operand(graph, op, 0, "input"), output, shape, (offset, walk), target),)
+    return (copy_block(graph, operand(graph, op, 0, "input"), output, shape, (offset, walk), target),)
 
 
 @lowers("SLICE")
@@ -149,7 +143,7 @@ def lower_slice(graph: Graph, op: Op) -> tuple[Step, ...]:
     walk = loop_nest.contiguous(source.shape)
     offset = sum(begin * stride for begin, stride in zip(begins, walk, strict=True))
     target = (0, loop_nest.contiguous(shape))
-    return (copy_block(operand(graph, op, 0, "input"), output, shape, (offset, walk), target),)
+    return (copy_block(graph, operand(graph, op, 0, "input"), output, shape, (offset, walk), target),)
 
 
 @lowers("REVERSE_V2")
@@ -165,7 +159,7 @@ def lower_reverse(graph: Graph, op: Op) -> tuple[Step, ...]:
     whole = loop_nest.contiguous(source.shape)
     walk = tuple(-stride if axis in axes else stride for axis, stride in enumerate(whole))
     offset = sum((source.shape[axis] - 1) * whole[axis] for axis in axes)
-    copy = copy_block(operand(graph, op, 0, "input"), output, source.shape, (offset, walk), (0, whole))
+    copy = copy_block(graph, operand(graph, op, 0, "input"), output, source.shape, (offset, walk), (0, whole))
     return (copy,)
 
 
@@ -181,4 +175,4 @@ def lower_broadcast_to(graph: Graph, op: Op) -> tuple[Step, ...]:
     except ValueError:
         require(False, f"the shape {source.shape} does not broadcast to {shape}")
     target = (0, loop_nest.contiguous(shape))
-    return (copy_block(operand(graph, op, 0, "input"), output, shape, (0, walk), target),)
+    return (copy_block(graph, operand(graph, op, 0, "input"), output, shape, (0, walk), target),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinydeploy.engines.aot.ir import Alias, Step
+from tinydeploy.engines.aot.ir import Addition, Alias, FloatOp, LookupOp, Step, WindowOp
 from tinydeploy.engines.aot.lowering import (  # noqa: F401, each registers its own
     comparisons,
     conv_with_addend,
@@ -30,20 +30,21 @@ from tinydeploy.model.graph import Graph, Op
 
 def lower_op(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     """What `op` becomes. Raises UnsupportedError if it cannot be compiled."""
-    if op.kind not in LOWERINGS and "table" not in op.options:
+    if op.kind not in LOWERINGS and not isinstance(op, LookupOp):
         raise UnsupportedError(f"there is no kernel for {op.kind}")
     shapes = op.inputs[1:] if op.kind == "RESHAPE" else ()  # a scalar's shape is empty
     for index in {*op.inputs, *op.outputs}.difference(shapes):
         if index >= 0 and graph.tensors[index].elements == 0:
             raise UnsupportedError("it has a tensor without elements")
-    if "table" in op.options:
-        lowered = table_lookup.composed(graph, op)
-    elif "float" in op.options:
-        lowered = in_float.lower(graph, op)
-    elif "sum" in op.options:
-        lowered = conv_with_addend.lower(graph, op)
-    else:
-        lowered = LOWERINGS[op.kind](graph, op)
+    match op:
+        case LookupOp():
+            lowered = table_lookup.composed(graph, op)
+        case FloatOp():
+            lowered = in_float.lower(graph, op)
+        case WindowOp(addition=Addition() as addition):
+            lowered = conv_with_addend.lower(graph, op, addition)
+        case _:
+            lowered = LOWERINGS[op.kind](graph, op)
     if isinstance(lowered, Alias):
         source, target = graph.tensors[lowered.input], graph.tensors[lowered.output]
         if source.bytes != target.bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from tinydeploy.engines.aot.arithmetic import linear_add
 from tinydeploy.engines.aot.arithmetic.fixed_point import multiply_by_quantized_multiplier
 from tinydeploy.engines.aot.ir import Step, Write, operand
+from tinydeploy.engines.aot.kernels import elementwise as kernels
+from tinydeploy.engines.aot.kernels.elementwise import AddN, Binary, Elements, Operands, Output, RunningSum
 from tinydeploy.engines.aot.lowering import broadcasting
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
@@ -25,10 +28,7 @@ from tinydeploy.engines.aot.lowering.require import (
     rescaling,
     type_range,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Quantization, Tensor
-
-Params = dict[str, int | float | bool]
 
 # ADD's inputs get this many more bits before they are scaled; 255 << 20 leaves room for the sum.
 _HEADROOM = {DType.INT8: 20, DType.INT16: 15}
@@ -47,48 +47,42 @@ def lower_add(graph: Graph, op: Op) -> tuple[Step, ...]:
     require(0.0 < factor < 1.0, f"its output's scale is too far below its inputs' (factor {factor:.3g})")
     multiplier, shift = rescaling(factor)
     low, high = fused_range(op, output)
-    params: Params = {
-        "kSubtract": op.kind == "SUB",
-        "kHeadroom": headroom,
-        **operand_params(a, b, twice_larger),
-        **_output_params(target, multiplier, shift, low, high),
-    }
+    params = kernels.Add(
+        broadcasting.loops_of(graph, op),
+        op.kind == "SUB",
+        headroom,
+        operands(a, b, twice_larger),
+        _output(target, multiplier, shift, low, high),
+    )
     if output.dtype is DType.INT8:
-        slopes = a.scale / target.scale, (-b.scale if params["kSubtract"] else b.scale) / target.scale
-        found = _linear(tuple(params.items()), slopes, low, high)
+        slopes = a.scale / target.scale, (-b.scale if params.subtract else b.scale) / target.scale
+        found = _linear(replace(params, loops=Elements(0)), slopes, low, high)
         if found is not None:
-            params = {
-                "kA": found.a,
-                "kB": found.b,
-                "kStart": found.start,
-                "kShift": found.shift,
-                "kActivationMin": low,
-                "kActivationMax": high,
-            }
-            return (_step(graph, op, "add_linear", params),)
-    return (_step(graph, op, "add", params),)
+            linear = kernels.AddLinear(params.loops, found.a, found.b, found.start, found.shift, low, high)
+            return (broadcasting.of_two(graph, op, kernels.ADD_LINEAR, linear),)
+    return (broadcasting.of_two(graph, op, kernels.ADD, params),)
 
 
 @lru_cache(maxsize=4096)  # it takes as long as all the rest of a small model
 def _linear(
-    params: tuple[tuple[str, int | float | bool], ...], slopes: tuple[float, float], low: int, high: int
+    params: kernels.Add, slopes: tuple[float, float], low: int, high: int
 ) -> linear_add.Linear | None:
     """The linear function that does what `_sums` says, if there is one."""
-    return linear_add.linear(_sums(dict(params)), slopes, low, high)
+    return linear_add.linear(_sums(params), slopes, low, high)
 
 
-def _sums(params: Params) -> npt.NDArray[np.int64]:
+def _sums(p: kernels.Add) -> npt.NDArray[np.int64]:
     """What kernels/elementwise.h's Add makes of every pair of int8: [a + 128, b + 128]."""
-    p = {name: int(value) for name, value in params.items()}
 
-    def scaled(x: npt.NDArray[np.int64], of: str) -> npt.NDArray[np.int64]:
-        multiplier, shift = p[f"k{of}Multiplier"], p[f"k{of}Shift"]
+    def scaled(x: npt.NDArray[np.int64], multiplier: int, shift: int) -> npt.NDArray[np.int64]:
         return multiply_by_quantized_multiplier(x, multiplier, shift).astype(np.int64)
 
-    a, b = (scaled((linear_add.VALUES - p[f"k{of}ZeroPoint"]) << p["kHeadroom"], of) for of in "AB")
-    sums = a[:, np.newaxis] + (-b if p["kSubtract"] else b)
-    outputs = scaled(sums, "Output") + p["kOutputZeroPoint"]
-    return np.clip(outputs, p["kActivationMin"], p["kActivationMax"])
+    of, out = p.operands, p.output
+    a = scaled((linear_add.VALUES - of.a_zero_point) << p.headroom, of.a_multiplier, of.a_shift)
+    b = scaled((linear_add.VALUES - of.b_zero_point) << p.headroom, of.b_multiplier, of.b_shift)
+    sums = a[:, np.newaxis] + (-b if p.subtract else b)
+    outputs = scaled(sums, out.output_multiplier, out.output_shift) + out.output_zero_point
+    return np.clip(outputs, out.activation_min, out.activation_max)
 
 
 @lowers("MUL")
@@ -99,12 +93,9 @@ def lower_mul(graph: Graph, op: Op) -> tuple[Step, ...]:
         return _integers(graph, op)
     a, b, target = _quantizations(*sources, output)
     multiplier, shift = rescaling(a.scale * b.scale / target.scale)
-    params: Params = {
-        "kAZeroPoint": a.zero_point,
-        "kBZeroPoint": b.zero_point,
-        **_output_params(target, multiplier, shift, *fused_range(op, output)),
-    }
-    return (_step(graph, op, "multiply", params),)
+    scaled = _output(target, multiplier, shift, *fused_range(op, output))
+    params = kernels.Multiply(broadcasting.loops_of(graph, op), a.zero_point, b.zero_point, scaled)
+    return (broadcasting.of_two(graph, op, kernels.MULTIPLY, params),)
 
 
 def _integers(graph: Graph, op: Op) -> tuple[Step, ...]:
@@ -114,8 +105,8 @@ def _integers(graph: Graph, op: Op) -> tuple[Step, ...]:
     require(all(tensor.quantization is None for tensor in tensors), "an int32 tensor is quantised")
     activation = op.options.get("fused_activation_function", "NONE")
     require(activation == "NONE", f"the fused activation {activation} is not supported")
-    params: Params = {"kSubtract": op.kind == "SUB", "kMultiply": op.kind == "MUL"}
-    return (_step(graph, op, "integers", params),)
+    params = kernels.Integers(broadcasting.loops_of(graph, op), op.kind == "SUB", op.kind == "MUL")
+    return (broadcasting.of_two(graph, op, kernels.INTEGERS, params),)
 
 
 @lowers("MINIMUM", "MAXIMUM")
@@ -123,7 +114,8 @@ def lower_minimum_maximum(graph: Graph, op: Op) -> tuple[Step, ...]:
     """MINIMUM and MAXIMUM compare the integers as they are, whatever their scales."""
     tensors = (*input_tensors(graph, op, 2), output_tensor(graph, op))
     require_types(tensors, DType.INT8, DType.INT16, DType.INT32)
-    return (_step(graph, op, op.kind.lower(), {}),)
+    kernel = kernels.MINIMUM if op.kind == "MINIMUM" else kernels.MAXIMUM
+    return (broadcasting.of_two(graph, op, kernel, Binary(broadcasting.loops_of(graph, op))),)
 
 
 def _quantizations(*tensors: Tensor) -> tuple[Quantization, ...]:
@@ -142,26 +134,19 @@ def lower_add_n(graph: Graph, op: Op) -> tuple[Step, ...]:
     for source in sources:
         require_same_shape(source, output)
         require_same_quantization(source, sources[0])
-    params = {"kElements": output.elements, **running_sum(sources[0], output)}
-    target = Write(output.index)
-    args = tuple(operand(graph, op, i, f"input{i}") for i in range(len(sources)))
-    overlaps = tuple(allowed for read in args for allowed in input_overlap.in_place(graph, (read, target)))
-    return (Step("add_n", "elementwise.h", params, (target, *args), overlaps),)
+    params = AddN(output.elements, running_sum(sources[0], output))
+    args = (operand(graph, op, i, f"input{i}") for i in range(len(sources)))
+    return (kernels.add_n(len(sources)).step(graph, params, Write(output.index), *args),)
 
 
-def running_sum(source: Tensor, output: Tensor) -> Params:
+def running_sum(source: Tensor, output: Tensor) -> RunningSum:
     """How the kernels of ADD_N and CUMSUM scale tensors of `source`'s quantisation, and their sum."""
     origin, target = per_tensor(source), per_tensor(output)
-    factor = 2 * origin.scale / ((1 << _HEADROOM[DType.INT8]) * target.scale)
+    headroom = _HEADROOM[DType.INT8]
+    factor = 2 * origin.scale / ((1 << headroom) * target.scale)
     require(0.0 < factor < 1.0, f"its output's scale is too far below its inputs' (factor {factor:.3g})")
-    multiplier, shift = rescaling(0.5)
-    return {
-        "kHeadroom": _HEADROOM[DType.INT8],
-        "kAZeroPoint": origin.zero_point,
-        "kAMultiplier": multiplier,
-        "kAShift": shift,
-        **_output_params(target, *rescaling(factor), *type_range(output)),
-    }
+    scaled = _output(target, *rescaling(factor), *type_range(output))
+    return RunningSum(headroom, origin.zero_point, *rescaling(0.5), scaled)
 
 
 @lowers("DIV")
@@ -174,12 +159,9 @@ def lower_div(graph: Graph, op: Op) -> tuple[Step, ...]:
     multiplier, shift = rescaling(factor)
     # Of a divisor with n + 1 bits and a dividend with m spare ones, the kernel shifts right by n + m - shift.
     require(-25 <= shift <= 23, f"its scales are too far apart (factor {factor:.3g})")
-    params: Params = {
-        "kAZeroPoint": a.zero_point,
-        "kBZeroPoint": b.zero_point,
-        **_output_params(target, multiplier, shift, *fused_range(op, output)),
-    }
-    return (_step(graph, op, "divide", params, "divide.h"),)
+    scaled = _output(target, multiplier, shift, *fused_range(op, output))
+    params = kernels.Divide(broadcasting.loops_of(graph, op), a.zero_point, b.zero_point, scaled)
+    return (broadcasting.of_two(graph, op, kernels.DIVIDE, params),)
 
 
 @lowers("SQUARED_DIFFERENCE")
@@ -190,12 +172,13 @@ def lower_squared_difference(graph: Graph, op: Op) -> tuple[Step, ...]:
     twice_larger = 2 * max(a.scale, b.scale)
     headroom = 7 if output.dtype is DType.INT8 else 0  # (255 << 7) squared fits in 31 bits
     multiplier, shift = rescaling(twice_larger * twice_larger / ((1 << 2 * headroom) * target.scale))
-    params: Params = {
-        "kHeadroom": headroom,
-        **operand_params(a, b, twice_larger),
-        **_output_params(target, multiplier, shift, *type_range(output)),
-    }
-    return (_step(graph, op, "squared_difference", params),)
+    params = kernels.SquaredDifference(
+        broadcasting.loops_of(graph, op),
+        headroom,
+        operands(a, b, twice_larger),
+        _output(target, multiplier, shift, *type_range(output)),
+    )
+    return (broadcasting.of_two(graph, op, kernels.SQUARED_DIFFERENCE, params),)
 
 
 @lowers("PRELU")
@@ -206,41 +189,18 @@ def lower_prelu(graph: Graph, op: Op) -> tuple[Step, ...]:
     (a, target), b = _quantizations(source, output), per_tensor(slopes)
     multiplier, shift = rescaling(a.scale / target.scale)
     slope_multiplier, slope_shift = rescaling(a.scale * b.scale / target.scale)
-    params: Params = {
-        "kAZeroPoint": a.zero_point,
-        "kBZeroPoint": b.zero_point,
-        "kSlopeMultiplier": slope_multiplier,
-        "kSlopeShift": slope_shift,
-        **_output_params(target, multiplier, shift, *type_range(output)),
-        "kLeftShift": max(shift, slope_shift) > 0,
-    }
-    return (_step(graph, op, "prelu", params),)
+    scaled = _output(target, multiplier, shift, *type_range(output))
+    scaled = replace(scaled, left_shift=max(shift, slope_shift) > 0)
+    loops = broadcasting.loops_of(graph, op)
+    params = kernels.Prelu(loops, a.zero_point, b.zero_point, slope_multiplier, slope_shift, scaled)
+    return (broadcasting.of_two(graph, op, kernels.PRELU, params),)
 
 
-def operand_params(a: Quantization, b: Quantization, unit: float = 1.0) -> Params:
+def operands(a: Quantization, b: Quantization, unit: float = 1.0) -> Operands:
     """How the kernels bring both operands to a common scale, in which `unit` is 1."""
-    params: Params = {}
-    for name, real in (("A", a), ("B", b)):
-        multiplier, shift = rescaling(real.scale / unit)
-        params |= {
-            f"k{name}ZeroPoint": real.zero_point,
-            f"k{name}Multiplier": multiplier,
-            f"k{name}Shift": shift,
-        }
-    return params
+    of_a, of_b = rescaling(a.scale / unit), rescaling(b.scale / unit)
+    return Operands(a.zero_point, *of_a, b.zero_point, *of_b)
 
 
-def _output_params(target: Quantization, multiplier: int, shift: int, low: int, high: int) -> Params:
-    """What kernels/requantize.h asks."""
-    return {
-        "kOutputZeroPoint": target.zero_point,
-        "kOutputMultiplier": multiplier,
-        "kOutputShift": shift,
-        "kLeftShift": shift > 0,
-        "kActivationMin": low,
-        "kActivationMax": high,
-    }
-
-
-def _step(graph: Graph, op: Op, kernel: str, params: Params, header: str = "elementwise.h") -> Step:
-    return broadcasting.of_two(graph, op, kernel, header, params)
+def _output(target: Quantization, multiplier: int, shift: int, low: int, high: int) -> Output:
+    return Output(target.zero_point, multiplier, shift, shift > 0, low, high)

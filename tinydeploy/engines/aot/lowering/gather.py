@@ -6,8 +6,9 @@ from math import prod
 
 import numpy as np
 
+from tinydeploy.engines.aot.arithmetic import loop_nest
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.lowering import loop_nest
+from tinydeploy.engines.aot.kernels.movement import GATHER, GATHER_ND, MOST_COORDINATES, Gather, GatherNd
 from tinydeploy.engines.aot.lowering.data_movement import require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
@@ -18,10 +19,7 @@ from tinydeploy.engines.aot.lowering.require import (
     require,
     require_types,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op
-
-_MOST_COORDINATES = 5
 
 
 @lowers("GATHER")
@@ -59,32 +57,25 @@ def _gather(graph: Graph, op: Op, inputs: tuple[int, int], axis: int, batch_dims
     shape = (*source.shape[:axis], *picked, *source.shape[axis + 1 :])
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     extent = source.shape[axis]
-    params = {
-        "kBatches": prod(source.shape[:batch_dims]),
-        "kOuter": prod(source.shape[batch_dims:axis]),
-        "kExtent": extent,
-        "kPositions": prod(picked),
-        "kInner": prod(source.shape[axis + 1 :]),
-    }
+    params = Gather(
+        batches=prod(source.shape[:batch_dims]),
+        outer=prod(source.shape[batch_dims:axis]),
+        extent=extent,
+        positions=prod(picked),
+        inner=prod(source.shape[axis + 1 :]),
+    )
     args = (
         operand(graph, op, inputs[0], "table"),
         operand(graph, op, inputs[1], "positions"),
         Write(output.index),
     )
-    if positions.data is None:
-        return Step("gather", "gather.h", params, args)
-    given = positions.data.astype(np.int64)
-    require(
-        bool(given.min() >= 0 and given.max() < extent),
-        f"it takes positions {given.min()} to {given.max()} of {extent}",
-    )
-    ends = input_overlap.rows(params["kOuter"] * given.size, params["kInner"])
-    if ends is None:
-        return Step("gather", "gather.h", params, args)
-    slices = np.arange(params["kBatches"] * params["kOuter"]).reshape(params["kBatches"], -1, 1)
-    first = (slices * extent + given.reshape(params["kBatches"], 1, -1)) * params["kInner"]
-    least = input_overlap.of_copies(first, ends + params["kInner"])
-    return Step("gather", "gather.h", params, args, input_overlap.over(args[0], output, least))
+    if positions.data is not None:
+        given = positions.data.astype(np.int64)
+        require(
+            bool(given.min() >= 0 and given.max() < extent),
+            f"it takes positions {given.min()} to {given.max()} of {extent}",
+        )
+    return GATHER.step(graph, params, *args)
 
 
 @lowers("GATHER_ND")
@@ -95,22 +86,21 @@ def lower_gather_nd(graph: Graph, op: Op) -> tuple[Step, ...]:
     require_types((positions,), DType.INT32)
     require(len(positions.shape) > 0, "its positions are a scalar")
     depth = positions.shape[-1]
-    most = min(len(source.shape), _MOST_COORDINATES)
+    most = min(len(source.shape), MOST_COORDINATES)
     require(depth <= most, f"its positions have {depth} coordinates, more than {most}")
     shape = (*positions.shape[:-1], *source.shape[depth:])
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     steps = loop_nest.contiguous(source.shape)[:depth]
-    inner = prod(source.shape[depth:])
-    params: dict[str, int | float | bool] = {
-        "kElements": source.elements,
-        "kPositions": prod(positions.shape[:-1]),
-        "kDepth": depth,
-        "kInner": inner,
-        **{f"kStride{i}": (*steps, *[0] * _MOST_COORDINATES)[i] for i in range(_MOST_COORDINATES)},
-    }
+    params = GatherNd(
+        elements=source.elements,
+        positions=prod(positions.shape[:-1]),
+        depth=depth,
+        inner=prod(source.shape[depth:]),
+        stride=(*steps, *[0] * MOST_COORDINATES)[:MOST_COORDINATES],
+    )
     if positions.data is not None:
         first = positions.data.reshape(-1, depth).astype(np.int64) @ np.array(steps, np.int64)
-        outside = first[(first < 0) | (first + inner > source.elements)]
+        outside = first[(first < 0) | (first + params.inner > source.elements)]
         require(outside.size == 0, f"it begins at element {outside[:1]} of {source.elements}")
     args = (operand(graph, op, 0, "table"), operand(graph, op, 1, "positions"), Write(output.index))
-    return (Step("gather_nd", "gather.h", params, args),)
+    return (GATHER_ND.step(graph, params, *args),)

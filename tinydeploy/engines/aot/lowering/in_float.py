@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tinydeploy.engines.aot.ir import Step
+from tinydeploy.engines.aot.ir import FloatOp, Step
+from tinydeploy.engines.aot.kernels.elementwise import IN_FLOAT, InFloat
 from tinydeploy.engines.aot.lowering import broadcasting
 from tinydeploy.engines.aot.lowering.require import (
     fused_range,
@@ -11,26 +12,25 @@ from tinydeploy.engines.aot.lowering.require import (
     per_tensor,
     require_types,
 )
-from tinydeploy.model.graph import DType, Graph, Op, Quantization
+from tinydeploy.model.graph import DType, Graph, Quantization
 
 # In the order of kernels/in_float.h: products, quotients, sums and comparisons, the same on every core.
 KINDS = ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "PRELU")
 
 
-def lower(graph: Graph, op: Op) -> tuple[Step, ...]:
-    """The step of a QUANTIZE whose option `float` is one of KINDS, of int8, int16 or float constants."""
+def lower(graph: Graph, op: FloatOp) -> tuple[Step, ...]:
+    """The step of a QUANTIZE of one of KINDS, of int8, int16 or float constants."""
     sources, output = input_tensors(graph, op, 2), output_tensor(graph, op)
     require_types((output,), DType.INT8, DType.INT16)
+    a, b = (
+        Quantization((1.0,), (0,)) if source.dtype is DType.FLOAT32 else per_tensor(source)
+        for source in sources
+    )
     target = per_tensor(output)
-    low, high = fused_range(op, output)
-    params: broadcasting.Params = {"kOp": KINDS.index(str(op.options["float"]))}
-    for name, source in zip("AB", sources, strict=True):
-        real = Quantization((1.0,), (0,)) if source.dtype is DType.FLOAT32 else per_tensor(source)
-        params |= {f"k{name}Scale": real.scale, f"k{name}ZeroPoint": real.zero_point}
-    params |= {
-        "kScale": target.scale,
-        "kZeroPoint": target.zero_point,
-        "kOutputMin": low,
-        "kOutputMax": high,
-    }
-    return (broadcasting.of_two(graph, op, "in_float", "in_float.h", params),)
+    params = InFloat(
+        broadcasting.loops_of(graph, op),
+        KINDS.index(op.function),
+        *(a.scale, a.zero_point, b.scale, b.zero_point, target.scale, target.zero_point),
+        *fused_range(op, output),
+    )
+    return (broadcasting.of_two(graph, op, IN_FLOAT, params),)

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic import packed_tables, tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import round_half_away
-from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
+from tinydeploy.engines.aot.ir import Constant, Kernel, P, Step, Write, operand
+from tinydeploy.engines.aot.kernels import functions as kernels
+from tinydeploy.engines.aot.kernels.functions import LeakyRescale, Rescale, Sigmoid, Unary
 from tinydeploy.engines.aot.lowering.require import (
     UnsupportedError,
     float_option,
@@ -23,11 +25,9 @@ from tinydeploy.engines.aot.lowering.require import (
     require_types,
     rescaling,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op
 
 _MIN, _MAX = -(1 << 15), (1 << 15) - 1
-Params = dict[str, int | float | bool]
 
 
 def is_int16(graph: Graph, op: Op) -> bool:
@@ -43,17 +43,14 @@ def _scales(graph: Graph, op: Op) -> tuple[float, float]:
     return require_symmetric(source).scale, require_symmetric(output).scale
 
 
-def _step(
-    graph: Graph, op: Op, kernel: str, header: str, params: Params, *tables_: Constant
-) -> tuple[Step, ...]:
+def _elements(graph: Graph, op: Op) -> int:
+    return output_tensor(graph, op).elements
+
+
+def _step(graph: Graph, op: Op, kernel: Kernel[P], params: P, *tables_: Constant) -> tuple[Step, ...]:
     """The step whose kernel takes the input, the output and tables."""
-    output = output_tensor(graph, op)
-    args = (operand(graph, op, 0, "input"), Write(output.index), *tables_)
-    return (
-        Step(
-            kernel, header, {"kElements": output.elements} | params, args, input_overlap.in_place(graph, args)
-        ),
-    )
+    args = (operand(graph, op, 0, "input"), Write(output_tensor(graph, op).index), *tables_)
+    return (kernel.step(graph, params, *args),)
 
 
 def lookup(graph: Graph, op: Op, entries: npt.NDArray[np.generic]) -> Step:
@@ -68,44 +65,35 @@ def lookup(graph: Graph, op: Op, entries: npt.NDArray[np.generic]) -> Step:
         Constant(f"op{op.index}_starts", found.starts, "where the blocks begin"),
         Constant(f"op{op.index}_blocks", found.words, "lines, and what differs from them"),
     )
-    (step,) = _step(graph, op, "lookup_blocks", "lookup.h", {}, *constants)
+    (step,) = _step(graph, op, kernels.LOOKUP_BLOCKS, Unary(output.elements), *constants)
     return step
 
 
-def _rescaled(graph: Graph, op: Op, kernel: str, factor: float, low: int, more: Params) -> tuple[Step, ...]:
-    """The input times `factor`, between `low` and the largest int16."""
-    multiplier, shift = rescaling(factor)
-    params: Params = {
-        "kInputZeroPoint": 0,
-        "kMultiplier": multiplier,
-        "kShift": shift,
-        **more,
-        "kOutputZeroPoint": 0,
-        "kOutputMin": low,
-        "kOutputMax": _MAX,
-    }
-    return _step(graph, op, kernel, "quantize.h", params)
+def _leaky(graph: Graph, op: Op, positive: tuple[int, int], negative: tuple[int, int]) -> tuple[Step, ...]:
+    """The input by two factors, one for each side of zero."""
+    params = LeakyRescale(_elements(graph, op), 0, *positive, *negative, 0, _MIN, _MAX)
+    return _step(graph, op, kernels.LEAKY_RESCALE, params)
 
 
 def relu(graph: Graph, op: Op) -> tuple[Step, ...]:
     """RELU rescales."""
     source, target = _scales(graph, op)
-    return _rescaled(graph, op, "rescale", source / target, 0, {})
+    params = Rescale(_elements(graph, op), 0, *rescaling(source / target), 0, 0, _MAX)
+    return _step(graph, op, kernels.RESCALE, params)
 
 
 def relu6(graph: Graph, op: Op) -> tuple[Step, ...]:
     """RELU6 clamps in the input's quantisation, as for int8."""
     scale, _ = _scales(graph, op)
     six = min(round_half_away(6.0 / scale), _MAX)
-    return _step(graph, op, "clip", "quantize.h", {"kOutputMin": 0, "kOutputMax": six})
+    return _step(graph, op, kernels.CLIP, kernels.Clip(_elements(graph, op), 0, six))
 
 
 def leaky_relu(graph: Graph, op: Op) -> tuple[Step, ...]:
     """LEAKY_RELU, whose slope is not negative: two factors, one for each side of zero."""
     source, target = _scales(graph, op)
-    multiplier, shift = rescaling(source * float_option(op, "alpha") / target)
-    more: Params = {"kNegativeMultiplier": multiplier, "kNegativeShift": shift}
-    return _rescaled(graph, op, "leaky_rescale", source / target, _MIN, more)
+    negative = rescaling(source * float_option(op, "alpha") / target)
+    return _leaky(graph, op, rescaling(source / target), negative)
 
 
 def magnitude(graph: Graph, op: Op) -> tuple[Step, ...]:
@@ -114,30 +102,29 @@ def magnitude(graph: Graph, op: Op) -> tuple[Step, ...]:
     multiplier, shift = rescaling(source / target)
     # |x| << shift would overflow.
     require(shift < 16, f"its scales are too far apart (factor {source / target:.3g})")
-    more: Params = {"kNegativeMultiplier": -multiplier, "kNegativeShift": shift}
-    return _rescaled(graph, op, "leaky_rescale", source / target, _MIN, more)
+    return _leaky(graph, op, (multiplier, shift), (-multiplier, shift))
 
 
 def logistic(graph: Graph, op: Op) -> tuple[Step, ...]:
     """LOGISTIC."""
-    return _sigmoidal(graph, op, "logistic", highest_shift=0)
+    return _sigmoidal(graph, op, kernels.LOGISTIC, highest_shift=0)
 
 
 def tanh(graph: Graph, op: Op) -> tuple[Step, ...]:
     """TANH."""
-    return _sigmoidal(graph, op, "hyperbolic_tangent", highest_shift=1)
+    return _sigmoidal(graph, op, kernels.TANH, highest_shift=1)
 
 
-def _sigmoidal(graph: Graph, op: Op, kernel: str, highest_shift: int) -> tuple[Step, ...]:
+def _sigmoidal(graph: Graph, op: Op, kernel: Kernel[Sigmoid], highest_shift: int) -> tuple[Step, ...]:
     source, target = _scales(graph, op)
     require(tables.log2_if_whole(target) == -15, f"its output has scale {target:.6g}, not 1/32768")
     try:
         multiplier, shift = tables.sigmoid_steps(source, highest_shift)
     except ValueError as error:
         raise UnsupportedError(f"its scales do not suit the fixed-point arithmetic: {error}") from None
-    params: Params = {"kMultiplier": multiplier, "kRound": 1 << shift >> 1, "kRightShift": shift}
+    params = Sigmoid(_elements(graph, op), multiplier, 1 << shift >> 1, shift)
     table = Constant(f"op{op.index}_sigmoid", tables.sigmoid_entries(), "65536 * sigmoid(i / 24)")
-    return _step(graph, op, kernel, "sigmoid.h", params, table)
+    return _step(graph, op, kernel, params, table)
 
 
 def softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
@@ -150,15 +137,10 @@ def softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
     depth = output.shape[-1]
     require(depth < 1 << 16, f"it has {depth} classes, more than the 65,535 whose sum the fixed point holds")
     multiplier, shift = rescaling(source * float_option(op, "beta") / (10.0 / 65535.0))
-    params: Params = {
-        "kRows": output.elements // depth,
-        "kDepth": depth,
-        "kMultiplier": multiplier,
-        "kShift": shift,
-    }
+    params = kernels.Softmax16(output.elements, output.elements // depth, depth, multiplier, shift)
     exponentials, reciprocals = tables.softmax_steps()
     constants = (
         Constant(f"op{op.index}_exponentials", exponentials, "32768 * exp(x), x from -10 to 0"),
         Constant(f"op{op.index}_reciprocals", reciprocals, "32768 / (1 + x), x from 0 to 1"),
     )
-    return _step(graph, op, "softmax", "softmax.h", params, *constants)
+    return _step(graph, op, kernels.SOFTMAX_16, params, *constants)

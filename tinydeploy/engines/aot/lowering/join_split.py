@@ -9,7 +9,8 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot.ir import Argument, Constant, Step, Write, operand
+from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
+from tinydeploy.engines.aot.kernels.movement import COPY_ROWS, LOOKUP_ROWS, CopyRows
 from tinydeploy.engines.aot.lowering.data_movement import require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
@@ -22,7 +23,6 @@ from tinydeploy.engines.aot.lowering.require import (
     positive_axis,
     require,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
 # Joining and parting along one axis
@@ -79,8 +79,7 @@ def joined(graph: Graph, op: Op, entries: npt.NDArray[np.generic]) -> tuple[Step
     steps = []
     for position, copy in enumerate(_joining(graph, op, axis, extents)):
         table = Constant(f"op{op.index}_table{position}", entries[position], f"of each input {position}")
-        args = (*copy.args, table)
-        steps.append(Step("lookup_rows", "lookup.h", copy.params, args))
+        steps.append(LOOKUP_ROWS.step(graph, copy.of(CopyRows), *copy.args, table))
     return tuple(steps)
 
 
@@ -96,16 +95,15 @@ def _joining(graph: Graph, op: Op, axis: int, extents: list[int]) -> Iterator[St
     inner = prod(output.shape[axis + 1 :])
     offset = 0
     for position, extent in enumerate(extents):
-        params = {
-            "kRows": prod(output.shape[:axis]),
-            "kRowElements": extent * inner,
-            "kInputOffset": 0,
-            "kInputStep": extent * inner,
-            "kOutputOffset": offset,
-            "kOutputStep": output.shape[axis] * inner,
-        }
+        params = CopyRows(
+            rows=prod(output.shape[:axis]),
+            row_elements=extent * inner,
+            input_step=extent * inner,
+            output_offset=offset,
+            output_step=output.shape[axis] * inner,
+        )
         source = operand(graph, op, position, f"input{position}")
-        yield _copy_rows(params, source, output)
+        yield COPY_ROWS.step(graph, params, source, Write(output.index))
         offset += extent * inner
 
 
@@ -153,27 +151,17 @@ def _parting(
     inner = prod(after)
     starts = accumulate(extents, initial=0)
     return tuple(
-        _copy_rows(
-            {
-                "kRows": prod(before),
-                "kRowElements": extent * inner,
-                "kInputOffset": start * inner,
-                "kInputStep": source.shape[axis] * inner,
-                "kOutputOffset": 0,
-                "kOutputStep": extent * inner,
-            },
+        COPY_ROWS.step(
+            graph,
+            CopyRows(
+                rows=prod(before),
+                row_elements=extent * inner,
+                input_offset=start * inner,
+                input_step=source.shape[axis] * inner,
+                output_step=extent * inner,
+            ),
             operand(graph, op, position, "input"),
-            output,
+            Write(output.index),
         )
         for output, extent, start in zip(outputs, extents, starts, strict=False)
     )
-
-
-def _copy_rows(params: dict[str, int], source: Argument, output: Tensor) -> Step:
-    """The copy that `params` describe."""
-    size = output.dtype.bytes
-    first = params["kInputOffset"] * size, (params["kInputStep"] * size,)
-    end = (params["kOutputOffset"] + params["kRowElements"]) * size, (params["kOutputStep"] * size,)
-    least = input_overlap.of_nest((params["kRows"],), first, end, copies=True)
-    overlaps = input_overlap.over(source, output, least)
-    return Step("copy_rows", "shape.h", params, (source, Write(output.index)), overlaps)

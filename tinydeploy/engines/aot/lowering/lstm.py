@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tinydeploy.engines.aot.arithmetic import tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
 from tinydeploy.engines.aot.ir import Constant, Read, State, Step, Write
+from tinydeploy.engines.aot.kernels.recurrent import LSTM, Cell, Lstm
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     UnsupportedError,
@@ -28,7 +29,6 @@ from tinydeploy.engines.aot.lowering.require import (
     rescaling,
     wide_rescaling,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
 _WEIGHTS, _RECURRENT_WEIGHTS, _BIASES = range(1, 5), range(5, 9), range(12, 16)
@@ -36,9 +36,6 @@ _HIDDEN_STATE, _CELL_STATE = 18, 19
 _VARIANTS = {"peepholes": range(9, 12), "a projection": range(16, 18), "layer normalisation": range(20, 24)}
 _GATE_SCALE = 2.0**-12  # of what goes into a gate's sigmoid or tanh
 _UNIT_SCALE = 2.0**-15  # of what comes out
-
-
-Params = dict[str, int | float | bool]
 
 
 @lowers("UNIDIRECTIONAL_SEQUENCE_LSTM")
@@ -54,14 +51,7 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
     from_hidden = _gates(graph, op, _RECURRENT_WEIGHTS, hidden, (units, units))
     bias_type = DType.INT64 if wide else DType.INT32
     bias = from_input.bias + np.stack([_bias(graph, op, i, units, bias_type) for i in _BIASES], axis=1)
-    params: Params = {
-        "kBatches": batches,
-        "kTimeSteps": steps,
-        "kTimeMajor": time_major,
-        "kInputDepth": depth,
-        "kUnits": units,
-        **_state_params(op, hidden, cell, output),
-    }
+    params = Lstm(batches, steps, time_major, depth, units, _cell(op, hidden, cell, output))
     rescalings = [*from_input.rescalings, *from_hidden.rescalings]
     if wide:
         rescalings = [wide_rescaling(*factor) for factor in rescalings]
@@ -88,9 +78,7 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
         State(cell.index),
         Write(output.index),
     )
-    least = _distance(time_major, batches, steps, units, depth)
-    overlaps = input_overlap.over(args[0], output, least * output.dtype.bytes)
-    return (Step("unidirectional_sequence_lstm", "lstm.h", params, args, overlaps),)
+    return (LSTM.step(graph, params, *args),)
 
 
 def _activations(graph: Graph, op: Op) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -115,15 +103,7 @@ def _activations(graph: Graph, op: Op) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return source, hidden, cell, output
 
 
-def _distance(time_major: bool, batches: int, steps: int, units: int, depth: int) -> int:
-    """The elements by which the output has to start before the input."""
-    # One sequence after the other, each from its first time step to its last: the rows in this order.
-    row, column = (1, batches) if time_major else (steps, 1)
-    first, end = (0, (row * depth, column * depth, 0)), (1, (row * units, column * units, 1))
-    return input_overlap.of_nest((batches, steps, units), first, end)
-
-
-def _state_params(op: Op, hidden: Tensor, cell: Tensor, output: Tensor) -> Params:
+def _cell(op: Op, hidden: Tensor, cell: Tensor, output: Tensor) -> Cell:
     """How the cell's state goes on from step to step, and what becomes of it in the output."""
     hidden_quantization, cell_scale = per_tensor(hidden), per_tensor(cell).scale
     forget = rescaling(_UNIT_SCALE * cell_scale / cell_scale)
@@ -132,21 +112,19 @@ def _state_params(op: Op, hidden: Tensor, cell: Tensor, output: Tensor) -> Param
     tanh_shift = _tanh_shift(cell_scale)
     clip = _cell_clip(op, cell_scale)
     limits = np.iinfo(output.dtype.value)
-    return {
-        "kForgetMultiplier": forget[0],
-        "kForgetShift": forget[1],
-        "kInputMultiplier": added[0],
-        "kInputShift": added[1],
-        "kCellMin": -32768 if clip is None else -clip,
-        "kCellMax": 32767 if clip is None else clip,
-        "kTanhLeftShift": max(tanh_shift, 0),
-        "kTanhRightShift": max(-tanh_shift, 0),
-        "kOutputMultiplier": out[0],
-        "kOutputShift": out[1],
-        "kOutputZeroPoint": hidden_quantization.zero_point,
-        "kOutputMin": int(limits.min),
-        "kOutputMax": int(limits.max),
-    }
+    return Cell(
+        *forget,
+        *added,
+        cell_min=-32768 if clip is None else -clip,
+        cell_max=32767 if clip is None else clip,
+        tanh_left_shift=max(tanh_shift, 0),
+        tanh_right_shift=max(-tanh_shift, 0),
+        output_multiplier=out[0],
+        output_shift=out[1],
+        output_zero_point=hidden_quantization.zero_point,
+        output_min=int(limits.min),
+        output_max=int(limits.max),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,10 @@ from math import prod
 
 import numpy as np
 
+from tinydeploy.engines.aot.arithmetic import loop_nest
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.lowering import loop_nest
+from tinydeploy.engines.aot.kernels.layers import BATCH_MATMUL, MATMUL_LOOPS, BatchMatmul
 from tinydeploy.engines.aot.lowering.convolutions import Layer, pointwise
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
@@ -24,8 +25,6 @@ from tinydeploy.engines.aot.lowering.require import (
     wide_rescaling,
 )
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
-
-_LOOPS = 3
 
 
 @lowers("BATCH_MATMUL")
@@ -45,7 +44,7 @@ def lower_batch_matmul(graph: Graph, op: Op) -> tuple[Step, ...]:
     require(fits, f"its output has the shape {output.shape} for {a.shape} and {b.shape}")
     plain = not wide and not adj_x and per_tensor(b).zero_point == 0 and prod(a.shape[:-2]) == prod(batches)
     if plain and a.data is None and b.data is not None and prod(b.shape[:-2]) == 1:
-        layer = _layer(op, a, b, output, adj_y)
+        layer = _layer(graph, op, a, b, output, adj_y)
         return pointwise(layer, prod(batches) * rows, depth)
 
     factor = rescaling(scale)
@@ -53,32 +52,29 @@ def lower_batch_matmul(graph: Graph, op: Op) -> tuple[Step, ...]:
     low, high = type_range(output)
     matrices = (rows * depth, depth * columns)
     shape, (a_walk, b_walk) = loop_nest.fuse(batches, *walks)
-    require(len(shape) <= _LOOPS, f"its batches take {len(shape)} loops, more than {_LOOPS}")
-    params: dict[str, int | float | bool] = {
-        **loop_nest.params(
-            _LOOPS,
-            Batch=shape,
-            ABatchStride=[stride * matrices[0] for stride in a_walk],
-            BBatchStride=[stride * matrices[1] for stride in b_walk],
-        ),
-        "kRows": rows,
-        "kColumns": columns,
-        "kDepth": depth,
-        "kARowStride": 1 if adj_x else depth,
-        "kADepthStride": rows if adj_x else 1,
-        "kBColumnStride": depth if adj_y else 1,
-        "kBDepthStride": 1 if adj_y else columns,
-        "kAZeroPoint": per_tensor(a).zero_point,
-        "kBZeroPoint": per_tensor(b).zero_point,
-        "kOutputZeroPoint": per_tensor(output).zero_point,
-        "kOutputMultiplier": multiplier,
-        "kOutputShift": shift,
-        "kLeftShift": shift > 0,
-        "kActivationMin": low,
-        "kActivationMax": high,
-    }
+    require(len(shape) <= MATMUL_LOOPS, f"its batches take {len(shape)} loops, more than {MATMUL_LOOPS}")
+    params = BatchMatmul(
+        batch=loop_nest.padded(MATMUL_LOOPS, shape, missing=1),
+        a_batch_stride=loop_nest.padded(MATMUL_LOOPS, [stride * matrices[0] for stride in a_walk]),
+        b_batch_stride=loop_nest.padded(MATMUL_LOOPS, [stride * matrices[1] for stride in b_walk]),
+        rows=rows,
+        columns=columns,
+        depth=depth,
+        a_row_stride=1 if adj_x else depth,
+        a_depth_stride=rows if adj_x else 1,
+        b_column_stride=depth if adj_y else 1,
+        b_depth_stride=1 if adj_y else columns,
+        a_zero_point=per_tensor(a).zero_point,
+        b_zero_point=per_tensor(b).zero_point,
+        output_zero_point=per_tensor(output).zero_point,
+        output_multiplier=multiplier,
+        output_shift=shift,
+        left_shift=shift > 0,
+        activation_min=low,
+        activation_max=high,
+    )
     args = (operand(graph, op, 0, "a"), operand(graph, op, 1, "b"), Write(output.index))
-    return (Step("batch_matmul", "batch_matmul.h", params, args),)
+    return (BATCH_MATMUL.step(graph, params, *args),)
 
 
 def _walks(a: Tensor, b: Tensor, batches: tuple[int, ...]) -> list[loop_nest.Strides]:
@@ -101,10 +97,10 @@ def _extents(a: Tensor, b: Tensor, adj_x: bool, adj_y: bool, wide: bool) -> tupl
     return rows, depth, columns
 
 
-def _layer(op: Op, a: Tensor, b: Tensor, output: Tensor, transposed: bool) -> Layer:
+def _layer(graph: Graph, op: Op, a: Tensor, b: Tensor, output: Tensor, transposed: bool) -> Layer:
     """The matrix `b` as the weights of a FULLY_CONNECTED, one row per column."""
     assert b.data is not None
     matrix = b.data.reshape(b.shape[-2:])
     weights = np.ascontiguousarray(matrix if transposed else matrix.T)
     bias = -per_tensor(a).zero_point * weights.sum(axis=1, dtype=np.int64)
-    return Layer(op, a, output, weights, (per_tensor(b).scale,), bias.astype(np.int32))
+    return Layer(graph, op, a, output, weights, (per_tensor(b).scale,), bias.astype(np.int32))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import product
 from math import prod
 
+from tinydeploy.engines.aot.arithmetic import loop_nest
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.lowering import loop_nest
+from tinydeploy.engines.aot.kernels.movement import FILL, Fill
 from tinydeploy.engines.aot.lowering.data_movement import copy_block, require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
@@ -60,7 +61,7 @@ def lower_mirror_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
         walk = tuple(part[3] * stride for part, stride in zip(block, inner, strict=True))
         extents = tuple(part[2] for part in block)
         argument = operand(graph, op, 0, "input")
-        steps.append(copy_block(argument, output, extents, (offset_in, walk), (offset_out, outer)))
+        steps.append(copy_block(graph, argument, output, extents, (offset_in, walk), (offset_out, outer)))
     return tuple(steps)
 
 
@@ -80,13 +81,14 @@ def lower_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
     around = loop_nest.contiguous(shape)
     offset = sum(before * stride for (before, _), stride in zip(paddings, around, strict=True))
     copy = copy_block(
+        graph,
         operand(graph, op, 0, "input"),
         output,
         source.shape,
         (0, loop_nest.contiguous(source.shape)),
         (offset, around),
     )
-    return (fill(output, _pad_value(graph, op)), copy)
+    return (fill(graph, output, _pad_value(graph, op)), copy)
 
 
 @lowers("FILL")
@@ -102,7 +104,7 @@ def lower_fill(graph: Graph, op: Op) -> tuple[Step, ...]:
     if output.dtype in (DType.INT8, DType.INT16):
         require_same_quantization(value, output)
     number: int | float = value.data.reshape(-1)[0].item()
-    return (fill(output, number),)
+    return (fill(graph, output, number),)
 
 
 @lowers("ZEROS_LIKE")
@@ -111,13 +113,12 @@ def lower_zeros_like(graph: Graph, op: Op) -> tuple[Step, ...]:
     (source,), output = input_tensors(graph, op, 1), output_tensor(graph, op)
     require_types((source, output), DType.INT8, DType.INT32)
     require_same_shape(source, output)
-    return (fill(output, 0),)
+    return (fill(graph, output, 0),)
 
 
-def fill(output: Tensor, value: int | float) -> Step:
+def fill(graph: Graph, output: Tensor, value: int | float) -> Step:
     """The step that sets every element to `value`."""
-    params = {"kElements": output.elements, "kValue": value}
-    return Step("fill", "shape.h", params, (Write(output.index),))
+    return FILL.step(graph, Fill(output.elements, value), Write(output.index))
 
 
 def _pad_value(graph: Graph, op: Op) -> int | float:

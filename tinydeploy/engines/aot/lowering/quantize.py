@@ -7,6 +7,7 @@ import numpy as np
 from tinydeploy.engines.aot.arithmetic import tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import multiply_by_quantized_multiplier
 from tinydeploy.engines.aot.ir import Alias, Step, Write, operand
+from tinydeploy.engines.aot.kernels import functions as kernels
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     input_tensors,
@@ -18,7 +19,6 @@ from tinydeploy.engines.aot.lowering.require import (
     rescaling,
 )
 from tinydeploy.engines.aot.lowering.table_lookup import lookup
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op
 
 _TARGETS = {
@@ -42,12 +42,11 @@ def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     require_same_size(source, output)
     target = per_tensor(output)
     limits = np.iinfo(output.dtype.value)
-    ends: dict[str, int | float | bool] = {"kOutputMin": int(limits.min), "kOutputMax": int(limits.max)}
-    size: dict[str, int | float | bool] = {"kElements": output.elements}
+    ends = int(limits.min), int(limits.max)
     args = (operand(graph, op, 0, "input"), Write(output.index))
     if source.dtype is DType.FLOAT32:
-        params = size | {"kScale": target.scale, "kZeroPoint": target.zero_point} | ends
-        return (Step("quantize", "quantize.h", params, args, input_overlap.in_place(graph, args)),)
+        params = kernels.Quantize(output.elements, target.scale, target.zero_point, *ends)
+        return (kernels.QUANTIZE.step(graph, params, *args),)
 
     origin = per_tensor(source)
     multiplier, shift = rescaling(origin.scale / target.scale)
@@ -58,13 +57,9 @@ def lower_quantize(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
         if source.dtype is output.dtype and np.array_equal(table, values) and not source.is_variable:
             return Alias(source.index, output.index)
         return (lookup(graph, op, tables.by_bits(table) if source.dtype is DType.INT8 else table),)
-    params = size | {
-        "kInputZeroPoint": origin.zero_point,
-        "kMultiplier": multiplier,
-        "kShift": shift,
-        "kOutputZeroPoint": target.zero_point,
-    }
-    return (Step("rescale", "quantize.h", params | ends, args, input_overlap.in_place(graph, args)),)
+    zero_points = origin.zero_point, target.zero_point
+    rescale = kernels.Rescale(output.elements, zero_points[0], multiplier, shift, zero_points[1], *ends)
+    return (kernels.RESCALE.step(graph, rescale, *args),)
 
 
 @lowers("DEQUANTIZE")
@@ -76,9 +71,9 @@ def lower_dequantize(graph: Graph, op: Op) -> tuple[Step, ...]:
     require_types((output,), DType.FLOAT32)
     require_same_size(source, output)
     origin = per_tensor(source)
-    params = {"kElements": output.elements, "kScale": origin.scale, "kZeroPoint": origin.zero_point}
+    params = kernels.Dequantize(output.elements, origin.scale, origin.zero_point)
     args = (operand(graph, op, 0, "input"), Write(output.index))
-    return (Step("dequantize", "quantize.h", params, args, input_overlap.in_place(graph, args)),)
+    return (kernels.DEQUANTIZE.step(graph, params, *args),)
 
 
 @lowers("CAST")
@@ -92,5 +87,4 @@ def lower_cast(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
     if source.dtype.bytes == output.dtype.bytes and not source.is_variable:
         return Alias(source.index, output.index)
     args = (operand(graph, op, 0, "input"), Write(output.index))
-    overlaps = input_overlap.in_place(graph, args)
-    return (Step("cast", "quantize.h", {"kElements": output.elements}, args, overlaps),)
+    return (kernels.CAST.step(graph, kernels.Unary(output.elements), *args),)

@@ -6,10 +6,12 @@ from math import prod
 
 import numpy as np
 
-from tinydeploy.engines.aot.arithmetic import tables
+from tinydeploy.engines.aot.arithmetic import loop_nest, tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import rounding_divide_by_pot
-from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
-from tinydeploy.engines.aot.lowering import int16_functions, loop_nest
+from tinydeploy.engines.aot.ir import Constant, Kernel, P, Step, Write, operand
+from tinydeploy.engines.aot.kernels import functions, reduction
+from tinydeploy.engines.aot.kernels.reduction import LOOPS, Arg, CumulativeSum, Reduce, ScaledSum
+from tinydeploy.engines.aot.lowering import int16_functions
 from tinydeploy.engines.aot.lowering.elementwise import running_sum
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
@@ -28,12 +30,7 @@ from tinydeploy.engines.aot.lowering.require import (
     require_types,
     rescaling,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op
-
-Params = dict[str, int | float | bool]
-
-_LOOPS = 3
 
 
 @lowers("MEAN", "SUM")
@@ -50,15 +47,16 @@ def lower_sum(graph: Graph, op: Op) -> tuple[Step, ...]:
         bits = min(count.bit_length() - 1, 32, 31 + shift)
         multiplier, shift = (multiplier << bits) // count, shift - bits
     limits = np.iinfo(output.dtype.value)
-    params: Params = {
-        "kInputOffset": -origin.zero_point * count,
-        "kMultiplier": multiplier,
-        "kShift": shift,
-        "kOutputZeroPoint": target.zero_point,
-        "kOutputMin": int(limits.min),
-        "kOutputMax": int(limits.max),
-    }
-    return (_reduction(graph, op, "scaled_sum", params),)
+    params = ScaledSum(
+        **vars(_loops(graph, op)),
+        input_offset=-origin.zero_point * count,
+        multiplier=multiplier,
+        shift=shift,
+        output_zero_point=target.zero_point,
+        output_min=int(limits.min),
+        output_max=int(limits.max),
+    )
+    return (_step(graph, op, reduction.SCALED_SUM, params),)
 
 
 @lowers("REDUCE_MAX", "REDUCE_MIN")
@@ -67,7 +65,8 @@ def lower_reduce_max(graph: Graph, op: Op) -> tuple[Step, ...]:
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
     require_types((source, output), DType.INT8)
     require_same_quantization(source, output)
-    return (_reduction(graph, op, op.kind.lower(), {}),)
+    kernel = reduction.REDUCE_MAX if op.kind == "REDUCE_MAX" else reduction.REDUCE_MIN
+    return (_step(graph, op, kernel, _loops(graph, op)),)
 
 
 @lowers("REDUCE_ALL")
@@ -75,7 +74,7 @@ def lower_reduce_all(graph: Graph, op: Op) -> tuple[Step, ...]:
     """REDUCE_ALL of bool over any axes."""
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
     require_types((source, output), DType.BOOL)
-    return (_reduction(graph, op, "reduce_all", {}),)
+    return (_step(graph, op, reduction.REDUCE_ALL, _loops(graph, op)),)
 
 
 @lowers("CUMSUM")
@@ -85,23 +84,24 @@ def lower_cumsum(graph: Graph, op: Op) -> tuple[Step, ...]:
     require_types((source, output), DType.INT8)
     require_same_shape(source, output)
     axis = positive_axis(constant_int(graph, op, 1, "axis"), len(source.shape))
-    extents = prod(source.shape[:axis]), prod(source.shape[axis + 1 :]), source.shape[axis]
-    params: Params = {
-        **dict(zip(("kOuter", "kInner", "kExtent"), extents, strict=True)),
-        "kExclusive": bool(int_option(op, "exclusive")),
-        "kReverse": bool(int_option(op, "reverse")),
-        **running_sum(source, output),
-    }
-    args = (operand(graph, op, 0, "input"), Write(output.index))
-    walk = extents[1] * extents[2], 1, extents[1]
-    least = (
-        input_overlap.APART if params["kReverse"] else input_overlap.of_nest(extents, (0, walk), (1, walk))
+    params = CumulativeSum(
+        outer=prod(source.shape[:axis]),
+        inner=prod(source.shape[axis + 1 :]),
+        extent=source.shape[axis],
+        exclusive=bool(int_option(op, "exclusive")),
+        reverse=bool(int_option(op, "reverse")),
+        sum=running_sum(source, output),
     )
-    return (Step("cumulative_sum", "reduce.h", params, args, input_overlap.over(args[0], output, least)),)
+    return (_step(graph, op, reduction.CUMULATIVE_SUM, params),)
 
 
-def _reduction(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
-    """The kernel over the axes that input 1 holds."""
+def _step(graph: Graph, op: Op, kernel: Kernel[P], params: P) -> Step:
+    args = (operand(graph, op, 0, "input"), Write(output_tensor(graph, op).index))
+    return kernel.step(graph, params, *args)
+
+
+def _loops(graph: Graph, op: Op) -> Reduce:
+    """The loops over the axes that input 1 holds, and over the others."""
     source, output = graph.tensors[op.inputs[0]], output_tensor(graph, op)
     rank = len(source.shape)
     axes = {positive_axis(axis, rank) for axis in constant_ints(graph, op, 1, "axis")}
@@ -119,15 +119,13 @@ def _reduction(graph: Graph, op: Op, kernel: str, params: Params) -> Step:
         extents = tuple(source.shape[axis] for axis in chosen)
         walks.append(loop_nest.fuse(extents, tuple(steps[axis] for axis in chosen)))
     (keep, (keep_strides,)), (reduce, (reduce_strides,)) = walks
-    require(max(len(keep), len(reduce)) <= _LOOPS, "it reduces too many separate groups of axes")
-    nest = loop_nest.params(
-        _LOOPS, Keep=keep, KeepStride=keep_strides, Reduce=reduce, ReduceStride=reduce_strides
+    require(max(len(keep), len(reduce)) <= LOOPS, "it reduces too many separate groups of axes")
+    return Reduce(
+        loop_nest.padded(LOOPS, keep, missing=1),
+        loop_nest.padded(LOOPS, keep_strides),
+        loop_nest.padded(LOOPS, reduce, missing=1),
+        loop_nest.padded(LOOPS, reduce_strides),
     )
-    args = (operand(graph, op, 0, "input"), Write(output.index))
-    size = output.dtype.bytes
-    first = 0, tuple(size * stride for stride in keep_strides)
-    least = input_overlap.of_nest(keep, first, (size, tuple(size * s for s in loop_nest.contiguous(keep))))
-    return Step(kernel, "reduce.h", nest | params, args, input_overlap.over(args[0], output, least))
 
 
 @lowers("ARG_MAX", "ARG_MIN")
@@ -143,12 +141,8 @@ def lower_arg_max(graph: Graph, op: Op) -> tuple[Step, ...]:
     shape = source.shape[:axis] + source.shape[axis + 1 :]
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     outer, extent, inner = prod(source.shape[:axis]), source.shape[axis], prod(source.shape[axis + 1 :])
-    params: Params = {"kOuter": outer, "kExtent": extent, "kInner": inner}
-    args = (operand(graph, op, 0, "input"), Write(output.index))
-    read, size = source.dtype.bytes, output.dtype.bytes
-    first = 0, (read * extent * inner, read)
-    least = input_overlap.of_nest((outer, inner), first, (size, (size * inner, size)))
-    return (Step(op.kind.lower(), "reduce.h", params, args, input_overlap.over(args[0], output, least)),)
+    kernel = reduction.ARG_MAX if op.kind == "ARG_MAX" else reduction.ARG_MIN
+    return (_step(graph, op, kernel, Arg(outer, extent, inner)),)
 
 
 @lowers("SOFTMAX")
@@ -177,7 +171,7 @@ def lower_softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
         exponentials = tables.softmax_exponentials(origin.scale, float_option(op, "beta"))
     except ValueError as error:
         raise UnsupportedError(f"its scale does not suit the fixed-point arithmetic: {error}") from None
-    params = {"kRows": source.elements // depth, "kDepth": depth, "kExponentials": len(exponentials)}
+    params = functions.Softmax(source.elements // depth, depth, len(exponentials))
     args = (
         operand(graph, op, 0, "input"),
         Write(output.index),
@@ -185,7 +179,7 @@ def lower_softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
             f"op{op.index}_exponentials", exponentials.astype(np.int32), "exp(-d) for d = 0, 1 ..., Q0.31"
         ),
     )
-    return (Step("softmax", "softmax.h", params, args, input_overlap.in_place(graph, args)),)
+    return (functions.SOFTMAX.step(graph, params, *args),)
 
 
 @lowers("LOG_SOFTMAX")
@@ -208,19 +202,16 @@ def lower_log_softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
         (multiplier, shift), (back, back_shift) = tables.log_softmax_factors(origin.scale)
     except ValueError as error:
         raise UnsupportedError(f"its scale does not suit the fixed-point arithmetic: {error}") from None
-    params: Params = {
-        "kRows": source.elements // depth,
-        "kDepth": depth,
-        "kExponentials": len(exponentials),
-        "kMultiplier": multiplier,
-        "kShift": shift,
-        "kBackMultiplier": back,
-        "kBackShift": back_shift,
-    }
+    params = functions.LogSoftmax(
+        source.elements // depth,
+        depth,
+        len(exponentials),
+        *(multiplier, shift, back, back_shift),
+    )
     values = rounding_divide_by_pot(exponentials, 12).astype(np.int32)
     constant = Constant(f"op{op.index}_exponentials", values, "exp(-d) for d = 0, 1 ..., Q12.19")
     args = (operand(graph, op, 0, "input"), Write(output.index), constant)
-    return (Step("log_softmax", "log_softmax.h", params, args, input_overlap.in_place(graph, args)),)
+    return (functions.LOG_SOFTMAX.step(graph, params, *args),)
 
 
 @lowers("L2_NORMALIZATION")
@@ -240,11 +231,5 @@ def lower_l2_normalization(graph: Graph, op: Op) -> tuple[Step, ...]:
     )
     depth = source.shape[-1]
     require(depth * 255**2 < 2**31, f"its rows have {depth} elements, whose squares' sum may overflow")
-    params: Params = {
-        "kRows": source.elements // depth,
-        "kDepth": depth,
-        "kInputZeroPoint": origin.zero_point,
-    }
-    args = (operand(graph, op, 0, "input"), Write(output.index))
-    overlaps = input_overlap.in_place(graph, args)
-    return (Step("l2_normalization", "l2_normalization.h", params, args, overlaps),)
+    params = functions.L2Normalization(source.elements // depth, depth, origin.zero_point)
+    return (_step(graph, op, functions.L2_NORMALIZATION, params),)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
+from tinydeploy.engines.aot.kernels.movement import RESIZE_BILINEAR, RESIZE_NEAREST, Resize
 from tinydeploy.engines.aot.lowering.data_movement import require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
@@ -18,15 +19,12 @@ from tinydeploy.engines.aot.lowering.require import (
     require,
     require_types,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op
-
-Params = dict[str, int | float | bool]
 
 _ONE = 1 << 10  # RESIZE_BILINEAR's positions have 10 fractional bits
 
 
-def _params(graph: Graph, op: Op) -> Params:
+def _params(graph: Graph, op: Op) -> Resize:
     """The parameters of both kernels."""
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
     size = constant_ints(graph, op, 1, "size")
@@ -35,14 +33,7 @@ def _params(graph: Graph, op: Op) -> Params:
     shape = (batches, *size, depth)
     require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
     require(max(height, width, *size) < 2**15, "its input or output is larger than 32,767 pixels")
-    return {
-        "kBatches": batches,
-        "kInputHeight": height,
-        "kInputWidth": width,
-        "kOutputHeight": size[0],
-        "kOutputWidth": size[1],
-        "kDepth": depth,
-    }
+    return Resize(batches, height, width, size[0], size[1], depth)
 
 
 @lowers("RESIZE_NEAREST_NEIGHBOR")
@@ -51,7 +42,7 @@ def lower_resize_nearest_neighbor(graph: Graph, op: Op) -> tuple[Step, ...]:
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
     require_movable(op, source, output)
     params = _params(graph, op)
-    batches, height, width, depth = source.shape
+    _, height, width, _ = source.shape
     size = output.shape[1:3]
     nearest = _nearest(bool(int_option(op, "align_corners")), bool(int_option(op, "half_pixel_centers")))
     rows = np.array([nearest(y, height, size[0]) for y in range(size[0])], np.uint16)
@@ -62,12 +53,7 @@ def lower_resize_nearest_neighbor(graph: Graph, op: Op) -> tuple[Step, ...]:
         Constant(f"op{op.index}_rows", rows, "input row of each output row"),
         Constant(f"op{op.index}_columns", columns, "input column of each output column"),
     )
-    pixel = depth * output.dtype.bytes
-    pixels = input_overlap.pixels(batches, rows.astype(np.int64), columns.astype(np.int64), height, width)
-    least = input_overlap.APART
-    if pixels is not None:
-        least = input_overlap.of_copies(pixels * pixel, np.arange(1, pixels.size + 1) * pixel)
-    return (Step("resize_nearest", "resize.h", params, args, input_overlap.over(args[0], output, least)),)
+    return (RESIZE_NEAREST.step(graph, params, *args),)
 
 
 def _nearest(align_corners: bool, half_pixel_centers: bool) -> Callable[[int, int, int], int]:
@@ -88,7 +74,7 @@ def lower_resize_bilinear(graph: Graph, op: Op) -> tuple[Step, ...]:
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
     require_types((source, output), DType.INT8)
     params = _params(graph, op)
-    batches, height, width, depth = source.shape
+    _, height, width, _ = source.shape
     align, half = (bool(int_option(op, name)) for name in ("align_corners", "half_pixel_centers"))
     require(not (align and half), "it has both align_corners and half_pixel_centers")
     rows, columns = (
@@ -106,10 +92,7 @@ def lower_resize_bilinear(graph: Graph, op: Op) -> tuple[Step, ...]:
             f"op{op.index}_columns", columns.reshape(-1), "left column, right column, weight of the right"
         ),
     )
-    tops, lefts = (table[:, 0].astype(np.int64) for table in (rows, columns))
-    pixels = input_overlap.pixels(batches, tops, lefts, height, width)
-    least = input_overlap.channel_by_channel(None if pixels is None else pixels * depth, depth)
-    return (Step("resize_bilinear", "resize.h", params, args, input_overlap.over(args[0], output, least)),)
+    return (RESIZE_BILINEAR.step(graph, params, *args),)
 
 
 def _between(

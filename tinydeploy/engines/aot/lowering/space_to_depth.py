@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import product
 from math import prod
 
+from tinydeploy.engines.aot.arithmetic import loop_nest
 from tinydeploy.engines.aot.ir import Step, operand
-from tinydeploy.engines.aot.lowering import loop_nest
 from tinydeploy.engines.aot.lowering.data_movement import copy_block, require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.padding import fill
@@ -44,7 +44,7 @@ def lower_space_to_depth(graph: Graph, op: Op) -> tuple[Step, ...]:
     apart = (walk[0], size * depth, channels, 1)
     walk_in, walk_out = (walk, apart) if op.kind == "SPACE_TO_DEPTH" else (apart, walk)
     source_argument = operand(graph, op, 0, "input")
-    return (copy_block(source_argument, output, shape, (0, walk_in), (0, walk_out)),)
+    return (copy_block(graph, source_argument, output, shape, (0, walk_in), (0, walk_out)),)
 
 
 @lowers("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND")
@@ -73,7 +73,7 @@ def lower_space_to_batch(graph: Graph, op: Op) -> tuple[Step, ...]:
 
     space, depth = loop_nest.contiguous(spatial.shape), loop_nest.contiguous(deep.shape)
     walks = (space[0], *(stride * size for stride, size in zip(space[1:-1], block, strict=True)), 1), depth
-    steps = [fill(output, per_tensor(output).zero_point)] if inward and any(flat) else []
+    steps = [fill(graph, output, per_tensor(output).zero_point)] if inward and any(flat) else []
     for number, place in enumerate(product(*map(range, block))):
         extents, offsets = [spatial.shape[0]], [0, number * spatial.shape[0] * depth[0]]
         for axis, (at, size, before) in enumerate(zip(place, block, befores, strict=True), start=1):
@@ -86,5 +86,5 @@ def lower_space_to_batch(graph: Graph, op: Op) -> tuple[Step, ...]:
             ways = tuple(zip(offsets, walks, strict=True))
             from_, to = ways if inward else ways[::-1]
             block_shape = (*extents, spatial.shape[-1])
-            steps.append(copy_block(operand(graph, op, 0, "input"), output, block_shape, from_, to))
+            steps.append(copy_block(graph, operand(graph, op, 0, "input"), output, block_shape, from_, to))
     return tuple(steps)

@@ -6,6 +6,8 @@ import numpy as np
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
 from tinydeploy.engines.aot.ir import Constant, Read, State, Step, Write, operand
+from tinydeploy.engines.aot.kernels.movement import COPY_ROWS, CopyRows
+from tinydeploy.engines.aot.kernels.recurrent import SVDF, Svdf
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     UnsupportedError,
@@ -17,7 +19,6 @@ from tinydeploy.engines.aot.lowering.require import (
     require_types,
     rescaling,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
 
@@ -42,24 +43,24 @@ def lower_svdf(graph: Graph, op: Op) -> tuple[Step, ...]:
     sums = times.data.reshape(units, -1).sum(axis=1, dtype=np.int64)
     unit_bias = bias.data.reshape(-1).astype(np.int64) - stored.zero_point * sums
     limits, ends = np.iinfo(state.dtype.value), np.iinfo(output.dtype.value)
-    params: dict[str, int | float | bool] = {
-        "kBatches": batches,
-        "kInputDepth": depth,
-        "kUnits": units,
-        "kRank": rank,
-        "kMemory": memory,
-        "kFeatureMultiplier": feature_multiplier,
-        "kFeatureShift": feature_shift,
-        "kStateZeroPoint": stored.zero_point,
-        "kStateMin": int(limits.min),
-        "kStateMax": int(limits.max),
-        "kOutputMultiplier": multiplier,
-        "kOutputShift": shift,
-        "kLeftShift": shift > 0,
-        "kOutputZeroPoint": after.zero_point,
-        "kActivationMin": int(ends.min),
-        "kActivationMax": int(ends.max),
-    }
+    params = Svdf(
+        batches=batches,
+        input_depth=depth,
+        units=units,
+        rank=rank,
+        memory=memory,
+        feature_multiplier=feature_multiplier,
+        feature_shift=feature_shift,
+        state_zero_point=stored.zero_point,
+        state_min=int(limits.min),
+        state_max=int(limits.max),
+        output_multiplier=multiplier,
+        output_shift=shift,
+        left_shift=shift > 0,
+        output_zero_point=after.zero_point,
+        activation_min=int(ends.min),
+        activation_max=int(ends.max),
+    )
     name = f"op{op.index}"
     args = (
         Read(source.index),
@@ -70,8 +71,7 @@ def lower_svdf(graph: Graph, op: Op) -> tuple[Step, ...]:
         State(state.index),
         Write(output.index),
     )
-    least = input_overlap.by_channels(input_overlap.rows(batches, depth), units)
-    return (Step("svdf", "svdf.h", params, args, input_overlap.over(args[0], output, least)),)
+    return (SVDF.step(graph, params, *args),)
 
 
 def _svdf(graph: Graph, op: Op) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -104,23 +104,15 @@ def lower_nothing(graph: Graph, op: Op) -> tuple[Step, ...]:
 def lower_read_variable(graph: Graph, op: Op) -> tuple[Step, ...]:
     """A copy, for the variable may change before its value is used."""
     output = output_tensor(graph, op)
-    return (_copy(Read(op.inputs[0]), Write(output.index), output.elements),)
+    return (_copy(graph, Read(op.inputs[0]), Write(output.index), output.elements),)
 
 
 @lowers("ASSIGN_VARIABLE")
 def lower_assign_variable(graph: Graph, op: Op) -> tuple[Step, ...]:
     """A copy."""
     variable, value = input_tensors(graph, op, 2)
-    return (_copy(operand(graph, op, 1, "value"), State(variable.index), value.elements),)
+    return (_copy(graph, operand(graph, op, 1, "value"), State(variable.index), value.elements),)
 
 
-def _copy(source: Read | Constant, target: Write | State, elements: int) -> Step:
-    params = {
-        "kRows": 1,
-        "kRowElements": elements,
-        "kInputOffset": 0,
-        "kInputStep": 0,
-        "kOutputOffset": 0,
-        "kOutputStep": 0,
-    }
-    return Step("copy_rows", "shape.h", params, (source, target))
+def _copy(graph: Graph, source: Read | Constant, target: Write | State, elements: int) -> Step:
+    return COPY_ROWS.step(graph, CopyRows(1, elements), source, target)

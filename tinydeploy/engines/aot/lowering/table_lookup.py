@@ -13,7 +13,8 @@ from tinydeploy.engines.aot.arithmetic.fixed_point import (
     multiply_by_quantized_multiplier,
     round_half_away,
 )
-from tinydeploy.engines.aot.ir import Alias, Constant, Step, Write, operand
+from tinydeploy.engines.aot.ir import Alias, Constant, LookupOp, Step, Write, operand
+from tinydeploy.engines.aot.kernels.functions import LOOKUP, Unary
 from tinydeploy.engines.aot.lowering import int16_functions, join_split
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
@@ -27,7 +28,6 @@ from tinydeploy.engines.aot.lowering.require import (
     require_types,
     rescaling,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import DType, Graph, Op, Quantization
 from tinydeploy.model.ops.catalogue import JOINS
 
@@ -38,20 +38,14 @@ def lookup(graph: Graph, op: Op, table: npt.NDArray[np.generic]) -> Step:
     values = table.astype(output.dtype.numpy)
     constant = Constant(f"op{op.index}_table", values, f"{op.kind} of each input")
     args = (operand(graph, op, 0, "input"), Write(output.index), constant)
-    return Step(
-        "lookup", "lookup.h", {"kElements": output.elements}, args, input_overlap.in_place(graph, args)
-    )
+    return LOOKUP.step(graph, Unary(output.elements), *args)
 
 
-def composed(graph: Graph, op: Op) -> tuple[Step, ...] | Alias:
-    """An op that has been given its table (graph_fusion.py, float_islands.py): no op if that changes nothing.
-
-    The table has an entry for each input, in the order of its bits, floats as their own bits; of a join, one
-    such table for each input.
-    """
+def composed(graph: Graph, op: LookupOp) -> tuple[Step, ...] | Alias:
+    """A function by its table, from graph_fusion.py or float_islands.py: no op if that changes nothing."""
     sources, output = input_tensors(graph, op), output_tensor(graph, op)
     bits_of_float = output.dtype is DType.FLOAT32
-    entries = np.array(op.options["table"], np.int32 if bits_of_float else output.dtype.numpy)
+    entries = np.array(op.table, np.int32 if bits_of_float else output.dtype.numpy)
     entries = entries.view(np.float32) if bits_of_float else entries
     if op.kind in JOINS:
         require(all(s.dtype.bytes == 1 for s in sources), "it joins differently quantised int16 in float32")

@@ -7,9 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from tinydeploy.engines.aot.geometry import Axis, Geometry
 from tinydeploy.engines.aot.ir import Step
+from tinydeploy.engines.aot.kernels import layers
 from tinydeploy.engines.aot.lowering import computed_weights
-from tinydeploy.engines.aot.lowering.convolutions import Biases, Layer, Params, layer_of, layer_step
+from tinydeploy.engines.aot.lowering.convolutions import (
+    Biases,
+    Layer,
+    layer_arguments,
+    layer_of,
+    scaling_of,
+)
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     constant_ints,
@@ -18,7 +26,6 @@ from tinydeploy.engines.aot.lowering.require import (
     per_tensor,
     require,
 )
-from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import Graph, Op
 
 _MOST_PHASES = 32  # along an axis of TRANSPOSE_CONV: each pair of them has biases of its own
@@ -41,39 +48,26 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
     inputs = (op.inputs[2], op.inputs[1], *op.inputs[3:])
     layer = layer_of(graph, replace(op, inputs=inputs), channel_axis=0)
     _, kernel_height, kernel_width, depth = layer.weights.shape
-    batches, height, width, input_depth = layer.input.shape
+    batches, *_, input_depth = layer.input.shape
     require(len(shape) == 4 and shape[0] == batches, "its input and output have different batches")
     require(input_depth == depth, "its input's channels are not its weights'")
     zero_point = per_tensor(layer.input).zero_point
-    params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
-    params["kInputZeroPoint"] = zero_point
-    strides, firsts = [], []
-    sides = (("Height", "Top", kernel_height), ("Width", "Left", kernel_width))
-    for axis, (side, edge, kernel) in enumerate(sides, start=1):
+    ways = []
+    for axis, (initial, kernel) in enumerate((("h", kernel_height), ("w", kernel_width)), start=1):
         size, steps = layer.input.shape[axis], shape[axis]
-        stride = int_option(op, f"stride_{side[0].lower()}")
+        stride = int_option(op, f"stride_{initial}")
         # The padding of the convolution that would lead from the output back to the input.
         same = op.options["padding"] == "SAME"
         places = -(-steps // stride) if same else (steps - kernel + stride) // stride
         before = max((places - 1) * stride + kernel - steps, 0) // 2
-        strides.append(stride)
         require(stride <= _MOST_PHASES, f"its stride is {stride}, more than {_MOST_PHASES}")
-        # The lowest row, or column, that each output's window may reach.
         require(steps < 2**15, "its output is larger than 32,767 pixels")
-        firsts.append(np.clip(-((kernel - 1 - before - np.arange(steps)) // stride), 0, size - 1))
-        params |= {
-            f"kInput{side}": size,
-            f"kOutput{side}": steps,
-            f"kKernel{side}": kernel,
-            f"kStride{side}": stride,
-            f"kPad{edge}": before,
-        }
-    folded = replace(layer, bias=_phase_biases(layer, strides, zero_point))
-    pixels = input_overlap.pixels(batches, firsts[0], firsts[1], height, width)
-    first = None if pixels is None else pixels * depth
-    block = next(rows for rows in (4, 2, 1) if layer.channels % rows == 0)
-    least = input_overlap.by_channels(first, layer.channels, block)
-    return layer_step(folded, "transpose_conv", "transpose_conv.h", params, least)
+        ways.append(Axis(size, steps, kernel, stride, before=before))
+    folded = replace(layer, bias=_phase_biases(layer, [way.stride for way in ways], zero_point))
+    params = layers.TransposeConv(
+        Geometry.of(batches, *ways), depth, layer.channels, zero_point, scaling_of(layer)
+    )
+    return (layers.TRANSPOSE_CONV.step(graph, params, *layer_arguments(folded)),)
 
 
 def _phase_biases(layer: Layer, strides: Sequence[int], zero_point: int) -> Biases:

@@ -11,13 +11,12 @@ or to promise the compiler with `__restrict` that its pointers do not meet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot.ir import Argument, Overlap, Read, Write
-from tinydeploy.model.graph import Graph, Tensor
+from tinydeploy.engines.aot.geometry import Geometry
 
 Steps = npt.NDArray[np.int64]
 Walk = tuple[int, Sequence[int]]  # where a loop nest begins, and the stride of each loop, outermost first
@@ -76,18 +75,18 @@ def pixels(images: int, of_rows: Steps, of_columns: Steps, height: int, width: i
     return first.reshape(-1)
 
 
-def windows(params: Mapping[str, int | float | bool], depth: int) -> Steps | None:
+def windows(geometry: Geometry, depth: int) -> Steps | None:
     """The first byte of each output pixel's window, cut to the input of int8 pixels of `depth` channels.
 
-    `params` are those of kernels/window.h, with kBatches. None if they are too many to look at.
+    None if they are too many to look at.
     """
-    p = {name: int(value) for name, value in params.items()}
-    if p["kBatches"] * p["kOutputHeight"] * p["kOutputWidth"] > _MOST_STEPS:
+    g = geometry
+    if g.outputs > _MOST_STEPS:
         return None
-    y = np.arange(p["kOutputHeight"]) * p["kStrideHeight"] - p["kPadTop"]
-    x = np.arange(p["kOutputWidth"]) * p["kStrideWidth"] - p["kPadLeft"]
-    of_rows, of_columns = np.clip(y, 0, p["kInputHeight"] - 1), np.clip(x, 0, p["kInputWidth"] - 1)
-    first = pixels(p["kBatches"], of_rows, of_columns, p["kInputHeight"], p["kInputWidth"])
+    y = np.arange(g.output_height) * g.stride_height - g.pad_top
+    x = np.arange(g.output_width) * g.stride_width - g.pad_left
+    of_rows, of_columns = np.clip(y, 0, g.input_height - 1), np.clip(x, 0, g.input_width - 1)
+    first = pixels(g.batches, of_rows, of_columns, g.input_height, g.input_width)
     return None if first is None else first * depth
 
 
@@ -113,37 +112,37 @@ def by_channels(first: Steps | None, depth: int, channels: int = 1, pixels: int 
     return max(0, int(np.concatenate(written).max(initial=0)))
 
 
-def row_by_row(params: Mapping[str, int | float | bool], depth: int) -> int:
+def row_by_row(geometry: Geometry, input_depth: int, depth: int) -> int:
     """The distance of a kernel that keeps the rows of its windows in a working memory of its own.
 
     For each output row of `depth` channels, it first reads those rows of the windows that it has not read
     before, whole, and then writes.
     """
-    p = {name: int(value) for name, value in params.items()}
-    if p["kBatches"] * p["kOutputHeight"] > _MOST_STEPS:
+    g = geometry
+    if g.batches * g.output_height > _MOST_STEPS:
         return APART
-    top = np.arange(p["kOutputHeight"]) * p["kStrideHeight"] - p["kPadTop"]
-    read = np.clip(top + p["kKernelHeight"], 0, p["kInputHeight"])
-    unread = np.maximum(np.concatenate([[0], read[:-1]]), np.minimum(top, p["kInputHeight"]))
-    images = np.arange(p["kBatches"])[:, np.newaxis] * p["kInputHeight"]
-    end = np.arange(1, images.size * top.size + 1) * p["kOutputWidth"] * depth
-    return distance((images + unread) * p["kInputWidth"] * p["kInputDepth"], end)
+    top = np.arange(g.output_height) * g.stride_height - g.pad_top
+    read = np.clip(top + g.kernel_height, 0, g.input_height)
+    unread = np.maximum(np.concatenate([[0], read[:-1]]), np.minimum(top, g.input_height))
+    images = np.arange(g.batches)[:, np.newaxis] * g.input_height
+    end = np.arange(1, images.size * top.size + 1) * g.output_width * depth
+    return distance((images + unread) * g.input_width * input_depth, end)
 
 
-def channel_rows(params: Mapping[str, int | float | bool], depth: int, multiplier: int = 1) -> int:
+def channel_rows(geometry: Geometry, depth: int, multiplier: int = 1) -> int:
     """The distance of a kernel that makes one output channel of one row after the other.
 
     Channel c of `depth` needs of the row's windows the input channel c // `multiplier` alone. It is read and
     written in turn.
     """
-    p = {name: int(value) for name, value in params.items()}
-    if p["kBatches"] * p["kOutputHeight"] * depth > _MOST_STEPS:
+    g = geometry
+    if g.batches * g.output_height * depth > _MOST_STEPS:
         return APART
-    top = np.arange(p["kOutputHeight"]) * p["kStrideHeight"] - p["kPadTop"]
-    images = np.arange(p["kBatches"]) * p["kInputHeight"]
-    tops = (images[:, np.newaxis] + np.clip(top, 0, p["kInputHeight"] - 1)).reshape(-1, 1)
-    first = tops * p["kInputWidth"] * (depth // multiplier) + np.arange(depth) // multiplier
-    last = (np.arange(1, tops.size + 1) * p["kOutputWidth"] - 1)[:, np.newaxis] * depth
+    top = np.arange(g.output_height) * g.stride_height - g.pad_top
+    images = np.arange(g.batches) * g.input_height
+    tops = (images[:, np.newaxis] + np.clip(top, 0, g.input_height - 1)).reshape(-1, 1)
+    first = tops * g.input_width * (depth // multiplier) + np.arange(depth) // multiplier
+    last = (np.arange(1, tops.size + 1) * g.output_width - 1)[:, np.newaxis] * depth
     return of_copies(first, last + np.arange(depth) + 1)
 
 
@@ -161,16 +160,6 @@ def channel_by_channel(first: Steps | None, depth: int, multiplier: int = 1) -> 
     return max(0, int(written.max()) + depth - 1 - (depth - 1) // multiplier) if written.size else 0
 
 
-def over(source: Argument, output: Tensor, least: int) -> tuple[Overlap, ...]:
-    """What a step declares of an input and its output at the distance `least`: nothing of a constant."""
-    return (Overlap(source.tensor, output.index, least),) if isinstance(source, Read) else ()
-
-
-def in_place(graph: Graph, args: Sequence[Argument]) -> tuple[Overlap, ...]:
-    """What a kernel declares that reads element i of args[0] last when it writes element i of args[1]."""
-    source, target = args[:2]
-    if not isinstance(source, Read) or not isinstance(target, Write):
-        return ()
-    output = graph.tensors[target.tensor]
-    read, write = graph.tensors[source.tensor].dtype.bytes, output.dtype.bytes
-    return over(source, output, of_nest((output.elements,), (0, (read,)), (write, (write,))))
+def in_place(elements: int, read: int, write: int) -> int:
+    """The distance of a kernel that reads element i, of `read` bytes, last when it writes element i."""
+    return of_nest((elements,), (0, (read,)), (write, (write,)))

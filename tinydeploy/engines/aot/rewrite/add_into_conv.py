@@ -11,10 +11,13 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
+from tinydeploy.engines.aot.ir import Addition, WindowOp
+from tinydeploy.engines.aot.kernels.elementwise import ADD_LINEAR, AddLinear
+from tinydeploy.engines.aot.kernels.layers import Conv2d, FullyConnected
 from tinydeploy.engines.aot.lowering import computed_weights
 from tinydeploy.engines.aot.lowering.conv_with_addend import ADDEND, lowered_parts
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
-from tinydeploy.model.graph import DType, Graph, Op, OptionValue
+from tinydeploy.model.graph import DType, Graph, Op
 from tinydeploy.model.ops import catalogue
 from tinydeploy.model.ops.op_kind import GoesBy
 
@@ -24,9 +27,7 @@ _KINDS = catalogue.kinds(lambda op: op.fuses and op.goes_by is GoesBy.ELEMENT)  
 def fold(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
     """`ops` without each ADD and SUB that directly follows the convolution of one of its inputs.
 
-    That convolution has the addition's other input as its input 3, and the addition's output as its own. The
-    options say what is added: `sum` is ADD or SUB, `sum_tensor` the convolution's own tensor, `sum_position`
-    which input of the addition that was, `sum_activation` what follows.
+    That convolution has the addition's other input as its input 3, and the addition's output as its own.
     """
     left = {op.index: op for op in ops}
     reads = Counter(index for op in left.values() for index in op.inputs)
@@ -56,22 +57,20 @@ def _together(graph: Graph, convolution: Op, addition: Op, reads: Mapping[int, i
     if partner in convolution.inputs:
         return None
     missing = (-1,) * (ADDEND - len(convolution.inputs))
-    options: dict[str, OptionValue] = {
-        "sum": addition.kind,
-        "sum_tensor": made,
-        "sum_position": position,
-        "sum_activation": addition.options["fused_activation_function"],
-    }
+    activation = str(addition.options["fused_activation_function"])
+    added = Addition(addition.kind, made, position, activation)
     folded = replace(
-        convolution,
+        WindowOp.of(convolution),
         inputs=(*convolution.inputs, *missing, partner),
         outputs=addition.outputs,
-        options={**convolution.options, **options},
+        addition=added,
     )
     try:
-        first, second = lowered_parts(graph, folded)
+        first, second = lowered_parts(graph, folded, added)
     except UnsupportedError:
         return None
-    exact = second.kernel == "add_linear" and first.params.get("kGroups", 1) == 1
-    bounds = second.params["kActivationMin"], second.params["kActivationMax"]
-    return folded if exact and bounds == (-128, 127) else None
+    layer, addition_ = first.params, second.params
+    exact = isinstance(layer, FullyConnected) or (isinstance(layer, Conv2d) and layer.groups == 1)
+    if not exact or second.kernel is not ADD_LINEAR.flat or not isinstance(addition_, AddLinear):
+        return None
+    return folded if (addition_.activation_min, addition_.activation_max) == (-128, 127) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinydeploy.engines.aot.ir import Program, Read, Step, Write
+from tinydeploy.engines.aot.kernels.movement import COPY_ROWS, CopyRows
 from tinydeploy.engines.aot.memory import allocator, arena_plan
 from tinydeploy.model.graph import Op
 from tinydeploy.model.ops.catalogue import JOINS
@@ -30,10 +31,10 @@ def _without_copy(program: Program, op: Op, copy: Step) -> Program | None:
     """`program` with the source of `copy` made in its place in the output of `op`; None if that cannot be."""
     graph, roots = program.graph, program.memory
     source, target = copy.args[0], roots[op.outputs[0]]
-    if copy.kernel != "copy_rows" or copy.params["kRows"] != 1 or not isinstance(source, Read):
+    if copy.kernel is not COPY_ROWS or not isinstance(source, Read) or copy.of(CopyRows).rows != 1:
         return None
     root = roots[source.tensor]
-    offset = int(copy.params["kOutputOffset"]) * graph.tensors[target].dtype.bytes
+    offset = copy.of(CopyRows).output_offset * graph.tensors[target].dtype.bytes
     edges = {roots[t] for t in (*graph.inputs, *graph.outputs)}
     made = any(
         isinstance(a, Write) and roots[a.tensor] == root for _, s in program.ops for x in s for a in x.args

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinydeploy.engines.aot.ir import FloatOp, LookupOp
 from tinydeploy.engines.aot.lowering import in_float
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.rewrite.float_ops import (
@@ -28,7 +29,7 @@ from tinydeploy.engines.aot.rewrite.float_ops import (
 )
 from tinydeploy.engines.aot.rewrite.float_tables import CODES, CONSTANT, Failure, Functions, Node, Table
 from tinydeploy.host import reference
-from tinydeploy.model.graph import DType, Graph, Op, OptionValue, Tensor
+from tinydeploy.model.graph import DType, Graph, Op, Tensor
 from tinydeploy.model.ops.catalogue import JOINS
 
 
@@ -291,8 +292,9 @@ class _Islands:
             raise _Refused("its output has another shape than its input")
         inputs = tuple(self._integers(index) for index in waiting.inputs)
         given = tuple(index for index in inputs if index is not None)
-        options: dict[str, OptionValue] = {**waiting.options, "float": waiting.kind}
-        self._ops.append(replace(op, inputs=given, options=options))
+        self._ops.append(
+            FloatOp(op.index, op.kind, given, op.outputs, waiting.options, function=waiting.kind)
+        )
 
     # The end
 
@@ -326,8 +328,7 @@ class _Islands:
                 self._refused.setdefault(self._origins.get(table.node, op.index), table.reason)
             else:
                 entries += (table.view(np.int32) if table.dtype == np.float32 else table).tolist()
-        options: dict[str, OptionValue] = {**op.options, "table": tuple(entries)}
-        self._ops[position] = replace(op, options=options)
+        self._ops[position] = LookupOp(**vars(op), table=tuple(entries))
 
     # Movement
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic import tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import activation_range
-from tinydeploy.engines.aot.ir import Constant
+from tinydeploy.engines.aot.ir import Constant, LookupOp, Padding, WindowOp
+from tinydeploy.engines.aot.kernels.functions import LOOKUP
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.engines.aot.rewrite import add_into_conv
@@ -21,7 +22,6 @@ _CONVOLUTIONS = catalogue.kinds(lambda op: op.is_convolution)
 _CLAMPS = catalogue.kinds(lambda op: op.clamps)
 _CLAMPED = catalogue.kinds(lambda op: op.fuses)
 _LOOKUPS = catalogue.kinds(lambda op: op.is_function)  # of 8 bits, most of them
-_SIDES = ("top", "bottom", "left", "right")
 
 
 def simplify(graph: Graph, ops: Iterable[Op], adding: bool) -> tuple[Op, ...]:
@@ -33,8 +33,7 @@ def simplify(graph: Graph, ops: Iterable[Op], adding: bool) -> tuple[Op, ...]:
 def fold_padding(graph: Graph, given: Iterable[Op]) -> tuple[Op, ...]:
     """The `given` ops without each PAD that the convolutions behind it can do: they pad with zero points too.
 
-    Such a convolution reads the PAD's input. Its `padding` becomes EXPLICIT, with the options pad_top,
-    pad_bottom, pad_left and pad_right in rows and columns.
+    Such a convolution reads the PAD's input, and is a WindowOp with its padding.
     """
     ops = {op.index: op for op in given}
     everything = _Left(ops.values())
@@ -46,15 +45,13 @@ def fold_padding(graph: Graph, given: Iterable[Op]) -> tuple[Op, ...]:
         if not readers or not all(_takes_padding(graph, op, pad.outputs[0], sides) for op in readers):
             continue
         del ops[pad.index]
-        explicit = {f"pad_{side}": n for side, n in sides.items()}
         for op in readers:
             inputs = (pad.inputs[0], *op.inputs[1:])
-            options = {**op.options, **explicit, "padding": "EXPLICIT"}
-            ops[op.index] = replace(op, inputs=inputs, options=options)
+            ops[op.index] = replace(WindowOp.of(op), inputs=inputs, padding=sides)
     return tuple(ops.values())
 
 
-def _padding(graph: Graph, op: Op) -> dict[str, int] | None:
+def _padding(graph: Graph, op: Op) -> Padding | None:
     """How many rows and columns of zero points this op adds on each side; None if it does anything else."""
     if op.kind not in ("PAD", "PADV2") or op.outputs[0] in graph.outputs:
         return None
@@ -73,12 +70,14 @@ def _padding(graph: Graph, op: Op) -> dict[str, int] | None:
     batch, rows, columns, channels = given.reshape(4, 2).tolist()
     if any(batch + channels) or min(rows + columns) < 0:
         return None
-    return dict(zip(_SIDES, rows + columns, strict=True))
+    return Padding(*rows, *columns)
 
 
-def _takes_padding(graph: Graph, op: Op, tensor: int, sides: dict[str, int]) -> bool:
+def _takes_padding(graph: Graph, op: Op, tensor: int, sides: Padding) -> bool:
     """Whether `op` is a convolution of `tensor` without padding, whose windows all reach into the tensor."""
     if op.kind not in _CONVOLUTIONS or op.options["padding"] != "VALID":
+        return False
+    if isinstance(op, WindowOp) and op.padding is not None:
         return False
     if op.inputs[0] != tensor or tensor in op.inputs[1:]:
         return False
@@ -87,7 +86,7 @@ def _takes_padding(graph: Graph, op: Op, tensor: int, sides: dict[str, int]) -> 
         dilation = op.options.get(f"dilation_{initial}_factor") or 1
         assert isinstance(dilation, int)
         reaches += [(graph.tensors[op.inputs[1]].shape[axis] - 1) * dilation + 1] * 2
-    return all(n < reach for n, reach in zip(sides.values(), reaches, strict=True))
+    return all(n < reach for n, reach in zip(astuple(sides), reaches, strict=True))
 
 
 def fold_activations(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
@@ -96,6 +95,8 @@ def fold_activations(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
     for op in left.ops():
         before = left.only_source(graph, op) if op.kind in _CLAMPS else None
         if before is None or before.kind not in _CLAMPED or len(op.outputs) != 1:
+            continue
+        if isinstance(before, LookupOp):  # its table is all that it does
             continue
         source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
         fused = before.options.get("fused_activation_function", "NONE")
@@ -112,19 +113,16 @@ def fold_activations(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
 
 
 def compose_lookups(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
-    """`ops` with each chain of functions of one 8-bit element made one op: the last, with the option `table`.
-
-    The table has an entry for each input, in the order of its bits.
-    """
+    """`ops` with each chain of functions of one 8-bit element made one: a LookupOp."""
     left = _Left(ops)
     for op in left.ops():
-        before = left.only_source(graph, op) if op.kind in _LOOKUPS or "table" in op.options else None
+        before = left.only_source(graph, op) if op.kind in _LOOKUPS or isinstance(op, LookupOp) else None
         inner = None if before is None else _table(graph, before)
         outer = None if inner is None else _table(graph, op)
         if before is not None and inner is not None and outer is not None and inner.dtype.itemsize == 1:
             composed = outer[inner.astype(np.int64) & 0xFF]
-            options = {**op.options, "table": tuple(composed.tolist())}
-            left.put(replace(op, inputs=before.inputs, options=options))
+            table = tuple(composed.tolist())
+            left.put(LookupOp(op.index, op.kind, before.inputs, op.outputs, op.options, table=table))
             left.drop(before)
     return left.ops()
 
@@ -179,18 +177,17 @@ class _Left:
 
 def _table(graph: Graph, op: Op) -> npt.NDArray[np.generic] | None:
     """The outputs of `op` for each 8-bit input, in the order of its bits; None if it is no such function."""
-    given = op.options.get("table")
-    if isinstance(given, tuple):
+    if isinstance(op, LookupOp):
         dtype = graph.tensors[op.outputs[0]].dtype
-        alone = len(op.inputs) == 1 and len(given) == 256 and dtype is not DType.FLOAT32
-        return np.array(given, dtype.numpy) if alone else None
+        alone = len(op.inputs) == 1 and len(op.table) == 256 and dtype is not DType.FLOAT32
+        return np.array(op.table, dtype.numpy) if alone else None
     if op.kind not in _LOOKUPS:
         return None
     try:
         lowered = LOWERINGS[op.kind](graph, op) if op.kind in LOWERINGS else ()
     except UnsupportedError:
         return None
-    if not isinstance(lowered, tuple) or [step.kernel for step in lowered] != ["lookup"]:
+    if not isinstance(lowered, tuple) or [step.kernel for step in lowered] != [LOOKUP]:
         return None
     constant = lowered[0].args[-1]
     return constant.values if isinstance(constant, Constant) and constant.values.size == 256 else None

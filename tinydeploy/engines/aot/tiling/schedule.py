@@ -17,10 +17,11 @@ from operator import add
 import numpy as np
 
 from tinydeploy.engines.aot.ir import Overlap, Program
+from tinydeploy.engines.aot.lowering.window_geometry import COLUMNS, ROWS
 from tinydeploy.engines.aot.memory import arena_plan, input_overlap
 from tinydeploy.engines.aot.memory.input_overlap import Steps
 from tinydeploy.engines.aot.tiling.turns import Part, Rows, Turn
-from tinydeploy.engines.aot.tiling.windows import COLUMNS, ROWS, Window, goes_by, sides, window_of
+from tinydeploy.engines.aot.tiling.windows import Window, goes_by, sides, window_of
 from tinydeploy.model.graph import Op
 
 _NEVER = 1 << 40  # behind every byte

@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import groupby, product
 
-from tinydeploy.engines.aot.ir import Alias, Program, Read, Slice, Step, Stripes, Write
+from tinydeploy.engines.aot.ir import Alias, Padding, Program, Read, Slice, Step, Stripes, WindowOp, Write
+from tinydeploy.engines.aot.kernels.movement import COPY_ROWS, KEEP_ROWS, CopyRows, KeepRows
 from tinydeploy.engines.aot.lowering.dispatch import lower_op
+from tinydeploy.engines.aot.lowering.window_geometry import ROWS
 from tinydeploy.engines.aot.memory import arena_plan
 from tinydeploy.engines.aot.tiling.schedule import Schedule, Scheduler
 from tinydeploy.engines.aot.tiling.turns import Part, Turn
-from tinydeploy.engines.aot.tiling.windows import ROWS, WINDOWS, goes_by, sides
+from tinydeploy.engines.aot.tiling.windows import WINDOWS, goes_by, sides
 from tinydeploy.model.graph import Graph, Op, Tensor
 
 _HEIGHTS = (1, 2, 4, 8)  # of a stripe, in rows of the run's last tensor
@@ -154,7 +156,7 @@ def _cut_greedily(best: Program, tries: Tries, means: Means, budget: _Budget) ->
 
 def _kernels(program: Program) -> int:
     """How many different kernels `program` has, at most: one for each set of parameters of an op."""
-    return sum(len({(step.kernel, *step.params.items()) for step in steps}) for _, steps in program.ops)
+    return sum(len({step.instance for step in steps}) for _, steps in program.ops)
 
 
 def stripe(
@@ -250,8 +252,9 @@ class _Cutter:
 
     def _made(self, op: Op, sliced: Mapping[int, int], turn: Turn) -> tuple[Step, ...]:
         """What `op` becomes for slices of its tensors in a turn: lowered once for all turns alike."""
-        what = op.inputs, op.outputs, *op.options.items()
-        key = op.index, what, turn.padding, *((part.rows, part.columns) for part in turn.parts)
+        said = (value for value in vars(op).values() if not isinstance(value, Mapping))
+        what = type(op), *said, *op.options.items()
+        key = what, turn.padding, *((part.rows, part.columns) for part in turn.parts)
         if key not in self._lowered:
             clone = _with_parts(op, sliced, turn.padding)
             program = self.program()
@@ -288,15 +291,14 @@ class _Cutter:
     def _copied(self, part: Part, source: int, target: int, source_pitch: int, target_pitch: int) -> Step:
         """The step that copies `part` from one slice to another, whose rows are so many pixels apart."""
         depth = self.tensors[source].shape[3]
-        params = {
-            "kRows": part.rows,
-            "kRowElements": part.columns * depth,
-            "kInputOffset": 0,
-            "kInputStep": source_pitch * depth,
-            "kOutputOffset": 0,
-            "kOutputStep": target_pitch * depth,
-        }
-        return Step("copy_rows", "shape.h", params, (Read(source), Write(target)))
+        params = CopyRows(
+            part.rows,
+            part.columns * depth,
+            input_step=source_pitch * depth,
+            output_step=target_pitch * depth,
+        )
+        # A slice moves from turn to turn: what holds in one does not in all.
+        return Step(COPY_ROWS, params, (Read(source), Write(target)))
 
 
 def _renamed(step: Step, names: Mapping[int, int]) -> Step:
@@ -314,9 +316,7 @@ def _with_parts(op: Op, sliced: Mapping[int, int], padding: Sequence[int]) -> Op
     inputs, outputs = (tuple(sliced.get(t, t) for t in side) for side in (op.inputs, op.outputs))
     if op.kind not in WINDOWS:
         return replace(op, inputs=inputs, outputs=outputs)
-    explicit = dict(zip(("pad_top", "pad_bottom", "pad_left", "pad_right"), padding, strict=True))
-    options = {**op.options, **explicit, "padding": "EXPLICIT"}
-    return replace(op, inputs=inputs, outputs=outputs, options=options)
+    return replace(WindowOp.of(op), inputs=inputs, outputs=outputs, padding=Padding(*padding))
 
 
 def _alike(turns: Iterator[Turn]) -> Iterator[tuple[range, Turn, tuple[int, ...]]]:
@@ -349,6 +349,5 @@ def _keeping(graph: Graph, plan: Schedule, tensor: int) -> Iterator[Step]:
     for (kept, dropped), group in groupby(range(len(turns)), lambda number: turns[number]):
         if kept and dropped:
             numbers = list(group)
-            params = {"kElements": kept, "kFrom": dropped}
             stripes = range(numbers[0], numbers[-1] + 1)
-            yield Step("keep_rows", "shape.h", params, (Write(tensor),), stripes=stripes)
+            yield Step(KEEP_ROWS, KeepRows(kept, dropped), (Write(tensor),), stripes=stripes)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinydeploy.engines.aot.geometry import Axis
 from tinydeploy.engines.aot.lowering.require import int_option
+from tinydeploy.engines.aot.lowering.window_geometry import COLUMNS, ROWS, window_axis
 from tinydeploy.model.graph import Graph, Op
 from tinydeploy.model.ops import catalogue
 from tinydeploy.model.ops.op_kind import GoesBy
-
-ROWS, COLUMNS = 1, 2  # axes of an NHWC tensor
 
 WINDOWS = catalogue.kinds(lambda op: op.goes_by is GoesBy.ROW)
 _BY_PIXELS = catalogue.kinds(lambda op: op.goes_by in (GoesBy.PIXEL, GoesBy.ELEMENT))
@@ -38,19 +38,14 @@ def sides(graph: Graph, op: Op) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Window:
-    """Along one axis: for each of its `steps` an op needs `reach` of the input's `size`, every `stride`.
+class Window(Axis):
+    """How an op goes along one axis of an input.
 
-    The first needs `before` of padding. For all steps it needs the whole input if `takes_all`: that may be
-    broadcast, or end with some that no window reaches.
+    For all steps it needs the whole input if `takes_all`: that may be broadcast, or end with some that no
+    window reaches.
     """
 
-    size: int
-    steps: int
-    stride: int
-    before: int
-    reach: int
-    takes_all: bool
+    takes_all: bool = False
 
     def needed(self, made: range) -> tuple[range, int, int]:
         """What of the input is needed for `made` of the output, and how much padding before and after it."""
@@ -66,23 +61,7 @@ def window_of(graph: Graph, op: Op, tensor: int, axis: int) -> Window:
     """How `op` goes through its input `tensor` along `axis`."""
     size, steps = graph.tensors[tensor].shape[axis], graph.tensors[op.outputs[0]].shape[axis]
     if op.kind not in WINDOWS or tensor != op.inputs[0]:
-        return Window(size, steps, 1, 0, 1, axis == COLUMNS)
-    stride = int_option(op, ("stride_h", "stride_w")[axis - ROWS])
-    return Window(size, steps, stride, _padding(graph, op, axis), _reach(graph, op, axis), axis == COLUMNS)
-
-
-def _reach(graph: Graph, op: Op, axis: int) -> int:
-    """How many rows or columns a window spans."""
-    initial, side = ("h", "height") if axis == ROWS else ("w", "width")
-    pools = f"filter_{side}" in op.options
-    size = int_option(op, f"filter_{side}") if pools else graph.tensors[op.inputs[1]].shape[axis]
-    return (size - 1) * (int_option(op, f"dilation_{initial}_factor") or 1) + 1
-
-
-def _padding(graph: Graph, op: Op, axis: int) -> int:
-    """How many rows or columns of padding there are before the input."""
-    if op.options["padding"] != "SAME":
-        return int_option(op, ("pad_top", "pad_left")[axis - ROWS])  # none if it is VALID
-    size, steps = graph.tensors[op.inputs[0]].shape[axis], graph.tensors[op.outputs[0]].shape[axis]
-    stride = int_option(op, ("stride_h", "stride_w")[axis - ROWS])
-    return max((steps - 1) * stride + _reach(graph, op, axis) - size, 0) // 2
+        return Window(size, steps, takes_all=axis == COLUMNS)
+    filter_ = "filter_height" if axis == ROWS else "filter_width"  # which only pooling has
+    taps = int_option(op, filter_) if filter_ in op.options else graph.tensors[op.inputs[1]].shape[axis]
+    return Window(**vars(window_axis(op, axis, size, steps, taps)), takes_all=axis == COLUMNS)

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TypeVar
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot.ir import Constant, Overlap, Read, Scratch, Step
+from tinydeploy.engines.aot.geometry import Geometry
+from tinydeploy.engines.aot.ir import Argument, Constant, Kernel, Read, Scratch, Step
+from tinydeploy.engines.aot.kernels import cost, layers
 from tinydeploy.engines.aot.kernels.channel_bounds import settled
-from tinydeploy.engines.aot.lowering import conv_with_addend
-from tinydeploy.engines.aot.memory import input_overlap
-
-CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {}
-_Choice = TypeVar("_Choice", bound=Callable[..., tuple[Step, ...] | None])
+from tinydeploy.engines.aot.kernels.cores import dsp_16x8
+from tinydeploy.engines.aot.kernels.cores.dsp_kernels import (
+    CONV_2D_DSP,
+    DEPTHWISE_CONV_2D_DSP,
+    FULLY_CONNECTED_DSP,
+    POINTWISE_DSP,
+    Dsp,
+    DspColumns,
+    DspRow,
+)
+from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
+from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Layer
+from tinydeploy.model.graph import Graph
 
 _SHARED_BLOCK = 1  # pairs that a loop of shared code multiplies at once
 _PIXELS = 4  # columns that are multiplied at once
@@ -27,25 +38,14 @@ _MAX_SHIFT = 22  # of a zero point of 8 bits, rounding and an accumulator of 30 
 Order = list[tuple[int, int]]  # pairs of positions; -1 stands for a zero
 
 
-def chooses(kernel: str) -> Callable[[_Choice], _Choice]:
-    """Registers the choice for steps that call `kernel`."""
-
-    def register(choice: _Choice) -> _Choice:
-        CHOICES[kernel] = choice
-        return choice
-
-    return register
-
-
-@chooses("fully_connected")
-def fully_connected(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
+def fully_connected(graph: Graph, step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
     """One row as it comes; more rows, or a 1×1 convolution, as columns of pixels."""
-    depth, channels = int(step.params["kInputDepth"]), int(step.params["kOutputDepth"])
+    layer = step.of(FullyConnected)
+    depth, channels = layer.input_depth, layer.output_depth
     weights = _weights(step).reshape(channels, depth)
-    if step.params["kRows"] != 1:
-        first = input_overlap.rows(int(step.params["kRows"]), depth)
-        return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1), first, pixels)
-    found = _channels(step, weights)
+    if layer.rows != 1:
+        return _convolution(graph, step, POINTWISE_DSP, layer, weights, _pair_up(depth, 1), pixels)
+    found = _channels(step, layer, weights)
     if found is None or step.addend:
         return None
     table, weights = found
@@ -55,32 +55,29 @@ def fully_connected(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | Non
     blocks = [couples[i : i + _BLOCK // 2] for i in range(0, whole, _BLOCK // 2)]
     blocks += [couples[i : i + 1] for i in range(whole, len(couples))]
     values = np.concatenate([block.transpose(1, 0, 2).reshape(-1) for block in blocks])
-    return (_step(step, "fully_connected_dsp", "fully_connected_dsp.h", values, table, None, None, 4),)
+    params = DspRow(**vars(_dsp(layer, table)), block=4)
+    return (_step(graph, step, FULLY_CONNECTED_DSP, params, values, table),)
 
 
-@chooses("conv_2d")
-def conv_2d(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
+def conv_2d(graph: Graph, step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
     """All but grouped convolutions, `pixels` at a time: 1 or 4."""
-    if step.params["kGroups"] != 1:
+    layer = step.of(Conv2d)
+    if layer.groups != 1:
         return None
-    params = {name: int(value) for name, value in step.params.items()}
-    weights = _weights(step).reshape(params["kOutputDepth"], -1)
-    taps = params["kKernelWidth"] if params["kDilationWidth"] == 1 else 1
-    runs = params["kKernelHeight"] * params["kKernelWidth"] // taps
-    order = _pair_up(taps * params["kInputDepth"], runs)
-    windows = input_overlap.windows(step.params, params["kInputDepth"])
-    return _convolution(step, "conv_2d_dsp", weights, order, windows, pixels)
+    weights = _weights(step).reshape(layer.output_depth, -1)
+    run = layer.geometry.run
+    order = _pair_up(run * layer.input_depth, layer.geometry.taps // run)
+    return _convolution(graph, step, CONV_2D_DSP, layer, weights, order, pixels)
 
 
-@chooses("depthwise_conv_2d")
-def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
+def depthwise_conv_2d(graph: Graph, step: Step) -> tuple[Step, ...] | None:
     """Windows of 3×3 without dilation and depth multiplier, channels by fours."""
-    params = {name: int(value) for name, value in step.params.items()}
-    depth, stride = params["kInputDepth"], params["kStrideWidth"]
-    words = (params["kOutputWidth"] + 1) // 2 * stride + 1  # of a channel in a row: two outputs at a time
+    layer = step.of(DepthwiseConv2d)
+    g, depth, stride = layer.geometry, layer.input_depth, layer.geometry.stride_width
+    words = (g.output_width + 1) // 2 * stride + 1  # of a channel in a row: two outputs at a time
     fits = (
-        params["kKernelHeight"] == params["kKernelWidth"] == 3
-        and params["kDilationHeight"] == params["kDilationWidth"] == params["kDepthMultiplier"] == 1
+        g.kernel_height == g.kernel_width == 3
+        and g.dilation_height == g.dilation_width == layer.depth_multiplier == 1
         and stride <= 2
         and depth % 4 == 0
         and words <= _MAX_WORDS
@@ -88,14 +85,13 @@ def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
     if not fits:
         return None
     weights = _weights(step).reshape(3, 3, depth).transpose(2, 0, 1)
-    found = _channels(step, weights.reshape(depth, 9))
+    found = _channels(step, layer, weights.reshape(depth, 9))
     if found is None:
         return None
     table, weights = found[0], found[1].reshape(depth, 3, 3)
     rows = Scratch("rows", "uint32_t", 3 * depth * words)
     values = weights[:, :, [0, 1, 1, 2]].reshape(-1)
-    least = input_overlap.row_by_row(step.params, depth)
-    return (_step(step, "depthwise_conv_2d_dsp", "depthwise_conv_dsp.h", values, table, rows, least),)
+    return (_step(graph, step, DEPTHWISE_CONV_2D_DSP, _dsp(layer, table), values, table, rows),)
 
 
 def widened(step: Step) -> Step | None:
@@ -103,12 +99,13 @@ def widened(step: Step) -> Step | None:
 
     The weights are doubled, as the requantisation wants the sums, and so are the biases.
     """
-    if step.params.get("kWide") is not False:
+    params = step.params
+    if not isinstance(params, Dsp) or params.wide:
         return None
     source, weights, channels, *rest = step.args
     assert isinstance(weights, Constant) and isinstance(channels, Constant)
     table = channels.values.astype(np.int64)
-    if step.params["kPerChannel"]:
+    if params.layer.scaling.per_channel:
         shifts = table[1::2] & (1 << _SHIFT_BITS) - 1
         table[1::2] = (table[1::2] >> _SHIFT_BITS) * 2 << _SHIFT_BITS | shifts
     else:
@@ -123,18 +120,13 @@ def widened(step: Step) -> Step | None:
         replace(channels, values=table.astype(np.int32)),
         *rest,
     )
-    return replace(step, params={**step.params, "kWide": True}, args=args)
+    return replace(step, params=replace(params, wide=True), args=args)
 
 
-def by_single_pixels(step: Step) -> tuple[Step, ...] | None:
-    """A portable `step` by a kernel whose working memory is a quarter of the usual; None if there is none."""
-    match step.kernel:
-        case "conv_2d":
-            return conv_2d(step, pixels=1)
-        case "fully_connected" if step.params["kRows"] != 1:
-            return fully_connected(step, pixels=1)
-        case _:
-            return None
+def sharing(steps: Iterable[Step]) -> Callable[[Step], Step]:
+    """What makes of a program's `steps` those by code that all layers share, where there is such a form."""
+    clamped = all(step.params.clamps_negative for step in steps if isinstance(step.params, Dsp))
+    return lambda step: shared(step, clamped) or step
 
 
 def shared(step: Step, clamped: bool) -> Step | None:
@@ -142,53 +134,61 @@ def shared(step: Step, clamped: bool) -> Step | None:
 
     `clamped` says that all layers of the program clamp what is negative, and may use that.
     """
-    params = {**step.params}
-    params["kClampsNegative"] = clamped and bool(params.get("kClampsNegative"))
-    if step.kernel == "fully_connected_dsp":
-        return replace(step, params={**params, "kBlock": 1})
-    if params.get("kShared") is not False:
+    params = step.params
+    if not isinstance(params, Dsp):
         return None
-    if step.kernel == "pointwise_dsp":
-        pixels = params.pop("kRows")
-        for name in ("Height", "Width"):
-            ones = ("Input", "Output", "Kernel", "Stride", "Dilation")
-            params |= {f"k{what}{name}": 1 for what in ones}
-        params |= {"kBatches": 1, "kInputWidth": pixels, "kOutputWidth": pixels}
-        params |= {"kPadTop": 0, "kPadLeft": 0, "kPadded": False, "kInputZeroPoint": 0}
-    shape = {name for name in params if name != "kMultiplier" and not name.startswith("kAdd")}
-    if any(params[name] >= 1 << 15 for name in shape):
+    clamps = clamped and params.clamps_negative
+    if isinstance(params, DspRow):
+        return replace(step, params=replace(params, clamps_negative=clamps, block=_SHARED_BLOCK))
+    if params.shared:
+        return None
+    layer = params.layer
+    if isinstance(layer, FullyConnected):
+        layer = _as_convolution(layer)
+    shape = layer if isinstance(layer, DepthwiseConv2d) else replace(layer, add=None)
+    if any(value >= 1 << 15 for _, value in shape.members()):
         return None  # they are kept as int16
-    if "kBlock" not in params:
-        return replace(step, params={**params, "kShared": True})
-    taps = params["kKernelWidth"] if params["kDilationWidth"] == 1 else 1
-    run = Scratch("columns", "uint32_t", -(-int(taps * params["kInputDepth"]) // 4))
+    params = replace(params, layer=layer, clamps_negative=clamps, shared=True)
+    if not isinstance(params, DspColumns):
+        return replace(step, params=params)
+    assert isinstance(layer, Conv2d)
+    run = Scratch("columns", "uint32_t", -(-layer.geometry.run * layer.input_depth // 4))
     args = tuple(
         replace(a, elements=a.elements + run.elements) if isinstance(a, Scratch) else a for a in step.args
     )
-    params |= {"kShared": True, "kBlock": _SHARED_BLOCK}
-    return replace(step, kernel="conv_2d_dsp", params=params, args=args)
+    return replace(step, kernel=CONV_2D_DSP, params=replace(params, block=_SHARED_BLOCK), args=args)
+
+
+def _as_convolution(layer: FullyConnected) -> Conv2d:
+    """Rows as the pixels of an image."""
+    return Conv2d(
+        Geometry.pointwise(layer.rows),
+        layer.input_depth,
+        layer.output_depth,
+        groups=1,
+        input_zero_point=0,
+        scaling=layer.scaling,
+        add=layer.add,
+    )
 
 
 def _convolution(
+    graph: Graph,
     step: Step,
-    kernel: str,
+    kernel: Kernel[DspColumns],
+    layer: FullyConnected | Conv2d,
     weights: npt.NDArray[np.int8],
     order: Order,
-    first: input_overlap.Steps | None,
     pixels: int,
 ) -> tuple[Step, ...] | None:
-    """`first` says where in the input each output pixel's window starts."""
-    found = _channels(step, weights)
+    found = _channels(step, layer, weights)
     if found is None:
         return None
     table, weights = found
     values = _interleave(weights, order).reshape(-1)
     columns = Scratch("columns", "uint32_t", pixels * len(order))
-    depth = len(weights)
-    least = input_overlap.by_channels(first, depth, channels=depth, pixels=pixels)
-    made = _step(step, kernel, "conv_dsp.h", values, table, columns, least, 8)
-    overlaps = (*made.overlaps, *conv_with_addend.added(step, pixels))
-    return (replace(made, params={**made.params, "kPixels": pixels}, overlaps=overlaps),)
+    params = DspColumns(**vars(_dsp(layer, table)), block=8, pixels=pixels)
+    return (_step(graph, step, kernel, params, values, table, columns),)
 
 
 def _weights(step: Step) -> npt.NDArray[np.int8]:
@@ -197,44 +197,39 @@ def _weights(step: Step) -> npt.NDArray[np.int8]:
     return constant.values.astype(np.int8)
 
 
+def _dsp(layer: Layer, table: npt.NDArray[np.int32]) -> Dsp:
+    """The parameters that all kernels have; `table` is [channel][bias, multiplier, right shift]."""
+    one = (0, 0) if layer.scaling.per_channel else (int(table[0, 1]), int(table[0, 2]))
+    return Dsp(layer, layer.scaling.clamps_negative, *one, wide=False, shared=False)
+
+
 def _step(
+    graph: Graph,
     step: Step,
-    kernel: str,
-    header: str,
+    kernel: Kernel[Any],
+    params: Dsp,
     weights: npt.NDArray[np.int8],
     table: npt.NDArray[np.int32],
-    scratch: Scratch | None,
-    least: int | None,
-    block: int = 0,
+    *scratch: Scratch,
 ) -> Step:
-    """`step` by another kernel: input, weights, channels, scratch, output, and the addend if it has one.
-
-    `least` is how far below the input the output may start, None if they may not overlap.
-    """
+    """`step` by another kernel: input, weights, channels, scratch, output, and the addend if it has one."""
     source, old, bias, *_ = step.args
     assert isinstance(source, Read) and isinstance(old, Constant) and isinstance(bias, Constant)
     bias_column, multiplier, shift = table.T
-    params = {name: value for name, value in step.params.items() if name != "kLeftShift"}
-    params["kClampsNegative"] = step.params["kActivationMin"] >= step.params["kOutputZeroPoint"]
-    params |= {"kMultiplier": 0, "kShift": 0, "kWide": False, "kShared": False}
-    if step.params["kPerChannel"]:
+    if params.layer.scaling.per_channel:
         channels = np.stack([multiplier, bias_column << _SHIFT_BITS | shift], axis=1)
         comment = "multiplier, then bias and right shift, of each channel"
     else:
         channels, comment = bias_column, "biases"
-        params |= {"kMultiplier": int(multiplier[0]), "kShift": int(shift[0])}
-    if block:
-        params["kBlock"] = block
-    args = (
+    args: tuple[Argument, ...] = (
         source,
         replace(old, values=weights, comment="in the order of reading"),
         Constant(bias.name.removesuffix("bias") + "channels", channels.reshape(-1), comment),
-        *((scratch,) if scratch else ()),
+        *scratch,
         step.output,
         *step.addend,
     )
-    overlaps = () if least is None else (Overlap(source.tensor, step.output.tensor, least),)
-    return Step(kernel, header, params, args, overlaps)
+    return kernel.step(graph, params, *args)
 
 
 def _pair_up(run: int, runs: int, length: int | None = None) -> Order:
@@ -267,15 +262,15 @@ def _interleave(weights: npt.NDArray[np.int8], order: Order) -> npt.NDArray[np.i
 
 
 def _channels(
-    step: Step, weights: npt.NDArray[np.int8]
+    step: Step, layer: Layer, weights: npt.NDArray[np.int8]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8]] | None:
     """[channel][bias, multiplier, right shift], or None if the arithmetic of kernels/dsp.h is not exact.
 
     `weights` is [channel][position]; they come back as the table has them, see channels.settled.
     """
-    found = settled(step, weights)
+    found = settled(step, layer.scaling, weights)
     bias, multipliers, rights = np.broadcast_arrays(found.bias, found.multipliers, -found.shifts)
-    smallest = 0 if step.params["kActivationMin"] >= step.params["kOutputZeroPoint"] else 1
+    smallest = 0 if layer.scaling.clamps_negative else 1
     if found.reach.max() >= 1 << 30 or rights.min() < smallest or rights.max() > _MAX_SHIFT:
         return None
     if np.abs(bias).max() >= 1 << 31 - _SHIFT_BITS:
@@ -283,3 +278,23 @@ def _channels(
     table = np.zeros((len(bias) + len(bias) % 2, 3), np.int32)
     table[: len(bias)] = np.stack([bias, multipliers, rights], axis=1)
     return table, found.weights
+
+
+SET = KernelSet(
+    "dsp",
+    choices={
+        layers.FULLY_CONNECTED: fully_connected,
+        layers.CONV_2D: conv_2d,
+        layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
+        **dsp_16x8.CHOICES,
+    },
+    frugal={  # by columns of one pixel
+        layers.FULLY_CONNECTED: partial(fully_connected, pixels=1),
+        layers.CONV_2D: partial(conv_2d, pixels=1),
+        layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
+        **dsp_16x8.FRUGAL,
+    },
+    costs=cost.MODELS,
+    widened=widened,
+    sharing=sharing,
+)

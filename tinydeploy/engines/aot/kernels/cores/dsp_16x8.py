@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot.ir import Constant, Overlap, Read, Scratch, Step, Write
-from tinydeploy.engines.aot.memory import input_overlap
+from tinydeploy.engines.aot.geometry import Axis, Geometry
+from tinydeploy.engines.aot.ir import Argument, Constant, Kernel, Params, Read, Scratch, Step, Write
+from tinydeploy.engines.aot.kernels import layers
+from tinydeploy.engines.aot.kernels.cores.dsp_kernels import (
+    CONV_2D_16X8_DSP,
+    DEPTHWISE_CONV_2D_16X8_DSP,
+    FULLY_CONNECTED_16X8_DSP,
+    Dsp16x8,
+    DspColumns16x8,
+)
+from tinydeploy.engines.aot.kernels.kernel_set import Choices
+from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Layer16x8
+from tinydeploy.model.graph import Graph
 
 _BLOCK = 6  # channels of a fully connected layer that are multiplied at once
 _PIXELS = 4  # columns that are multiplied at once
@@ -20,65 +32,61 @@ _SHIFTS = (17, 46)  # of which 16 lie between the multiplier's 15 bits and the h
 Weights = npt.NDArray[np.int8]
 
 
-def fully_connected(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
+def fully_connected(graph: Graph, step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
     """One row as it comes; more rows, or a 1×1 convolution, as columns of pixels."""
-    depth, channels, rows = (int(step.params[f"k{n}"]) for n in ("InputDepth", "OutputDepth", "Rows"))
-    if rows != 1:
-        others = {name: value for name, value in step.params.items() if name != "kRows"}
-        sizes = ("Input", "Output", "Kernel", "Stride", "Dilation")
-        image = {f"k{what}{side}": 1 for what in sizes for side in ("Height", "Width")}
-        rest = {"kGroups": 1, "kPadTop": 0, "kPadLeft": 0, "kPadded": False}
-        return conv_2d(replace(step, params={"kBatches": rows, **others, **image, **rest}), pixels)
-    weights = _weights(step, channels)
-    couples = _couples(weights, depth)
-    whole = channels // _BLOCK * _BLOCK // 2
+    params = step.of(Layer16x8)
+    layer = params.layer
+    assert isinstance(layer, FullyConnected)
+    if layer.rows != 1:
+        image = Geometry.of(layer.rows, Axis(1, 1), Axis(1, 1))
+        rows = Conv2d(image, layer.input_depth, layer.output_depth, 1, 0, layer.scaling)
+        return conv_2d(graph, replace(step, params=replace(params, layer=rows)), pixels)
+    weights = _weights(step, layer.output_depth)
+    couples = _couples(weights, layer.input_depth)
+    whole = layer.output_depth // _BLOCK * _BLOCK // 2
     blocks = [couples[i : i + _BLOCK // 2] for i in range(0, whole, _BLOCK // 2)]
     blocks += [couples[i : i + 1] for i in range(whole, len(couples))]
     packed = np.concatenate([block.transpose(1, 0, 2).reshape(-1) for block in blocks])
-    return (_step(step, packed, weights),)
+    made, constants = _narrowed(step, packed, weights)
+    return (_step(graph, step, FULLY_CONNECTED_16X8_DSP, made, packed, constants),)
 
 
-def conv_2d(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
+def conv_2d(graph: Graph, step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
     """All but grouped convolutions, `pixels` at a time: 1 or 4."""
-    if step.params["kGroups"] != 1:
+    layer = step.of(Layer16x8).layer
+    assert isinstance(layer, Conv2d)
+    if layer.groups != 1:
         return None
-    depth, channels = int(step.params["kInputDepth"]), int(step.params["kOutputDepth"])
-    taps = int(step.params["kKernelWidth"]) if step.params["kDilationWidth"] == 1 else 1
-    weights = _weights(step, channels)
-    couples = _couples(weights, taps * depth)
+    weights = _weights(step, layer.output_depth)
+    couples = _couples(weights, layer.geometry.run * layer.input_depth)
     columns = Scratch("columns", "uint32_t", pixels * couples.shape[1])
-    windows = input_overlap.windows(step.params, depth)
-    least = input_overlap.by_channels(windows, channels, channels=channels, pixels=pixels)
-    made = _step(step, couples.reshape(-1), weights, columns, least)
-    return (replace(made, kernel="conv_2d_16x8_dsp", params={**made.params, "kPixels": pixels}),)
+    packed = couples.reshape(-1)
+    made, constants = _narrowed(step, packed, weights)
+    params = DspColumns16x8(**vars(made), pixels=pixels)
+    return (_step(graph, step, CONV_2D_16X8_DSP, params, packed, constants, columns),)
 
 
-def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
+def depthwise_conv_2d(graph: Graph, step: Step) -> tuple[Step, ...] | None:
     """Channels by fours, without a depth multiplier, where sums of 32 bits do."""
-    depth = int(step.params["kInputDepth"])
+    layer = step.of(Layer16x8).layer
+    assert isinstance(layer, DepthwiseConv2d)
     weights = _constant(step, 1).values.astype(np.int8)
-    by_channel = weights.reshape(-1, int(step.params["kOutputDepth"])).T
-    if step.params["kDepthMultiplier"] != 1 or depth % 4 != 0 or _narrow(step, by_channel) is None:
+    by_channel = weights.reshape(-1, layer.output_depth).T
+    if layer.depth_multiplier != 1 or layer.input_depth % 4 != 0 or _narrow(step, by_channel) is None:
         return None
-    least = input_overlap.by_channels(input_overlap.windows(step.params, depth), depth, channels=4)
-    return (_step(step, weights, by_channel, None, least),)
+    made, constants = _narrowed(step, weights, by_channel)
+    return (_step(graph, step, DEPTHWISE_CONV_2D_16X8_DSP, made, weights, constants),)
 
 
-def by_single_pixels(step: Step) -> tuple[Step, ...] | None:
-    """As in dsp.py: a portable `step` with a quarter of the usual working memory; None if it needs none."""
-    match step.kernel:
-        case "conv_2d_16x8":
-            return conv_2d(step, pixels=1)
-        case "fully_connected_16x8" if step.params["kRows"] != 1:
-            return fully_connected(step, pixels=1)
-        case _:
-            return None
-
-
-CHOICES: dict[str, Callable[[Step], tuple[Step, ...] | None]] = {
-    "fully_connected_16x8": fully_connected,
-    "conv_2d_16x8": conv_2d,
-    "depthwise_conv_2d_16x8": depthwise_conv_2d,
+CHOICES: Choices = {
+    layers.FULLY_CONNECTED_16X8: fully_connected,
+    layers.CONV_2D_16X8: conv_2d,
+    layers.DEPTHWISE_CONV_2D_16X8: depthwise_conv_2d,
+}
+FRUGAL: Choices = {  # by columns of one pixel
+    layers.FULLY_CONNECTED_16X8: partial(fully_connected, pixels=1),
+    layers.CONV_2D_16X8: partial(conv_2d, pixels=1),
+    layers.DEPTHWISE_CONV_2D_16X8: depthwise_conv_2d,
 }
 
 
@@ -112,7 +120,7 @@ def _narrow(step: Step, weights: Weights) -> tuple[Constant, Constant, Constant]
     shifts = np.where(factors == 0, _SHIFTS[0], shift.values.astype(np.int64))
     reach = np.abs(bias.values.astype(np.int64)) + _products(weights)
     exact = reach.max() < 1 << 31 and shifts.min() >= _SHIFTS[0] and shifts.max() <= _SHIFTS[1]
-    if not step.params["kWideSums"] or not exact:
+    if not step.of(Layer16x8).wide_sums or not exact:
         return None
     return (
         replace(bias, values=bias.values.astype(np.int32)),
@@ -127,25 +135,30 @@ def _products(weights: Weights) -> npt.NDArray[np.int64]:
     return magnitudes
 
 
-def _step(
-    step: Step, packed: Weights, weights: Weights, scratch: Scratch | None = None, least: int | None = None
-) -> Step:
-    """`step` with the weights in another order, and the other constants for sums of 32 bits if they do.
+def _narrowed(step: Step, packed: Weights, weights: Weights) -> tuple[Dsp16x8, tuple[Argument, ...]]:
+    """The parameters, and bias, multiplier and shift for sums of 32 bits if they do.
 
-    `least` is how far below the input the output may start, in elements; None if they may not overlap.
+    `packed` are the weights in the order of reading, `weights` by channel.
     """
-    source, old, *constants, output = step.args
-    assert isinstance(source, Read) and isinstance(old, Constant) and isinstance(output, Write)
+    given = step.of(Layer16x8)
     narrow = _narrow(step, weights)
     pairs = packed.size // 2  # as many as that at most
     run = pairs if _products(weights).max() < 1 << 31 else _RUN
-    args = (
-        source,
-        replace(old, values=packed, comment="in the order of reading"),
-        *(narrow or constants),
-        *((scratch,) if scratch else ()),
-        output,
-    )
-    overlaps = () if least is None else (Overlap(source.tensor, output.tensor, 2 * least),)
-    params = {**step.params, "kNarrow": narrow is not None, "kRun": run}
-    return Step(f"{step.kernel}_dsp", "conv_16x8_dsp.h", params, args, overlaps)
+    params = Dsp16x8(given.layer, given.wide_sums, narrow is not None, run)
+    return params, narrow or step.args[2:5]
+
+
+def _step(
+    graph: Graph,
+    step: Step,
+    kernel: Kernel[Any],
+    params: Params,
+    packed: Weights,
+    constants: tuple[Argument, ...],
+    *scratch: Scratch,
+) -> Step:
+    """`step` by another kernel, with the weights in another order."""
+    source, old, output = step.args[0], step.args[1], step.args[-1]
+    assert isinstance(source, Read) and isinstance(old, Constant) and isinstance(output, Write)
+    weights = replace(old, values=packed, comment="in the order of reading")
+    return kernel.step(graph, params, source, weights, *constants, *scratch, output)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.engines.aot.ir import Constant, Overlap, Read, Scratch, Step, Write
-from tinydeploy.engines.aot.kernels.cost import windows_inside
+from tinydeploy.engines.aot.ir import Argument, Call, Constant, Kernel, Params, Read, Scratch, Step, Write
+from tinydeploy.engines.aot.kernels import elementwise, layers
+from tinydeploy.engines.aot.kernels.cores import dsp_16x8
+from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
+from tinydeploy.engines.aot.kernels.layers import (
+    Conv2d,
+    DepthwiseConv2d,
+    FullyConnected,
+    Layer,
+    rows_by_channels,
+    windows_by_channels,
+)
 from tinydeploy.engines.aot.memory import input_overlap
+from tinydeploy.model.graph import Graph
 
 _LANES = 16  # values of eight bits in a vector
 _CHANNELS = 4  # that are multiplied at once
@@ -19,119 +30,142 @@ _MAX_WINDOW = 6 * _LANES  # of a depthwise convolution: its weights have to stay
 _MAX_STRIP = (2**16 - 1) // 7  # bytes: eight channels' strips are within an offset of 16 bits
 
 
-def fully_connected(step: Step) -> tuple[Step, ...] | None:
+@dataclass(frozen=True)
+class Mve(Params):
+    """A layer of int8, see kernels/mve.h. Its multiplier and shift are 0 if each channel has its own."""
+
+    layer: Layer
+    clamps_negative: bool  # whether the activation clamps what is below the zero point
+    shifts_right: bool  # whether all shifts are to the right
+    multiplier: int
+    shift: int
+
+
+def _overlap(call: Call[Mve]) -> Mapping[str, int]:
+    match call.params.layer:
+        case FullyConnected() as layer:
+            return {"input": rows_by_channels(layer, _CHANNELS, _PIXELS)}
+        case Conv2d() as layer:
+            return {"input": windows_by_channels(layer, layer.output_depth, _PIXELS)}
+        case DepthwiseConv2d() as layer:
+            return {"input": input_overlap.row_by_row(layer.geometry, layer.input_depth, layer.output_depth)}
+
+
+FULLY_CONNECTED_MVE = Kernel(
+    "fully_connected_mve", "conv_mve.h", Mve, ("input", "weights", "channels", "output"), _overlap
+)
+CONV_2D_MVE = Kernel(
+    "conv_2d_mve", "conv_mve.h", Mve, ("input", "weights", "channels", "columns", "output"), _overlap
+)
+DEPTHWISE_CONV_2D_MVE = Kernel(
+    "depthwise_conv_2d_mve",
+    "depthwise_conv_mve.h",
+    Mve,
+    ("input", "weights", "channels", "strips", "output"),
+    _overlap,
+)
+ADD_LINEAR_MVE = replace(elementwise.ADD_LINEAR.flat, name="add_linear_mve", header="add_mve.h")
+
+
+def fully_connected(graph: Graph, step: Step) -> tuple[Step, ...] | None:
     """Rows, or a 1×1 convolution's pixels, as they lie in the input; without an addend."""
     if step.addend:
         return None
-    depth, channels, rows = (int(step.params[name]) for name in ("kInputDepth", "kOutputDepth", "kRows"))
-    least = input_overlap.by_channels(input_overlap.rows(rows, depth), channels, _CHANNELS, _PIXELS)
-    return (_convolution(step, "fully_connected_mve", depth, None, least),)
+    layer = step.of(FullyConnected)
+    return (_convolution(graph, step, FULLY_CONNECTED_MVE, layer, layer.input_depth),)
 
 
-def conv_2d(step: Step) -> tuple[Step, ...] | None:
+def conv_2d(graph: Graph, step: Step) -> tuple[Step, ...] | None:
     """All but grouped convolutions, and those with an addend; some of one input channel as depthwise ones."""
-    p = {name: int(value) for name, value in step.params.items()}
-    if p["kGroups"] != 1 or step.addend:
+    layer = step.of(Conv2d)
+    if layer.groups != 1 or step.addend:
         return None
-    if p["kInputDepth"] == 1 and _suits_strips(p) and (made := depthwise_conv_2d(_depthwise(step))):
+    suits = layer.input_depth == 1 and _suits_strips(layer)
+    if suits and (made := depthwise_conv_2d(graph, _depthwise(step, layer))):
         return made
-    length = p["kKernelHeight"] * p["kKernelWidth"] * p["kInputDepth"]
+    length = layer.geometry.taps * layer.input_depth
     # A copy of a run may end up to a vector's width behind the column.
     columns = Scratch("columns", "int8_t", _PIXELS * _round_up(length, _LANES) + _LANES)
-    windows, channels = input_overlap.windows(step.params, p["kInputDepth"]), p["kOutputDepth"]
-    least = input_overlap.by_channels(windows, channels, channels, _PIXELS)
-    return (_convolution(step, "conv_2d_mve", length, columns, least),)
+    return (_convolution(graph, step, CONV_2D_MVE, layer, length, columns),)
 
 
-def depthwise_conv_2d(step: Step) -> tuple[Step, ...] | None:
+def depthwise_conv_2d(graph: Graph, step: Step) -> tuple[Step, ...] | None:
     """Any stride, dilation, padding and depth multiplier; windows that fit in the registers."""
-    p = {name: int(value) for name, value in step.params.items()}
-    depth, channels = p["kInputDepth"], p["kOutputDepth"]
-    height, width = ((p[f"kKernel{side}"] - 1) * p[f"kDilation{side}"] + 1 for side in ("Height", "Width"))
-    columns = (p["kOutputWidth"] - 1) * p["kStrideWidth"] + width
-    strip = (columns - 1) * height + (p["kOutputHeight"] - 1) * p["kStrideHeight"] + height
+    layer = step.of(DepthwiseConv2d)
+    g, channels = layer.geometry, layer.output_depth
+    height, width = g.rows.reach, g.columns.reach
+    columns = (g.output_width - 1) * g.stride_width + width
+    strip = (columns - 1) * height + (g.output_height - 1) * g.stride_height + height
     if height * width > _MAX_WINDOW or strip > _MAX_STRIP:
         return None
     constant, bias, multiplier, shift = _constants(step)
-    weights = constant.values.reshape(p["kKernelHeight"], p["kKernelWidth"], channels)
+    weights = constant.values.reshape(g.kernel_height, g.kernel_width, channels)
     window = np.zeros((channels, width, height), np.int8)
-    window[:, :: p["kDilationWidth"], :: p["kDilationHeight"]] = weights.transpose(2, 1, 0)
-    between = height * p["kStrideWidth"]  # two neighbouring windows' corners
+    window[:, :: g.dilation_width, :: g.dilation_height] = weights.transpose(2, 1, 0)
+    between = height * g.stride_width  # two neighbouring windows' corners
     shared = between if height * width + between <= _LANES else 0
     taps = np.zeros((channels, _round_up(height * width, _LANES)), np.int8)
     taps[:, shared : shared + height * width] = window.reshape(channels, -1)
     # The vector of the last window may reach beyond the last strip.
-    corner = (p["kOutputHeight"] - 1) * p["kStrideHeight"] + (p["kOutputWidth"] - 1) * between
+    corner = (g.output_height - 1) * g.stride_height + (g.output_width - 1) * between
     reach = corner + taps.shape[1]
-    strips = Scratch("strips", "int8_t", (depth - 1) * strip + max(strip, reach))
-    params = {
-        **step.params,
-        "kKernelHeight": height,
-        "kKernelWidth": width,
-        "kDilationHeight": 1,
-        "kDilationWidth": 1,
-    }
+    strips = Scratch("strips", "int8_t", (layer.input_depth - 1) * strip + max(strip, reach))
+    whole = replace(g, kernel_height=height, kernel_width=width, dilation_height=1, dilation_width=1)
     values = np.concatenate([taps.reshape(-1), np.zeros(shared, np.int8)])
-    least = input_overlap.row_by_row(params, channels)
-    table = np.stack([bias, multiplier, shift], axis=1) if step.params["kPerChannel"] else bias
-    return (
-        _step(
-            replace(step, params=params),
-            "depthwise_conv_2d_mve",
-            "depthwise_conv_mve.h",
-            values,
-            table,
-            strips,
-            least,
-        ),
-    )
+    table = np.stack([bias, multiplier, shift], axis=1) if layer.scaling.per_channel else bias
+    params = _params(step, replace(layer, geometry=whole))
+    return (_step(graph, step, DEPTHWISE_CONV_2D_MVE, params, values, table, strips),)
 
 
-def _suits_strips(p: Mapping[str, int]) -> bool:
+def _suits_strips(layer: Conv2d) -> bool:
     """Whether a convolution of one input channel likely takes fewer instructions as a depthwise one.
 
     The coefficients are fitted to what QEMU counts for 24 layers, of which they are off by 10 and 20 % at the
     most. With few output channels, it is gathering windows that takes the time.
     """
-    rows, columns, channels = p["kOutputHeight"], p["kOutputWidth"], p["kOutputDepth"]
-    height, width = ((p[f"kKernel{side}"] - 1) * p[f"kDilation{side}"] + 1 for side in ("Height", "Width"))
-    pixels = rows * columns
-    padded = pixels - windows_inside(p, "Height", "Top") * windows_inside(p, "Width", "Left")
-    runs = p["kKernelHeight"] * (1 if p["kDilationWidth"] == 1 else p["kKernelWidth"])
-    length = _round_up(p["kKernelHeight"] * p["kKernelWidth"], _LANES) // _LANES
+    g, channels = layer.geometry, layer.output_depth
+    rows, columns = g.rows, g.columns
+    pixels = rows.steps * columns.steps
+    padded = pixels - rows.inside * columns.inside
+    runs = g.taps // g.run
+    length = _round_up(g.taps, _LANES) // _LANES
     fours = _round_up(channels, _CHANNELS) // _CHANNELS
     gathering = 26 * pixels + 2.7 * pixels * runs + 27 * padded * runs
     together = gathering + pixels * fours * (18 + 8.8 * length)
-    read = min((rows - 1) * p["kStrideHeight"] + height, rows * height)
-    spreading = read * (22 + 5.9 * ((columns - 1) * p["kStrideWidth"] + width))
-    vectors = _round_up(height * width, _LANES) // _LANES
-    fours = _round_up(columns, _CHANNELS) // _CHANNELS
-    return spreading + rows * channels * (16.5 + 10.9 * fours + 4.6 * columns * vectors) < together
+    read = min((rows.steps - 1) * rows.stride + rows.reach, rows.steps * rows.reach)
+    spreading = read * (22 + 5.9 * ((columns.steps - 1) * columns.stride + columns.reach))
+    vectors = _round_up(rows.reach * columns.reach, _LANES) // _LANES
+    fours = _round_up(columns.steps, _CHANNELS) // _CHANNELS
+    by_row = channels * (16.5 + 10.9 * fours + 4.6 * columns.steps * vectors)
+    return spreading + rows.steps * by_row < together
 
 
-def _depthwise(step: Step) -> Step:
+def _depthwise(step: Step, layer: Conv2d) -> Step:
     """A convolution of one input channel as a depthwise one with as many outputs for it."""
-    p = step.params
-    channels = int(p["kOutputDepth"])
-    params = {name: value for name, value in p.items() if name != "kGroups"} | {"kDepthMultiplier": channels}
-    args = list(step.args)
-    weights = args[1]
+    channels = layer.output_depth
+    params = DepthwiseConv2d(layer.geometry, 1, channels, channels, layer.input_zero_point, layer.scaling)
+    source, weights, *rest = step.args
     assert isinstance(weights, Constant)
-    args[1] = replace(weights, values=weights.values.reshape(channels, -1).T.reshape(-1))
-    return replace(step, kernel="depthwise_conv_2d", params=params, args=tuple(args))
+    weights = replace(weights, values=weights.values.reshape(channels, -1).T.reshape(-1))
+    return replace(step, kernel=layers.DEPTHWISE_CONV_2D, params=params, args=(source, weights, *rest))
 
 
-def add(step: Step) -> tuple[Step, ...]:
+def add(graph: Graph, step: Step) -> tuple[Step, ...]:
     """Tensors of one shape; a broadcast is another kernel."""
-    return (replace(step, kernel="add_linear_mve", header="add_mve.h"),)
+    return (replace(step, kernel=ADD_LINEAR_MVE),)
 
 
-CHOICES = {
-    "fully_connected": fully_connected,
-    "conv_2d": conv_2d,
-    "depthwise_conv_2d": depthwise_conv_2d,
-    "add_linear": add,
-}
+SET = KernelSet(
+    "mve",
+    choices={
+        layers.FULLY_CONNECTED: fully_connected,
+        layers.CONV_2D: conv_2d,
+        layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
+        elementwise.ADD_LINEAR.flat: add,
+        **dsp_16x8.CHOICES,
+    },
+    folds_additions=False,  # ADD takes ten instructions for four outputs
+)
 
 
 def _round_up(count: int, unit: int) -> int:
@@ -147,9 +181,11 @@ def _constants(
     return weights, bias.astype(np.int32), multiplier.astype(np.int32), shift.astype(np.int8)
 
 
-def _convolution(step: Step, kernel: str, length: int, columns: Scratch | None, least: int) -> Step:
+def _convolution(
+    graph: Graph, step: Step, kernel: Kernel[Mve], layer: Layer, length: int, *columns: Scratch
+) -> Step:
     """`length` inputs make an output."""
-    channels = int(step.params["kOutputDepth"])
+    channels = layer.output_depth
     blocks = _round_up(channels, _CHANNELS) // _CHANNELS
     constant, bias, multiplier, shift = _constants(step)
     weights = np.zeros((blocks * _CHANNELS, _round_up(length, _LANES)), np.int8)
@@ -162,48 +198,37 @@ def _convolution(step: Step, kernel: str, length: int, columns: Scratch | None, 
         return padded.reshape(blocks, _CHANNELS).view(np.int32)
 
     table = by_blocks(bias)
-    if step.params["kPerChannel"]:
+    if layer.scaling.per_channel:
         table = np.concatenate([table, by_blocks(multiplier), by_blocks(shift)], axis=1)
-    return _step(step, kernel, "conv_mve.h", values, table, columns, least)
+    return _step(graph, step, kernel, _params(step, layer), values, table, *columns)
 
 
-def _rounding(step: Step, shifts: npt.NDArray[np.signedinteger]) -> dict[str, bool]:
-    """What kernels/mve.h may leave out of a requantisation."""
-    return {
-        "kClampsNegative": step.params["kActivationMin"] >= step.params["kOutputZeroPoint"],
-        "kShiftsRight": bool((shifts < 0).all()),
-    }
+def _params(step: Step, layer: Layer) -> Mve:
+    """`layer`, which `step` does, and what kernels/mve.h may leave out of a requantisation."""
+    _, _, multiplier, shift = _constants(step)
+    one = (0, 0) if layer.scaling.per_channel else (int(multiplier[0]), int(shift[0]))
+    return Mve(layer, layer.scaling.clamps_negative, bool((shift < 0).all()), *one)
 
 
 def _step(
+    graph: Graph,
     step: Step,
-    kernel: str,
-    header: str,
+    kernel: Kernel[Mve],
+    params: Mve,
     weights: npt.NDArray[np.int8],
     table: npt.NDArray[np.int32],
-    scratch: Scratch | None,
-    least: int,
+    *scratch: Scratch,
 ) -> Step:
-    """`step` by another kernel: input, weights, channels, scratch, output.
-
-    `least` is how far below the input the output may start.
-    """
+    """`step` by another kernel: input, weights, channels, scratch, output."""
     source, _, named, *_, output = step.args
     assert isinstance(source, Read) and isinstance(named, Constant) and isinstance(output, Write)
-    constant, _, multiplier, shift = _constants(step)
-    per_channel = bool(step.params["kPerChannel"])
-    params = {
-        **step.params,
-        **_rounding(step, shift),
-        "kMultiplier": 0 if per_channel else int(multiplier[0]),
-        "kShift": 0 if per_channel else int(shift[0]),
-    }
-    comment = "bias, multiplier and shift" if per_channel else "biases"
-    args = (
+    constant, *_ = _constants(step)
+    comment = "bias, multiplier and shift" if params.layer.scaling.per_channel else "biases"
+    args: tuple[Argument, ...] = (
         source,
         replace(constant, values=weights.reshape(-1), comment="in the order of reading"),
         Constant(named.name.removesuffix("bias") + "channels", table.reshape(-1), comment),
-        *((scratch,) if scratch else ()),
+        *scratch,
         output,
     )
-    return Step(kernel, header, params, args, (Overlap(source.tensor, output.tensor, least),))
+    return kernel.step(graph, params, *args)

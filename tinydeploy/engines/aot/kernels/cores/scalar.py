@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.arithmetic import packed_weights
-from tinydeploy.engines.aot.ir import Argument, Constant, Overlap, Read, Scratch, Step
+from tinydeploy.engines.aot.ir import Argument, Call, Constant, Kernel, Params, Read, Scratch, Step
+from tinydeploy.engines.aot.kernels import layers
 from tinydeploy.engines.aot.kernels.channel_bounds import settled
-from tinydeploy.engines.aot.lowering import conv_with_addend
+from tinydeploy.engines.aot.kernels.kernel_set import Choices, KernelSet
+from tinydeploy.engines.aot.kernels.layers import (
+    LAYER,
+    Conv2d,
+    DepthwiseConv2d,
+    FullyConnected,
+    Layer,
+    rows_by_channels,
+    windows_by_channels,
+    with_addend,
+)
 from tinydeploy.engines.aot.memory import input_overlap
+from tinydeploy.model.graph import Graph
 
 _MAX_WIDTH = 5  # of a depthwise window whose weights are held in registers
 _MAX_SUM = 1 << 29
@@ -30,78 +42,119 @@ class Blocks:
     shared: bool  # layers share the code of convolutions: it costs nothing where all sums are in memory
 
 
-_HEADERS = {
-    "conv_2d_scalar": "conv_scalar.h",
-    "depthwise_conv_2d_scalar": "depthwise_conv_scalar.h",
-    "fully_connected_scalar": "conv_scalar.h",
-    "fully_connected_packed": "fully_connected_packed.h",
-}
-_BLOCKS = {
-    "cortex-m0plus": Blocks((1, 8), 8, 2, True),
-    "cortex-m3": Blocks((1, 4), 4, 4, False),
-    "rv32imc": Blocks((2, 4), 8, 4, False),
-    "rv32imac": Blocks((2, 4), 8, 4, False),
-}
+@dataclass(frozen=True)
+class Scalar(Params):
+    """A layer of int8 by blocks of so many channels and pixels.
+
+    Its multiplier and shift are 0 if each channel has its own.
+    """
+
+    layer: Layer
+    block_channels: int
+    block_pixels: int
+    small_sums: bool  # the arithmetic of kernels/scalar.h is exact
+    multiplier: int
+    shift: int
+    clamps_negative: bool  # whether the activation clamps what is below the zero point
+
+
+@dataclass(frozen=True)
+class Packed(Scalar):
+    """Products two at a time, in runs of `run`; see packed_weights.py for the excess, if there is any."""
+
+    run: int
+    excess: bool
+
+
+@dataclass(frozen=True)
+class Columns(Packed):
+    """The same of columns of pixels, perhaps by code that layers share."""
+
+    shared: bool
+
+    @property
+    def variant(self) -> str:
+        """Shared code, and whether it adds."""
+        return " shared" * self.shared + self.layer.variant
+
+
+def _columns_overlap(call: Call[Columns]) -> Mapping[str, int]:
+    p, layer = call.params, call.params.layer
+    if isinstance(layer, FullyConnected):
+        least = rows_by_channels(layer, layer.output_depth, p.block_pixels)
+    else:
+        least = windows_by_channels(layer, layer.output_depth, p.block_pixels)
+    return with_addend(least, call.args, (p.block_pixels - 1) * layer.output_depth)
+
+
+def _row_overlap(call: Call[Packed]) -> Mapping[str, int]:
+    first, p = np.zeros(1, np.int64), call.params
+    return {"input": input_overlap.by_channels(first, p.layer.output_depth, p.block_channels)}
+
+
+def _depthwise_overlap(call: Call[Scalar]) -> Mapping[str, int]:
+    layer = call.params.layer
+    assert isinstance(layer, DepthwiseConv2d)
+    return {"input": input_overlap.channel_rows(layer.geometry, layer.output_depth, layer.depth_multiplier)}
+
+
+_COLUMNS = (*LAYER[:-1], "excess", "columns", "output", "[addend]")
+FULLY_CONNECTED_SCALAR = Kernel(
+    "fully_connected_scalar", "conv_scalar.h", Columns, _COLUMNS, _columns_overlap
+)
+CONV_2D_SCALAR = Kernel("conv_2d_scalar", "conv_scalar.h", Columns, _COLUMNS, _columns_overlap)
+DEPTHWISE_CONV_2D_SCALAR = Kernel(
+    "depthwise_conv_2d_scalar", "depthwise_conv_scalar.h", Scalar, LAYER, _depthwise_overlap
+)
+FULLY_CONNECTED_PACKED = Kernel(
+    "fully_connected_packed",
+    "fully_connected_packed.h",
+    Packed,
+    (*LAYER[:-1], "excess", "starts", "output"),
+    _row_overlap,
+)
+
 # The lengths of runs to choose from: of a row, of a convolution.
 _ROW_RUNS = (2, 4, 8, 16)
 _RUNS = (2, 3, 4, 5, 6, 8, 12, 16)
 _SMALL_RUNS = (4,)  # where code is to be small: more layers' is alike, and there is little excess
 
 
-def blocks(core: Core) -> Blocks | None:
-    """What the choices for `core` depend on; None where there are none."""
-    return _BLOCKS.get(core.id)
+def _fully_connected(
+    graph: Graph, step: Step, blocks: Blocks, runs: Sequence[int]
+) -> tuple[Step, ...] | None:
+    layer = step.of(FullyConnected)
+    if layer.rows == 1:
+        return None if step.addend else (_one_row(graph, step, layer, blocks.one_row),)
+    return (_columns(graph, step, FULLY_CONNECTED_SCALAR, layer, blocks, runs),)
 
 
-def choices(core: Core, small: bool) -> Mapping[str, Callable[[Step], tuple[Step, ...] | None]]:
-    """The choices for `core`: none where 32-bit products are slow. `small` spares flash."""
-    found = blocks(core)
-    if found is None:
-        return {}
-    runs = _SMALL_RUNS if small else _RUNS
-    return {
-        "fully_connected": lambda step: _fully_connected(step, found, runs),
-        "conv_2d": lambda step: _conv_2d(step, found, runs),
-        "depthwise_conv_2d": lambda step: _depthwise_conv_2d(step, found),
-    }
-
-
-def _fully_connected(step: Step, blocks: Blocks, runs: Sequence[int]) -> tuple[Step, ...] | None:
-    depth, channels, rows = _numbers(step, "kInputDepth", "kOutputDepth", "kRows")
-    if rows == 1:
-        return None if step.addend else (_one_row(step, blocks.one_row),)
-    least = input_overlap.by_channels(
-        input_overlap.rows(rows, depth), channels, channels, blocks.convolution[1]
-    )
-    return (_columns(step, "fully_connected_scalar", blocks, runs, least),)
-
-
-def _conv_2d(step: Step, blocks: Blocks, runs: Sequence[int]) -> tuple[Step, ...] | None:
+def _conv_2d(graph: Graph, step: Step, blocks: Blocks, runs: Sequence[int]) -> tuple[Step, ...] | None:
     """All but grouped convolutions."""
-    if step.params["kGroups"] != 1:
+    layer = step.of(Conv2d)
+    if layer.groups != 1:
         return None
-    depth, channels = _numbers(step, "kInputDepth", "kOutputDepth")
-    windows = input_overlap.windows(step.params, depth)
-    least = input_overlap.by_channels(windows, channels, channels, blocks.convolution[1])
-    return (_columns(step, "conv_2d_scalar", blocks, runs, least),)
+    return (_columns(graph, step, CONV_2D_SCALAR, layer, blocks, runs),)
 
 
-def _columns(step: Step, kernel: str, blocks: Blocks, runs: Sequence[int], least: int) -> Step:
+def _columns(
+    graph: Graph, step: Step, kernel: Kernel[Columns], given: Layer, blocks: Blocks, runs: Sequence[int]
+) -> Step:
     """Many pixels, which are multiplied two at a time."""
-    layer = _layer(step, channel_axis=0)
+    layer = _layer(step, given, channel_axis=0)
     run = packed_weights.best_run(layer.weights, runs)
     excess = packed_weights.excess(layer.weights, run)
     columns = Scratch("columns", "int32_t", blocks.convolution[1] // 2 * layer.weights.shape[1])
     weights = _interleave(layer.weights - excess, blocks.convolution[0])
     listed = _excess(step, packed_weights.by_position(excess, blocks.convolution[0]))
-    new = _step(step, kernel, weights, layer, blocks.convolution, (listed, columns), least)
-    params = {**new.params, "kRun": run, "kExcess": bool(excess.any()), "kShared": blocks.shared}
-    return replace(new, params=params)
+    made = _params(given, layer, blocks.convolution)
+    params = Columns(**vars(made), run=run, excess=bool(excess.any()), shared=blocks.shared)
+    return _step(graph, step, kernel, params, weights, layer, listed, columns)
 
 
-def _one_row(step: Step, block: int) -> Step:
+def _one_row(graph: Graph, step: Step, given: Layer, block: int) -> Step:
     """One row, whose channels are multiplied two at a time."""
-    layer = _layer(step, channel_axis=0)
+    layer = _layer(step, given, channel_axis=0)
     channels, depth = layer.weights.shape
     whole = channels // block * block
     run = packed_weights.best_run(layer.weights[:whole], _ROW_RUNS)
@@ -109,10 +162,9 @@ def _one_row(step: Step, block: int) -> Step:
     words = _interleave(layer.weights[:whole] - excess, block) ^ np.int8(-128)  # as unsigned bytes: plus 128
     weights = np.concatenate([words, layer.weights[whole:].reshape(-1)])
     starts = Scratch("starts", "int32_t", -(-depth // run))
-    least = input_overlap.by_channels(np.zeros(1, np.int64), channels, block)
-    others = (_excess(step, packed_weights.by_channel(excess, block)), starts)
-    new = _step(step, "fully_connected_packed", weights, layer, (block, 1), others, least)
-    return replace(new, params={**new.params, "kRun": run, "kExcess": bool(excess.any())})
+    listed = _excess(step, packed_weights.by_channel(excess, block))
+    params = Packed(**vars(_params(given, layer, (block, 1))), run=run, excess=bool(excess.any()))
+    return _step(graph, step, FULLY_CONNECTED_PACKED, params, weights, layer, listed, starts)
 
 
 def _excess(step: Step, values: npt.NDArray[np.generic]) -> Constant:
@@ -121,20 +173,15 @@ def _excess(step: Step, values: npt.NDArray[np.generic]) -> Constant:
     return Constant(weights.name.removesuffix("weights") + "excess", values, "of large weights")
 
 
-def _depthwise_conv_2d(step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
+def _depthwise_conv_2d(graph: Graph, step: Step, blocks: Blocks) -> tuple[Step, ...] | None:
     """Windows that are narrow and not dilated."""
-    width, channels, multiplier = _numbers(step, "kKernelWidth", "kOutputDepth", "kDepthMultiplier")
-    if width > _MAX_WIDTH or _numbers(step, "kDilationHeight", "kDilationWidth") != [1, 1]:
+    given = step.of(DepthwiseConv2d)
+    g = given.geometry
+    if g.kernel_width > _MAX_WIDTH or not g.dilation_height == g.dilation_width == 1:
         return None
-    layer = _layer(step, channel_axis=1)
-    least = input_overlap.channel_rows(step.params, channels, multiplier)
-    size = (1, blocks.depthwise)
-    weights = layer.weights.reshape(-1)
-    return (_step(step, "depthwise_conv_2d_scalar", weights, layer, size, (), least),)
-
-
-def _numbers(step: Step, *names: str) -> list[int]:
-    return [int(step.params[name]) for name in names]
+    layer = _layer(step, given, channel_axis=1)
+    params = _params(given, layer, (1, blocks.depthwise))
+    return (_step(graph, step, DEPTHWISE_CONV_2D_SCALAR, params, layer.weights.reshape(-1), layer),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,11 +193,13 @@ class _Layer:
     small_sums: bool  # the arithmetic of kernels/scalar.h is exact
 
 
-def _layer(step: Step, channel_axis: int) -> _Layer:
-    """What `step` computes, see channels.settled."""
+def _layer(step: Step, given: Layer, channel_axis: int) -> _Layer:
+    """What `step` computes, see channel_bounds.settled."""
     old, *constants = (argument for argument in step.args if isinstance(argument, Constant))
     shape = (constants[0].values.size, -1) if channel_axis == 0 else (-1, constants[0].values.size)
-    found = settled(step, np.moveaxis(old.values.astype(np.int8).reshape(shape), channel_axis, 0))
+    found = settled(
+        step, given.scaling, np.moveaxis(old.values.astype(np.int8).reshape(shape), channel_axis, 0)
+    )
     values: tuple[npt.NDArray[np.generic], ...] = (
         found.bias.astype(np.int32),
         found.multipliers.astype(np.int32),
@@ -171,19 +220,23 @@ def _interleave(weights: npt.NDArray[np.int8], channels: int) -> npt.NDArray[np.
     return np.concatenate([np.zeros(0, np.int8), *blocks])
 
 
+def _params(given: Layer, layer: _Layer, size: tuple[int, int]) -> Scalar:
+    """The parameters that all kernels have; `size` is their block of (channels, pixels)."""
+    scaling = given.scaling
+    multiplier, shift = (0 if scaling.per_channel else int(c.values[0]) for c in layer.constants[1:])
+    return Scalar(given, *size, layer.small_sums, multiplier, shift, scaling.clamps_negative)
+
+
 def _step(
+    graph: Graph,
     step: Step,
-    kernel: str,
+    kernel: Kernel[Any],
+    params: Scalar,
     weights: npt.NDArray[np.int8],
     layer: _Layer,
-    size: tuple[int, int],
-    others: tuple[Argument, ...],
-    least: int,
+    *others: Argument,
 ) -> Step:
-    """`step` by another kernel; `size` is its block of (channels, pixels), `least` as for overlap.over.
-
-    `others` are the arguments between the constants and the output.
-    """
+    """`step` by another kernel. `others` are the arguments between the constants and the output."""
     source, old = step.args[:2]
     assert isinstance(source, Read) and isinstance(old, Constant)
     args: tuple[Argument, ...] = (
@@ -194,14 +247,22 @@ def _step(
         step.output,
         *step.addend,
     )
-    params = {
-        **step.params,
-        "kBlockChannels": size[0],
-        "kBlockPixels": size[1],
-        "kSmallSums": layer.small_sums,
-        "kMultiplier": 0 if step.params["kPerChannel"] else int(layer.constants[1].values[0]),
-        "kShift": 0 if step.params["kPerChannel"] else int(layer.constants[2].values[0]),
-        "kClampsNegative": step.params["kActivationMin"] >= step.params["kOutputZeroPoint"],
+    return kernel.step(graph, params, *args)
+
+
+def _choices(blocks: Blocks, runs: Sequence[int]) -> Choices:
+    return {
+        layers.FULLY_CONNECTED: lambda graph, step: _fully_connected(graph, step, blocks, runs),
+        layers.CONV_2D: lambda graph, step: _conv_2d(graph, step, blocks, runs),
+        layers.DEPTHWISE_CONV_2D: lambda graph, step: _depthwise_conv_2d(graph, step, blocks),
     }
-    overlaps = (Overlap(source.tensor, step.output.tensor, least), *conv_with_addend.added(step, size[1]))
-    return Step(kernel, _HEADERS[kernel], params, args, overlaps)
+
+
+SETS = tuple(
+    KernelSet(name, choices=_choices(blocks, _RUNS), small=_choices(blocks, _SMALL_RUNS))
+    for name, blocks in (
+        ("armv6m", Blocks((1, 8), 8, 2, True)),  # without a long multiply
+        ("armv7m", Blocks((1, 4), 4, 4, False)),
+        ("rv32im", Blocks((2, 4), 8, 4, False)),
+    )
+)

@@ -46,14 +46,9 @@ def fuse(shape: Sequence[int], *operands: Strides) -> tuple[tuple[int, ...], tup
     return tuple(loop[0] for loop in loops), strides
 
 
-def params(loops: int, **values: Sequence[int]) -> dict[str, int | float | bool]:
-    """Kernel parameters k<Name>0 … for each list, outermost first, filled up in front to `loops` loops.
+def padded(loops: int, values: Sequence[int], missing: int = 0) -> tuple[int, ...]:
+    """`values` of nested loops, outermost first, with `missing` in front for those of `loops` not there.
 
-    A loop that is not there has extent 1 and strides 0; the names of strides end in "Stride".
+    A loop that is not there has extent 1 and stride 0.
     """
-    named: dict[str, int | float | bool] = {}
-    for name, given in values.items():
-        missing = 0 if name.endswith("Stride") else 1
-        padded = (missing,) * (loops - len(given)) + tuple(given)
-        named |= {f"k{name}{i}": value for i, value in enumerate(padded)}
-    return named
+    return (missing,) * (loops - len(values)) + tuple(values)
