@@ -14,19 +14,12 @@ from tinydeploy.engines.aot.ir import Constant, LookupOp, Padding, WindowOp
 from tinydeploy.engines.aot.kernels.functions import LOOKUP
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
-from tinydeploy.engines.aot.rewrite import add_into_conv
 from tinydeploy.model.graph import DType, Graph, Op
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _CLAMPS = ("RELU", "RELU6", "RELU_N1_TO_1")
 _LOOKUPS = (*_CLAMPS, "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "ELU", "QUANTIZE")
 _CLAMPED = (*_CONVOLUTIONS, "FULLY_CONNECTED", "ADD", "SUB", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D")
-
-
-def simplify(graph: Graph, ops: Iterable[Op], adding: bool) -> tuple[Op, ...]:
-    """What is left of the `ops` of `graph` after all passes; additions are folded if `adding`."""
-    ops = fold_activations(graph, fold_padding(graph, ops))
-    return compose_lookups(graph, add_into_conv.fold(graph, ops) if adding else ops)
 
 
 def fold_padding(graph: Graph, given: Iterable[Op]) -> tuple[Op, ...]:
