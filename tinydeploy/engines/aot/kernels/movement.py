@@ -132,7 +132,7 @@ def _resize_bilinear(call: Call[Resize]) -> Mapping[str, int]:
 
 _COPY = ("input", "output")
 FILL = Kernel("fill", "shape.h", Fill, ("output",))
-KEEP_ROWS = Kernel("keep_rows", "shape.h", KeepRows, ("buffer",))
+KEEP_ROWS = Kernel("keep_rows", "shape.h", KeepRows, ("rows",))
 COPY_ROWS = Kernel("copy_rows", "shape.h", CopyRows, _COPY, _copy_rows)
 COPY_BLOCK = Kernel("copy_block", "shape.h", CopyBlock, _COPY, _copy_block)
 LOOKUP_ROWS = Kernel("lookup_rows", "lookup.h", CopyRows, (*_COPY, "table"))

@@ -55,7 +55,12 @@ FULLY_CONNECTED_MVE = Kernel(
     "fully_connected_mve", "conv_mve.h", Mve, ("input", "weights", "channels", "output"), _overlap
 )
 CONV_2D_MVE = Kernel(
-    "conv_2d_mve", "conv_mve.h", Mve, ("input", "weights", "channels", "columns", "output"), _overlap
+    "conv_2d_mve",
+    "conv_mve.h",
+    Mve,
+    ("input", "weights", "channels", "columns", "output"),
+    _overlap,
+    frozenset({"groups"}),
 )
 DEPTHWISE_CONV_2D_MVE = Kernel(
     "depthwise_conv_2d_mve",
@@ -63,6 +68,7 @@ DEPTHWISE_CONV_2D_MVE = Kernel(
     Mve,
     ("input", "weights", "channels", "strips", "output"),
     _overlap,
+    frozenset({"dilation_height", "dilation_width"}),
 )
 ADD_LINEAR_MVE = replace(elementwise.ADD_LINEAR.flat, name="add_linear_mve", header="add_mve.h")
 
