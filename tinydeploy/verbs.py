@@ -1,7 +1,7 @@
 """The verbs of the command line as typed functions: plain values in, a frozen dataclass out.
 
 They raise the errors of tinydeploy.errors, print nothing, and leave nothing half-written. How to deploy
-(board, engine, target, port, …) is one set of keyword arguments, job.Options. What is not given, a
+(board, engine, target, port, …) is one set of keyword arguments, deployment.Options. What is not given, a
 tinydeploy.toml beside the model may say, as for the command line.
 """
 
@@ -224,10 +224,10 @@ def run(
 
     `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is
     told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
-    metrics.METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
-    see docs/accuracy.md. For a board that QEMU does not emulate, the target is the board. A check that failed
-    is no exception: verdict.failures(result) names it. What fails on the way from the build on leaves a
-    failed.json and a report.html that say how far it came.
+    metric_table.METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held
+    against y; see docs/accuracy.md. For a board that QEMU does not emulate, the target is the board. A check
+    that failed is no exception: verdict.failures(result) names it. What fails on the way from the build on
+    leaves a failed.json and a report.html that say how far it came.
     """
     wanted = {"data": data, "samples": samples, "labels": labels or None, "metric": metric, "output": output}
     settled = with_usual(

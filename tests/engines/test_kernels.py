@@ -15,7 +15,8 @@ import pytest
 
 from tinydeploy.engines.aot.ir import Kernel, Params, member
 from tinydeploy.engines.aot.kernels import (
-    elementwise,
+    dsp_kernels,
+    elementwise_kernels,
     functions,
     layers,
     movement,
@@ -23,12 +24,12 @@ from tinydeploy.engines.aot.kernels import (
     recurrent,
     reduction,
 )
-from tinydeploy.engines.aot.kernels.cores import dsp_kernels, mve, scalar
+from tinydeploy.engines.aot.kernels.cores import mve, scalar
 from tinydeploy.host import paths
 
 HEADERS = paths.FIRMWARE / "kernels"
 MODULES = (
-    *(elementwise, functions, layers, movement, pooling, recurrent, reduction),
+    *(elementwise_kernels, functions, layers, movement, pooling, recurrent, reduction),
     *(dsp_kernels, mve, scalar),
 )
 
@@ -38,7 +39,7 @@ def described() -> Iterator[Kernel[Any]]:
         for value in vars(module).values():
             if isinstance(value, Kernel):
                 yield value
-            elif isinstance(value, elementwise.Pair):
+            elif isinstance(value, elementwise_kernels.Pair):
                 yield from (value.flat, value.broadcast)
 
 
@@ -140,8 +141,12 @@ LAYERS = {
 
 def part_of(kernel: Kernel[Any], ways: Sequence[Any]) -> Any:
     """Which of several kinds of parameters a kernel has, as its name says."""
-    if elementwise.Elements in ways:
-        return elementwise.Broadcast if kernel.name.endswith("_broadcast") else elementwise.Elements
+    if elementwise_kernels.Elements in ways:
+        return (
+            elementwise_kernels.Broadcast
+            if kernel.name.endswith("_broadcast")
+            else elementwise_kernels.Elements
+        )
     return next(kind for name, kind in LAYERS.items() if kernel.name.startswith(name))
 
 

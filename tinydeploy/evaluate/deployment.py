@@ -1,4 +1,4 @@
-"""What every verb that touches a board starts from: a checked model, as an engine's sources."""
+"""A deployment (Job): what every verb that touches a board starts from, a checked model as sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ahead-of-time engine: a graph becomes straight C++ calls of kernels specialised to each layer.
+"""The pipeline of the ahead-of-time engine: a graph becomes straight C++ calls of specialised kernels.
 
 PASSES is the way through it, from top to bottom; emit.py writes what comes out as C++.
 """

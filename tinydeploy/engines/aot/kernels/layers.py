@@ -50,9 +50,9 @@ class Addend(Params):
 
 @dataclass(frozen=True)
 class FullyConnected(Params):
-    """`batches` rows of `input_depth` values: of a batch, or pixels of a 1×1 convolution."""
+    """`rows` of `input_depth` values, each times all weights: a batch, or pixels of a 1×1 convolution."""
 
-    batches: int
+    rows: int
     input_depth: int
     output_depth: int
     scaling: Scaling
@@ -177,7 +177,7 @@ def _rows(call: Call[FullyConnected]) -> Mapping[str, int]:
 def rows_by_channels(p: FullyConnected, channels: int, pixels: int = 1) -> int:
     """The distance in elements of a kernel that makes so many channels of so many rows at once."""
     return input_overlap.by_channels(
-        input_overlap.rows(p.batches, p.input_depth), p.output_depth, channels, pixels
+        input_overlap.rows(p.rows, p.input_depth), p.output_depth, channels, pixels
     )
 
 

@@ -212,9 +212,9 @@ def _bias(graph: Graph, op: Op, channels: int) -> Biases:
     return values.astype(np.int64) if given.dtype is DType.INT64 else values.astype(np.int32)
 
 
-def pointwise(layer: Layer, batches: int, depth: int) -> tuple[Step, ...]:
-    """`batches` rows of `depth` values, each times all weights."""
-    params = FullyConnected(batches, depth, layer.channels, scaling_of(layer))
+def pointwise(layer: Layer, rows: int, depth: int) -> tuple[Step, ...]:
+    """`rows` rows of `depth` values, or pixels, each times all weights."""
+    params = FullyConnected(rows, depth, layer.channels, scaling_of(layer))
     return _layer_step(layer, layers.FULLY_CONNECTED, layers.FULLY_CONNECTED_16X8, params)
 
 

@@ -1,4 +1,4 @@
-"""Ops of two tensors, element by element, with broadcasting: arithmetic, comparisons and logic."""
+"""Lowering of elementwise ops of two tensors, with broadcasting: arithmetic, comparisons and logic."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ import numpy.typing as npt
 from tinydeploy.engines.aot.arithmetic import linear_add, loop_nest
 from tinydeploy.engines.aot.arithmetic.fixed_point import multiply_by_quantized_multiplier
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.kernels import elementwise as kernels
-from tinydeploy.engines.aot.kernels.elementwise import B, Binary, Broadcast, Elements, Operands, Output, Pair
+from tinydeploy.engines.aot.kernels import elementwise_kernels as kernels
+from tinydeploy.engines.aot.kernels.elementwise_kernels import (
+    B,
+    Binary,
+    Broadcast,
+    Elements,
+    Operands,
+    Output,
+    Pair,
+)
 from tinydeploy.engines.aot.kernels.functions import LOGICAL_NOT, Unary
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (

@@ -1,4 +1,4 @@
-"""ADD and SUB done by the convolution before them: each output is added to its partner before it is stored.
+"""Fusion of ADD and SUB into the convolution before them: each output is added to as it is stored.
 
 The convolution's own tensor is then never in memory. Both roundings stay, so that the outputs do too.
 """
@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import prod
 
 from tinydeploy.engines.aot.ir import Addition, WindowOp
-from tinydeploy.engines.aot.kernels.elementwise import ADD_LINEAR, AddLinear
+from tinydeploy.engines.aot.kernels.elementwise_kernels import ADD_LINEAR, AddLinear
 from tinydeploy.engines.aot.kernels.layers import Conv2d, FullyConnected
 from tinydeploy.engines.aot.lowering import computed_weights
 from tinydeploy.engines.aot.lowering.conv_with_addend import ADDEND, lowered_parts

@@ -15,7 +15,7 @@ from tinydeploy.engines.aot.ir import Argument, Constant, Kernel, Read, Scratch,
 from tinydeploy.engines.aot.kernels import cost, layers
 from tinydeploy.engines.aot.kernels.channel_bounds import settled
 from tinydeploy.engines.aot.kernels.cores import dsp_16x8
-from tinydeploy.engines.aot.kernels.cores.dsp_kernels import (
+from tinydeploy.engines.aot.kernels.dsp_kernels import (
     CONV_2D_DSP,
     DEPTHWISE_CONV_2D_DSP,
     FULLY_CONNECTED_DSP,
@@ -43,7 +43,7 @@ def fully_connected(graph: Graph, step: Step, pixels: int = _PIXELS) -> tuple[St
     layer = step.of(FullyConnected)
     depth, channels = layer.input_depth, layer.output_depth
     weights = _weights(step).reshape(channels, depth)
-    if layer.batches != 1:
+    if layer.rows != 1:
         return _convolution(graph, step, POINTWISE_DSP, layer, weights, _pair_up(depth, 1), pixels)
     found = _channels(step, layer, weights)
     if found is None or step.addend:
@@ -162,7 +162,7 @@ def shared(step: Step, clamped: bool) -> Step | None:
 def _as_convolution(layer: FullyConnected) -> Conv2d:
     """Rows as the pixels of an image."""
     return Conv2d(
-        Geometry.pointwise(layer.batches),
+        Geometry.pointwise(layer.rows),
         layer.input_depth,
         layer.output_depth,
         groups=1,

@@ -119,7 +119,7 @@ FULLY_CONNECTED_PACKED = Kernel(
     Packed,
     (*LAYER[:-1], "excess", "starts", "output"),
     _row_overlap,
-    frozenset({"batches", "block_pixels"}),
+    frozenset({"rows", "block_pixels"}),
 )
 
 # The lengths of runs to choose from: of a row, of a convolution.
@@ -132,7 +132,7 @@ def _fully_connected(
     graph: Graph, step: Step, blocks: Blocks, runs: Sequence[int]
 ) -> tuple[Step, ...] | None:
     layer = step.of(FullyConnected)
-    if layer.batches == 1:
+    if layer.rows == 1:
         return None if step.addend else (_one_row(graph, step, layer, blocks.one_row),)
     return (_columns(graph, step, FULLY_CONNECTED_SCALAR, layer, blocks, runs),)
 

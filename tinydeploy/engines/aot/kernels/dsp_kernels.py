@@ -103,7 +103,7 @@ FULLY_CONNECTED_DSP = Kernel(
     "fully_connected_dsp.h",
     DspRow,
     ("input", "weights", "channels", "output"),
-    host_only=_HOST_ONLY | {"batches", "shared"},
+    host_only=_HOST_ONLY | {"rows", "shared"},
 )
 POINTWISE_DSP = Kernel(
     "pointwise_dsp", "conv_dsp.h", DspColumns, _ARGUMENTS, _columns, _HOST_ONLY | {"shared"}
@@ -120,7 +120,7 @@ DEPTHWISE_CONV_2D_DSP = Kernel(
 )
 
 FULLY_CONNECTED_16X8_DSP = Kernel(
-    "fully_connected_16x8_dsp", "conv_16x8_dsp.h", Dsp16x8, LAYER, host_only=UNSCALED | {"batches"}
+    "fully_connected_16x8_dsp", "conv_16x8_dsp.h", Dsp16x8, LAYER, host_only=UNSCALED | {"rows"}
 )
 CONV_2D_16X8_DSP = Kernel(
     "conv_2d_16x8_dsp",
