@@ -1,13 +1,12 @@
 """The pipeline of the ahead-of-time engine: a graph becomes straight C++ calls of specialised kernels.
 
-The way through it: rewrite (float islands, graph fusion) and lowering (ops to steps) → kernels (those that
-suit the core) → concatenation in place → tiling → objective (what is striven for) → memory (the arena) →
-emit (C++).
+PASSES is the way through it, from top to bottom; emit.py writes what comes out as C++.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import ClassVar
 
@@ -15,14 +14,14 @@ from tinydeploy.boards.board import Board
 from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.emit import emit
 from tinydeploy.engines.aot.ir import Alias, Program, Step
-from tinydeploy.engines.aot.kernels.cores.kernel_sets import kernels_of
+from tinydeploy.engines.aot.kernels.cores.kernel_sets import PORTABLE, kernels_of
 from tinydeploy.engines.aot.kernels.kernel_selection import select
 from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.lowering.dispatch import lower_op
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.engines.aot.memory.arena_plan import arena_bytes
 from tinydeploy.engines.aot.objective import GOALS, flash_left, flash_room, towards
-from tinydeploy.engines.aot.rewrite import concat_in_place, float_islands, graph_fusion
+from tinydeploy.engines.aot.rewrite import add_into_conv, concat_in_place, float_islands, graph_fusion
 from tinydeploy.engines.aot.tiling import stripes
 from tinydeploy.engines.engine import EngineSources, Refusal
 from tinydeploy.errors import ModelError, UsageError
@@ -37,6 +36,173 @@ _MEANS = {
 }
 
 _MINDS_FLASH = ("speed", "ram")  # the goals that ask how much flash there is
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the passes strive for: kernels of `kernels`, the goal, and `room` bytes of flash for the model.
+
+    `adding` lets convolutions do the additions behind them. `tries` are the ways to cut the model's programs
+    for such kernels, which other goals may have tried before; None are new ones.
+    """
+
+    adding: bool = True
+    kernels: KernelSet = PORTABLE
+    goal: str = GOALS[0]
+    room: int = 0
+    tries: stripes.Tries | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """What a pass takes and gives: the ops of a graph, and by op why some cannot be; once lowered, a program.
+
+    `portable` is the program whose kernels run anywhere.
+    """
+
+    graph: Graph
+    ops: tuple[Op, ...]
+    refused: Mapping[int, str] = field(default_factory=dict)
+    lowered: Program | None = None
+    portable: Program | None = None
+
+    @property
+    def program(self) -> Program:
+        """The program, which there is after lowering."""
+        assert self.lowered is not None
+        return self.lowered
+
+
+def _fold_float_islands(draft: Draft, wanted: Wanted) -> Draft:
+    folded = float_islands.fold(draft.graph)
+    return Draft(folded.graph, folded.ops, folded.refused)
+
+
+def _fold_padding(draft: Draft, wanted: Wanted) -> Draft:
+    return replace(draft, ops=graph_fusion.fold_padding(draft.graph, draft.ops))
+
+
+def _fold_activations(draft: Draft, wanted: Wanted) -> Draft:
+    return replace(draft, ops=graph_fusion.fold_activations(draft.graph, draft.ops))
+
+
+def _fold_additions(draft: Draft, wanted: Wanted) -> Draft:
+    return replace(draft, ops=add_into_conv.fold(draft.graph, draft.ops)) if wanted.adding else draft
+
+
+def _compose_lookups(draft: Draft, wanted: Wanted) -> Draft:
+    return replace(draft, ops=graph_fusion.compose_lookups(draft.graph, draft.ops))
+
+
+def _lower(draft: Draft, wanted: Wanted) -> Draft:
+    graph, refused = draft.graph, dict(draft.refused)
+    memory = {tensor.index: tensor.index for tensor in graph.tensors}
+    ops: list[tuple[Op, tuple[Step, ...]]] = []
+    for op in draft.ops:
+        try:
+            if op.index in draft.refused:
+                continue
+            lowered = lower_op(graph, op)
+        except UnsupportedError as error:
+            refused[op.index] = str(error)
+            continue
+        if not isinstance(lowered, Alias):
+            if lowered:
+                ops.append((op, lowered))
+        elif graph.tensors[lowered.input].data is None:
+            memory[lowered.output] = memory[lowered.input]
+        else:
+            graph = _with_constant(graph, lowered)
+    program = Program(graph, tuple(ops), memory)
+    return Draft(graph, draft.ops, refused, program, program)
+
+
+def _choose_kernels(draft: Draft, wanted: Wanted) -> Draft:
+    return replace(draft, lowered=_selected(draft.program, wanted.kernels, wanted.goal == "size"))
+
+
+def _join_in_place(draft: Draft, wanted: Wanted) -> Draft:
+    return replace(draft, lowered=_in_place(draft.program))
+
+
+def _tile(draft: Draft, wanted: Wanted) -> Draft:
+    if wanted.goal not in _MEANS:
+        return draft
+    tries = wanted.tries or _new_tries(wanted.kernels)
+    cut = stripes.least_arena(
+        draft.program, tries, _MEANS[wanted.goal], lambda program: flash_left(program, wanted.room) > 0
+    )
+    return replace(draft, lowered=cut)
+
+
+def _strive(draft: Draft, wanted: Wanted) -> Draft:
+    portable = draft.portable
+    assert portable is not None
+    program = towards(wanted.goal, draft.program, portable, wanted.kernels, wanted.room)
+    return replace(draft, lowered=program)
+
+
+# Goals and tries share what they have in common: asked for the same, these give the same program.
+_selected = lru_cache(maxsize=4)(select)
+_in_place = lru_cache(maxsize=4)(concat_in_place.in_place)
+
+
+@lru_cache(maxsize=1)
+def _tries(graph: Graph, kernels: KernelSet) -> stripes.Tries:
+    """The tries for all programs of `graph`."""
+    return _new_tries(kernels)
+
+
+def _new_tries(kernels: KernelSet) -> stripes.Tries:
+    return stripes.Tries(lambda program: select(program, kernels))
+
+
+Pass = Callable[[Draft, Wanted], Draft]
+
+# What is the same for each board and goal.
+PORTABLE_PASSES: tuple[tuple[str, Pass], ...] = (
+    ("float islands become tables", _fold_float_islands),
+    ("padding goes into convolutions", _fold_padding),
+    ("activations go into the ops before", _fold_activations),
+    ("additions go into convolutions", _fold_additions),
+    ("chains of tables become one", _compose_lookups),
+    ("lowering: ops become steps", _lower),
+)
+# What depends on the core's kernels, and on the goal.
+TUNING_PASSES: tuple[tuple[str, Pass], ...] = (
+    ("kernels of the core", _choose_kernels),
+    ("concatenation in place", _join_in_place),
+    ("tiling: stripes and patches", _tile),
+    ("kernels for the goal", _strive),
+)
+PASSES = (*PORTABLE_PASSES, *TUNING_PASSES)
+
+
+def run_passes(
+    passes: tuple[tuple[str, Pass], ...],
+    draft: Draft,
+    wanted: Wanted,
+    watch: Callable[[str, Draft], None] = lambda name, draft: None,
+) -> Draft:
+    """`draft` after all `passes`; `watch` sees it after each."""
+    for name, run in passes:
+        draft = run(draft, wanted)
+        watch(name, draft)
+    return draft
+
+
+@lru_cache(maxsize=8)  # asked for by each goal and board, and to know what is refused
+def _portable(graph: Graph, adding: bool) -> Draft:
+    return run_passes(PORTABLE_PASSES, Draft(graph, graph.running), Wanted(adding))
+
+
+def lower(graph: Graph, adding: bool = True) -> tuple[Program, tuple[Refusal, ...]]:
+    """The program of `graph`, and every op that could not be lowered: it is whole only if there is none.
+
+    `adding` lets convolutions do the additions behind them.
+    """
+    draft = _portable(graph, adding)
+    return draft.program, tuple(Refusal(*refused) for refused in sorted(draft.refused.items()))
 
 
 @dataclass(frozen=True)
@@ -64,18 +230,19 @@ class AotEngine:
         kernels = kernels_of(core)
         # Code that all layers share would be there twice.
         adding = kernels.folds_additions and not (kernels.sharing and self.optimize == "size")
-        portable, refusals = lower(graph, adding)
+        refusals = lower(graph, adding)[1]
         if refusals:
             first = refusals[0]
             more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
             raise ModelError(
                 f"the aot engine cannot run op {first.op}, {graph.ops[first.op].kind}: {first.reason}{more}"
             )
-        program = self._suited(graph, portable, kernels, room)
-        if adding and self.optimize == "ram":  # stripes may do better if each op is one by itself
-            apart, _ = lower(graph, adding=False)
-            program = min(program, self._suited(graph, apart, kernels, room), key=arena_bytes)
-        return emit(program, kernels, self.optimize)
+        # Stripes may do better if each op is one by itself.
+        ways = (True, False) if adding and self.optimize == "ram" else (adding,)
+        wanted = [Wanted(way, kernels, self.optimize, room, _tries(graph, kernels)) for way in ways]
+        programs = [run_passes(TUNING_PASSES, _portable(graph, way.adding), way).program for way in wanted]
+        best = min(programs, key=arena_bytes) if len(programs) > 1 else programs[0]
+        return emit(best, kernels, self.optimize)
 
     def limits(self, board: Board) -> tuple[Core, int]:
         """All that `generate` asks of a board: the sources of boards of equal limits are the same.
@@ -86,55 +253,6 @@ class AotEngine:
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""
-
-    def _suited(self, graph: Graph, portable: Program, kernels: KernelSet, room: int) -> Program:
-        """`portable` of `graph`, whose kernels run anywhere, as the goal wants it, of `kernels`."""
-        chosen = _chosen(portable, kernels, small=self.optimize == "size")
-        if self.optimize in _MEANS:
-            means, tries = _MEANS[self.optimize], _tries(graph, kernels)
-            chosen = stripes.least_arena(chosen, tries, means, lambda cut: flash_left(cut, room) > 0)
-        return towards(self.optimize, chosen, portable, kernels, room)
-
-
-@lru_cache(maxsize=4)  # asked for by several goals
-def _chosen(portable: Program, kernels: KernelSet, small: bool) -> Program:
-    """`portable` with its `kernels`, and without copies that its joins can do without."""
-    return concat_in_place.in_place(select(portable, kernels, small))
-
-
-@lru_cache(maxsize=1)  # what the goals try has much in common
-def _tries(graph: Graph, kernels: KernelSet) -> stripes.Tries:
-    """The tries for all programs of `graph`."""
-    return stripes.Tries(lambda program: select(program, kernels))
-
-
-@lru_cache(maxsize=8)  # asked for by each goal and board, and to know what is refused
-def lower(graph: Graph, adding: bool = True) -> tuple[Program, tuple[Refusal, ...]]:
-    """The program of `graph`, and every op that could not be lowered: it is whole only if there is none.
-
-    `adding` lets convolutions do the additions behind them.
-    """
-    folded = float_islands.fold(graph)
-    graph = folded.graph
-    memory = {tensor.index: tensor.index for tensor in graph.tensors}
-    ops: list[tuple[Op, tuple[Step, ...]]] = []
-    refusals = [Refusal(*refused) for refused in folded.refused.items()]
-    for op in graph_fusion.simplify(graph, folded.ops, adding):
-        try:
-            if op.index in folded.refused:
-                continue
-            lowered = lower_op(graph, op)
-        except UnsupportedError as error:
-            refusals.append(Refusal(op.index, str(error)))
-            continue
-        if not isinstance(lowered, Alias):
-            if lowered:
-                ops.append((op, lowered))
-        elif graph.tensors[lowered.input].data is None:
-            memory[lowered.output] = memory[lowered.input]
-        else:
-            graph = _with_constant(graph, lowered)
-    return Program(graph, tuple(ops), memory), tuple(sorted(refusals, key=lambda refusal: refusal.op))
 
 
 def _with_constant(graph: Graph, alias: Alias) -> Graph:

@@ -11,10 +11,9 @@ from typing import Any
 
 from tinydeploy.engines.aot.geometry import Geometry
 from tinydeploy.engines.aot.ir import Kernel
-from tinydeploy.engines.aot.kernels import elementwise, functions, movement, pooling
-from tinydeploy.engines.aot.kernels.cores import dsp_kernels
-from tinydeploy.engines.aot.kernels.cores.dsp_kernels import Dsp, DspColumns, DspRow
-from tinydeploy.engines.aot.kernels.elementwise import AddLinear, Elements
+from tinydeploy.engines.aot.kernels import dsp_kernels, elementwise_kernels, functions, movement, pooling
+from tinydeploy.engines.aot.kernels.dsp_kernels import Dsp, DspColumns, DspRow
+from tinydeploy.engines.aot.kernels.elementwise_kernels import AddLinear, Elements
 from tinydeploy.engines.aot.kernels.functions import Softmax, Softmax16
 from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Scaling
 from tinydeploy.engines.aot.kernels.movement import CopyRows, KeepRows
@@ -136,7 +135,7 @@ MODELS: dict[Kernel[Any], Callable[[Any], float]] = {
     dsp_kernels.POINTWISE_DSP: _pointwise,
     dsp_kernels.DEPTHWISE_CONV_2D_DSP: _depthwise,
     dsp_kernels.FULLY_CONNECTED_DSP: _fully_connected,
-    elementwise.ADD_LINEAR.flat: _add,
+    elementwise_kernels.ADD_LINEAR.flat: _add,
     pooling.AVERAGE_POOL_2D: _average_pool,
     functions.SOFTMAX: _softmax,
     functions.SOFTMAX_16: _softmax,

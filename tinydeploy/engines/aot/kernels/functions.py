@@ -92,12 +92,9 @@ class Softmax(Rows):
 
 
 @dataclass(frozen=True)
-class Softmax16(Params):
+class Softmax16(Rows):
     """SOFTMAX of int16."""
 
-    elements: int
-    rows: int
-    depth: int
     multiplier: int
     shift: int
 
@@ -121,7 +118,7 @@ class L2Normalization(Rows):
 
 
 U = TypeVar("U", bound=Unary)
-R = TypeVar("R", bound=Rows | Softmax16)
+R = TypeVar("R", bound=Rows)
 
 
 def _in_place(call: Call[U]) -> Mapping[str, int]:

@@ -50,7 +50,7 @@ class Addend(Params):
 
 @dataclass(frozen=True)
 class FullyConnected(Params):
-    """`rows` rows of `input_depth` values: of a batch, or pixels of a 1×1 convolution."""
+    """`rows` of `input_depth` values, each times all weights: a batch, or pixels of a 1×1 convolution."""
 
     rows: int
     input_depth: int
@@ -239,9 +239,11 @@ UNSCALED = frozenset({"left_shift", "output_zero_point"})  # what a layer of int
 FULLY_CONNECTED_16X8 = Kernel(
     "fully_connected_16x8", "conv_16x8.h", Layer16x8, LAYER, _of_16x8, host_only=UNSCALED
 )
-CONV_2D_16X8 = Kernel("conv_2d_16x8", "conv_16x8.h", Layer16x8, LAYER, _of_16x8, host_only=UNSCALED)
+CONV_2D_16X8 = Kernel(
+    "conv_2d_16x8", "conv_16x8.h", Layer16x8, LAYER, _of_16x8, UNSCALED | {"input_zero_point"}
+)
 DEPTHWISE_CONV_2D_16X8 = Kernel(
-    "depthwise_conv_2d_16x8", "conv_16x8.h", Layer16x8, LAYER, _of_16x8, host_only=UNSCALED
+    "depthwise_conv_2d_16x8", "conv_16x8.h", Layer16x8, LAYER, _of_16x8, UNSCALED | {"input_zero_point"}
 )
 TRANSPOSE_CONV = Kernel(
     "transpose_conv",
@@ -251,5 +253,5 @@ TRANSPOSE_CONV = Kernel(
     _phases,
     host_only=frozenset({"dilation_height", "dilation_width", "padded"}),
 )
-FOLD_BIAS = Kernel("fold_bias", "fold_bias.h", FoldBias, ("weights", "bias", "folded"))
+FOLD_BIAS = Kernel("fold_bias", "fold_bias.h", FoldBias, ("weights", "given", "bias"))
 BATCH_MATMUL = Kernel("batch_matmul", "batch_matmul.h", BatchMatmul, ("a", "b", "output", "[bias]"))

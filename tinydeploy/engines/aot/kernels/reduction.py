@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tinydeploy.engines.aot.arithmetic.loop_nest import contiguous
 from tinydeploy.engines.aot.ir import Call, Kernel, Params
-from tinydeploy.engines.aot.kernels.elementwise import RunningSum
+from tinydeploy.engines.aot.kernels.elementwise_kernels import RunningSum
 from tinydeploy.engines.aot.memory import input_overlap
 
 LOOPS = 3

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tinydeploy.engines.aot.arithmetic import loop_nest
 from tinydeploy.engines.aot.arithmetic.loop_nest import Strides
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.kernels.elementwise import LOOPS, B, Broadcast, Elements, Pair
+from tinydeploy.engines.aot.kernels.elementwise_kernels import LOOPS, B, Broadcast, Elements, Pair
 from tinydeploy.engines.aot.lowering.require import input_tensors, output_tensor, require
 from tinydeploy.model.graph import Graph, Op
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from tinydeploy.engines.aot.arithmetic import loop_nest
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.kernels import elementwise as kernels
-from tinydeploy.engines.aot.kernels.elementwise import Binary, Select
+from tinydeploy.engines.aot.kernels import elementwise_kernels as kernels
+from tinydeploy.engines.aot.kernels.elementwise_kernels import Binary, Select
 from tinydeploy.engines.aot.kernels.functions import LOGICAL_NOT, Unary
 from tinydeploy.engines.aot.lowering import broadcasting
 from tinydeploy.engines.aot.lowering.elementwise import operands

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinydeploy.engines.aot.ir import Addition, Alias, Read, Step, WindowOp
-from tinydeploy.engines.aot.kernels.elementwise import AddLinear
+from tinydeploy.engines.aot.kernels.elementwise_kernels import AddLinear
 from tinydeploy.engines.aot.kernels.layers import Addend, Conv2d, FullyConnected
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.model.graph import Graph, Op

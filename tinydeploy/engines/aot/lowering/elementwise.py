@@ -11,8 +11,15 @@ import numpy.typing as npt
 from tinydeploy.engines.aot.arithmetic import linear_add
 from tinydeploy.engines.aot.arithmetic.fixed_point import multiply_by_quantized_multiplier
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.kernels import elementwise as kernels
-from tinydeploy.engines.aot.kernels.elementwise import AddN, Binary, Elements, Operands, Output, RunningSum
+from tinydeploy.engines.aot.kernels import elementwise_kernels as kernels
+from tinydeploy.engines.aot.kernels.elementwise_kernels import (
+    AddN,
+    Binary,
+    Elements,
+    Operands,
+    Output,
+    RunningSum,
+)
 from tinydeploy.engines.aot.lowering import broadcasting
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (

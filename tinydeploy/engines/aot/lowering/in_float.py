@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinydeploy.engines.aot.ir import FloatOp, Step
-from tinydeploy.engines.aot.kernels.elementwise import IN_FLOAT, InFloat
+from tinydeploy.engines.aot.kernels.elementwise_kernels import IN_FLOAT, InFloat
 from tinydeploy.engines.aot.lowering import broadcasting
 from tinydeploy.engines.aot.lowering.require import (
     fused_range,

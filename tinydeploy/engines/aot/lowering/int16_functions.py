@@ -137,7 +137,7 @@ def softmax(graph: Graph, op: Op) -> tuple[Step, ...]:
     depth = output.shape[-1]
     require(depth < 1 << 16, f"it has {depth} classes, more than the 65,535 whose sum the fixed point holds")
     multiplier, shift = rescaling(source * float_option(op, "beta") / (10.0 / 65535.0))
-    params = kernels.Softmax16(output.elements, output.elements // depth, depth, multiplier, shift)
+    params = kernels.Softmax16(output.elements // depth, depth, multiplier, shift)
     exponentials, reciprocals = tables.softmax_steps()
     constants = (
         Constant(f"op{op.index}_exponentials", exponentials, "32768 * exp(x), x from -10 to 0"),

@@ -12,7 +12,7 @@ from itertools import pairwise
 from math import prod
 
 from tinydeploy.engines.aot.ir import Addition, WindowOp
-from tinydeploy.engines.aot.kernels.elementwise import ADD_LINEAR, AddLinear
+from tinydeploy.engines.aot.kernels.elementwise_kernels import ADD_LINEAR, AddLinear
 from tinydeploy.engines.aot.kernels.layers import Conv2d, FullyConnected
 from tinydeploy.engines.aot.lowering import computed_weights
 from tinydeploy.engines.aot.lowering.conv_with_addend import ADDEND, lowered_parts

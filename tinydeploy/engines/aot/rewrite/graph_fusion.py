@@ -14,7 +14,6 @@ from tinydeploy.engines.aot.ir import Constant, LookupOp, Padding, WindowOp
 from tinydeploy.engines.aot.kernels.functions import LOOKUP
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
-from tinydeploy.engines.aot.rewrite import add_into_conv
 from tinydeploy.model.graph import DType, Graph, Op
 from tinydeploy.model.ops import catalogue
 
@@ -22,12 +21,6 @@ _CONVOLUTIONS = catalogue.kinds(lambda op: op.is_convolution)
 _CLAMPS = catalogue.kinds(lambda op: op.clamps)
 _CLAMPED = catalogue.kinds(lambda op: op.fuses)
 _LOOKUPS = catalogue.kinds(lambda op: op.is_function)  # of 8 bits, most of them
-
-
-def simplify(graph: Graph, ops: Iterable[Op], adding: bool) -> tuple[Op, ...]:
-    """What is left of the `ops` of `graph` after all passes; additions are folded if `adding`."""
-    ops = fold_activations(graph, fold_padding(graph, ops))
-    return compose_lookups(graph, add_into_conv.fold(graph, ops) if adding else ops)
 
 
 def fold_padding(graph: Graph, given: Iterable[Op]) -> tuple[Op, ...]:

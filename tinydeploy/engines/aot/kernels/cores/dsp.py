@@ -15,7 +15,7 @@ from tinydeploy.engines.aot.ir import Argument, Constant, Kernel, Read, Scratch,
 from tinydeploy.engines.aot.kernels import cost, layers
 from tinydeploy.engines.aot.kernels.channel_bounds import settled
 from tinydeploy.engines.aot.kernels.cores import dsp_16x8
-from tinydeploy.engines.aot.kernels.cores.dsp_kernels import (
+from tinydeploy.engines.aot.kernels.dsp_kernels import (
     CONV_2D_DSP,
     DEPTHWISE_CONV_2D_DSP,
     FULLY_CONNECTED_DSP,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tinydeploy.engines.aot.geometry import Axis, Geometry
 from tinydeploy.engines.aot.ir import Argument, Constant, Kernel, Params, Read, Scratch, Step, Write
 from tinydeploy.engines.aot.kernels import layers
-from tinydeploy.engines.aot.kernels.cores.dsp_kernels import (
+from tinydeploy.engines.aot.kernels.dsp_kernels import (
     CONV_2D_16X8_DSP,
     DEPTHWISE_CONV_2D_16X8_DSP,
     FULLY_CONNECTED_16X8_DSP,
@@ -39,8 +39,8 @@ def fully_connected(graph: Graph, step: Step, pixels: int = _PIXELS) -> tuple[St
     assert isinstance(layer, FullyConnected)
     if layer.rows != 1:
         image = Geometry.of(layer.rows, Axis(1, 1), Axis(1, 1))
-        rows = Conv2d(image, layer.input_depth, layer.output_depth, 1, 0, layer.scaling)
-        return conv_2d(graph, replace(step, params=replace(params, layer=rows)), pixels)
+        pixel_by_pixel = Conv2d(image, layer.input_depth, layer.output_depth, 1, 0, layer.scaling)
+        return conv_2d(graph, replace(step, params=replace(params, layer=pixel_by_pixel)), pixels)
     weights = _weights(step, layer.output_depth)
     couples = _couples(weights, layer.input_depth)
     whole = layer.output_depth // _BLOCK * _BLOCK // 2

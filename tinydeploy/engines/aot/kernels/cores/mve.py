@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.engines.aot.ir import Argument, Call, Constant, Kernel, Params, Read, Scratch, Step, Write
-from tinydeploy.engines.aot.kernels import elementwise, layers
+from tinydeploy.engines.aot.kernels import elementwise_kernels, layers
 from tinydeploy.engines.aot.kernels.cores import dsp_16x8
 from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.kernels.layers import (
@@ -55,7 +55,12 @@ FULLY_CONNECTED_MVE = Kernel(
     "fully_connected_mve", "conv_mve.h", Mve, ("input", "weights", "channels", "output"), _overlap
 )
 CONV_2D_MVE = Kernel(
-    "conv_2d_mve", "conv_mve.h", Mve, ("input", "weights", "channels", "columns", "output"), _overlap
+    "conv_2d_mve",
+    "conv_mve.h",
+    Mve,
+    ("input", "weights", "channels", "columns", "output"),
+    _overlap,
+    frozenset({"groups"}),
 )
 DEPTHWISE_CONV_2D_MVE = Kernel(
     "depthwise_conv_2d_mve",
@@ -63,8 +68,9 @@ DEPTHWISE_CONV_2D_MVE = Kernel(
     Mve,
     ("input", "weights", "channels", "strips", "output"),
     _overlap,
+    frozenset({"dilation_height", "dilation_width"}),
 )
-ADD_LINEAR_MVE = replace(elementwise.ADD_LINEAR.flat, name="add_linear_mve", header="add_mve.h")
+ADD_LINEAR_MVE = replace(elementwise_kernels.ADD_LINEAR.flat, name="add_linear_mve", header="add_mve.h")
 
 
 def fully_connected(graph: Graph, step: Step) -> tuple[Step, ...] | None:
@@ -161,7 +167,7 @@ SET = KernelSet(
         layers.FULLY_CONNECTED: fully_connected,
         layers.CONV_2D: conv_2d,
         layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
-        elementwise.ADD_LINEAR.flat: add,
+        elementwise_kernels.ADD_LINEAR.flat: add,
         **dsp_16x8.CHOICES,
     },
     folds_additions=False,  # ADD takes ten instructions for four outputs

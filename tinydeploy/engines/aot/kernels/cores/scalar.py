@@ -102,9 +102,16 @@ _COLUMNS = (*LAYER[:-1], "excess", "columns", "output", "[addend]")
 FULLY_CONNECTED_SCALAR = Kernel(
     "fully_connected_scalar", "conv_scalar.h", Columns, _COLUMNS, _columns_overlap
 )
-CONV_2D_SCALAR = Kernel("conv_2d_scalar", "conv_scalar.h", Columns, _COLUMNS, _columns_overlap)
+CONV_2D_SCALAR = Kernel(
+    "conv_2d_scalar", "conv_scalar.h", Columns, _COLUMNS, _columns_overlap, frozenset({"groups"})
+)
 DEPTHWISE_CONV_2D_SCALAR = Kernel(
-    "depthwise_conv_2d_scalar", "depthwise_conv_scalar.h", Scalar, LAYER, _depthwise_overlap
+    "depthwise_conv_2d_scalar",
+    "depthwise_conv_scalar.h",
+    Scalar,
+    LAYER,
+    _depthwise_overlap,
+    frozenset({"block_channels", "dilation_height", "dilation_width"}),
 )
 FULLY_CONNECTED_PACKED = Kernel(
     "fully_connected_packed",
@@ -112,6 +119,7 @@ FULLY_CONNECTED_PACKED = Kernel(
     Packed,
     (*LAYER[:-1], "excess", "starts", "output"),
     _row_overlap,
+    frozenset({"rows", "block_pixels"}),
 )
 
 # The lengths of runs to choose from: of a row, of a convolution.

@@ -96,28 +96,31 @@ def _fours_16x8(call: Call[Dsp16x8]) -> Mapping[str, int]:
     return {"input": windows_by_channels(layer, 4) * call.sizes[-1]}
 
 
-_LEFT_SHIFT = frozenset({"left_shift"})
 _ARGUMENTS = ("input", "weights", "channels", "columns", "output", "[addend]")
+_HOST_ONLY = frozenset({"left_shift"})
 FULLY_CONNECTED_DSP = Kernel(
     "fully_connected_dsp",
     "fully_connected_dsp.h",
     DspRow,
     ("input", "weights", "channels", "output"),
-    host_only=_LEFT_SHIFT,
+    host_only=_HOST_ONLY | {"rows", "shared"},
 )
-POINTWISE_DSP = Kernel("pointwise_dsp", "conv_dsp.h", DspColumns, _ARGUMENTS, _columns, host_only=_LEFT_SHIFT)
-CONV_2D_DSP = Kernel("conv_2d_dsp", "conv_dsp.h", DspColumns, _ARGUMENTS, _columns, host_only=_LEFT_SHIFT)
+POINTWISE_DSP = Kernel(
+    "pointwise_dsp", "conv_dsp.h", DspColumns, _ARGUMENTS, _columns, _HOST_ONLY | {"shared"}
+)
+CONV_2D_DSP = Kernel("conv_2d_dsp", "conv_dsp.h", DspColumns, _ARGUMENTS, _columns, _HOST_ONLY | {"groups"})
 DEPTHWISE_CONV_2D_DSP = Kernel(
     "depthwise_conv_2d_dsp",
     "depthwise_conv_dsp.h",
     Dsp,
     ("input", "weights", "channels", "rows", "output"),
     _rows_kept,
-    host_only=_LEFT_SHIFT,
+    _HOST_ONLY
+    | {"kernel_height", "kernel_width", "dilation_height", "dilation_width", "depth_multiplier", "padded"},
 )
 
 FULLY_CONNECTED_16X8_DSP = Kernel(
-    "fully_connected_16x8_dsp", "conv_16x8_dsp.h", Dsp16x8, LAYER, host_only=UNSCALED
+    "fully_connected_16x8_dsp", "conv_16x8_dsp.h", Dsp16x8, LAYER, host_only=UNSCALED | {"rows"}
 )
 CONV_2D_16X8_DSP = Kernel(
     "conv_2d_16x8_dsp",
@@ -125,8 +128,13 @@ CONV_2D_16X8_DSP = Kernel(
     DspColumns16x8,
     (*LAYER[:-1], "columns", "output"),
     _columns_16x8,
-    host_only=UNSCALED,
+    UNSCALED | {"groups", "input_zero_point"},
 )
 DEPTHWISE_CONV_2D_16X8_DSP = Kernel(
-    "depthwise_conv_2d_16x8_dsp", "conv_16x8_dsp.h", Dsp16x8, LAYER, _fours_16x8, host_only=UNSCALED
+    "depthwise_conv_2d_16x8_dsp",
+    "conv_16x8_dsp.h",
+    Dsp16x8,
+    LAYER,
+    _fours_16x8,
+    UNSCALED | {"depth_multiplier", "input_zero_point", "narrow", "run", "wide_sums"},
 )

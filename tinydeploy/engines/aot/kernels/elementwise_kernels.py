@@ -232,18 +232,20 @@ class Pair(Generic[B]):
     broadcast: Kernel[B]
 
 
-def _pair(name: str, params: type[B], header: str = "elementwise.h") -> Pair[B]:
+def _pair(
+    name: str, params: type[B], header: str = "elementwise.h", host_only: frozenset[str] = frozenset()
+) -> Pair[B]:
     arguments = ("a", "b", "output")
     return Pair(
-        Kernel(name, header, params, arguments, overlap),
-        Kernel(f"{name}_broadcast", header, params, arguments, overlap),
+        Kernel(name, header, params, arguments, overlap, host_only),
+        Kernel(f"{name}_broadcast", header, params, arguments, overlap, host_only),
     )
 
 
 ADD = _pair("add", Add)
 ADD_LINEAR = _pair("add_linear", AddLinear)
 MULTIPLY = _pair("multiply", Multiply)
-DIVIDE = _pair("divide", Divide, "divide.h")
+DIVIDE = _pair("divide", Divide, "divide.h", frozenset({"left_shift"}))
 INTEGERS = _pair("integers", Integers)
 IN_FLOAT = _pair("in_float", InFloat, "in_float.h")
 SQUARED_DIFFERENCE = _pair("squared_difference", SquaredDifference)
