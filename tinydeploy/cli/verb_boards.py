@@ -14,7 +14,6 @@ from tinydeploy.report.layout import Column, Columns, Facts
 
 @options.verb("boards")
 @click.argument("words", nargs=-1, shell_complete=options.board_ids)
-@options.as_json
 def command(words: tuple[str, ...], as_json: bool) -> None:
     """The boards, with core, clock, flash, RAM, and how they can run here.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import Engine, Refusal
+from tinydeploy.engines.engine_registry import ENGINES
 from tinydeploy.errors import FitError, ModelError
 from tinydeploy.model.canonicalize.constant_folding import FIXED_SHAPE_HINT
 from tinydeploy.model.graph import Graph
@@ -32,9 +33,16 @@ def check_ops(graph: Graph, engine: Engine) -> None:
             hint = f"shapes are computed at run time because the batch is open; {FIXED_SHAPE_HINT}"
         elif "TILE" in kinds:
             hint = TILE_HINT
-        elif engine.name == "aot" and any("float32" in refusal.reason for refusal in refusals):
-            hint = "change the layer that was left in float, or try --engine tflm, which has float kernels"
+        elif (other := _for_floats(engine)) and any("float32" in refusal.reason for refusal in refusals):
+            change = "change the layer that was left in float"
+            hint = f"{change}, or try --engine {other}, which has float kernels"
         raise ModelError(f"{engine.name} cannot run {reasons(graph, refusals)}", hint)
+
+
+def _for_floats(engine: Engine) -> str:
+    """Another engine that has kernels for float; "" if `engine` has them, or if there is none."""
+    names = [name for name, known in ENGINES.items() if known.runs_floats]
+    return "" if engine.name in names else next(iter(names), "")
 
 
 def check_memories(graph: Graph, engine: Engine, board: Board) -> None:

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board, Lines
-from tinydeploy.engines.engine import Engine, EngineSources, Library
-from tinydeploy.engines.engine_registry import engine_named
+from tinydeploy.engines.engine import EngineSources, Library
+from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, engine_named
 from tinydeploy.errors import ModelError, TargetError, UsageError, WrongFirmwareError
 from tinydeploy.evaluate import board_checks
+from tinydeploy.evaluate.options import Deploying
 from tinydeploy.firmware import build, elf, project
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.firmware.project import SelfTest
@@ -29,34 +30,7 @@ from tinydeploy.targets.serial_board import SerialBoard
 from tinydeploy.targets.session import Session
 from tinydeploy.targets.target import Target
 from tinydeploy.targets.target_registry import EMULATORS, by_hand, choose_target, open_target
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, LEVELS
-
-
-class Options(TypedDict, total=False):
-    """How to deploy a model; the defaults are prepare()'s.
-
-    `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
-    at the model's end. `engine` may be one that is not in the registry.
-    `optimize` is what the aot engine strives for, one of its GOALS. `link` is for QEMU only: elsewhere
-    there is but the UART. `target` is as choose_target says. `port` is a device, a URL of pyserial's, a USB
-    serial number, or "auto" for the one port with the board's USB ids; with it the target is the board,
-    flashed by `upload_command` or as its PlatformIO platform does it, or with `no_upload` not at all. `dtr`
-    and `rts`, one of boards.LEVELS, are what becomes of the port's control lines; else its file says it.
-    """
-
-    signature: str | None
-    logits: bool
-    board: str
-    engine: str | Engine
-    optimize: str
-    tflm_library: str | None
-    target: str | None
-    link: str
-    port: str | None
-    upload_command: str
-    no_upload: bool
-    dtr: str
-    rts: str
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_LINK, LEVELS
 
 
 def model_path(model: str | Path) -> Path:
@@ -208,7 +182,7 @@ class Job:
         return SerialBoard(self.port, None if self.no_upload else load, self.board.usb_ids, self.lines)
 
 
-def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Options]) -> Job:
+def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Deploying]) -> Job:
     """Checks the model and compiles it to sources. Raises before anything is built or written.
 
     With `for_board` the firmware is for the board itself, wherever there is one, if no target is named.
@@ -252,7 +226,7 @@ def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Options]
     )
 
 
-def _refuse_what_is_ignored(board: Board, target: str, options: Options) -> None:
+def _refuse_what_is_ignored(board: Board, target: str, options: Deploying) -> None:
     """Raises UsageError for an option that means nothing to the target."""
     link = options.get("link")
     if link is not None:

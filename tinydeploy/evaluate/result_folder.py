@@ -9,9 +9,10 @@ from typing import Any
 
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
+from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
 from tinydeploy.model.graph import Graph
 from tinydeploy.targets.target_registry import choose_target
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, GOALS
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_LINK, GOALS
 
 _LONGEST = 40  # characters of one of the name's parts
 

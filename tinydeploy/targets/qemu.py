@@ -23,9 +23,7 @@ from tinydeploy.errors import TargetDiedError, ToolError, UsageError
 from tinydeploy.link.channel import FdStream, Stream
 from tinydeploy.targets.process import ends_with_this_process, kept
 from tinydeploy.targets.target import Target
-
-LINKS = ("pipe", "uart", "uart-tcp")
-"""The ways to the firmware: semihosting over pipes; the UART as a pseudo-terminal; the UART over TCP."""
+from tinydeploy.words import LINKS as LINKS
 
 _PACKAGES = {"arm": "qemu-system-arm", "riscv32": "qemu-system-misc", "avr": "qemu-system-misc"}
 _PIPE = ("-semihosting-config", "enable=on,target=native", "-serial", "null")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tinydeploy.boards.board import Board
 from tinydeploy.errors import UsageError
-from tinydeploy.targets import qemu, renode
-from tinydeploy.targets.qemu import QemuTarget
-from tinydeploy.targets.renode import RenodeTarget
-from tinydeploy.targets.target import ByHand, Target
+
+if TYPE_CHECKING:
+    from tinydeploy.boards.board import Board
+    from tinydeploy.targets.target import ByHand, Target
 
 EMULATORS = {"qemu": "QEMU", "renode": "Renode"}
 """What each is called."""
@@ -34,6 +34,9 @@ def choose_target(board: Board, name: str | None, *, for_board: bool = False) ->
 
 def by_hand(board: Board, elf: str, link: str, target: str) -> ByHand:
     """How to run `elf` on an emulator, from its own code. `link` is one of qemu.LINKS, or its first word."""
+    from tinydeploy.targets import qemu, renode
+    from tinydeploy.targets.target import ByHand
+
     return renode.by_hand(board, elf) if target == "renode" else ByHand(qemu.on_terminal(board, elf, link))
 
 
@@ -42,6 +45,9 @@ def open_target(board: Board, elf: Path, link: str, target: str | None = None) -
 
     Raises UsageError for an unknown link, or a board that nothing here can run.
     """
+    from tinydeploy.targets.qemu import QemuTarget
+    from tinydeploy.targets.renode import RenodeTarget
+
     target = choose_target(board, target)
     if target == "board":
         raise UsageError(

@@ -42,6 +42,9 @@ class AotEngine:
 
     optimize: str = GOALS[0]
     name: ClassVar[str] = "aot"
+    goals: ClassVar[tuple[str, ...]] = GOALS
+    runs_floats: ClassVar[bool] = False
+    evidence: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if self.optimize not in GOALS:
@@ -84,6 +87,10 @@ class AotEngine:
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""
 
+    def configured(self, optimize: str | None, library: str | None) -> AotEngine:
+        """See RegisteredEngine; there is no library to choose."""
+        return AotEngine(optimize) if optimize else self
+
     def _suited(self, portable: Program, core: Core, room: int) -> Program:
         """`portable`, whose kernels run anywhere, as the core and the goal want it."""
 
@@ -94,6 +101,9 @@ class AotEngine:
         means = _MEANS.get(self.optimize, ())
         chosen = stripes.least_arena(chosen, suit, means, lambda cut: flash_left(cut, room) > 0)
         return towards(self.optimize, chosen, portable, core, room)
+
+
+ENGINE = AotEngine()
 
 
 @lru_cache(maxsize=8)  # asked for by each goal and board, and to know what is refused

@@ -1,0 +1,366 @@
+"""The table of options and of the verbs that take them.
+
+The command line, tinydeploy.toml, the keywords of the Python functions and docs/options.md are made from it.
+It loads nothing that `--help` would have to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
+from tinydeploy.results.metric_table import METRICS
+from tinydeploy.targets.target_registry import TARGETS
+from tinydeploy.words import (
+    DEFAULT_BOARD,
+    DEFAULT_LINK,
+    DEFAULT_TIMEOUT,
+    GOALS,
+    LEVELS,
+    LINKS,
+    SELFTEST_SAMPLES,
+)
+
+if TYPE_CHECKING:
+    from tinydeploy.engines.engine import Engine
+    from tinydeploy.model.samples import Data
+
+MOST_SAMPLES = 10_000_000
+LONGEST_TIMEOUT = 86_400.0  # seconds: a day
+
+COMMAND = "command"
+"""What Option.untrusted says of a command, which a file beside a model may not give."""
+PLACE = "place"
+"""What it says of a folder, which such a file may name below its own alone."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, by the keyword that the Python functions know it by.
+
+    `kind` is str, bool (a flag of the command line), int, float, Path or tuple (of strings). `default` is
+    told to people. `choices` are all words that it may be, `completions` those that a shell completes it by.
+    A number has to be above zero and at most `most`, unless it is `any_number`. `variable` is the environment
+    variable that may hold it. `key` is its name in tinydeploy.toml, where it may be an `also` as well;
+    without one it is not known there. `untrusted` says why such a file is not believed: COMMAND or PLACE.
+    A string that `may_be_folder` counts from the file, as paths do, if that leads to a folder.
+    """
+
+    name: str
+    help: str
+    kind: type = str
+    default: str = ""
+    flag: str = ""  # "--json", if it is not the name with dashes
+    short: str = ""
+    metavar: str | None = None
+    choices: Sequence[str] = ()
+    completions: Callable[[], Iterable[str]] | None = None
+    most: float | None = None
+    any_number: bool = False
+    variable: str = ""
+    key: str = ""
+    also: type | None = None
+    untrusted: str = ""
+    may_be_folder: bool = False
+    on_command_line: bool = True
+    in_python: bool = True
+
+    @property
+    def long(self) -> str:
+        """The command line's long option."""
+        return self.flag or f"--{self.name.replace('_', '-')}"
+
+    @property
+    def text(self) -> str:
+        """The help, with the default if there is one to tell."""
+        return f"{self.help}  [default: {self.default}]" if self.default else self.help
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb: its line in --help, its options in the order of its own --help, its functions in Python."""
+
+    help: str
+    options: tuple[Option, ...]
+    functions: tuple[str, ...] = ()
+
+
+def _boards() -> Iterable[str]:
+    from tinydeploy.boards import lookup
+
+    return lookup.ids()
+
+
+_VERBOSE = Option(
+    "verbose", "Show on stderr the commands that are run.", kind=bool, short="-v", in_python=False
+)
+_QUIET = Option("quiet", "Nothing but the result, and errors.", kind=bool, short="-q", in_python=False)
+_JSON = Option(
+    "as_json", "Print JSON on stdout, and nothing else there.", kind=bool, flag="--json", in_python=False
+)
+_SIGNATURE = Option(
+    "signature",
+    "Which of the file's functions to run, by its name.",
+    default="the first",
+    key="signature",
+)
+_LOGITS = Option("logits", "Leave out the SOFTMAX at the model's end.", kind=bool, key="logits")
+_BOARD = Option(
+    "board", "The board's id.", default=DEFAULT_BOARD, short="-b", completions=_boards, key="board"
+)
+_ENGINE = Option(
+    "engine",
+    "The engine that runs the model.",
+    default=DEFAULT_ENGINE,
+    short="-e",
+    completions=lambda: (*ENGINES, ",".join(ENGINES)),
+    key="engine",
+)
+_OPTIMIZE = Option(
+    "optimize", "What the aot engine strives for.", default=GOALS[0], choices=GOALS, key="optimize"
+)
+_TFLM_LIBRARY = Option(
+    "tflm_library",
+    "The TFLite Micro that the tflm engine runs on: a folder, a git address, or a registry spec.",
+    key="tflm.library",
+    may_be_folder=True,
+)
+_DATA = Option("data", "Labelled samples: an .npz with x and y.", kind=Path, key="data")
+_SAMPLES = Option(
+    "samples",
+    "How many samples to run, spread over the file.",
+    kind=int,
+    default="all",
+    most=MOST_SAMPLES,
+    key="samples",
+)
+_LABELS = Option(
+    "labels", "The names of the classes, by their numbers.", kind=tuple, key="labels", on_command_line=False
+)
+_METRIC = Option(
+    "metric",
+    f"How to judge: {', '.join(METRICS)}, or topK.",
+    default="as the output",
+    metavar="NAME",
+    completions=lambda: METRICS,
+    key="metric",
+)
+_OUTPUT = Option(
+    "output",
+    "The model's output that y belongs to.",
+    default="the first that y fits",
+    metavar="NAME|INDEX",
+    key="output",
+    also=int,
+)
+_THRESHOLD = Option(
+    "threshold",
+    "From here on an output, or an anomaly score, says yes.",
+    kind=float,
+    default="0.5 of LOGISTIC",
+    any_number=True,
+    key="threshold",
+)
+_OUT = Option(
+    "out",
+    "The folder to write to.",
+    kind=Path,
+    short="-o",
+    variable="TINYDEPLOY_OUT",
+    key="out",
+    untrusted=PLACE,
+)
+_TARGET = Option(
+    "target",
+    "What the firmware is made for, and runs on.",
+    default="QEMU if it has the board, else the board",
+    choices=TARGETS,
+    key="target",
+)
+_TARGET_MADE = replace(
+    _TARGET,
+    help="What the firmware is made for.",
+    default="the board, or what emulates it if there is no other",
+)
+_LINK = Option("link", "How the host talks to QEMU.", default=DEFAULT_LINK, choices=LINKS, key="link")
+_PORT = Option(
+    "port",
+    "Run on the board at this serial port, URL or USB serial number; 'auto' finds it by its USB ids.",
+    key="port",
+)
+_UPLOAD_COMMAND = Option(
+    "upload_command",
+    "What flashes the board, instead of PlatformIO's way; it fills in $SOURCE.",
+    variable="TINYDEPLOY_UPLOAD_COMMAND",
+    key="upload_command",
+    untrusted=COMMAND,
+)
+_DTR = Option(
+    "dtr", "The port's line DTR, once it is open.", default="the board's", choices=LEVELS, key="dtr"
+)
+_RTS = Option("rts", "The same for RTS.", choices=LEVELS, key="rts")
+_NO_UPLOAD = Option("no_upload", "Measure the firmware that the board has already.", kind=bool)
+_TIMEOUT = Option(
+    "timeout",
+    "Seconds that the target may take for one answer.",
+    kind=float,
+    default=f"{DEFAULT_TIMEOUT:g}",
+    most=LONGEST_TIMEOUT,
+    key="timeout",
+)
+_ON = Option(
+    "on",
+    "Where to find it: on the board's target, or with TFLite Micro on this machine.",
+    default="target",
+    choices=("target", "host"),
+)
+_RENODE_TEST = Option(
+    "renode_test", "With a self-test, a suite for renode-test, and a CI job that runs it.", kind=bool
+)
+_MAX_INSTRUCTIONS = Option("max_instructions", "What an inference may take in the self-test.", kind=int)
+_GOALS = Option(
+    "every_goal",
+    "A line for every goal of --optimize, not for the best alone.",
+    kind=bool,
+    flag="--goals",
+)
+_TRIM = Option(
+    "trim",
+    "Drop the oldest entries until the rest has that size: 1G, 500M.",
+    metavar="SIZE",
+    in_python=False,
+)
+_CLEAR = Option("clear", "Drop all that no running command uses.", kind=bool, in_python=False)
+
+_ALWAYS = (_VERBOSE, _QUIET)
+_SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _TFLM_LIBRARY)
+_MADE = (*_SOURCE, _TARGET_MADE, _LINK)
+_JUDGED = (_DATA, _SAMPLES, _LABELS, _METRIC, _OUTPUT, _THRESHOLD)
+_AT_PORT = (_PORT, _UPLOAD_COMMAND, _DTR, _RTS)
+_DEPLOYED = (*_SOURCE, _TARGET, _LINK, *_AT_PORT, _NO_UPLOAD, _TIMEOUT)
+_SELFTEST = (
+    _RENODE_TEST,
+    replace(_DATA, key=""),
+    replace(
+        _SAMPLES,
+        help="How many samples the self-test runs.",
+        default=str(SELFTEST_SAMPLES),
+        most=None,
+        key="",
+    ),
+    _MAX_INSTRUCTIONS,
+)
+
+VERBS = {
+    "doctor": Verb(
+        "What is installed, what is missing, and the command that installs it.",
+        (*_ALWAYS, _JSON),
+        ("doctor",),
+    ),
+    "boards": Verb(
+        "The boards, with core, clock, flash, RAM, and how they can run here.", (*_ALWAYS, _JSON), ("boards",)
+    ),
+    "inspect": Verb(
+        "Ops, shapes, MACs, memory over time, and the engines that can run it.",
+        (*_ALWAYS, _SIGNATURE, _LOGITS, _BOARD, _OPTIMIZE, _JSON),
+        ("inspect",),
+    ),
+    "fit": Verb(
+        "The boards that a model fits, without a build.", (*_ALWAYS, _LOGITS, _GOALS, _JSON), ("fit",)
+    ),
+    "generate": Verb(
+        "Write a PlatformIO project that stands on its own.",
+        (*_ALWAYS, replace(_OUT, key=""), *_MADE, *_SELFTEST, _JSON),
+        ("generate",),
+    ),
+    "build": Verb(
+        "Build the firmware; show flash and RAM against the budget.", (*_ALWAYS, *_MADE, _JSON), ("build",)
+    ),
+    "arena": Verb(
+        "The tensor arena's size, and its proof.",
+        (*_ALWAYS, *_DEPLOYED, _ON, _JSON),
+        ("arena", "arena_each"),
+    ),
+    "run": Verb(
+        "The whole way: build, load, measure, and report.",
+        (*_ALWAYS, *_JUDGED, _OUT, *_DEPLOYED, _JSON),
+        ("run", "run_each"),
+    ),
+    "flash": Verb(
+        "Build, upload to a board, and make sure that it answers.",
+        (*_ALWAYS, *_SOURCE, *_AT_PORT, _TIMEOUT, _JSON),
+        ("flash",),
+    ),
+    "cache": Verb("What is kept between runs, and how to drop it.", (*_ALWAYS, _TRIM, _CLEAR, _JSON)),
+}
+
+ALWAYS = _ALWAYS
+"""What `tinydeploy` takes without a verb."""
+JUDGED = tuple(option.name for option in _JUDGED)
+"""What says which samples are run, and how their outputs are judged."""
+
+
+def in_file() -> dict[str, Option]:
+    """The options that tinydeploy.toml may hold, by their keys there."""
+    listed = (_BOARD, *(option for verb in VERBS.values() for option in verb.options))
+    return {option.key: option for option in listed if option.key}
+
+
+def from_file(verb: str) -> tuple[str, ...]:
+    """The keywords of the options that tinydeploy.toml may settle for a verb."""
+    return tuple(option.name for option in VERBS[verb].options if option.key)
+
+
+class Deploying(TypedDict, total=False):
+    """How to deploy a model.
+
+    `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
+    at the model's end. `engine` may be one that is not in the registry.
+    `optimize` is what the aot engine strives for, one of its GOALS. `link` is for targets that have several:
+    elsewhere there is but the UART. `target` is as choose_target says. `port` is a device, a URL of
+    pyserial's, a USB serial number, or "auto" for the one port with the board's USB ids; with it the target
+    is the board, flashed by `upload_command` or as its PlatformIO platform does it, or with `no_upload` not
+    at all. `dtr` and `rts`, one of LEVELS, are what becomes of the port's control lines; else the board's
+    file says it.
+    """
+
+    signature: str | None
+    logits: bool
+    board: str
+    engine: str | Engine
+    optimize: str
+    tflm_library: str | None
+    target: str | None
+    link: str
+    port: str | None
+    upload_command: str
+    no_upload: bool
+    dtr: str
+    rts: str
+
+
+class Running(Deploying, total=False):
+    """How to deploy a model, and how long (seconds) its target may take for one answer."""
+
+    timeout: float | None
+
+
+class Judging(Running, total=False):
+    """The same, which samples to run there, how their outputs are judged, and where the result goes.
+
+    `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is
+    told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
+    METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
+    see docs/accuracy.md.
+    """
+
+    data: Data | None
+    samples: int | None
+    labels: Sequence[str]
+    metric: str | None
+    output: str | int | None
+    threshold: float | None
+    out: str | Path | None
