@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinydeploy.evaluate.options import COMMAND, PLACE, VERBS, Option
+from tinydeploy.evaluate.option import COMMAND, PLACE, Option
+from tinydeploy.evaluate.options import VERBS
 
 _HEAD = """# Options
 

@@ -15,7 +15,8 @@ from tinydeploy.cli import tinydeploy
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import config
 from tinydeploy.evaluate.keywords import keywords
-from tinydeploy.evaluate.options import VERBS, Judging, Option, in_file
+from tinydeploy.evaluate.option import Option
+from tinydeploy.evaluate.options import VERBS, Judging, in_file
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -86,7 +87,8 @@ sys.path.insert(0, "scripts")
 from dataclasses import replace
 from pathlib import Path
 from tinydeploy.evaluate import options
-colour = options.Option("colour", "What it is painted.", default="red", choices=("red", "blue"), key="colour")
+from tinydeploy.evaluate.option import Option
+colour = Option("colour", "What it is painted.", default="red", choices=("red", "blue"), key="colour")
 run = options.VERBS["run"]
 options.VERBS["run"] = replace(run, options=(*run.options, colour))
 

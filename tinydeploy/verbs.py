@@ -37,7 +37,7 @@ from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.report import report_files
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
-from tinydeploy.targets.serial_board import SerialBoard
+from tinydeploy.targets.target_registry import self_testing
 from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, SELFTEST_SAMPLES
 
 
@@ -102,12 +102,12 @@ def generate(
     """
     settled = with_usual(model, {**options, "data": data}, "generate")
     if renode_test:
-        target = settled.get("target")
-        if target not in (None, "renode"):
+        target, tester = settled.get("target"), self_testing()
+        if target not in (None, tester.name):
             raise UsageError(
-                f"a test for Renode cannot be made for the target '{target}'", "leave --target out"
+                f"a test for {tester.title} cannot be made for the target '{target}'", "leave --target out"
             )
-        settled["target"] = "renode"
+        settled["target"] = tester.name
     elif samples is not None or max_instructions is not None:
         ignored = "samples" if samples is not None else "max_instructions"
         raise UsageError(f"{ignored} is for a self-test, and none was asked for", "add --renode-test")
@@ -191,7 +191,7 @@ def flash(
     job = prepare(load_model(model, settled), **settled).connected()
     firmware = job.build(job.planned_bytes, progress)
     with job.session(firmware, seconds, progress) as session:
-        assert isinstance(session.target, SerialBoard)
+        assert session.target.port is not None, "it was uploaded to a port"
         return Flashed(firmware, session.target.port, session.greeting)
 
 

@@ -12,7 +12,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from tinydeploy.cli import shell
-from tinydeploy.evaluate.options import ALWAYS, LONGEST_TIMEOUT, VERBS, Option
+from tinydeploy.evaluate.option import Option
+from tinydeploy.evaluate.options import ALWAYS, LONGEST_TIMEOUT, VERBS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

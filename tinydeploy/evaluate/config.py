@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tinydeploy.errors import UsageError
-from tinydeploy.evaluate.options import COMMAND, PLACE, Option, in_file
+from tinydeploy.evaluate.option import COMMAND, PLACE, Option
+from tinydeploy.evaluate.options import AT_PORT, in_file
+from tinydeploy.targets.target_registry import KINDS, choose_target, means_nothing, target_at_port
 from tinydeploy.words import DEFAULT_BOARD
 
 FILE_NAME = "tinydeploy.toml"
@@ -138,15 +140,16 @@ def _meant_for_another_target(values: Mapping[str, Any], given: Mapping[str, Any
     """The file's values that mean nothing where `given` leads: it may describe a board and an emulator."""
     from tinydeploy.boards import lookup
 
-    meant: tuple[str, ...] = ()
+    alien: Collection[str] = ()
     if "port" in given:
-        meant = ("target", "link")
+        alien = {"target", *means_nothing(target_at_port())}
     elif "target" in given:
-        meant = ("port", "upload_command", "dtr", "rts") if values["target"] != "board" else ()
-        meant += ("link",) if values["target"] != "qemu" else ()
-    elif "port" not in values and lookup.board(values.get("board", DEFAULT_BOARD)).is_emulated:
-        meant = ("upload_command", "dtr", "rts")
-    return [name for name in meant if name in values and name not in given]
+        # What is no target is told later, with those that there are.
+        alien = means_nothing(KINDS[given["target"]]) if given["target"] in KINDS else ()
+    elif "port" not in values:
+        kind = choose_target(lookup.board(values.get("board", DEFAULT_BOARD)), None)
+        alien = means_nothing(kind) & {*AT_PORT}
+    return [name for name in values if name in alien and name not in given]
 
 
 def _flat(raw: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -6,12 +6,13 @@ It loads nothing that `--help` would have to wait for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
+from tinydeploy.evaluate.option import COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
 from tinydeploy.words import (
@@ -30,62 +31,6 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 10_000_000
 LONGEST_TIMEOUT = 86_400.0  # seconds: a day
-
-COMMAND = "command"
-"""What Option.untrusted says of a command, which a file beside a model may not give."""
-PLACE = "place"
-"""What it says of a folder, which such a file may name below its own alone."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option, by the keyword that the Python functions know it by.
-
-    `kind` is str, bool (a flag of the command line), int, float, Path or tuple (of strings). `default` is
-    told to people. `choices` are all words that it may be, `completions` those that a shell completes it by.
-    A number has to be above zero and at most `most`, unless it is `any_number`. `variable` is the environment
-    variable that may hold it. `key` is its name in tinydeploy.toml, where it may be an `also` as well;
-    without one it is not known there. `untrusted` says why such a file is not believed: COMMAND or PLACE.
-    A string that `may_be_folder` counts from the file, as paths do, if that leads to a folder.
-    """
-
-    name: str
-    help: str
-    kind: type = str
-    default: str = ""
-    flag: str = ""  # "--json", if it is not the name with dashes
-    short: str = ""
-    metavar: str | None = None
-    choices: Sequence[str] = ()
-    completions: Callable[[], Iterable[str]] | None = None
-    most: float | None = None
-    any_number: bool = False
-    variable: str = ""
-    key: str = ""
-    also: type | None = None
-    untrusted: str = ""
-    may_be_folder: bool = False
-    on_command_line: bool = True
-    in_python: bool = True
-
-    @property
-    def long(self) -> str:
-        """The command line's long option."""
-        return self.flag or f"--{self.name.replace('_', '-')}"
-
-    @property
-    def text(self) -> str:
-        """The help, with the default if there is one to tell."""
-        return f"{self.help}  [default: {self.default}]" if self.default else self.help
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A verb: its line in --help, its options in the order of its own --help, its functions in Python."""
-
-    help: str
-    options: tuple[Option, ...]
-    functions: tuple[str, ...] = ()
 
 
 def _boards() -> Iterable[str]:
@@ -301,6 +246,8 @@ ALWAYS = _ALWAYS
 """What `tinydeploy` takes without a verb."""
 JUDGED = tuple(option.name for option in _JUDGED)
 """What says which samples are run, and how their outputs are judged."""
+AT_PORT = ("upload_command", "no_upload", "dtr", "rts")
+"""What says how a board at a port is used."""
 
 
 def in_file() -> dict[str, Option]:
