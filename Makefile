@@ -9,11 +9,12 @@ demo:  ## Deploy models/mnist on an emulated Cortex-M4F, and say where the repor
 	@scripts/setup demo
 	.venv/bin/tinydeploy run models/mnist --data models/mnist/test.npz
 
-test:  ## Lint, check types, and run every test
+test:  ## Lint, check types, look for dead code, and run every test
 	@scripts/setup test
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	.venv/bin/vulture
 	.venv/bin/pytest -n auto --dist worksteal
 
 nightly:  ## Ten times as many random models, 50,000 layers, 10,000 broken files, a zoo of Keras models

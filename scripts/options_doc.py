@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinydeploy.evaluate.option import COMMAND, PLACE, Option
-from tinydeploy.evaluate.options import VERBS
+from tinydeploy.evaluate.option_table import VERBS
 
 _HEAD = """# Options
 
-Written by `scripts/options_doc.py` from the table in `tinydeploy/evaluate/options.py`. An option of the command line is a
+Written by `scripts/options_doc.py` from the table in `tinydeploy/evaluate/option_table.py`. An option of the command line is a
 keyword of the Python function, and, where the table says so, a key of a `tinydeploy.toml` beside the model. What is given
 beats the environment variable, and that the file.
 

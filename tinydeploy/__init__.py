@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from tinydeploy.evaluate.options import VERBS
+from tinydeploy.evaluate.option_table import VERBS
 from tinydeploy.version import __version__
 
 _VERBS = tuple(sorted(name for verb in VERBS.values() for name in verb.functions))

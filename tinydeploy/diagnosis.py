@@ -1,4 +1,4 @@
-"""What is installed here, which version, what is missing and how to get it."""
+"""The doctor's diagnosis: what is installed here, which version, what is missing and how to get it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The verbs of the command line as typed functions: plain values in, a frozen dataclass out.
 
 They raise the errors of tinydeploy.errors, print nothing, and leave nothing half-written. How to deploy
-(board, engine, target, port, …) is one set of keyword arguments, options.Deploying. What is not given, a
+(board, engine, target, port, …) is one set of keyword arguments, option_table.Deploying. What is not given, a
 tinydeploy.toml beside the model may say, as for the command line.
 """
 
@@ -26,7 +26,7 @@ from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
 from tinydeploy.evaluate.keywords import checked_keywords
-from tinydeploy.evaluate.options import Deploying, Judging, Running
+from tinydeploy.evaluate.option_table import Deploying, Judging, Running
 from tinydeploy.evaluate.request import Model, Run, load_model, unlabelled_samples, with_usual
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
@@ -204,9 +204,9 @@ def run(
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
-    `options` are options.Judging's. For a board that QEMU does not emulate, the target is the board. A check
-    that failed is no exception: verdict.failures(result) names it. What fails on the way from the build on
-    leaves a failed.json and a report.html that say how far it came.
+    `options` are option_table.Judging's. For a board that QEMU does not emulate, the target is the board. A
+    check that failed is no exception: verdict.failures(result) names it. What fails on the way from the build
+    on leaves a failed.json and a report.html that say how far it came.
     """
     settled = with_usual(model, options, "run")
     asked = Run.of(model, settled)

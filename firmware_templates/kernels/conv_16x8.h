@@ -39,7 +39,7 @@ inline int16_t requantize_16x8(int64_t sum, int32_t multiplier, int32_t shift) {
 template <typename P, typename Bias>
 void fully_connected_16x8(const int16_t* input, const int8_t* weights, const Bias* bias, const int32_t* multiplier,
                           const int8_t* shift, int16_t* output) {
-  for (int32_t batch = 0; batch < P::kBatches; ++batch, input += P::kInputDepth) {
+  for (int32_t row = 0; row < P::kRows; ++row, input += P::kInputDepth) {
     for (int32_t channel = 0; channel < P::kOutputDepth; ++channel) {
       const int64_t sum = bias[channel] + dot_16x8(input, weights + channel * P::kInputDepth, P::kInputDepth);
       const int32_t scale = P::kPerChannel ? channel : 0;

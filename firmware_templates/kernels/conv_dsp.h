@@ -303,7 +303,7 @@ template <int32_t kFlags, int32_t kFirst, int32_t kBlock, bool kMore, int32_t kP
   } while (output != output_end);
 }
 
-// 1×1 windows on each of P::kBatches pixels, P::kPixels at a time.
+// 1×1 windows on each of P::kRows pixels, P::kPixels at a time.
 template <typename P, typename Weight, typename... Addend>
 inline void pointwise_dsp(const int8_t* input, const Weight* weights, const int32_t* channels, uint32_t* columns,
                           int8_t* output, const Addend*... addend) {
@@ -311,7 +311,7 @@ inline void pointwise_dsp(const int8_t* input, const Weight* weights, const int3
   using B = Blocks<kPairs, P::kBlock>;
   const int8_t* const packed = reinterpret_cast<const int8_t*>(weights);
   const auto& outputs = outputs_of<P>(output, addend...);
-  constexpr int32_t kFours = P::kPixels == 4 ? P::kBatches / 4 : 0;
+  constexpr int32_t kFours = P::kPixels == 4 ? P::kRows / 4 : 0;
   for (int32_t pixel = 0; pixel < kFours; ++pixel) {
 #pragma GCC unroll 1
     for (int32_t p = 0; p < 4; ++p, input += P::kInputDepth) expand<4, false>(input, P::kInputDepth, columns + p);
@@ -319,7 +319,7 @@ inline void pointwise_dsp(const int8_t* input, const Weight* weights, const int3
                                                                   output, outputs);
     output += 4 * P::kOutputDepth;
   }
-  for (int32_t pixel = 0; pixel < P::kBatches - 4 * kFours; ++pixel) {
+  for (int32_t pixel = 0; pixel < P::kRows - 4 * kFours; ++pixel) {
     expand<1, false>(input, P::kInputDepth, columns);
     convolve_columns<kFlags<P>, B::kFirst, P::kBlock, B::kMore, 1>(columns, columns + kPairs, packed, channels, output,
                                                                   outputs);

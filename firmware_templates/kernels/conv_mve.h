@@ -140,16 +140,16 @@ template <typename P, int32_t kLength, int32_t kStride, int32_t kPixels>
   }
 }
 
-// FULLY_CONNECTED of P::kBatches rows, or 1×1 windows on as many pixels.
+// FULLY_CONNECTED of P::kRows rows, or 1×1 windows on as many pixels.
 template <typename P>
 inline void fully_connected_mve(const int8_t* input, const int8_t* weights, const int32_t* channels, int8_t* output) {
   constexpr int32_t kLength = P::kInputDepth;
-  for (int32_t pixel = 0; pixel < P::kBatches / 2; ++pixel) {
+  for (int32_t pixel = 0; pixel < P::kRows / 2; ++pixel) {
     convolve_pixels<P, kLength, kLength, 2>(input, weights, channels, output);
     input += 2 * kLength;
     output += 2 * P::kOutputDepth;
   }
-  if (P::kBatches % 2 == 1) convolve_pixels<P, kLength, kLength, 1>(input, weights, channels, output);
+  if (P::kRows % 2 == 1) convolve_pixels<P, kLength, kLength, 1>(input, weights, channels, output);
 }
 
 // Up to 15 bytes behind the copy are overwritten.

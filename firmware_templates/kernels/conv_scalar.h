@@ -322,13 +322,13 @@ inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int
   if constexpr (kRest > 0) convolve(Index<kRest>());
 }
 
-// Rows of kInputDepth values times the matrix of weights: also a 1×1 window on each of P::kBatches pixels.
+// Rows of kInputDepth values times the matrix of weights: also a 1×1 window on each of P::kRows pixels.
 template <typename P, typename... Addend>
 inline void fully_connected_scalar(const int8_t* input, const int8_t* weights, const int32_t* bias,
                                    const int32_t* multiplier, const int8_t* shift, const uint8_t* excess,
                                    int32_t* columns, int8_t* output, const Addend*... addend) {
   constexpr int32_t kDepth = P::kInputDepth;
-  constexpr int32_t kRest = P::kBatches % P::kBlockPixels;
+  constexpr int32_t kRest = P::kRows % P::kBlockPixels;
   auto to = destination<P>(output, addend...);
   const auto convolve = [&](auto count) __attribute__((always_inline)) {
     constexpr int32_t kCount = decltype(count)::value;
@@ -343,7 +343,7 @@ inline void fully_connected_scalar(const int8_t* input, const int8_t* weights, c
                                               P::kOutputDepth);
     to += kCount * P::kOutputDepth;
   };
-  for (int32_t pixel = 0; pixel + P::kBlockPixels <= P::kBatches; pixel += P::kBlockPixels) {
+  for (int32_t pixel = 0; pixel + P::kBlockPixels <= P::kRows; pixel += P::kBlockPixels) {
     convolve(Index<P::kBlockPixels>());
   }
   if constexpr (kRest > 0) convolve(Index<kRest>());

@@ -2,7 +2,7 @@
 // in a row channel by channel, P::kBlockPixels neighbouring outputs at once from shared inputs and weights.
 //
 // Weights come channel by channel: [output channel][y][x]. Of an output row, channel c is written before channel
-// c + 1 is read: see overlap.py for how far the output may run into the input.
+// c + 1 is read: see input_overlap.py for how far the output may run into the input.
 #pragma once
 
 #include <stdint.h>

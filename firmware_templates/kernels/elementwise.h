@@ -29,7 +29,7 @@ struct Add {
   }
 };
 
-// The same of int8 where the host has found a linear function that agrees in all cases (linear.py).
+// The same of int8 where the host has found a linear function that agrees in all cases (linear_add.py).
 template <typename P>
 struct LinearAdd {
   int8_t operator()(int32_t a, int32_t b) const {

@@ -8,21 +8,21 @@
 
 namespace tinydeploy {
 
-// kBatches rows of kInputDepth values, each times the matrix of weights [kOutputDepth][kInputDepth]. The bias
+// kRows rows of kInputDepth values, each times the matrix of weights [kOutputDepth][kInputDepth]. The bias
 // comes with the input's zero point folded in, as for conv_2d. A row's outputs are written in order, four or one
 // at a time, each block after it has read all of the row: the output may follow the reading through the input.
 template <typename P, typename... Addend>
 inline void fully_connected(const int8_t* input, const int8_t* weights, const int32_t* bias, const int32_t* multiplier,
                             const int8_t* shift, int8_t* output, const Addend*... addend) {
-  constexpr int32_t kRows = 4;
-  constexpr int32_t kBlocked = P::kOutputDepth / kRows * kRows;
+  constexpr int32_t kTogether = 4;  // channels
+  constexpr int32_t kBlocked = P::kOutputDepth / kTogether * kTogether;
   auto to = destination<P>(output, addend...);
-  for (int32_t batch = 0; batch < P::kBatches; ++batch) {
-    for (int32_t channel = 0; channel < kBlocked; channel += kRows) {
-      uint32_t sums[kRows];
-      for (int32_t r = 0; r < kRows; ++r) sums[r] = static_cast<uint32_t>(bias[channel + r]);
-      accumulate<kRows, P::kInputDepth, P::kInputDepth>(input, weights + channel * P::kInputDepth, sums);
-      store<P, kRows>(sums, channel, multiplier, shift, to);
+  for (int32_t row = 0; row < P::kRows; ++row) {
+    for (int32_t channel = 0; channel < kBlocked; channel += kTogether) {
+      uint32_t sums[kTogether];
+      for (int32_t r = 0; r < kTogether; ++r) sums[r] = static_cast<uint32_t>(bias[channel + r]);
+      accumulate<kTogether, P::kInputDepth, P::kInputDepth>(input, weights + channel * P::kInputDepth, sums);
+      store<P, kTogether>(sums, channel, multiplier, shift, to);
     }
     for (int32_t channel = kBlocked; channel < P::kOutputDepth; ++channel) {
       uint32_t sum = static_cast<uint32_t>(bias[channel]);

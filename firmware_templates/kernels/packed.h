@@ -1,7 +1,7 @@
 // Two products by one multiplication, for cores that multiply one pair of numbers at a time.
 //
 // Two factors packed as 2^16 * b + a, times a third, make two products in one. The sum of a run of them is
-// 2^16 * high + low modulo 2^32. The host has made sure (packed.py) that low and high lie within 2^15 of zero,
+// 2^16 * high + low modulo 2^32. The host has made sure (packed_weights.py) that low and high lie within 2^15 of zero,
 // because it has taken from large weights what a run cannot hold: the excess, which is added by itself. So a run's high
 // half, rounded, is high, exactly. High goes to a sum of its own; low follows in the end from the sum of all that was
 // packed, less 2^16 times that of high.

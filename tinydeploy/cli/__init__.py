@@ -8,7 +8,7 @@ import click
 
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import EXIT_CODES, guarded
-from tinydeploy.evaluate.options import VERBS as TABLE
+from tinydeploy.evaluate.option_table import VERBS as TABLE
 from tinydeploy.version import __version__
 
 VERBS = {name: verb.help for name, verb in TABLE.items()}

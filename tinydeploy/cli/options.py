@@ -1,4 +1,4 @@
-"""The table of options (evaluate.options) as the command line's: how each is parsed, shown and completed."""
+"""The table of options as the command line's: how each is parsed, shown and completed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from tinydeploy.cli import shell
 from tinydeploy.evaluate.option import Option
-from tinydeploy.evaluate.options import ALWAYS, LONGEST_TIMEOUT, VERBS
+from tinydeploy.evaluate.option_table import ALWAYS, LONGEST_TIMEOUT, VERBS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

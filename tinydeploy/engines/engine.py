@@ -1,4 +1,4 @@
-"""What an engine is: something that turns a graph into C++ sources behind one firmware interface.
+"""The contract of an engine: what turns a graph into C++ sources behind one firmware interface.
 
 The C++ side of the contract is firmware_templates/runtime/engine.h.
 """

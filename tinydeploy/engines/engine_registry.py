@@ -1,4 +1,4 @@
-"""The engines by name: the one place, besides an engine's own, in which its name stands."""
+"""The registry of engines: besides its own package, the one place in which an engine's name stands."""
 
 from __future__ import annotations
 

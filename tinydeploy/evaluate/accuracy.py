@@ -1,4 +1,4 @@
-"""How good a model's answers are: the figures of a Judge for what the device and the host answered."""
+"""Accuracy: how good a model's answers are, by the figures of a Judge, for the device and the host."""
 
 from __future__ import annotations
 

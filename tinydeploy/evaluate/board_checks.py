@@ -1,4 +1,4 @@
-"""Whether an engine can run a graph on a board: asked before anything is built."""
+"""Board checks: whether an engine can run a graph on a board, asked before anything is built."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate.option import COMMAND, PLACE, Option
-from tinydeploy.evaluate.options import AT_PORT, in_file
+from tinydeploy.evaluate.option_table import AT_PORT, in_file
 from tinydeploy.targets.target_registry import KINDS, choose_target, means_nothing, target_at_port
 from tinydeploy.words import DEFAULT_BOARD
 

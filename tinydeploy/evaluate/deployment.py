@@ -1,4 +1,4 @@
-"""What every verb that touches a board starts from: a checked model, as an engine's sources."""
+"""A deployment (Job): what every verb that touches a board starts from, a checked model as sources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinydeploy.engines.engine import EngineSources, Library
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, engine_named
 from tinydeploy.errors import ModelError, TargetError, UsageError, WrongFirmwareError
 from tinydeploy.evaluate import board_checks
-from tinydeploy.evaluate.options import AT_PORT, Deploying
+from tinydeploy.evaluate.option_table import AT_PORT, Deploying
 from tinydeploy.firmware import build, elf, project
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.firmware.made_for import SelfTest

@@ -1,4 +1,4 @@
-"""Runs samples on a device and condenses what comes back: counts and parity."""
+"""Execution: samples run on a device, and what comes back condensed to counts and parity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run that failed leaves behind: which phase failed, and how far it had come."""
+"""A failed run: which phase failed, and how far it had come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which boards a model fits, for which goal of the aot engine, and with how much room, without a build."""
+"""The fit: which boards a model fits, for which goal, and with how much room, without a build."""
 
 from __future__ import annotations
 

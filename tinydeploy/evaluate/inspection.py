@@ -1,4 +1,4 @@
-"""What a model holds and where it can run, without building anything."""
+"""Inspection: what a model holds and where it can run, without building anything."""
 
 from __future__ import annotations
 

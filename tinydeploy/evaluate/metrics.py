@@ -1,4 +1,4 @@
-"""The metrics: what each is called, which way is better (METRICS), and the formulas, on numpy arrays alone.
+"""The formulas of the metrics, on numpy arrays alone; metric_table.py says what each is called.
 
 Undefined figures are None: a recall without samples, an area under a curve with one class. Where scikit-learn
 has a function of the same meaning, the figures are its with the default arguments (`balanced_accuracy_score`,

@@ -12,7 +12,7 @@ from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import arena_sizing, config, result_folder
 from tinydeploy.evaluate.config import Config
 from tinydeploy.evaluate.deployment import model_path
-from tinydeploy.evaluate.options import JUDGED, from_file
+from tinydeploy.evaluate.option_table import JUDGED, from_file
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
 from tinydeploy.model.graph import Graph

@@ -1,4 +1,4 @@
-"""What a result's folder is called if nobody says it: after all that makes it another result."""
+"""The folder of a result that nobody named: called after all that makes it another result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole way: build, load, measure on the target, compare with the host, and put it all into a Result."""
+"""The evaluation, the whole way: build, load, measure on the target, compare with the host: a Result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds a firmware project with PlatformIO Core, offline, and keeps what came out by content."""
+"""The build of a firmware project with PlatformIO Core, offline, kept by content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a linked firmware: sizes, the compiler's flags, and where in the source an address is."""
+"""The ELF file of a linked firmware: sizes, the compiler's flags, and where in the source an address is."""
 
 from __future__ import annotations
 

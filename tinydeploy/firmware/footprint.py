@@ -1,4 +1,4 @@
-"""What a firmware of the aot engine takes of a board's memories, known before it is built.
+"""The footprint: what a firmware of the aot engine takes of a board's memories, known before it is built.
 
 Exact are the arena, the stack's budget and the model's constants. What the runtime takes was read from
 builds; code is estimated by the kernels' instances, within a band. benchmarks/fit_error.py prints how far off

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -106,17 +106,8 @@ def generate(
         wanted = {**_TEMPLATES, **_SELFTEST_TEMPLATES, **selftest.suite.templates}
         context["inputs"] = _byte_lines(selftest.inputs)
         context["expected"] = _byte_lines(selftest.expected)
-    brought = {
-        **(by_hand.files if by_hand else {}),
-        **sources.files,
-        **(library.files if library else {}),
-        **(selftest.suite.files if selftest else {}),
-    }
-    files = {path: text.encode() for path, text in brought.items()}
-    files |= _shipped(board, library)
-    running = (*(by_hand.places if by_hand else ()), *(selftest.suite.places if selftest else ()))
-    places = dict((*_PLACES, *running, *_BUILD_PLACES))
-    context["places"] = [(place, what) for place, what in places.items() if _holds(files, place, wanted)]
+    files = _brought(sources, library, selftest, by_hand) | _shipped(board, library)
+    context["places"] = _places({*files, *wanted}, selftest, by_hand)
     files |= {path: templates.render(name, **context).encode() for path, name in wanted.items()}
     files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
     build_id = content_hash(files)[:_BUILD_ID_DIGITS]
@@ -138,6 +129,31 @@ def _context(graph: Graph, board: Board, sources: EngineSources, library: Librar
         "elf": firmware_path(board),
         "packages": _packages(board, library),
     }
+
+
+def _brought(
+    sources: EngineSources, library: Library | None, selftest: SelfTest | None, by_hand: ByHand | None
+) -> dict[str, bytes]:
+    """The files that the engine, its library and the target bring."""
+    brought = {
+        **(by_hand.files if by_hand else {}),
+        **sources.files,
+        **(library.files if library else {}),
+        **(selftest.suite.files if selftest else {}),
+    }
+    return {path: text.encode() for path, text in brought.items()}
+
+
+def _places(
+    paths: Collection[str], selftest: SelfTest | None, by_hand: ByHand | None
+) -> list[tuple[str, str]]:
+    """What is where: the places that are one of `paths`, hold one, or begin one with what is before a "*"."""
+    running = (*(by_hand.places if by_hand else ()), *(selftest.suite.places if selftest else ()))
+    return [
+        (place, what)
+        for place, what in dict((*_PLACES, *running, *_BUILD_PLACES)).items()
+        if any(path == place or path.startswith(place.rstrip("*")) for path in paths)
+    ]
 
 
 def _shipped(board: Board, library: Library | None) -> dict[str, bytes]:
@@ -176,11 +192,6 @@ def _packages(board: Board, library: Library | None) -> tuple[str, ...]:
     if board.downloads:
         return ()
     return tools.project_packages(board.core.toolchain, cxx_library=library is not None)
-
-
-def _holds(files: Mapping[str, bytes], place: str, wanted: Mapping[str, str]) -> bool:
-    """Whether the project has a file that is `place`, or in it, or begins with what is before its "*"."""
-    return any(path == place or path.startswith(place.rstrip("*")) for path in (*files, *wanted))
 
 
 def content_hash(files: Mapping[str, bytes], *also: str) -> str:

@@ -1,4 +1,4 @@
-"""What is kept between runs: each entry whole or not there, all of it bounded, the oldest dropped first.
+"""The cache between runs: each entry whole or not there, all of it bounded, the oldest dropped first.
 
 An entry is a folder that was written aside, sealed (its seal lists every file with its SHA-256) and renamed.
 Whoever uses it checks the seal first. What SCons keeps itself, object by object, is checked against a list of

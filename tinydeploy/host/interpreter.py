@@ -1,4 +1,4 @@
-"""A model's interpreter in a process of its own: it may crash, hang, or print, and none of that is ours.
+"""An interpreter in a process of its own: it may crash, hang, or print, and none of that is ours.
 
 The child is a module of this package that calls `serve`. Parent and child exchange .npz archives, each
 after its length, so nothing is ever unpickled.

@@ -1,4 +1,4 @@
-"""Small things that take long to make, kept in the cache by what they were made from.
+"""Memoisation on disk: small things that take long to make, kept by what they were made from.
 
 An entry is one file: the SHA-256 of its content, and the content. One that is damaged is not there.
 """

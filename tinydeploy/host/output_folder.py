@@ -1,4 +1,4 @@
-"""Files in a folder of the user's: only what was written before, and is as it was, is replaced or removed.
+"""An output folder of the user's: only what was written before, and is as it was, is replaced.
 
 A manifest in the folder lists what was written, with SHA-256. Everything else is the user's: what would have
 to be touched is named, and nothing is written.

@@ -1,4 +1,4 @@
-"""Where things lie: what ships with tinydeploy, and what it keeps between runs."""
+"""Paths: what ships with tinydeploy, and what it keeps between runs."""
 
 from __future__ import annotations
 

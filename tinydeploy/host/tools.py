@@ -1,4 +1,4 @@
-"""The programs that tinydeploy calls, and the Debian packages that hold them.
+"""The table of programs that tinydeploy calls, and the Debian packages that hold them.
 
 `make` runs this file before anything is installed, so it needs the standard library only:
 `python3 -m tinydeploy.host.tools demo` prints the packages that `make demo` lacks.

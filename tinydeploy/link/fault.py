@@ -1,4 +1,4 @@
-"""What a faulting core reports, put into words."""
+"""Faults: what a faulting core reports, put into words."""
 
 from __future__ import annotations
 

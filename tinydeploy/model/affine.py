@@ -1,4 +1,4 @@
-"""Between real values and a tensor's codes: real = scale * (code - zero point)."""
+"""Affine quantisation: real = scale * (code - zero point)."""
 
 from __future__ import annotations
 

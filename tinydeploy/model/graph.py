@@ -1,4 +1,4 @@
-"""The model as tinydeploy sees it: a frozen graph of tensors and ops, whatever file it came from."""
+"""The graph: the model as a frozen graph of tensors and ops, whatever file it came from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads labels, whatever form they have, as what an output can be judged by; and says how they were read."""
+"""Labels, whatever form they have, as what an output can be judged by; and how they were read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which metric a model's output and the labels can have.
+"""The choice of a metric: which one a model's output and the labels can have.
 
 The metric follows from what the output is (`tasks`), not from the type of the labels; labels decide only
 where one output can be several things.

@@ -1,4 +1,4 @@
-"""What a model's output is: the scores of classes, a class number, probabilities of their own, or values."""
+"""Outputs of a model: the scores of classes, a class number, probabilities of their own, or values."""
 
 from __future__ import annotations
 

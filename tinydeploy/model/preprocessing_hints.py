@@ -1,4 +1,4 @@
-"""What would make data fit a model's input: the numpy expression for these very shapes, types and ranges."""
+"""Preprocessing hints: the numpy expression that would make data fit a model's input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees of a result: the console's table, the HTML page, and the files of a run."""
+"""The files of a report: result.json, runs.json, failed.json and their pages, written whole."""
 
 from __future__ import annotations
 

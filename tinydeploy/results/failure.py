@@ -1,4 +1,4 @@
-"""What a run that failed leaves behind: what failed, in which phase, and how far it had come."""
+"""The failure of a run: what failed, in which phase, and how far it had come."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class JudgedOutput:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Quality on labelled samples: `value` of the `metric`, a name of metrics.METRICS or topK.
+    """Quality on labelled samples: `value` of the `metric`, a name of metric_table.METRICS or topK.
 
     `reference` is the host's. `confusion[i][j]` counts samples of class i that were taken for class j;
     `places` are how many each sample has (the pixels of a segmentation; else 1). `also` holds further metrics

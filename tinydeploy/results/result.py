@@ -1,4 +1,4 @@
-"""What a run found out: frozen dataclasses whose JSON is result.json, checked by result.schema.json.
+"""The result: frozen dataclasses whose JSON is result.json, checked by result.schema.json.
 
 Sizes are bytes, counts are raw, durations are seconds. An emulator fills `instructions` and a board
 `cycles` and `time_us`; a figure that was not measured is None and its key is left out of the JSON.

@@ -1,4 +1,4 @@
-"""What was checked of a run, and whether it held: the one judge of every tick, and of the exit code."""
+"""The verdict: what was checked of a run, and whether it held; judge of every tick and of the exit code."""
 
 from __future__ import annotations
 

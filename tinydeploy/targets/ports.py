@@ -1,4 +1,4 @@
-"""Which serial port is the board's: the one that the user names, or the one that its USB ids tell."""
+"""Serial ports: which is the board's, the one that the user names, or the one that its USB ids tell."""
 
 from __future__ import annotations
 

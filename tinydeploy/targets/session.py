@@ -1,4 +1,4 @@
-"""One firmware on one target: started, greeted, checked to be the right one, and restarted after a fault."""
+"""A session: one firmware on one target, started, greeted, checked, and restarted after a fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Targets: what can load a firmware and run it. They know nothing of models."""
+"""The contract of a target: what can load a firmware and run it. It knows nothing of models."""
 
 from __future__ import annotations
 

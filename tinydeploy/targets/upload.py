@@ -1,4 +1,4 @@
-"""Uploads a built firmware with PlatformIO, as the board's platform does it or by a command of the user's."""
+"""The upload of a built firmware with PlatformIO, as the board's platform does it or by a command given."""
 
 from __future__ import annotations
 

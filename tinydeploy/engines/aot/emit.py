@@ -1,4 +1,4 @@
-"""From a program to C++: model.cpp (the calls), model_data (the constants), and the kernels that it uses."""
+"""Code emission: from a program to model.cpp (the calls), model_data (the constants), and its kernels."""
 
 from __future__ import annotations
 

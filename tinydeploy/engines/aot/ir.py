@@ -1,4 +1,4 @@
-"""What lowering makes of a graph: steps that call kernels with compile-time parameters."""
+"""The intermediate representation: steps that call kernels with compile-time parameters, in a program."""
 
 from __future__ import annotations
 

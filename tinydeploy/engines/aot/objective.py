@@ -1,4 +1,4 @@
-"""What to strive for where instructions, flash and RAM are at odds: a goal changes a program."""
+"""The objective: a goal changes a program where instructions, flash and RAM are at odds."""
 
 from __future__ import annotations
 

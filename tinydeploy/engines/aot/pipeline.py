@@ -1,7 +1,8 @@
-"""The ahead-of-time engine: a graph becomes straight C++ calls of kernels specialised to each layer.
+"""The pipeline of the ahead-of-time engine: a graph becomes straight C++ calls of specialised kernels.
 
-The way through it: lower (graph to steps) → kernels (the steps that suit the core) → goals (the steps that
-suit what is striven for) → memory and planner (the arena) → emit (C++).
+The way through it: rewrite (float islands, graph fusion) and lowering (ops to steps) → kernels (those that
+suit the core) → concatenation in place → tiling → objective (what is striven for) → memory (the arena) →
+emit (C++).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether TFLite Micro can run a graph: what it says itself, on this machine, and what it does not notice."""
+"""Refusals of the tflm engine: what TFLite Micro says on this machine, and what it does not notice."""
 
 from __future__ import annotations
 

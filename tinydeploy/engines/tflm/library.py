@@ -1,4 +1,4 @@
-"""Finds TFLite Micro, whichever shape it comes in, and makes it a library that PlatformIO can build.
+"""The TFLite Micro library, whichever shape it comes in, as one that PlatformIO can build.
 
 The sources stay where they are. PlatformIO gets a folder of the cache with nothing but a library.json, which
 names the sources, the include folders and what to leave out; so a library needs no manifest of its own, is

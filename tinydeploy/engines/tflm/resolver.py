@@ -1,4 +1,4 @@
-"""TFLite's ops and the methods of MicroMutableOpResolver that register TFLite Micro's kernels for them."""
+"""The op resolver: TFLite's ops, and the methods of MicroMutableOpResolver that register their kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of a library's source files a model needs: a first build compiles those, and not all of TFLite Micro.
+"""Selection of a library's sources: a first build compiles what a model needs, not all of TFLite Micro.
 
 Kernels are found as a linker would find them: the resolver names the functions that register an op's
 kernel, a source file defines each, and what that one includes has sources of the same name. CMSIS-NN has a

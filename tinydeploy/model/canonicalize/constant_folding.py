@@ -1,4 +1,4 @@
-"""What follows from the file alone, settled once when it is read: shapes, and what is computed from them.
+"""Constant folding: shapes, and what is computed from them, settled once when a file is read.
 
 A converter that leaves the batch open writes ops that compute shapes while the model runs (SHAPE,
 STRIDED_SLICE, PACK …), and shapes in which 1 stands for what it does not know. The file's inputs have a

@@ -1,4 +1,4 @@
-"""Dilated convolutions that a file writes as three ops, made one op again.
+"""Rewrite of dilated convolutions that a file writes as three ops: made one op again.
 
 A converter that does not know the batch leaves a dilated convolution as TensorFlow computes it:
 SPACE_TO_BATCH_ND lays the pixels that a filter meets beside each other, each block of them goes through a

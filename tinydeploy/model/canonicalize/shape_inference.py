@@ -1,4 +1,4 @@
-"""The shapes of what ops make, for tensors whose shape the file leaves open.
+"""Shape inference: the shapes of what ops make, for tensors whose shape the file leaves open.
 
 A converter writes 1 for each extent that it does not know. For a batch that is what runs; for what a batch
 was folded into (the rows of a matrix, the blocks of SPACE_TO_BATCH_ND) it is a stand-in, and the true extent

@@ -1,4 +1,4 @@
-"""TILE as an op that TFLite Micro has, and that moves the same.
+"""Rewrite of TILE as an op that TFLite Micro has, and that moves the same.
 
 Keras writes UpSampling (nearest), RepeatVector and tf.repeat as RESHAPE and TILE.
 """

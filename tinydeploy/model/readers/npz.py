@@ -1,4 +1,4 @@
-"""Reads arrays out of an .npz file that nobody vouches for: a zip archive of .npy members.
+"""The reader of .npz files that nobody vouches for: a zip archive of .npy members.
 
 Of each wanted member the header is judged first (its type, its shape, and its size against LIMIT_BYTES and
 against what the archive says); only then its values are read. No other member is opened. The format: NEP 1,

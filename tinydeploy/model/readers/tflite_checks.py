@@ -1,4 +1,4 @@
-"""What holds of a graph that was read from a .tflite file, whatever engine is to run it."""
+"""Checks of a graph that was read from a .tflite file, whatever engine is to run it."""
 
 from __future__ import annotations
 

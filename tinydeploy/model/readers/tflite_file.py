@@ -1,4 +1,4 @@
-"""Safe access to the tables and vectors of a .tflite file, which is untrusted.
+"""Access to the tables and vectors of a .tflite file, which is untrusted.
 
 The schema package reads fields without verifying offsets, so every table's vtable is checked first, every
 vector is read through numpy (which checks its bounds), and what is decoded may not be larger than the file

@@ -1,4 +1,4 @@
-"""Reads a .tflite file into a Graph, and refuses what no engine could run, before anything is built.
+"""The reader of .tflite files: into a Graph, or a refusal of what no engine could run.
 
 The file is untrusted, and read through tflite_file.py alone.
 Layout: tensorflow/compiler/mlir/lite/schema/schema.fbs.

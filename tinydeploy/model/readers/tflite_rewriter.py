@@ -1,4 +1,4 @@
-"""A model as a file of its own, as TFLite Micro has to be given it: what reading it has settled is written.
+"""The rewriter of .tflite files: a model as TFLite Micro has to be given it, with what was settled.
 
 TFLite Micro prepares all subgraphs of a file, takes the shapes that it finds there, and has no kernels for
 some of the ops that compute shapes. So there is one function with its initialisers, every shape is the one

@@ -1,4 +1,4 @@
-"""Which of a file's functions is meant.
+"""Signatures: which of a file's functions is meant.
 
 A converter writes a subgraph for each signature, and others that ops call: the initialisers of CALL_ONCE.
 """

@@ -1,4 +1,4 @@
-"""TFLite's host-side quantisation arithmetic: real factors to integers, bit for bit as TFLite Micro.
+"""Fixed-point arithmetic of TFLite on the host: real factors to integers, bit for bit as TFLite Micro.
 
 Scheme: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
 Inference" (CVPR 2018), with gemmlowp's two roundings. The C++ of the same is kernels/requantize.h.

@@ -1,4 +1,4 @@
-"""An int8 ADD as one linear function of its inputs, in place of TFLite's three rescalings.
+"""Linear int8 ADD: one linear function of its inputs, in place of TFLite's three rescalings.
 
 It has 256 * 256 cases. The rescalings keep so many more bits than the output that there are nearly always
 integers for which (a * x + b * y + start) >> shift, clamped, is the same in every case: they are looked for

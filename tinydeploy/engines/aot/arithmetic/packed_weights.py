@@ -1,4 +1,4 @@
-"""Weights for kernels that make two products by one multiplication, see kernels/packed.h.
+"""Packed weights, for kernels that make two products by one multiplication: see kernels/packed.h.
 
 Their sums are exact as long as the magnitudes of a channel's weights over a run of inputs sum up to no
 more than 255. What is beyond that is taken from the largest weights, and added by itself.

@@ -1,4 +1,4 @@
-"""Functions of one integer, as tables: of int8 whole, of int16 in steps. Every rounding is TFLite Micro's.
+"""Tables of functions of one integer: of int8 whole, of int16 in steps. Every rounding is TFLite Micro's.
 
 The transcendental functions are gemmlowp's fixed point (fixedpoint.h): a value in Qm.n has m integer bits,
 n = 31 - m fractional bits and a sign. All functions take and give numpy arrays of the raw integers.

@@ -1,4 +1,4 @@
-"""What a layer's channels compute, for kernels whose arithmetic is exact only within bounds."""
+"""Bounds of what a layer's channels compute, for kernels whose arithmetic is exact only within bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step costs on a core with the DSP extension: instructions by shape, kernel and blocking.
+"""The cost model: what a step costs on a core with the DSP extension, by shape, kernel and blocking.
 
 What the inner loops take is counted in their disassembly; the rest, per channel, per pixel and per row, is
 fitted to what QEMU counts for the layers of the MLPerf Tiny models. A test compares the two.
@@ -31,7 +31,7 @@ def instructions(step: Step, core: Core) -> int | None:
 
 
 def _pointwise(p: Params) -> float:
-    pixels, depth = int(p["kBatches"]), int(p["kInputDepth"])
+    pixels, depth = int(p["kRows"]), int(p["kInputDepth"])
     expanding = 5 * (depth // 4)
     return _columns(p, pixels, (depth + 1) // 2) + pixels * (expanding + 16)
 

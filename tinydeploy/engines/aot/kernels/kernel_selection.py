@@ -1,4 +1,4 @@
-"""The kernels that suit a core: faster ones in place of those that run anywhere."""
+"""Kernel selection: the kernels that suit a core, faster ones in place of those that run anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers whose weights or bias are computed at run time, or whose input is a constant: the portable kernels.
+"""Lowering of layers whose weights or bias are computed at run time, or whose input is a constant.
 
 They are lowered with zeros in place of what is not known, and then read the tensors themselves. What else is
 folded into the bias on the host, the input's zero point, is folded in by a step of its own.

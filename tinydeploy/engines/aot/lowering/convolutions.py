@@ -218,11 +218,11 @@ def _bias(graph: Graph, op: Op, channels: int) -> Biases:
     return values.astype(np.int64) if given.dtype is DType.INT64 else values.astype(np.int32)
 
 
-def pointwise(layer: Layer, batches: int, depth: int) -> tuple[Step, ...]:
-    """`batches` rows of `depth` values, each times all weights."""
-    params: Params = {"kBatches": batches, "kInputDepth": depth, "kOutputDepth": layer.channels}
+def pointwise(layer: Layer, rows: int, depth: int) -> tuple[Step, ...]:
+    """`rows` rows of `depth` values, or pixels, each times all weights."""
+    params: Params = {"kRows": rows, "kInputDepth": depth, "kOutputDepth": layer.channels}
     block = 1 if layer.is_16x8 else 4
-    least = input_overlap.by_channels(input_overlap.rows(batches, depth), layer.channels, block)
+    least = input_overlap.by_channels(input_overlap.rows(rows, depth), layer.channels, block)
     return layer_step(layer, "fully_connected", "fully_connected.h", params, least)
 
 

@@ -1,4 +1,4 @@
-"""Ops that only move elements: each is a strided copy, or no copy at all."""
+"""Lowering of ops that only move elements: each is a strided copy, or no copy at all."""
 
 from __future__ import annotations
 

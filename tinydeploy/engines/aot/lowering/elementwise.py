@@ -1,4 +1,4 @@
-"""Ops of two tensors, element by element, with broadcasting: arithmetic, comparisons and logic."""
+"""Lowering of elementwise ops of two tensors, with broadcasting: arithmetic, comparisons and logic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ops that pick by position: GATHER and EMBEDDING_LOOKUP. The positions may be computed at run time."""
+"""Lowering of GATHER and EMBEDDING_LOOKUP, whose positions may be computed at run time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of one int16, too many for a table of all values: arithmetic, or lines between a table's entries.
+"""Lowering of functions of one int16, too many for a table of all: arithmetic, or lines between entries.
 
 Each is what table_lookup.py or reduce.py make of the op if its tensors are int16. Zero points are 0.
 """

@@ -1,4 +1,4 @@
-"""BATCH_MATMUL of int8 or int16. Of int8, a constant second matrix makes it a FULLY_CONNECTED."""
+"""Lowering of BATCH_MATMUL; of int8, a constant second matrix makes it a FULLY_CONNECTED."""
 
 from __future__ import annotations
 

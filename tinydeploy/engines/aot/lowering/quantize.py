@@ -1,4 +1,4 @@
-"""QUANTIZE (from float, or between integer quantisations), DEQUANTIZE and CAST."""
+"""Lowering of QUANTIZE (from float, or between integer quantisations), DEQUANTIZE and CAST."""
 
 from __future__ import annotations
 

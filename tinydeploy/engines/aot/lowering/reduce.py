@@ -1,4 +1,4 @@
-"""Ops that reduce along axes, and those that look at all of the last one: SOFTMAX, L2_NORMALIZATION."""
+"""Lowering of reductions along axes, and of what looks at all of one: SOFTMAX, L2_NORMALIZATION."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a lowering asks of an op before it compiles it. A no is an UnsupportedError with the reason."""
+"""Refusals: what a lowering asks of an op. A no is an UnsupportedError with the reason."""
 
 from __future__ import annotations
 

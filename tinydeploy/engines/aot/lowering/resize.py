@@ -1,4 +1,4 @@
-"""RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR: the host computes where each row and column comes from."""
+"""Lowering of RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR: where each row and column comes from."""
 
 from __future__ import annotations
 

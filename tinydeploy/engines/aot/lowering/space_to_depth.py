@@ -1,4 +1,4 @@
-"""Ops that exchange rows and columns with channels or batches. All int8."""
+"""Lowering of ops that exchange rows and columns with channels or batches. All int8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ops with a state that lives across inferences: SVDF, and those of resource variables."""
+"""Lowering of ops with a state that lives across inferences: SVDF, and those of resource variables."""
 
 from __future__ import annotations
 

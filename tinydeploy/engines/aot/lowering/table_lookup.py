@@ -1,4 +1,4 @@
-"""Ops that are a function of one element: of int8 a table of 256 values; of int16 see int16_functions.py."""
+"""Lowering of functions of one element: of int8 a table of 256 values; of int16 see int16_functions.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where buffers go in the arena: offsets for buffers with lifetimes, in as few bytes as possible.
+"""The allocator: offsets in the arena for buffers with lifetimes, in as few bytes as possible.
 
 This is dynamic storage allocation (Garey & Johnson, SR2), which is NP-hard, but for one thing: an op's output
 may run into an input that dies there (Overlaps). Placing buffers one by one, each at the lowest offset that

@@ -1,4 +1,4 @@
-"""The arena of a program: which bytes it needs, how long each is alive, and where the planner puts them."""
+"""The arena's plan: which bytes a program needs, how long each is alive, and where they are put."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far an op's output may run into an input that dies with the op.
+"""Input overlap: how far an op's output may run into an input that dies with the op.
 
 If at each step of a kernel the bytes of the input that are still needed lie above the bytes of the output
 that it writes, the two may share memory: the output starts at least `distance` bytes below the input, and its

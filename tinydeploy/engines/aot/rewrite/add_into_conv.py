@@ -1,4 +1,4 @@
-"""ADD and SUB done by the convolution before them: each output is added to its partner before it is stored.
+"""Fusion of ADD and SUB into the convolution before them: each output is added to as it is stored.
 
 The convolution's own tensor is then never in memory. Both roundings stay, so that the outputs do too.
 """

@@ -1,4 +1,4 @@
-"""Tensors that are made where a CONCATENATION would copy them to."""
+"""Concatenation in place: tensors that are made where a CONCATENATION would copy them to."""
 
 from __future__ import annotations
 

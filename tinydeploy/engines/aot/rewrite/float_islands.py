@@ -1,4 +1,4 @@
-"""Float between integers: what is computed in float32 between DEQUANTIZE and QUANTIZE, done on integers.
+"""Float islands: what is computed in float32 between DEQUANTIZE and QUANTIZE, done on integers.
 
 Converters leave ops in float that have no quantised form (ELU, EXP, NEG …), or that they do not know (SPLIT).
 A float tensor of such an island is a function of the integers of one tensor, element by element. An op that

@@ -1,4 +1,4 @@
-"""Functions of one integer that go through float, as tables of what TFLite Micro's own kernels make of each.
+"""Tables of functions of one integer that go through float, as TFLite Micro's own kernels make them.
 
 `Functions` holds such functions as nodes: the codes of a tensor, constants, and ops of nodes before them. A
 node's values for all codes come from a tiny model of its ops, which TFLite Micro runs on this machine:

@@ -1,4 +1,4 @@
-"""Ops that are left out because a neighbour does their work as well, with the same outputs bit for bit."""
+"""Graph fusion: ops left out because a neighbour does their work as well, with the same outputs."""
 
 from __future__ import annotations
 

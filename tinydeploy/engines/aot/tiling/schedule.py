@@ -1,4 +1,4 @@
-"""When a run of ops makes what: a few rows of every tensor at a time, perhaps of a patch of its columns.
+"""The tiling schedule: when a run of ops makes what, a few rows at a time, perhaps of some columns.
 
 A stripe makes the rows that the later ops then need and that no stripe before has made, so stripes compute
 nothing twice: of a tensor inside the run, rows that a later window still needs stay. Patches are what

@@ -1,4 +1,4 @@
-"""Runs of ops that are done a few rows at a time, perhaps in patches, so that few tensors are ever whole.
+"""Tiling by stripes of rows, perhaps in patches of columns, so that few tensors are ever whole.
 
 A run ends with a whole tensor, which is made stripe by stripe as schedule.py says. Each op is lowered as if
 what it reads and makes in a turn were all there is, with the padding that belongs to it. Rows that the next

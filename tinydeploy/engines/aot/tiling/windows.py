@@ -1,4 +1,4 @@
-"""How ops go through their inputs along rows and columns: by windows, or pixel by pixel."""
+"""Windows: how ops go through their inputs along rows and columns, or pixel by pixel."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ def fully_connected(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | Non
     """One row as it comes; more rows, or a 1×1 convolution, as columns of pixels."""
     depth, channels = int(step.params["kInputDepth"]), int(step.params["kOutputDepth"])
     weights = _weights(step).reshape(channels, depth)
-    if step.params["kBatches"] != 1:
-        first = input_overlap.rows(int(step.params["kBatches"]), depth)
+    if step.params["kRows"] != 1:
+        first = input_overlap.rows(int(step.params["kRows"]), depth)
         return _convolution(step, "pointwise_dsp", weights, _pair_up(depth, 1), first, pixels)
     found = _channels(step, weights)
     if found is None or step.addend:
@@ -131,7 +131,7 @@ def by_single_pixels(step: Step) -> tuple[Step, ...] | None:
     match step.kernel:
         case "conv_2d":
             return conv_2d(step, pixels=1)
-        case "fully_connected" if step.params["kBatches"] != 1:
+        case "fully_connected" if step.params["kRows"] != 1:
             return fully_connected(step, pixels=1)
         case _:
             return None
@@ -149,7 +149,7 @@ def shared(step: Step, clamped: bool) -> Step | None:
     if params.get("kShared") is not False:
         return None
     if step.kernel == "pointwise_dsp":
-        pixels = params.pop("kBatches")
+        pixels = params.pop("kRows")
         for name in ("Height", "Width"):
             ones = ("Input", "Output", "Kernel", "Stride", "Dilation")
             params |= {f"k{what}{name}": 1 for what in ones}

@@ -22,12 +22,13 @@ Weights = npt.NDArray[np.int8]
 
 def fully_connected(step: Step, pixels: int = _PIXELS) -> tuple[Step, ...] | None:
     """One row as it comes; more rows, or a 1×1 convolution, as columns of pixels."""
-    depth, channels, batches = (int(step.params[f"k{n}"]) for n in ("InputDepth", "OutputDepth", "Batches"))
-    if batches != 1:
+    depth, channels, rows = (int(step.params[f"k{n}"]) for n in ("InputDepth", "OutputDepth", "Rows"))
+    if rows != 1:
+        others = {name: value for name, value in step.params.items() if name != "kRows"}
         sizes = ("Input", "Output", "Kernel", "Stride", "Dilation")
         image = {f"k{what}{side}": 1 for what in sizes for side in ("Height", "Width")}
         rest = {"kGroups": 1, "kPadTop": 0, "kPadLeft": 0, "kPadded": False}
-        return conv_2d(replace(step, params={**step.params, **image, **rest}), pixels)
+        return conv_2d(replace(step, params={"kBatches": rows, **others, **image, **rest}), pixels)
     weights = _weights(step, channels)
     couples = _couples(weights, depth)
     whole = channels // _BLOCK * _BLOCK // 2
@@ -68,7 +69,7 @@ def by_single_pixels(step: Step) -> tuple[Step, ...] | None:
     match step.kernel:
         case "conv_2d_16x8":
             return conv_2d(step, pixels=1)
-        case "fully_connected_16x8" if step.params["kBatches"] != 1:
+        case "fully_connected_16x8" if step.params["kRows"] != 1:
             return fully_connected(step, pixels=1)
         case _:
             return None

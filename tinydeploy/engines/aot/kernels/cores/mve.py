@@ -21,7 +21,7 @@ def fully_connected(step: Step) -> tuple[Step, ...] | None:
     """Rows, or a 1×1 convolution's pixels, as they lie in the input; without an addend."""
     if step.addend:
         return None
-    depth, channels, rows = (int(step.params[name]) for name in ("kInputDepth", "kOutputDepth", "kBatches"))
+    depth, channels, rows = (int(step.params[name]) for name in ("kInputDepth", "kOutputDepth", "kRows"))
     least = input_overlap.by_channels(input_overlap.rows(rows, depth), channels, _CHANNELS, _PIXELS)
     return (_convolution(step, "fully_connected_mve", depth, None, least),)
 

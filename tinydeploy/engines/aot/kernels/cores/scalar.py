@@ -67,11 +67,11 @@ def choices(core: Core, small: bool) -> Mapping[str, Callable[[Step], tuple[Step
 
 
 def _fully_connected(step: Step, blocks: Blocks, runs: Sequence[int]) -> tuple[Step, ...] | None:
-    depth, channels, batches = _numbers(step, "kInputDepth", "kOutputDepth", "kBatches")
-    if batches == 1:
+    depth, channels, rows = _numbers(step, "kInputDepth", "kOutputDepth", "kRows")
+    if rows == 1:
         return None if step.addend else (_one_row(step, blocks.one_row),)
     least = input_overlap.by_channels(
-        input_overlap.rows(batches, depth), channels, channels, blocks.convolution[1]
+        input_overlap.rows(rows, depth), channels, channels, blocks.convolution[1]
     )
     return (_columns(step, "fully_connected_scalar", blocks, runs, least),)
 

@@ -1,0 +1,273 @@
+"""The boards' files, their two kinds, and the Arduino kind on the one board that can be emulated."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import firmware_build
+import increment
+import numpy as np
+import pytest
+import random_graphs
+from model_builder import ModelBuilder
+
+from tinydeploy import verbs
+from tinydeploy.boards import lookup
+from tinydeploy.boards.board import Board
+from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.errors import FitError, ToolError, UsageError
+from tinydeploy.firmware import build, project
+from tinydeploy.host import platformio
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.targets.target_registry import choose_target, emulators
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+import boards_doc
+
+ROOT = Path(__file__).parents[2]
+ALL = lookup.all_boards()
+BARE = [board for board in ALL if board.kind == "bare" and "qemu" not in board.emulation]
+DOWNLOADING = [board for board in ALL if board.downloads]
+
+
+def needs(program: str, package: str) -> None:
+    """Skips the test, saying what it lacks."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed: apt-get install {package}")
+
+
+def named(board: Board) -> str:
+    return board.id
+
+
+def hello_world() -> bytes:
+    """A regression of one number by three layers, as small as models get."""
+    model, random = ModelBuilder(), np.random.default_rng(1)
+    x = last = model.tensor((1, 1), scale=0.0246, zero_point=-128)
+    for inputs, units in ((1, 16), (16, 16), (16, 1)):
+        weights = model.tensor((units, inputs), scale=0.01, data=random.integers(-127, 128, (units, inputs)))
+        bias = model.tensor((units,), "int32", scale=0.0002, data=random.integers(-500, 500, units))
+        y = model.tensor((1, units), scale=0.03, zero_point=-128 if units > 1 else 4)
+        relu = "RELU" if units > 1 else "NONE"
+        model.op("FULLY_CONNECTED", [last, weights, bias], [y], fused_activation_function=relu)
+        last = y
+    return model.build(inputs=[x], outputs=[last])
+
+
+def test_there_are_thirty_boards_of_both_kinds() -> None:
+    assert len(ALL) >= 30
+    assert {board.kind for board in ALL} == {"bare", "arduino"}
+
+
+def test_every_name_means_one_board() -> None:
+    ids = {board.id for board in ALL}
+    aliases = [alias for board in ALL for alias in board.aliases]
+    assert len(aliases) == len(set(aliases))
+    assert not ids & set(aliases)
+    for board in ALL:
+        assert all(lookup.board(name) is board for name in (board.id, *board.aliases))
+        assert lookup.board(board.platformio).platformio == board.platformio
+
+
+def test_what_is_emulated_has_an_emulator() -> None:
+    for board in ALL:
+        assert board.verified == "emulated" or not choose_target(board, None).is_emulator
+        assert board.verified != "emulated" or emulators(board)
+    assert all(board.verified == "generated" for board in DOWNLOADING)
+
+
+def test_the_document_says_what_the_files_say() -> None:
+    assert (ROOT / "docs/boards.md").read_text() == boards_doc.page(), (
+        "python scripts/boards_doc.py > docs/boards.md"
+    )
+
+
+@pytest.mark.parametrize(
+    "line, problem",
+    [
+        ('verified = "hardware"', "hardware"),
+        ("[clock]\ndriver = 'stm32f4'\nhse_hz = 8_000_000", "valid"),
+        ("[arduino]\nplatform = 'espressif32'", "valid"),
+        ("[usb]\nids = ['0483']", "0483"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path: Path, line: str, problem: str) -> None:
+    text = (ROOT / "boards/nucleo_f446re.toml").read_text()
+    key = line.split(" =")[0].split("\n")[0]
+    kept = [part for part in text.split("\n\n") if not part.startswith(key)]
+    lines = [old for old in "\n\n".join(kept).splitlines() if not old.startswith(key)]
+    head = line.startswith("[")
+    whole = "\n".join([*lines, line] if head else [line, *lines])
+    (tmp_path / "wrong.toml").write_text(whole)
+    with pytest.raises(UsageError, match=problem):
+        lookup.all_boards(tmp_path)
+
+
+@pytest.mark.parametrize("board", BARE, ids=named)
+def test_a_bare_board_compiles_without_a_warning(tmp_path: Path, board: Board) -> None:
+    needs(f"{board.core.toolchain}gcc", "gcc-arm-none-eabi gcc-riscv64-unknown-elf")
+    assert firmware_build.for_board(tmp_path, board.id, "echo", link="uart").is_file()
+
+
+def test_platformio_reads_the_project_of_every_arduino_board(tmp_path: Path) -> None:
+    for board in DOWNLOADING:
+        made = increment.make(board.id, link="uart")
+        assert "src/runtime/port/arduino.cpp" in made.files
+        assert not any(path.startswith(("platforms/", "boards/")) for path in made.files)
+        assert "src/runtime/main.cpp" not in made.files  # the core has one
+        folder = project.write(made, tmp_path / board.id)
+        command = [sys.executable, "-m", "platformio", "project", "config", "--json-output"]
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=platformio.environment(tmp_path),
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        options = {name: dict(pairs) for name, pairs in json.loads(done.stdout)}[f"env:{board.platformio}"]
+        assert (options["platform"], options["board"]) == (board.downloads, board.platformio)
+        assert options["framework"] == ["arduino"]
+
+
+@pytest.mark.parametrize(
+    "toolchain, flags",
+    [
+        ("riscv64-unknown-elf", "-march=rv32imc -misa-spec=2.2 -mabi=ilp32"),
+        # Not the ESP32's own core but the ESP8266's: the same architecture without its options.
+        ("xtensa-lx106", "-mlongcalls"),
+    ],
+    ids=["esp32c3", "xtensa"],
+)
+def test_the_engine_compiles_for_espressif_chips(tmp_path: Path, toolchain: str, flags: str) -> None:
+    compiler = f"{toolchain.removesuffix('-elf')}-elf-g++"
+    needs(compiler, f"gcc-{toolchain}")
+    board = lookup.board("esp32-c3-devkitm-1")
+    graph = tflite_model.load(ROOT / "models/motion/motion.tflite")
+    sources = AotEngine().generate(graph, board)
+    made = project.generate(graph, board, sources, "uart", 4096)
+    project.write_files(made, tmp_path)
+    runtime = ["arena", "fault", "frame", "log", "measure", "session"]
+    files = [*tmp_path.glob("src/model*.cpp"), *(tmp_path / f"src/runtime/{name}.cpp" for name in runtime)]
+    options = f"{flags} -std=gnu++17 -O2 -ffreestanding -fno-exceptions -fno-rtti -Wall -Wextra -Werror"
+    command = [compiler, *options.split(), f"-I{tmp_path / 'src'}", f"-I{tmp_path / 'src/runtime'}"]
+    command += ["-nostdlib", "-r", "-o", str(tmp_path / "linked.o"), *map(str, files)]
+    subprocess.run(command, check=True, timeout=120)
+
+
+# Any board of PlatformIO's
+
+
+@pytest.fixture
+def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A platform in the user's PlatformIO folder, with one board."""
+    folder = tmp_path / "core/platforms/acme"
+    (folder / "boards").mkdir(parents=True)
+    (folder / "platform.json").write_text('{"name": "acme", "version": "1.2.3"}')
+    board = {
+        "name": "Acme One",
+        "build": {"cpu": "cortex-m4", "mcu": "acme1", "f_cpu": "80000000L", "hwids": [["0x2341", "0x005A"]]},
+        "frameworks": ["arduino", "zephyr"],
+        "upload": {"maximum_size": 262144, "maximum_ram_size": 65536},
+    }
+    (folder / "boards/acme_one.json").write_text(json.dumps(board))
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "core"))
+    return folder
+
+
+def test_a_board_of_an_installed_platform(platform: Path) -> None:
+    board = lookup.board("pio:acme_one")
+    assert (board.kind, board.downloads, board.core.id) == ("arduino", "acme@1.2.3", "cortex-m4f")
+    assert (board.clock_hz, board.flash.bytes, board.ram.bytes) == (80_000_000, 262144, 65536)
+    assert board.usb_ids == ("2341:005a",)
+    assert b"platform = acme@1.2.3" in increment.make("pio:acme_one").files["platformio.ini"]
+
+
+@pytest.mark.parametrize("name", ["pio:unheard_of", "pio:../../acme/boards/acme_one", "pio:", "pio:*"])
+def test_a_board_of_no_installed_platform(platform: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="no platform that PlatformIO has installed"):
+        lookup.board(name)
+
+
+@pytest.mark.parametrize(
+    "changes, problem",
+    [
+        ({"frameworks": ["zephyr"]}, "no Arduino core"),
+        ({"upload": {}}, "cannot be read"),
+        ({"build": {"cpu": "z80", "mcu": "z80", "f_cpu": "1L"}}, "does not know: z80"),
+    ],
+)
+def test_a_board_that_cannot_be_built_on(platform: Path, changes: dict[str, object], problem: str) -> None:
+    path = platform / "boards/acme_one.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(UsageError, match=problem):
+        lookup.board("pio:acme_one")
+
+
+def test_a_platform_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What PlatformIO says without its registry, which takes it a minute to find out."""
+    monkeypatch.setenv("TINYDEPLOY_CACHE", str(tmp_path))
+
+    def refused(folder: Path, log: Path, timeout: float, *options: str) -> int:
+        log.write_text("Platform Manager: Installing …\nHTTPClientError: \n")
+        return 1
+
+    monkeypatch.setattr(platformio, "run_platformio", refused)
+    with pytest.raises(ToolError, match=r"has no platform espressif32@\S+ here, and cannot get it"):
+        build.build(increment.make("esp32dev"), lookup.board("esp32dev"))
+
+
+# The Arduino Mega 2560: where an int has 16 bits, and flash is another address space
+
+
+ARITHMETIC = [
+    "ARG_MAX",
+    "BATCH_MATMUL",
+    "CAST",
+    "GATHER",
+    "L2_NORMALIZATION",
+    "LESS",
+    "PRELU",
+    "RESIZE_BILINEAR",
+]
+ARITHMETIC += ["SQUARED_DIFFERENCE", "SUM", "TRANSPOSE_CONV"]
+
+
+@pytest.fixture
+def mega(tmp_path: Path) -> Path:
+    needs("avr-gcc", "gcc-avr")
+    needs("qemu-system-avr", "qemu-system-misc")
+    if not Path("/usr/share/arduino/hardware/arduino/avr").is_dir():
+        pytest.skip("the Arduino core is not installed: apt-get install arduino-core-avr")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        hello_world(),
+        random_graphs.make(1, "SOFTMAX"),
+        random_graphs.make(1, "UNIDIRECTIONAL_SEQUENCE_LSTM"),
+        random_graphs.together(60, ARITHMETIC),
+        (ROOT / "models/motion/motion.tflite").read_bytes(),
+    ],
+    ids=["hello_world", "softmax", "lstm", "arithmetic", "motion"],
+)
+def test_a_model_on_an_arduino_core(mega: Path, model: bytes) -> None:
+    (mega / "model.tflite").write_bytes(model)
+    result, _ = verbs.run(mega / "model.tflite", board="megaatmega2560", samples=8, out=mega / "out")
+    assert result.parity is not None
+    assert result.parity.identical == result.parity.outputs > 0
+    assert 0 < result.stack_bytes < result.stack_budget
+    assert any("cannot count" in warning for warning in result.warnings)
+
+
+def test_a_model_too_large_for_an_arduino_core(mega: Path) -> None:
+    with pytest.raises(
+        FitError, match=r"the firmware needs [\d,]+ bytes of RAM, and megaatmega2560 has 7,680"
+    ):
+        verbs.build(ROOT / "models/digits", board="megaatmega2560")
