@@ -162,7 +162,7 @@ def test_the_commands_for_ones_own_board(tmp_path: Path, programs: str) -> None:
         probe.write_text(
             "#!/bin/sh\n"
             f'elf=$(echo "$*" | sed -E "s/.*program [{{]?([^ }}]*)[}}]? verify.*/\\1/")\n'
-            f"exec {sys.executable} {ROOT}/tests/pty_board.py {tmp_path} $elf\n"
+            f"exec {sys.executable} {ROOT}/tests/support/pty_board.py {tmp_path} $elf\n"
         )
         probe.chmod(0o755)
         for line in (flash, run + " --samples 3 --json"):
