@@ -43,6 +43,9 @@ class AotEngine:
 
     optimize: str = GOALS[0]
     name: ClassVar[str] = "aot"
+    goals: ClassVar[tuple[str, ...]] = GOALS
+    runs_floats: ClassVar[bool] = False
+    evidence: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if self.optimize not in GOALS:
@@ -84,6 +87,10 @@ class AotEngine:
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""
 
+    def configured(self, optimize: str | None, library: str | None) -> AotEngine:
+        """See RegisteredEngine; there is no library to choose."""
+        return AotEngine(optimize) if optimize else self
+
     def _suited(self, graph: Graph, portable: Program, core: Core, room: int) -> Program:
         """`portable` of `graph`, whose kernels run anywhere, as the core and the goal want it."""
         alike = next(other for other in CORES.values() if kind(other) == kind(core))
@@ -104,6 +111,9 @@ def _chosen(portable: Program, core: Core, small: bool) -> Program:
 def _tries(graph: Graph, core: Core) -> stripes.Tries:
     """The tries for all programs of `graph`."""
     return stripes.Tries(lambda program: for_core(program, core))
+
+
+ENGINE = AotEngine()
 
 
 @lru_cache(maxsize=8)  # asked for by each goal and board, and to know what is refused
