@@ -39,6 +39,8 @@ def _together(graph: Graph, convolution: Op, addition: Op, ops: list[Op]) -> Op 
     """Both as one op; None if they cannot be."""
     if convolution.kind != "CONV_2D" or addition.kind not in _KINDS or len(convolution.outputs) != 1:
         return None
+    if len(addition.inputs) != 2:  # it has become a table
+        return None
     if computed_weights.is_computed(graph, convolution):
         return None
     (made,) = convolution.outputs
