@@ -21,8 +21,8 @@ class Option:
     told to people. `choices` are all words that it may be, `completions` those that a shell completes it by.
     A number has to be above zero and at most `most`, unless it is `any_number`. `variable` is the environment
     variable that may hold it; `variable_below` says that it is read where the value is used, and is no flag.
-    `key` is its name in tinydeploy.toml, where it may be an `also` as well; without one it is not known there.
-    `untrusted` says why such a file is not believed: COMMAND, CODE or PLACE.
+    `key` is its name in tinydeploy.toml, where it may be an `also` as well; without one it is not known
+    there. `untrusted` says why such a file is not believed: COMMAND, CODE or PLACE.
     """
 
     name: str

@@ -42,6 +42,8 @@ def _together(graph: Graph, convolution: Op, addition: Op, reads: Mapping[int, i
     """Both as one op; None if they cannot be. `reads` says how often each tensor is read."""
     if convolution.kind != "CONV_2D" or addition.kind not in _KINDS or len(convolution.outputs) != 1:
         return None
+    if len(addition.inputs) != 2:  # it has become a table
+        return None
     if computed_weights.is_computed(graph, convolution):
         return None
     (made,) = convolution.outputs

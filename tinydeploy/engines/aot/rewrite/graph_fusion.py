@@ -95,7 +95,7 @@ def fold_activations(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
     left = _Left(ops)
     for op in left.ops():
         before = left.only_source(graph, op) if op.kind in _CLAMPS else None
-        if before is None or before.kind not in _CLAMPED or len(op.outputs) != 1:
+        if before is None or before.kind not in _CLAMPED or len(op.outputs) != 1 or "table" in before.options:
             continue
         source, output = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
         fused = before.options.get("fused_activation_function", "NONE")
