@@ -45,7 +45,7 @@ def _build(path: Path, board_id: str, goal: str) -> Build:
     job = prepare(tflite_model.load(path), board=board_id, optimize=goal)
     sizes = build.build(job.project(job.planned_bytes), job.board).sizes
     ram_bytes = sizes.ram_bytes + (job.board.stack_bytes if job.board.arduino else 0)
-    flash, ram = footprint.flash(job.sources, job.board), footprint.ram(job.sources, job.board)
+    flash, ram = footprint.flash(job.sources, job.board), footprint.ram(job.sources, job.board, job.link)
     if not flash.at_least <= sizes.flash_bytes <= flash.at_most:
         click.echo(f"OUTSIDE its band: {path.stem} on {board_id} for {goal}, flash", err=True)
     if not ram.at_least <= ram_bytes <= ram.at_most:

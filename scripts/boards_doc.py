@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinydeploy.boards.board import VERIFIED, Board
 from tinydeploy.boards.lookup import all_boards
 from tinydeploy.report import text
+from tinydeploy.targets.target_registry import emulators
 
 _HEAD = """# Boards
 
@@ -30,8 +31,11 @@ sources in `firmware_templates/runtime/port` name, and an emulator does not prov
 
 
 def _emulators(board: Board) -> str:
-    names = [f"QEMU `{board.qemu.machine}`"] if board.qemu else []
-    return (", ".join([*names, "Renode"] if board.renode else names) or "–") + " only" * board.only_emulated
+    names = []
+    for kind in emulators(board):
+        machine = getattr(kind.described(board), "machine", "")
+        names.append(f"{kind.title} `{machine}`" if machine else kind.title)
+    return (", ".join(names) or "–") + " only" * board.only_emulated
 
 
 def page() -> str:

@@ -9,12 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from tinydeploy.evaluate.option_table import VERBS
 from tinydeploy.version import __version__
 
-_VERBS = (
-    *("arena", "arena_each", "boards", "build", "doctor", "fit", "flash", "generate", "inspect"),
-    *("run", "run_each"),
-)
+_VERBS = tuple(sorted(name for verb in VERBS.values() for name in verb.functions))
 _ELSEWHERE = {"errors": "errors", "verbs": "verbs", "verdict": "results.verdict"}
 __all__ = ["Result", "__version__", *_VERBS]
 

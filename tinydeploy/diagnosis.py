@@ -17,7 +17,8 @@ from importlib import metadata
 from tinydeploy.errors import ToolError
 from tinydeploy.host import paths, tools
 from tinydeploy.host.tools import Tool
-from tinydeploy.targets import renode
+from tinydeploy.targets.target import Program
+from tinydeploy.targets.target_registry import KINDS
 
 _TIMEOUT = 20.0  # seconds for a program to say its version
 
@@ -63,7 +64,7 @@ def doctor() -> tuple[Finding, ...]:
         _distribution("scons", "building firmware without a download", default_path=True),
         *programs,
         _cxx_library(),
-        _renode(),
+        *(_wanted(program) for kind in KINDS.values() for program in kind.programs()),
         _distribution("tflite-micro", "parity and the reference's accuracy", default_path=False),
         _cache(),
     )
@@ -145,12 +146,12 @@ def _cxx_library() -> Finding:
     )
 
 
-def _renode() -> Finding:
+def _wanted(program: Program) -> Finding:
     try:
-        version, ok = renode.version(renode.program()).removeprefix("Renode v"), True
+        version, ok = program.version(), True
     except ToolError as error:
         version, ok = error.message, False
-    return Finding("renode", version, ok, "boards in Renode; optional", renode.HOW_TO_GET, default_path=False)
+    return Finding(program.name, version, ok, program.needed_for, program.install, default_path=False)
 
 
 def _cache() -> Finding:

@@ -1,7 +1,7 @@
 """The verbs of the command line as typed functions: plain values in, a frozen dataclass out.
 
 They raise the errors of tinydeploy.errors, print nothing, and leave nothing half-written. How to deploy
-(board, engine, target, port, …) is one set of keyword arguments, deployment.Options. What is not given, a
+(board, engine, target, port, …) is one set of keyword arguments, option_table.Deploying. What is not given, a
 tinydeploy.toml beside the model may say, as for the command line.
 """
 
@@ -22,11 +22,12 @@ from tinydeploy.errors import TinydeployError, UsageError
 from tinydeploy.evaluate import arena_sizing, config, failed_run, inspection, selftest
 from tinydeploy.evaluate import fit as board_fit
 from tinydeploy.evaluate.arena_sizing import ArenaReport
-from tinydeploy.evaluate.deployment import Job, Options, model_path, prepare
+from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
 from tinydeploy.evaluate.keywords import checked_keywords
-from tinydeploy.evaluate.request import JUDGED, Model, Run, load_model, unlabelled_samples, with_usual
+from tinydeploy.evaluate.option_table import Deploying, Judging, Running
+from tinydeploy.evaluate.request import Model, Run, load_model, unlabelled_samples, with_usual
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
 from tinydeploy.firmware.build import Firmware
@@ -36,15 +37,8 @@ from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.report import report_files
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
-from tinydeploy.targets.serial_board import SerialBoard
+from tinydeploy.targets.target_registry import self_testing
 from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, SELFTEST_SAMPLES
-
-# What tinydeploy.toml may settle for which verb.
-_SOURCE = ("signature", "logits", "board", "engine", "optimize", "tflm_library")
-_MADE = (*_SOURCE, "target", "link")
-_AT_PORT = ("port", "upload_command", "dtr", "rts", "timeout")
-_DEPLOYED = (*_MADE, *_AT_PORT)
-_INSPECTED = ("signature", "logits", "board", "optimize")
 
 
 @dataclass(frozen=True)
@@ -67,22 +61,22 @@ def boards() -> tuple[Board, ...]:
 
 
 @checked_keywords
-def inspect(model: Model, **options: Unpack[Options]) -> Inspection:
+def inspect(model: Model, **options: Unpack[Deploying]) -> Inspection:
     """What the model holds and which engines run it.
 
     Of `options`, `board`, `optimize`, `signature` and `logits` count.
     """
-    settled = with_usual(model, options, _INSPECTED)
+    settled = with_usual(model, options, "inspect")
     board = board_files.board(settled.get("board", DEFAULT_BOARD))
     return inspection.inspect_graph(load_model(model, settled), board, settled.get("optimize"))
 
 
 @checked_keywords
 def fit(
-    model: Model, words: Sequence[str] = (), *, every_goal: bool = False, **options: Unpack[Options]
+    model: Model, words: Sequence[str] = (), *, every_goal: bool = False, **options: Unpack[Deploying]
 ) -> tuple[Fit, ...]:
     """How the model fits the boards that `words` select, as fit.fits says; of `options`, `logits` counts."""
-    graph = load_model(model, with_usual(model, options, ("logits",)))
+    graph = load_model(model, with_usual(model, options, "fit"))
     return board_fit.fits(graph, board_files.select(words), every_goal=every_goal)
 
 
@@ -96,7 +90,7 @@ def generate(
     samples: int | None = None,
     max_instructions: int | None = None,
     notice: Notice = unsaid,
-    **options: Unpack[Options],
+    **options: Unpack[Deploying],
 ) -> Path:
     """Writes a PlatformIO project that stands on its own into the folder `out`, and returns it.
 
@@ -106,14 +100,14 @@ def generate(
     inputs, with the outputs that they should give, in a suite for renode-test. There an inference
     may take `max_instructions`.
     """
-    settled = with_usual(model, options, _MADE, data=data)
+    settled = with_usual(model, {**options, "data": data}, "generate")
     if renode_test:
-        target = settled.get("target")
-        if target not in (None, "renode"):
+        target, tester = settled.get("target"), self_testing()
+        if target not in (None, tester.name):
             raise UsageError(
-                f"a test for Renode cannot be made for the target '{target}'", "leave --target out"
+                f"a test for {tester.title} cannot be made for the target '{target}'", "leave --target out"
             )
-        settled["target"] = "renode"
+        settled["target"] = tester.name
     elif samples is not None or max_instructions is not None:
         ignored = "samples" if samples is not None else "max_instructions"
         raise UsageError(f"{ignored} is for a self-test, and none was asked for", "add --renode-test")
@@ -130,9 +124,9 @@ def generate(
 
 
 @checked_keywords
-def build(model: Model, *, progress: Progress = silent, **options: Unpack[Options]) -> Firmware:
+def build(model: Model, *, progress: Progress = silent, **options: Unpack[Deploying]) -> Firmware:
     """The firmware that `generate` makes, with its sizes, from the cache if nothing changed."""
-    settled = with_usual(model, options, _MADE)
+    settled = with_usual(model, options, "build")
     progress("compiling the model", 0, 0)
     job = prepare(load_model(model, settled), for_board=True, **settled)
     return job.build(job.planned_bytes, progress)
@@ -143,16 +137,15 @@ def arena(
     model: Model,
     *,
     on: str = "target",
-    timeout: float | None = None,
     progress: Progress = silent,
-    **options: Unpack[Options],
+    **options: Unpack[Running],
 ) -> ArenaReport:
     """The arena that the model needs, with its proof.
 
     With `on="target"` a planned arena is checked there and any other is searched there; with
     `on="host"` TFLite Micro's arena is searched on this machine.
     """
-    settled = with_usual(model, options, _DEPLOYED, timeout=timeout)
+    settled = with_usual(model, options, "arena")
     seconds = settled.pop("timeout", DEFAULT_TIMEOUT)
     graph = load_model(model, settled)
     if on == "host":
@@ -174,34 +167,31 @@ def arena_each(
     model: Model,
     engines: str,
     *,
-    timeout: float | None = None,
     progress: Progress = silent,
-    **options: Unpack[Options],
+    **options: Unpack[Running],
 ) -> tuple[ArenaReport, ...]:
     """`arena` on the target with each of several engines: "aot,tflm"."""
-    settled = with_usual(model, options, ("optimize",))
-    chosen = engine_names(engines, settled.pop("optimize", None))
+    chosen = engine_names(engines, with_usual(model, options, "arena").get("optimize"))
     options.pop("optimize", None)
     ways: list[dict[str, Any]] = [{**options, **_engine_options(name, goal)} for name, goal in chosen]
-    return tuple(arena(model, timeout=timeout, progress=progress, **way) for way in ways)
+    return tuple(arena(model, progress=progress, **way) for way in ways)
 
 
 @checked_keywords
 def flash(
     model: Model,
     *,
-    timeout: float | None = None,
     progress: Progress = silent,
-    **options: Unpack[Options],
+    **options: Unpack[Running],
 ) -> Flashed:
     """Builds the firmware, uploads it to the board, and makes sure that it runs there."""
-    settled = {"port": AUTO} | with_usual(model, options, (*_SOURCE, *_AT_PORT), timeout=timeout)
+    settled = {"port": AUTO} | with_usual(model, options, "flash")
     seconds = settled.pop("timeout", DEFAULT_TIMEOUT)
     progress("compiling the model", 0, 0)
     job = prepare(load_model(model, settled), **settled).connected()
     firmware = job.build(job.planned_bytes, progress)
     with job.session(firmware, seconds, progress) as session:
-        assert isinstance(session.target, SerialBoard)
+        assert session.target.port is not None, "it was uploaded to a port"
         return Flashed(firmware, session.target.port, session.greeting)
 
 
@@ -209,30 +199,16 @@ def flash(
 def run(
     model: Model,
     *,
-    data: Data | None = None,
-    samples: int | None = None,
-    labels: Sequence[str] = (),
-    metric: str | None = None,
-    output: str | int | None = None,
-    threshold: float | None = None,
-    out: str | Path | None = None,
-    timeout: float | None = None,
     progress: Progress = silent,
-    **options: Unpack[Options],
+    **options: Unpack[Judging],
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
-    `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is
-    told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
-    metric_table.METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held
-    against y; see docs/accuracy.md. For a board that QEMU does not emulate, the target is the board. A check
-    that failed is no exception: verdict.failures(result) names it. What fails on the way from the build on
-    leaves a failed.json and a report.html that say how far it came.
+    `options` are option_table.Judging's. For a board that QEMU does not emulate, the target is the board. A
+    check that failed is no exception: verdict.failures(result) names it. What fails on the way from the build
+    on leaves a failed.json and a report.html that say how far it came.
     """
-    wanted = {"data": data, "samples": samples, "labels": labels or None, "metric": metric, "output": output}
-    settled = with_usual(
-        model, options, (*_DEPLOYED, *JUDGED, "out"), **wanted, threshold=threshold, out=out, timeout=timeout
-    )
+    settled = with_usual(model, options, "run")
     asked = Run.of(model, settled)
     report_files.check_writable(asked.folder)
     chosen = asked.samples(progress)
@@ -248,25 +224,14 @@ def run_each(
     model: Model,
     engines: Sequence[str],
     *,
-    data: Data | None = None,
-    samples: int | None = None,
-    labels: Sequence[str] = (),
-    metric: str | None = None,
-    output: str | int | None = None,
-    threshold: float | None = None,
-    out: str | Path | None = None,
-    timeout: float | None = None,
     progress: Progress = silent,
-    **options: Unpack[Options],
+    **options: Unpack[Judging],
 ) -> tuple[tuple[Result, ...], Path]:
     """`run` with each engine, into a folder of its own in the folder returned, and the figures side by side.
 
     The folder also gets runs.json and a report.html. Nothing is built unless every engine can run the model.
     """
-    wanted = {"data": data, "samples": samples, "labels": labels or None, "metric": metric, "output": output}
-    settled = with_usual(
-        model, options, (*_DEPLOYED, *JUDGED, "out"), **wanted, threshold=threshold, out=out, timeout=timeout
-    )
+    settled = with_usual(model, options, "run")
     engines = [name.strip() for name in engines]
     asked = Run.of(model, settled | {"engine": ",".join(engines)})
     report_files.check_writable(asked.folder, engines)

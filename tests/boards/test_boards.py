@@ -23,13 +23,14 @@ from tinydeploy.errors import FitError, ToolError, UsageError
 from tinydeploy.firmware import build, project
 from tinydeploy.host import platformio
 from tinydeploy.model.readers import tflite_model
+from tinydeploy.targets.target_registry import choose_target, emulators
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import boards_doc
 
 ROOT = Path(__file__).parents[2]
 ALL = lookup.all_boards()
-BARE = [board for board in ALL if board.kind == "bare" and board.qemu is None]
+BARE = [board for board in ALL if board.kind == "bare" and "qemu" not in board.emulation]
 DOWNLOADING = [board for board in ALL if board.downloads]
 
 
@@ -74,8 +75,8 @@ def test_every_name_means_one_board() -> None:
 
 def test_what_is_emulated_has_an_emulator() -> None:
     for board in ALL:
-        assert board.verified == "emulated" or not board.is_emulated
-        assert board.verified != "emulated" or board.emulators
+        assert board.verified == "emulated" or not choose_target(board, None).is_emulator
+        assert board.verified != "emulated" or emulators(board)
     assert all(board.verified == "generated" for board in DOWNLOADING)
 
 

@@ -211,6 +211,20 @@ def test_a_transposed_convolution_and_abs_take_what_follows() -> None:
     native.assert_parity([blob])
 
 
+def test_a_division_that_became_a_table_is_no_addition_and_does_not_clamp() -> None:
+    random = np.random.default_rng(1)
+    model = ModelBuilder()
+    x, y, z, v = (model.tensor((1, 5, 5, 4), scale=0.08, zero_point=-20) for _ in range(4))
+    two = model.tensor((1,), scale=0.5, data=[4])
+    w = model.tensor((4, 1, 1, 4), scale=0.03, data=random.integers(-127, 128, (4, 1, 1, 4)))
+    model.op("CONV_2D", [x, w], [y], stride_h=1, stride_w=1, padding="SAME")
+    model.op("DIV", [y, two], [z])
+    model.op("RELU", [z], [v])
+    blob = model.build([x], [v])
+    assert ops_left(blob) == [0, 2]
+    native.assert_parity([blob])
+
+
 @pytest.mark.parametrize("kind", ["ADD", "SUB"])
 @pytest.mark.parametrize("first", ["partner", "made"])
 @pytest.mark.parametrize("kernel", [1, 3])

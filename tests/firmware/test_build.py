@@ -22,7 +22,7 @@ from tinydeploy.firmware.project import Project
 from tinydeploy.host import platformio
 
 M4F = lookup.board("mps2-an386")
-EMULATED = [board for board in lookup.all_boards() if board.qemu and board.kind == "bare"]
+EMULATED = [board for board in lookup.all_boards() if "qemu" in board.emulation and board.kind == "bare"]
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ from tinydeploy.targets.target_registry import choose_target
 ROOT = Path(__file__).resolve().parents[2]
 MOTION = ROOT / "models" / "motion"
 ALL = lookup.all_boards()
-EMULATED = [board for board in ALL if board.qemu is not None]
+EMULATED = [board for board in ALL if "qemu" in board.emulation]
 NIGHTLY = bool(os.environ.get("TINYDEPLOY_NIGHTLY"))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -74,14 +74,14 @@ def is_known(words: list[str], project: Project, board: Board) -> bool:
         return rest[0] == "install" and rest[-1] == tools.package(f"{board.core.toolchain}gcc")
     if program == "pio":
         return rest[:2] in (["run"], ["run", "-t"], ["device", "monitor"])
-    emulator = {"qemu": f"qemu-system-{board.qemu.system}" if board.qemu else "", "renode": "renode"}
-    return program in emulator.values()
+    emulator = {f"qemu-system-{board.emulation.get('qemu', {}).get('system')}", "renode"}
+    return program in emulator
 
 
 @pytest.mark.parametrize("target", [None, "qemu", "renode"])
 def test_a_readme_names_what_is_there(target: str | None) -> None:
     for board in ALL:
-        if target is not None and target not in board.emulators:
+        if target is not None and target not in board.emulation:
             continue
         project = made(board, target)
         text = readme(project)
@@ -103,7 +103,7 @@ def test_a_readme_names_what_is_there(target: str | None) -> None:
             for word in words:
                 if "/" in word and "://" not in word and not word.startswith("-"):
                     assert word == built or word in project.files, (board.id, word)
-        assert ("-t upload" in text) == (choose_target(board, target, for_board=True) == "board")
+        assert ("-t upload" in text) == (choose_target(board, target, for_board=True).name == "board")
 
 
 @pytest.mark.parametrize("board", ALL, ids=named)
@@ -113,7 +113,7 @@ def test_what_is_generated_is_for_the_board_where_there_is_one(board: Board) -> 
     assert counts == (not board.only_emulated)
     if board.kind == "bare":
         assert ("TINYDEPLOY_LINK_UART" in header) == counts
-        driver = board.counting("board" if counts else "qemu").counter.driver
+        driver = choose_target(board, "board" if counts else "qemu").counting(board).counter.driver
         assert f"TINYDEPLOY_COUNTER_{driver.upper().replace('-', '_')} 1" in header
 
 
@@ -162,7 +162,7 @@ def test_the_commands_for_ones_own_board(tmp_path: Path, programs: str) -> None:
         probe.write_text(
             "#!/bin/sh\n"
             f'elf=$(echo "$*" | sed -E "s/.*program [{{]?([^ }}]*)[}}]? verify.*/\\1/")\n'
-            f"exec {sys.executable} {ROOT}/tests/pty_board.py {tmp_path} $elf\n"
+            f"exec {sys.executable} {ROOT}/tests/support/pty_board.py {tmp_path} $elf\n"
         )
         probe.chmod(0o755)
         for line in (flash, run + " --samples 3 --json"):

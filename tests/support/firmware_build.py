@@ -13,6 +13,7 @@ from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.host import paths
 from tinydeploy.model.graph import Graph
+from tinydeploy.targets.target_registry import KINDS
 
 ENGINES = Path(__file__).with_name("firmware_engines")
 RUNTIME = paths.FIRMWARE / "runtime"
@@ -38,7 +39,8 @@ def for_board(
 ) -> Path:
     """The ELF of firmware_engines/<engine>.cpp on a board."""
     board = lookup.board(board_id)
-    counting = board.counting(target)
+    kind = KINDS[target] if KINDS[target].runs(board) else KINDS["board"]
+    counting = kind.counting(board)
     _header(folder, "board.h", board=board, counting=counting, link=link, arena_bytes=arena_bytes, ops=3)
     _header(folder, "build_id.h", build_id=BUILD_ID)
     symbols = {

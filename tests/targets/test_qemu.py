@@ -34,7 +34,7 @@ from tinydeploy.link.device import Device
 from tinydeploy.targets.qemu import LINKS, QemuTarget
 from tinydeploy.targets.target_registry import open_target
 
-BOARDS = [board.id for board in lookup.all_boards() if board.qemu is not None and board.kind == "bare"]
+BOARDS = [board.id for board in lookup.all_boards() if "qemu" in board.emulation and board.kind == "bare"]
 UART_BOARDS = ["mps2-an386", "netduinoplus2", "qemu-virt-rv32"]
 ECHO_BYTES = 600
 ECHO_ARENA = 2 * ECHO_BYTES

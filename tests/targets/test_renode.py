@@ -36,9 +36,9 @@ from tinydeploy.firmware import elf
 from tinydeploy.link.device import Device
 from tinydeploy.targets import renode
 from tinydeploy.targets.renode import RenodeTarget, platform_description
-from tinydeploy.targets.target_registry import open_target
+from tinydeploy.targets.target_registry import KINDS, open_target
 
-BOARDS = [board.id for board in lookup.all_boards() if board.renode is not None]
+BOARDS = [board.id for board in lookup.all_boards() if "renode" in board.emulation]
 FAULT, HANG, STRAY_READ, STRAY_JUMP = 0xF0, 0xF1, 0xF7, 0xF8  # the echo engine's orders
 ECHO_BYTES = 600
 DIGITS = Path(__file__).parents[2] / "models" / "digits" / "digits.tflite"
@@ -71,8 +71,9 @@ def ordered(device: Device, order: int) -> None:
 
 def with_platform(board_id: str, platform: str) -> Board:
     board = lookup.board(board_id)
-    assert board.renode is not None
-    return dataclasses.replace(board, renode=dataclasses.replace(board.renode, platform=platform))
+    return dataclasses.replace(
+        board, emulation={"renode": board.emulation["renode"] | {"platform": platform}}
+    )
 
 
 @pytest.mark.renode
@@ -341,11 +342,11 @@ def test_a_log_that_never_ends_hides_neither_an_answer_nor_the_deadline() -> Non
 @pytest.mark.parametrize("board_id", BOARDS)
 def test_the_description_of_a_board(board_id: str) -> None:
     board = lookup.board(board_id)
-    assert board.renode is not None
+    renode = KINDS["renode"].described(board)
     text = platform_description(board)
-    assert text.startswith(f'using "{board.renode.platform}"')
+    assert text.startswith(f'using "{renode.platform}"')
     assert "http" not in text
-    hz = f"{board.renode.mips}000000"
+    hz = f"{renode.mips}000000"
     assert text.count(f"{hz}\n") == (2 if board.core.is_arm else 0)  # SysTick's and the DWT's
 
 

@@ -233,7 +233,10 @@ def test_a_silent_upload_tool_that_does_nothing_on_an_empty_board(board: PtyBoar
     ("command", "reason"),
     [
         ("no-such-tool $SOURCE", "no-such-tool"),
-        (f"{sys.executable} {REPO}/tests/pty_board.py /nowhere $SOURCE", "Error: no probe is connected"),
+        (
+            f"{sys.executable} {REPO}/tests/support/pty_board.py /nowhere $SOURCE",
+            "Error: no probe is connected",
+        ),
     ],
 )
 def test_an_upload_that_fails_names_its_log(board: PtyBoard, command: str, reason: str) -> None:
@@ -427,7 +430,7 @@ def test_the_file_may_describe_both_a_board_and_an_emulator() -> None:
 def test_a_board_in_its_bootloader_is_uploaded_to_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = dataclasses.replace(lookup.board(BOARD), id="real-board", qemu=None, bootloader="press it")
+    real = dataclasses.replace(lookup.board(BOARD), id="real-board", emulation={}, bootloader="press it")
     monkeypatch.setattr(lookup, "board", lambda board_id: real)
     board = PtyBoard(tmp_path)
     board.in_bootloader = True
@@ -443,7 +446,7 @@ def test_a_board_that_nothing_emulates_gives_cycles_and_time(
     board: PtyBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its firmware counts cycles of the board's clock; that an emulator runs it here, it cannot know."""
-    real = dataclasses.replace(lookup.board(BOARD), id="real-board", qemu=None)
+    real = dataclasses.replace(lookup.board(BOARD), id="real-board", emulation={})
     monkeypatch.setattr(lookup, "board", lambda board_id: real)
     result, _ = verbs.run(
         MOTION,

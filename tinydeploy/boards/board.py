@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tinydeploy.boards.core import Core
 
@@ -68,42 +69,6 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Qemu:
-    """How QEMU stands in for the board. `icount_shift`: one instruction takes 2**shift ns of virtual time.
-
-    Where it is None, QEMU has no way to count the instructions that a firmware executes.
-
-    `counter` stands in for the board's where QEMU has no model of that one, and ticks at `counter_hz`.
-    """
-
-    system: str  # "arm" for qemu-system-arm
-    machine: str
-    icount_shift: int | None = None
-    counter_hz: int = 0
-    counter: Device | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Renode:
-    """How Renode stands in for the board, at `mips` instructions per microsecond of virtual time.
-
-    `platform` is a description in Renode's own tree, and `uart` names its UART. `counter` stands in for
-    the board's where Renode has no model of that one; it counts instructions. `peripherals` is added to
-    the platform's description, in its language. `unmodelled` are registers that the firmware may touch
-    though Renode has nothing there.
-    """
-
-    platform: str
-    uart: str
-    mips: int
-    counter: Device | None = None
-    peripherals: str = ""
-    unmodelled: tuple[Memory, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Counting:
     """The counter of a target. instructions = ticks * numerator / denominator, or else ticks are cycles."""
 
@@ -154,8 +119,9 @@ class Board:
     tried (one of VERIFIED); `aliases` are what others call the board. `uploaders` are in the order of
     preference. `usb_ids` are those that its serial port may have, as "0483:374b": vendor, product.
     `bootloader` says how to get into its bootloader if that is flashed without a serial port, and `lines`
-    what its port's control lines have to be, if they reach its reset. A board that is `only_emulated` is
-    made for an emulator: its firmware would not run on hardware of that name.
+    what its port's control lines have to be, if they reach its reset. `emulation` is what its file has for
+    each emulator, by the emulator's name, which knows what it means. A board that is `only_emulated` is made
+    for an emulator: its firmware would not run on hardware of that name.
     """
 
     id: str
@@ -169,13 +135,12 @@ class Board:
     uart: Device
     counter: Device
     clock: Clock
-    qemu: Qemu | None
     verified: str
     aliases: tuple[str, ...] = ()
     uploaders: tuple[Uploader, ...] = ()
     usb_ids: tuple[str, ...] = ()
     arduino: Arduino | None = None
-    renode: Renode | None = None
+    emulation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: str = ""
     only_emulated: bool = False
     bootloader: str = ""
@@ -190,29 +155,3 @@ class Board:
     def downloads(self) -> str:
         """The platform that PlatformIO downloads for the board, with its compiler; empty if it needs none."""
         return self.arduino.platform if self.arduino and self.arduino.platform != "baremetal" else ""
-
-    @property
-    def is_emulated(self) -> bool:
-        """Whether an emulator stands in for it if nobody says what is to run the firmware."""
-        return self.qemu is not None
-
-    @property
-    def emulators(self) -> tuple[str, ...]:
-        """The emulators that can stand in for the board."""
-        return tuple(name for name in ("qemu", "renode") if getattr(self, name) is not None)
-
-    def counting(self, target: str) -> Counting:
-        """How the firmware counts on this target: "qemu", "renode", or anything else for the board itself."""
-        if target == "qemu" and self.qemu is not None:
-            counter, shift = self.qemu.counter or self.counter, self.qemu.icount_shift
-            if shift is None:
-                return Counting(counter, True, 0)
-            return Counting(counter, True, 10**9, self.qemu.counter_hz << shift)
-        if target == "renode" and self.renode is not None:
-            return Counting(self.renode.counter or self.counter, True)
-        return Counting(self.counter, False)
-
-    def note(self, target: str) -> str:
-        """What there is to know about the emulator as a stand-in."""
-        emulator = {"qemu": self.qemu, "renode": self.renode}.get(target)
-        return emulator.note if emulator else ""

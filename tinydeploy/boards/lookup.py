@@ -17,13 +17,11 @@ from tinydeploy.boards.board import (
     Device,
     Lines,
     Memory,
-    Qemu,
-    Renode,
     Uploader,
 )
 from tinydeploy.boards.core import CORES
 from tinydeploy.boards.platformio_boards import ARDUINO_DEVICE, PREFIX, board_of_platformio
-from tinydeploy.boards.schema import check
+from tinydeploy.boards.schema import BOARD_SCHEMA, check
 from tinydeploy.errors import UsageError
 from tinydeploy.host import paths
 
@@ -52,13 +50,12 @@ def _read(path: Path) -> Board:
         uart=Device(**raw.get("uart", ARDUINO_DEVICE)),
         counter=Device(**raw.get("counter", ARDUINO_DEVICE)),
         clock=_clock_of(raw.get("clock", {"driver": "fixed"})),
-        qemu=_qemu(raw["qemu"]) if "qemu" in raw else None,
         verified=raw["verified"],
         aliases=tuple(raw.get("aliases", ())),
         uploaders=tuple(Uploader(program, target) for program, target in raw.get("upload", {}).items()),
         usb_ids=(*usb.get("ids", ()), *(one for name in usb.get("bridges", ()) for one in USB_BRIDGES[name])),
         arduino=Arduino(**raw["arduino"]) if "arduino" in raw else None,
-        renode=_renode(raw["renode"]) if "renode" in raw else None,
+        emulation={name: raw[name] for name in raw if name not in BOARD_SCHEMA["properties"]},
         notes=raw.get("notes", ""),
         only_emulated=raw.get("only_emulated", False),
         bootloader=usb.get("bootloader", ""),
@@ -66,18 +63,8 @@ def _read(path: Path) -> Board:
     )
 
 
-def _renode(raw: dict[str, Any]) -> Renode:
-    counter = Device(**raw["counter"]) if "counter" in raw else None
-    unmodelled = tuple(Memory(**region) for region in raw.get("unmodelled", ()))
-    return Renode(**raw | {"counter": counter, "unmodelled": unmodelled})
-
-
 def _clock_of(raw: dict[str, Any]) -> Clock:
     return Clock(raw["driver"], {name: int(value) for name, value in raw.items() if name != "driver"})
-
-
-def _qemu(raw: dict[str, Any]) -> Qemu:
-    return Qemu(**raw | {"counter": Device(**raw["counter"]) if "counter" in raw else None})
 
 
 @cache

@@ -76,7 +76,6 @@ def board_of_platformio(board_id: str) -> Board:
         uart=Device(**ARDUINO_DEVICE),
         counter=Device(**ARDUINO_DEVICE),
         clock=Clock(),
-        qemu=None,
         verified="generated",
         usb_ids=tuple(
             f"{int(vendor, 16):04x}:{int(product, 16):04x}" for vendor, product in build.get("hwids", ())

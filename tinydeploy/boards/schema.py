@@ -1,10 +1,13 @@
-"""BOARD_SCHEMA, the JSON Schema of a board's TOML file, and the check against it."""
+"""BOARD_SCHEMA, the JSON Schema of a board's TOML file, and the check against it.
+
+Any further table is an emulator's, which has a schema of its own (`check_table`).
+"""
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinydeploy.boards.board import USB_BRIDGES, VERIFIED
 from tinydeploy.boards.core import CORES
@@ -12,10 +15,8 @@ from tinydeploy.errors import UsageError
 from tinydeploy.host import memo
 from tinydeploy.words import LEVELS as LEVELS
 
-if TYPE_CHECKING:
-    import jsonschema
 _INTEGER = {"type": "integer", "minimum": 0}
-_MEMORY = {
+MEMORY = {
     "type": "object",
     "properties": {"origin": _INTEGER, "bytes": {"type": "integer", "minimum": 1024}},
     "required": ["bytes"],
@@ -46,7 +47,7 @@ _PIN = {"type": "string", "pattern": "^P([A-K][0-9]{1,2}|[01][.][0-9]{2})$"}
 _UART = _device(
     "cmsdk", "stm32", "stm32-v2", "nrf-uarte", "sifive", "ns16550", tx=_PIN, rx=_PIN, function=_INTEGER
 )
-_COUNTER = _device("cmsdk-timer", "stm32-timer", "systick", "dwt", "rdinstret", "mcycle")
+COUNTER = _device("cmsdk-timer", "stm32-timer", "systick", "dwt", "rdinstret", "mcycle")
 _STM32F4_CLOCK = (
     *("hse_hz", "hse_bypass", "m", "n", "p", "apb1", "apb2"),
     *("wait_states", "vos", "over_drive"),
@@ -68,40 +69,12 @@ BOARD_SCHEMA: dict[str, Any] = {
         "platformio": {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"},
         "core": {"enum": list(CORES)},
         "clock_hz": {"type": "integer", "minimum": 1},
-        "flash": _MEMORY,
-        "ram": _MEMORY,
+        "flash": MEMORY,
+        "ram": MEMORY,
         "stack_bytes": {"type": "integer", "minimum": 256, "multipleOf": 8},
         "uart": _UART,
-        "counter": _COUNTER,
+        "counter": COUNTER,
         "clock": {"oneOf": [_clock(driver, *numbers) for driver, numbers in _CLOCKS.items()]},
-        "qemu": {
-            "type": "object",
-            "properties": {
-                "system": {"enum": ["arm", "riscv32", "avr"]},
-                "machine": {"type": "string", "pattern": "^[a-z0-9_-]+$"},
-                "icount_shift": {"type": "integer", "minimum": 0, "maximum": 10},
-                "counter_hz": {"type": "integer", "minimum": 1},
-                "counter": _COUNTER,
-                "note": {"type": "string"},
-            },
-            "required": ["system", "machine"],
-            "dependentRequired": {"icount_shift": ["counter_hz"], "counter_hz": ["icount_shift"]},
-            "additionalProperties": False,
-        },
-        "renode": {
-            "type": "object",
-            "properties": {
-                "platform": {"type": "string", "pattern": r"^platforms/[A-Za-z0-9_./-]+\.repl$"},
-                "uart": {"type": "string", "pattern": "^[A-Za-z0-9_]+$"},
-                "mips": {"enum": [n for n in range(1, 1001) if 1000 % n == 0]},
-                "counter": _COUNTER,
-                "peripherals": {"type": "string"},
-                "unmodelled": {"type": "array", "items": _MEMORY},
-                "note": {"type": "string"},
-            },
-            "required": ["platform", "uart", "mips"],
-            "additionalProperties": False,
-        },
         "verified": {"enum": list(VERIFIED)},
         "aliases": {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z0-9_/.-]+$"}},
         "arduino": {
@@ -141,24 +114,27 @@ BOARD_SCHEMA: dict[str, Any] = {
     "if": {"required": ["arduino"]},
     "then": {"not": {"anyOf": [{"required": [name]} for name in ("uart", "counter", "clock")]}},
     "else": {"required": ["uart", "counter"]},
-    "additionalProperties": False,
+    "additionalProperties": {"type": "object"},
 }
-
-
-@cache
-def _validator() -> jsonschema.Draft202012Validator:
-    import jsonschema  # takes a while to load, and --help needs none of it
-
-    return jsonschema.Draft202012Validator(BOARD_SCHEMA)
 
 
 def check(path: Path, raw: dict[str, Any]) -> None:
     """Raises UsageError unless the file's content follows BOARD_SCHEMA, if it is not known to."""
-    key = f"board {BOARD_SCHEMA} {raw}"
+    _check(f"board file {path} is not valid", raw, BOARD_SCHEMA)
+
+
+def check_table(board_id: str, name: str, table: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """The same of an emulator's table in the board's file."""
+    _check(f"the board file of {board_id} is not valid: [{name}]", table, schema)
+
+
+def _check(failed: str, raw: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    key = f"board {schema} {raw}"
     if memo.read(key):
         return
+    import jsonschema  # takes a while to load, and --help needs none of it
     from jsonschema.exceptions import best_match
 
-    if wrong := best_match(_validator().iter_errors(raw)):
-        raise UsageError(f"board file {path} is not valid: {wrong.message}")
+    if wrong := best_match(jsonschema.Draft202012Validator(schema).iter_errors(raw)):
+        raise UsageError(f"{failed}: {wrong.message}")
     memo.write(key, b"valid")

@@ -1,4 +1,4 @@
-"""The command line: one small file per verb, the options' words in `options`, all printing in `shell`."""
+"""The command line: one small file per verb, the table's options in `options`, all printing in `shell`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,10 @@ import click
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import EXIT_CODES, guarded
 from tinydeploy.errors import UsageError
+from tinydeploy.evaluate.option_table import VERBS as TABLE
 from tinydeploy.version import __version__
 
-VERBS = {
-    "doctor": "What is installed, and the command that installs what is missing.",
-    "boards": "The boards: core, clock, flash, RAM, and how they can run here.",
-    "inspect": "Ops, shapes, MACs, memory over time, and which engines run it.",
-    "fit": "The boards that a model fits, without a build.",
-    "generate": "Write a PlatformIO project that stands on its own.",
-    "build": "Build the firmware; show flash and RAM against the budget.",
-    "arena": "The tensor arena's size, and its proof.",
-    "run": "The whole way: build, load, measure, and report.",
-    "flash": "Build, upload to a board, and make sure that it answers.",
-    "cache": "What is kept between runs, and how to drop it.",
-}
+VERBS = {name: verb.help for name, verb in TABLE.items()}
 
 
 class _Verbs(click.Group):
@@ -57,8 +47,7 @@ class _Verbs(click.Group):
     epilog=EXIT_CODES,
 )
 @click.version_option(__version__)
-@options.verbose
-@options.quiet
+@options.always
 @click.pass_context
 def tinydeploy(context: click.Context) -> None:
     """Build firmware from a quantised .tflite, run it on a microcontroller, and measure it there.

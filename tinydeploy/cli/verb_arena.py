@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -22,26 +21,18 @@ if TYPE_CHECKING:
 
 @options.verb("arena")
 @options.model
-@options.deployment
-@options.option(
-    "--on",
-    type=click.Choice(["target", "host"]),
-    default="target",
-    show_default=True,
-    help="Where to find it: on the board's target, or with TFLite Micro on this machine.",
-)
-@options.as_json
-def command(model: Path, on: str, as_json: bool, **flags: Any) -> None:
+def command(model: Path, as_json: bool, **flags: Any) -> None:
     """The tensor arena's size, and its proof. Several engines (-e aot,tflm) follow one another."""
     with progress("reading the model") as update:
         from tinydeploy import verbs
 
         arguments = options.given(flags) | {"progress": update}
         engine = arguments.get("engine") or verbs.usual(model, "engine") or ""
-        if on == "target" and "," in engine:
-            reports = verbs.arena_each(model, engine, **options.given(arguments | {"engine": None}))
+        if arguments.get("on") != "host" and "," in engine:
+            arguments = {name: value for name, value in arguments.items() if name not in ("on", "engine")}
+            reports = verbs.arena_each(model, engine, **arguments)
         else:
-            reports = (verbs.arena(model, on=on, **arguments),)
+            reports = (verbs.arena(model, **arguments),)
     if as_json:
         show_json(reports if len(reports) > 1 else reports[0])
     else:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from tinydeploy.boards import lookup as board_files
 from tinydeploy.boards.board import VERIFIED, Board, Memory
 from tinydeploy.cli import options
-from tinydeploy.cli.shell import show, show_json
+from tinydeploy.cli.shell import plain, show, show_json
 from tinydeploy.report import text
 from tinydeploy.report.layout import Column, Columns, Facts
+from tinydeploy.targets.target_registry import KINDS, emulators
 
 
 @options.verb("boards")
 @click.argument("words", nargs=-1, shell_complete=options.board_ids)
-@options.as_json
 def command(words: tuple[str, ...], as_json: bool) -> None:
     """The boards, with core, clock, flash, RAM, and how they can run here.
 
@@ -23,10 +25,10 @@ def command(words: tuple[str, ...], as_json: bool) -> None:
     """
     named = board_files.find(words[0]) if len(words) == 1 else None
     if named is not None:
-        show_json(named) if as_json else show(_card(named))
+        show_json(_told(named)) if as_json else show(_card(named))
         return
     found = board_files.select(words)
-    show_json(found) if as_json else show(_table(found))
+    show_json([_told(board) for board in found]) if as_json else show(_table(found))
 
 
 def _table(boards: tuple[Board, ...]) -> Columns:
@@ -48,8 +50,14 @@ def _table(boards: tuple[Board, ...]) -> Columns:
 
 
 def _emulators(board: Board) -> str:
-    names = {"qemu": "QEMU", "renode": "Renode"}
-    return ", ".join(names[name] for name in board.emulators) or "–"
+    return ", ".join(kind.title for kind in emulators(board)) or "–"
+
+
+def _told(board: Board) -> dict[str, Any]:
+    """The board for programs: what each emulator knows of it stands by the emulator's name."""
+    told: dict[str, Any] = plain(board)
+    del told["emulation"]
+    return told | {kind.name: plain(kind.described(board)) for kind in KINDS.values() if kind.is_emulator}
 
 
 def _card(board: Board) -> Facts:
@@ -71,8 +79,7 @@ def _card(board: Board) -> Facts:
         "Runs here on": _emulators(board),
         "Verified": f"{board.verified}: {VERIFIED[board.verified]}",
         "Notes": " ".join(board.notes.split()),
-        "In QEMU": " ".join(board.note("qemu").split()),
-        "In Renode": " ".join(board.note("renode").split()),
+        **{f"In {kind.title}": " ".join(kind.note(board).split()) for kind in emulators(board)},
     }
     return Facts((key, value) for key, value in rows.items() if value)
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 @options.verb("build")
 @options.model
-@options.made
-@options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Build the firmware; show flash and RAM against the board's budget."""
     with progress("reading the model") as update:

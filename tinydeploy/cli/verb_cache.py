@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import click
-
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import show, show_json
 from tinydeploy.errors import UsageError
@@ -13,12 +11,7 @@ from tinydeploy.report.layout import Column, Columns
 
 
 @options.verb("cache")
-@options.option(
-    "--trim", metavar="SIZE", help="Drop the oldest entries until the rest has that size: 1G, 500M."
-)
-@click.option("--clear", is_flag=True, help="Drop all that no running command uses.")
-@options.as_json
-def command(trim: str | None, clear: bool, as_json: bool) -> None:
+def command(trim: str | None, clear: bool | None, as_json: bool) -> None:
     """What is kept between runs: where, how much; drops the oldest of it, or all."""
     if clear and trim is not None:
         raise UsageError("--trim and --clear go one at a time")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 @options.verb("doctor")
-@options.as_json
 def command(as_json: bool) -> None:
     """What is installed, what is missing, and the command that installs it."""
     with progress("asking every tool for its version"):

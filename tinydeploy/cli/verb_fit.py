@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group, RenderableType
@@ -25,10 +25,7 @@ _NONE = 1
 @options.verb("fit")
 @options.model
 @click.argument("words", nargs=-1)
-@options.logits
-@click.option("--goals", is_flag=True, help="A line for every goal of --optimize, not for the best alone.")
-@options.as_json
-def command(model: Path, words: tuple[str, ...], logits: bool | None, goals: bool, as_json: bool) -> int:
+def command(model: Path, words: tuple[str, ...], as_json: bool, **flags: Any) -> int:
     """The boards that MODEL fits: arena, RAM and flash, needed and left, without a build.
 
     WORDS choose boards by what they are called: "stm32 m7" are those with both words in their names. Any
@@ -38,7 +35,7 @@ def command(model: Path, words: tuple[str, ...], logits: bool | None, goals: boo
         from tinydeploy import verbs
 
         update("asking what fits the boards", 0, 0)
-        found = verbs.fit(model, words, every_goal=goals, **options.given({"logits": logits}))
+        found = verbs.fit(model, words, **options.given(flags))
     if as_json:
         show_json(found)
     else:

@@ -11,15 +11,6 @@ from tinydeploy.cli.shell import progress, show, show_json
 
 @options.verb("flash")
 @options.model
-@options.signature
-@options.logits
-@options.board
-@options.engine
-@options.optimize
-@options.tflm_library
-@options.at_port
-@options.timeout
-@options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Build the firmware, upload it to the board, and make sure that it answers."""
     with progress("reading the model") as update:

@@ -5,37 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import progress, show, show_json, tell
 from tinydeploy.errors import UsageError
-from tinydeploy.words import SELFTEST_SAMPLES
 
 
 @options.verb("generate")
 @options.model
-@options.out
-@options.made
-@click.option(
-    "--renode-test",
-    is_flag=True,
-    help="With a self-test, a suite for renode-test, and a CI job that runs it.",
-)
-@options.data
-@options.option(
-    "--samples",
-    metavar="N",
-    type=click.IntRange(1),
-    help=f"How many samples the self-test runs.  [default: {SELFTEST_SAMPLES}]",
-)
-@options.option(
-    "--max-instructions",
-    metavar="N",
-    type=click.IntRange(1),
-    help="What an inference may take in the self-test.",
-)
-@options.as_json
 def command(model: Path, out: Path | None, as_json: bool, **flags: Any) -> None:
     """Write a PlatformIO project that stands on its own."""
     notes: list[str] = []

@@ -22,11 +22,6 @@ _JOINED = Layer(-1, "with the op before", 0, 0, 0)
 
 @options.verb("inspect")
 @options.model
-@options.signature
-@options.logits
-@options.board
-@options.optimize
-@options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:
     """Ops, shapes, quantisation, MACs, constants, memory over time, and the engines that can run it."""
     with progress("reading the model"):
@@ -171,10 +166,8 @@ def _change(own: Layer, other: Layer) -> str:
 def _runs(inspection: Inspection) -> RenderableType:
     rows = []
     for engine, refusal in inspection.refusals.items():
-        mark, words = (Text("✗", "red"), f"cannot run {refusal}") if refusal else (Text("✓", "green"), "")
-        if engine == "tflm" and not refusal:
-            asked = "TFLite Micro ran it on this machine"
-            words = asked if inspection.tflm_asked else "by its ops; TFLite Micro is not here to be asked"
+        mark = Text("✗", "red") if refusal else Text("✓", "green")
+        words = f"cannot run {refusal}" if refusal else inspection.evidence[engine]
         rows.append((engine, mark, text.printable(words)))
     hint = f"tinydeploy fit {text.printable(inspection.path)} lists the boards that it fits"
     return Group(

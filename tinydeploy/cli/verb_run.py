@@ -7,18 +7,12 @@ from typing import Any
 
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import EXIT_CODES, progress, show, show_json
+from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
 from tinydeploy.errors import GateError
-from tinydeploy.words import DEFAULT_ENGINE
 
 
 @options.verb("run", epilog=EXIT_CODES)
 @options.model
-@options.data
-@options.samples
-@options.judging
-@options.out
-@options.deployment
-@options.as_json
 def command(model: Path, as_json: bool, **flags: Any) -> None:
     """The whole way: build, load, measure, and report. Several engines (-e aot,tflm) are put side by side."""
     with progress("reading the model") as update:

@@ -132,3 +132,22 @@ class Engine(Protocol):
 
         Raises ToolError if it cannot be had, ModelError if it lacks what the graph needs.
         """
+
+
+class RegisteredEngine(Engine, Protocol):
+    """An engine that is known by its name, as it is by default."""
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """What it can strive for, the default first; none if it has no choice."""
+
+    @property
+    def runs_floats(self) -> bool:
+        """Whether it has kernels for layers that were left in float."""
+
+    @property
+    def evidence(self) -> str:
+        """How it is known that it can run what it does not refuse; "" if its refusals are all there is."""
+
+    def configured(self, optimize: str | None, library: str | None) -> Engine:
+        """The engine with this goal and on this library; None leaves its default."""

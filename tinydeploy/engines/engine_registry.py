@@ -1,36 +1,42 @@
-"""The registry of engines: by name."""
+"""The registry of engines: besides its own package, the one place in which an engine's name stands."""
 
 from __future__ import annotations
 
 import difflib
+from typing import TYPE_CHECKING
 
-from tinydeploy.engines.aot.pipeline import AotEngine
-from tinydeploy.engines.engine import Engine
-from tinydeploy.engines.tflm.tflm_engine import TflmEngine
 from tinydeploy.errors import UsageError
+from tinydeploy.host.registry import Registry
 
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (AotEngine(), TflmEngine())}
+if TYPE_CHECKING:
+    from tinydeploy.engines.engine import Engine, RegisteredEngine
+
+ENGINES: Registry[RegisteredEngine] = Registry(
+    {
+        "aot": "tinydeploy.engines.aot.pipeline:ENGINE",
+        "tflm": "tinydeploy.engines.tflm.tflm_engine:ENGINE",
+    }
+)
+DEFAULT_ENGINE = next(iter(ENGINES))
 
 
 def engine_named(name: str, optimize: str | None = None, tflm_library: str | None = None) -> Engine:
     """The engine with this name. Raises UsageError if there is none, or if it has no goals to `optimize` for.
 
-    `optimize` is what aot strives for, `tflm_library` what tflm runs on; None leaves the engine's default.
+    `optimize` is one of its goals, `tflm_library` the library that it runs on, if it needs one; None leaves
+    the engine's default.
     """
-    if name == TflmEngine.name and optimize:
+    if name not in ENGINES:
+        near = difflib.get_close_matches(name, ENGINES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known engines: {', '.join(ENGINES)}"
+        raise UsageError(f"unknown engine '{name}'", hint)
+    engine = ENGINES[name]
+    if optimize and not engine.goals:
         raise UsageError(
-            "tflm has no goals to optimize for: its library's kernels are what they are",
+            f"{name} has no goals to optimize for: its library's kernels are what they are",
             "leave --optimize out",
         )
-    if name == AotEngine.name and optimize:
-        return AotEngine(optimize)
-    if name == TflmEngine.name and tflm_library:
-        return TflmEngine(tflm_library)
-    if name in ENGINES:
-        return ENGINES[name]
-    near = difflib.get_close_matches(name, ENGINES, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known engines: {', '.join(ENGINES)}"
-    raise UsageError(f"unknown engine '{name}'", hint)
+    return engine.configured(optimize, tflm_library)
 
 
 def engine_names(text: str, optimize: str | None = None) -> tuple[tuple[str, str | None], ...]:
@@ -41,7 +47,7 @@ def engine_names(text: str, optimize: str | None = None) -> tuple[tuple[str, str
     names = [name.strip() for name in text.split(",")]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UsageError(f"the engine {twice[0]} is named twice", "name each once: aot,tflm")
+        raise UsageError(f"the engine {twice[0]} is named twice", f"name each once: {','.join(ENGINES)}")
     if len(names) == 1:
         return ((names[0], optimize),)
-    return tuple((name, None if name == TflmEngine.name else optimize) for name in names)
+    return tuple((name, optimize if name not in ENGINES or ENGINES[name].goals else None) for name in names)

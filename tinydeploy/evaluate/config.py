@@ -2,81 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tinydeploy.engines.engine_registry import ENGINES
 from tinydeploy.errors import UsageError
+from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option
+from tinydeploy.evaluate.option_table import AT_PORT, in_file
+from tinydeploy.targets.target_registry import KINDS, choose_target, means_nothing, target_at_port
 from tinydeploy.words import DEFAULT_BOARD
 
 FILE_NAME = "tinydeploy.toml"
-MOST_SAMPLES = 10_000_000
-LONGEST_TIMEOUT = 86_400.0  # seconds: a day
-UPLOAD_COMMAND_VARIABLE = "TINYDEPLOY_UPLOAD_COMMAND"
-OUT_VARIABLE = "TINYDEPLOY_OUT"
-TFLM_VARIABLE = "TINYDEPLOY_TFLM"
-
-# A library is code: a download may have scripts of its own, and semihosting gives what runs in QEMU a shell.
-_NEVER = {
-    "upload_command": ("a command", f"--upload-command or {UPLOAD_COMMAND_VARIABLE}"),
-    "tflm.library": ("code that will run", f"--tflm-library or {TFLM_VARIABLE}"),
-}
-"""Keys that are known only to be refused: what each would be, and how to give it."""
 
 _MOST_BYTES = 1 << 20  # of a file
-_MOST = {"samples": MOST_SAMPLES, "timeout": LONGEST_TIMEOUT}
+_KNOWN = in_file()
+_Values: Any = dataclasses.make_dataclass(
+    "_Values",
+    [(option.name, Any, () if option.kind is tuple else None) for option in _KNOWN.values()],
+    frozen=True,
+)
 
 
-@dataclass(frozen=True)
-class Config:
-    """The keys of tinydeploy.toml; they are the command line's long options. Paths count from the file."""
-
-    board: str | None = None
-    signature: str | None = None
-    logits: bool | None = None
-    engine: str | None = None
-    optimize: str | None = None
-    data: Path | None = None
-    samples: int | None = None
-    metric: str | None = None
-    output: str | None = None
-    threshold: float | None = None
-    out: Path | None = None
-    target: str | None = None
-    link: str | None = None
-    port: str | None = None
-    upload_command: str | None = None
-    dtr: str | None = None
-    rts: str | None = None
-    timeout: float | None = None
-    labels: tuple[str, ...] = field(default=())
+class Config(_Values):  # type: ignore[misc]  # its fields are the table's
+    """What a tinydeploy.toml says, by the options' keywords; None, or no labels, where it says nothing."""
 
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "board": (str,),
-    "signature": (str,),
-    "logits": (bool,),
-    "engine": (str,),
-    "optimize": (str,),
-    "data": (str,),
-    "samples": (int,),
-    "metric": (str,),
-    "output": (int, str),
-    "threshold": (int, float),
-    "out": (str,),
-    "target": (str,),
-    "link": (str,),
-    "port": (str,),
-    "upload_command": (str,),
-    "dtr": (str,),
-    "rts": (str,),
-    "timeout": (int, float),
-    "tflm.library": (str,),
-    "labels": (list,),
+_TYPES: dict[type, tuple[type, ...]] = {
+    str: (str,),
+    bool: (bool,),
+    int: (int,),
+    float: (int, float),
+    Path: (str,),
+    tuple: (list,),
 }
+"""What TOML has for the type of an option."""
 _WORDS = {
     str: "a string",
     bool: "true or false",
@@ -86,42 +49,50 @@ _WORDS = {
 }
 
 
-def _value(path: Path, key: str, raw: Any) -> Any:
-    types = _TYPES[key]
+def _value(path: Path, option: Option, raw: Any) -> Any:
+    """What the file says of an option, as the verbs take it. Raises UsageError if that cannot be."""
+    _check(path, option, raw)
+    _refuse_untrusted(path, option, raw)
+    if option.kind is Path:
+        return path.parent / raw
+    if option.also is not None:
+        return option.kind(raw)
+    return tuple(raw) if isinstance(raw, list) else raw
+
+
+def _check(path: Path, option: Option, raw: Any) -> None:
+    key = option.key
+    types = (*([option.also] if option.also else ()), *_TYPES[option.kind])
     wrong = not isinstance(raw, types) or (isinstance(raw, bool) and bool not in types)
     if isinstance(raw, list):
         wrong = wrong or not all(isinstance(item, str) for item in raw)
     if wrong:
         raise UsageError(f"{path}: '{key}' must be {_WORDS[types[-1]]}")
-    if key == "output":
-        return str(raw)
-    if isinstance(raw, int | float) and not isinstance(raw, bool) and raw <= 0 and key != "threshold":
+    if option.kind in (int, float) and not option.any_number and raw <= 0:
         raise UsageError(f"{path}: '{key}' must be above zero")
-    if key in _MOST and not raw <= _MOST[key]:
-        raise UsageError(f"{path}: '{key}' must be a number, at most {_MOST[key]:,.0f}")
+    if option.most is not None and not raw <= option.most:
+        raise UsageError(f"{path}: '{key}' must be a number, at most {option.most:,.0f}")
     for text in [raw] if isinstance(raw, str) else raw if isinstance(raw, list) else []:
         if not text.isprintable():
             raise UsageError(f"{path}: '{key}' holds characters that cannot be printed")
-    _refuse_untrusted(path, key, raw)
-    if key in ("data", "out"):
-        return path.parent / raw
-    return tuple(raw) if isinstance(raw, list) else raw
 
 
-def _refuse_untrusted(path: Path, key: str, raw: Any) -> None:
+def _refuse_untrusted(path: Path, option: Option, raw: Any) -> None:
     """Whoever made the file, which may have come with the model, runs nothing and writes nowhere else."""
-    if key in _NEVER:
-        what, otherwise = _NEVER[key]
+    hint = f"give it by {option.short or option.long} or {option.variable}"
+    if option.untrusted in (COMMAND, CODE):
         raise UsageError(
-            f"{path}: '{key}' is {what}, and a file beside a model is not trusted with any",
-            f"give it by {otherwise}",
+            f"{path}: '{option.key}' is {option.untrusted}, "
+            "and a file beside a model is not trusted with any",
+            hint,
         )
-    if key == "out":
+    if option.untrusted == PLACE:
         folder = path.parent.resolve()
         if not (folder / raw).resolve().is_relative_to(folder):
             raise UsageError(
-                f"{path}: 'out' leads out of its folder, and a file beside a model is not trusted with that",
-                f"give it by -o or {OUT_VARIABLE}",
+                f"{path}: '{option.key}' leads out of its folder, "
+                "and a file beside a model is not trusted with that",
+                hint,
             )
 
 
@@ -144,16 +115,16 @@ def load(model: Path) -> Config:
         raise UsageError(f"{path}: {error}") from error
     values = dict(_flat(raw))
     for key in values:
-        if key not in _TYPES:
-            near = difflib.get_close_matches(key, _TYPES, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(_TYPES)}"
+        if key not in _KNOWN:
+            near = difflib.get_close_matches(key, _KNOWN, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(_KNOWN)}"
             raise UsageError(f"{path}: unknown key '{key}'", hint)
-    return Config(**{key.replace(".", "_"): _value(path, key, value) for key, value in values.items()})
+    return Config(**{_KNOWN[key].name: _value(path, _KNOWN[key], value) for key, value in values.items()})
 
 
 def settled(file: Config, given: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     """Keyword arguments for a verb: what is given, else of `keys` the file's; neither leaves the default."""
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None and not _is_empty(name, value)}
     said = {name: getattr(file, name, None) for name in keys}
     values = {name: value for name, value in said.items() if value not in (None, ())} | given
     for name in _meant_for_another_target(values, given):
@@ -161,21 +132,28 @@ def settled(file: Config, given: Mapping[str, Any], keys: Iterable[str]) -> dict
     return values
 
 
+def _is_empty(name: str, value: Any) -> bool:
+    """Whether an option that is a list is an empty one."""
+    return any(option.name == name and option.kind is tuple for option in _KNOWN.values()) and not len(value)
+
+
 def _meant_for_another_target(values: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """The file's values that mean nothing where `given` leads: it may be for a board, an emulator, a goal."""
     from tinydeploy.boards import lookup
 
-    meant: tuple[str, ...] = ()
+    alien: Collection[str] = ()
     if "port" in given:
-        meant = ("target", "link")
+        alien = {"target", *means_nothing(target_at_port())}
     elif "target" in given:
-        meant = ("port", "upload_command", "dtr", "rts") if values["target"] != "board" else ()
-        meant += ("link",) if values["target"] != "qemu" else ()
-    elif "port" not in values and lookup.board(values.get("board", DEFAULT_BOARD)).is_emulated:
-        meant = ("upload_command", "dtr", "rts")
-    if given.get("engine") == "tflm":
-        meant += ("optimize",)
-    return [name for name in meant if name in values and name not in given]
+        # What is no target is told later, with those that there are.
+        alien = means_nothing(KINDS[given["target"]]) if given["target"] in KINDS else ()
+    elif "port" not in values:
+        kind = choose_target(lookup.board(values.get("board", DEFAULT_BOARD)), None)
+        alien = means_nothing(kind) & {*AT_PORT}
+    engine = ENGINES.get(str(given.get("engine")))
+    if engine is not None and not engine.goals:
+        alien = {*alien, "optimize"}
+    return [name for name in values if name in alien and name not in given]
 
 
 def _flat(raw: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board, Lines
-from tinydeploy.engines.engine import Engine, EngineSources, Library
-from tinydeploy.engines.engine_registry import engine_named
+from tinydeploy.engines.engine import EngineSources, Library
+from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, engine_named
 from tinydeploy.errors import ModelError, TargetError, UsageError, WrongFirmwareError
 from tinydeploy.evaluate import board_checks
+from tinydeploy.evaluate.option_table import AT_PORT, Deploying
 from tinydeploy.firmware import build, elf, project
 from tinydeploy.firmware.build import Firmware
-from tinydeploy.firmware.project import SelfTest
+from tinydeploy.firmware.made_for import SelfTest
 from tinydeploy.link.messages import MAX_TENSORS
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import foreign
@@ -24,39 +25,17 @@ from tinydeploy.progress import Progress, silent
 from tinydeploy.results.setting import LibraryInfo
 from tinydeploy.targets import ports, upload
 from tinydeploy.targets.ports import Port
-from tinydeploy.targets.qemu import check_link
-from tinydeploy.targets.serial_board import SerialBoard
 from tinydeploy.targets.session import Session
-from tinydeploy.targets.target import Target
-from tinydeploy.targets.target_registry import EMULATORS, by_hand, choose_target, open_target
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, LEVELS
-
-
-class Options(TypedDict, total=False):
-    """How to deploy a model; the defaults are prepare()'s.
-
-    `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
-    at the model's end. `engine` may be one that is not in the registry.
-    `optimize` is what the aot engine strives for, one of its GOALS. `link` is for QEMU only: elsewhere
-    there is but the UART. `target` is as choose_target says. `port` is a device, a URL of pyserial's, a USB
-    serial number, or "auto" for the one port with the board's USB ids; with it the target is the board,
-    flashed by `upload_command` or as its PlatformIO platform does it, or with `no_upload` not at all. `dtr`
-    and `rts`, one of boards.LEVELS, are what becomes of the port's control lines; else its file says it.
-    """
-
-    signature: str | None
-    logits: bool
-    board: str
-    engine: str | Engine
-    optimize: str
-    tflm_library: str | None
-    target: str | None
-    link: str
-    port: str | None
-    upload_command: str
-    no_upload: bool
-    dtr: str
-    rts: str
+from tinydeploy.targets.target import Target, TargetKind, check_link
+from tinydeploy.targets.target_registry import (
+    KINDS,
+    choose_target,
+    emulators,
+    means_nothing,
+    open_target,
+    target_at_port,
+)
+from tinydeploy.words import DEFAULT_BOARD, LEVELS
 
 
 def model_path(model: str | Path) -> Path:
@@ -82,7 +61,7 @@ def model_path(model: str | Path) -> Path:
 class Job:
     """The refusals are behind us: a graph that an engine has turned into sources, for a board and a link.
 
-    `target` is what the firmware is made for and runs on. If that is the board, then at `port`, flashed by
+    `target` is what the firmware is made for and runs on. If that is at a port, then at `port`, flashed by
     `upload_command` or as its platform does it, and with its control lines as `lines` says. `port_name` is
     empty if nobody has said that it is the board.
     """
@@ -92,7 +71,7 @@ class Job:
     sources: EngineSources
     link: str
     library: Library | None
-    target: str
+    target: TargetKind
     port_name: str
     upload_command: str
     no_upload: bool
@@ -101,17 +80,18 @@ class Job:
 
     def connected(self) -> Job:
         """The same with its port found, if it runs on the board. Raises TargetError or UsageError."""
-        if self.target != "board":
+        if "port" not in self.target.options:
             return self
         try:
             port = ports.find(self.port_name or ports.AUTO, self.board)
         except TargetError as error:
-            if self.port_name or not self.board.emulators:
+            stand_ins = emulators(self.board)
+            if self.port_name or not stand_ins:
                 raise
-            names = " and ".join(EMULATORS[name] for name in self.board.emulators)
+            names = " and ".join(kind.title for kind in stand_ins)
             raise TargetError(
                 f"{error.message}, and it is emulated by {names} alone, which has to be asked for",
-                f"--target {self.board.emulators[0]} runs it there; --port names the board's port",
+                f"--target {stand_ins[0].name} runs it there; --port names the board's port",
             ) from error
         if self.no_upload and port.is_due:
             raise TargetError(f"no port of the board {self.board.name} is there", "is it plugged in?")
@@ -130,9 +110,6 @@ class Job:
     def project(self, arena_bytes: int | None, selftest: SelfTest | None = None) -> project.Project:
         """The firmware project; without a size the arena is all RAM left free, and the host names a size."""
         port = self.link.partition("-")[0]  # uart-tcp is the same firmware as uart
-        elf, run = project.firmware_path(self.board), None
-        if self.target != "board":
-            run = by_hand(self.board, elf, port, self.target)
         return project.generate(
             self.graph,
             self.board,
@@ -142,8 +119,7 @@ class Job:
             self.library,
             target=self.target,
             selftest=selftest,
-            command=run.command if run else (),
-            also=run.files if run else {},
+            by_hand=self.target.by_hand(self.board, project.firmware_path(self.board), port),
         )
 
     def build(self, arena_bytes: int | None, progress: Progress) -> Firmware:
@@ -198,26 +174,33 @@ class Job:
             raise
 
     def _open(self, firmware: Firmware, progress: Progress) -> Target:
-        if self.port is None:
-            return open_target(self.board, firmware.elf, self.link, self.target)
-
         def load(port: str) -> None:
             progress(f"uploading to {port}", 0, 0)
             upload.upload(firmware, self.board, port, self.upload_command)
 
-        return SerialBoard(self.port, None if self.no_upload else load, self.board.usb_ids, self.lines)
+        return open_target(
+            self.board,
+            firmware.elf,
+            self.link,
+            self.target,
+            port=self.port,
+            load=None if self.no_upload else load,
+            lines=self.lines,
+        )
 
 
-def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Options]) -> Job:
+def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Deploying]) -> Job:
     """Checks the model and compiles it to sources. Raises before anything is built or written.
 
     With `for_board` the firmware is for the board itself, wherever there is one, if no target is named.
     """
     board = lookup.board(options.get("board", DEFAULT_BOARD))
-    target, port = options.get("target"), options.get("port")
-    if port is not None and target not in (None, "board"):
-        raise UsageError(f"the target '{target}' is at no port", "leave out --port, or --target")
-    target = choose_target(board, "board" if port is not None else target, for_board=for_board)
+    named, port = options.get("target"), options.get("port")
+    if port is not None and named is None:
+        named = target_at_port().name
+    target = choose_target(board, named, for_board=for_board)
+    if port is not None and "port" not in target.options:
+        raise UsageError(f"the target '{named}' is at no port", "leave out --port, or --target")
     _refuse_what_is_ignored(board, target, options)
     engine = options.get("engine", DEFAULT_ENGINE)
     if isinstance(engine, str):
@@ -237,12 +220,11 @@ def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Options]
             f"the arena of the engine {sources.engine} has to be searched, with a firmware of its own",
             "leave out --no-upload",
         )
-    only_uart = target != "qemu" or board.arduino  # an Arduino core has Serial, and no semihosting
     return Job(
         graph,
         board,
         sources,
-        options.get("link") or ("uart" if only_uart else DEFAULT_LINK),
+        options.get("link") or target.links(board)[0],
         engine.library(graph, board),
         target,
         port or "",
@@ -252,24 +234,31 @@ def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Options]
     )
 
 
-def _refuse_what_is_ignored(board: Board, target: str, options: Options) -> None:
+def _refuse_what_is_ignored(board: Board, target: TargetKind, options: Deploying) -> None:
     """Raises UsageError for an option that means nothing to the target."""
-    link = options.get("link")
-    if link is not None:
-        check_link(link)
-        if link == "pipe" and (target != "qemu" or board.arduino):
-            where = board.name if target in ("qemu", "board") else EMULATORS[target]
-            raise UsageError(f"there is no link 'pipe' to {where}", "leave out --link: it is the UART")
-        if link == "uart-tcp" and target != "qemu":
-            raise UsageError(f"the link '{link}' is QEMU's", "leave out --link")
-    if target != "board":
-        ignored = [name for name in ("upload_command", "no_upload", "dtr", "rts") if options.get(name)]
-        if ignored:
-            flag = "--" + ignored[0].replace("_", "-")
-            raise UsageError(f"{flag} is for a board, and this runs in {EMULATORS[target]}", "add --port")
+    if (link := options.get("link")) is not None:
+        _check_link(board, target, link)
+    alien = means_nothing(target)
+    ignored = [name for name in AT_PORT if options.get(name) and name in alien]
+    if ignored:
+        flag = "--" + ignored[0].replace("_", "-")
+        raise UsageError(f"{flag} is for a board, and this runs in {target.title}", "add --port")
     lines = [name for name in ("dtr", "rts") if options.get(name)]
     if lines and (options.get("port") or "").startswith("socket://"):
         raise UsageError(f"a port socket:// has no line {lines[0].upper()}", f"leave out --{lines[0]}")
     for name in lines:
         if (level := options.get(name)) not in LEVELS:
             raise UsageError(f"{name.upper()} cannot be '{level}'", f"it is one of {', '.join(LEVELS)}")
+
+
+def _check_link(board: Board, target: TargetKind, link: str) -> None:
+    """Raises UsageError unless the target has this link to the board's firmware."""
+    check_link(link)
+    links = target.links(board)
+    if link in links:
+        return
+    if link.partition("-")[0] in links:  # the firmware is the same, and only this way to it is another's
+        owner = next(kind.title for kind in KINDS.values() if link in kind.ways)
+        raise UsageError(f"the link '{link}' is {owner}'s", "leave out --link")
+    where = target.title if target.is_emulator and link not in target.ways else board.name
+    raise UsageError(f"there is no link '{link}' to {where}", "leave out --link: it is the UART")

@@ -23,7 +23,7 @@ def failure(error: TinydeployError, job: Job, way: Way) -> Failure:
         board=job.board.id,
         engine=job.sources.engine,
         optimize=job.sources.optimize,
-        target=job.target,
+        target=job.target.name,
         log=str(way.firmware.log) if way.firmware else "",
         started=way.started.isoformat(timespec="seconds"),
         version=__version__,

@@ -14,6 +14,7 @@ from tinydeploy.evaluate import board_checks
 from tinydeploy.firmware import footprint
 from tinydeploy.firmware.footprint import Need
 from tinydeploy.model.graph import Graph
+from tinydeploy.targets.target_registry import choose_target
 
 _FOR_ROOM = ("balanced", "size", "ram")  # the goals to try in turn where nobody asks for all
 # Bytes of flash, all generous, with which more of it would change no program.
@@ -96,7 +97,8 @@ def _tried(
 
 def _judged(sources: EngineSources, board: Board, goal: str) -> Fit:
     assert sources.arena is not None
-    ram, flash = footprint.ram(sources, board), footprint.flash(sources, board)
+    link = choose_target(board, None).links(board)[0]
+    ram, flash = footprint.ram(sources, board, link), footprint.flash(sources, board)
     needs = {"RAM": ram, "flash": flash}
     short = [f"{name} by {-need.left:,} bytes" for name, need in needs.items() if need.at_least > need.budget]
     close = [name for name, need in needs.items() if need.at_most > need.budget]

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from tinydeploy.boards.board import Board
-from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
 from tinydeploy.engines.engine import ArenaPlan, Layer
 from tinydeploy.engines.engine_registry import ENGINES, engine_named
-from tinydeploy.engines.tflm import host_check as tflm_verdict
 from tinydeploy.evaluate import board_checks
 from tinydeploy.model.graph import Graph, Op, Tensor, op_macs, op_shape
+from tinydeploy.words import GOALS
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Inspection:
     """A model's contents, and what the aot engine makes of them for the goal `optimize`.
 
     `arenas` has the plan of each engine that makes one, and `goal_arenas` the aot engine's bytes by goal.
-    `refusals` says by engine why it cannot run the model, "" if it can; for that, TFLite Micro was
-    `tflm_asked`, or else only the list of its ops. `note` is what was changed of the file's model.
+    `refusals` says by engine why it cannot run the model, "" if it can, and `evidence` how that is known, if
+    not by the engine's own checks alone. `note` is what was changed of the file's model.
     """
 
     path: str
@@ -65,7 +64,7 @@ class Inspection:
     arenas: dict[str, ArenaPlan]
     goal_arenas: dict[str, int]
     refusals: dict[str, str]
-    tflm_asked: bool
+    evidence: dict[str, str]
     signature: str = ""
     note: str = ""
 
@@ -77,14 +76,13 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
     goal_arenas = {}
     refusals = {}
     layers: dict[int, dict[str, Layer]] = {op.index: {} for op in graph.ops}
-    for name in ENGINES:
-        refused = ENGINES[name].refusals(graph)
+    for name, known in ENGINES.items():
+        refused = known.refusals(graph)
         refusals[name] = board_checks.reasons(graph, refused) if refused else ""
-        for goal in GOALS if name == AotEngine.name else (chosen,):
+        for goal in known.goals or (chosen,):
             if refused:
                 continue
-            engine = engine_named(name, goal if name == AotEngine.name else None)
-            sources = engine.generate(graph, board)
+            sources = engine_named(name, goal if known.goals else None).generate(graph, board)
             for layer in sources.layers:
                 layers[layer.op][goal] = layer
             if sources.arena is not None:
@@ -104,7 +102,7 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
         arenas=arenas,
         goal_arenas=goal_arenas,
         refusals=refusals,
-        tflm_asked=tflm_verdict.asked(),
+        evidence={name: engine.evidence for name, engine in ENGINES.items() if not refusals[name]},
         signature=graph.signature,
         note=graph.note,
     )

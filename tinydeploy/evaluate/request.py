@@ -12,6 +12,7 @@ from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import arena_sizing, config, result_folder
 from tinydeploy.evaluate.config import Config
 from tinydeploy.evaluate.deployment import model_path
+from tinydeploy.evaluate.option_table import JUDGED, from_file
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
 from tinydeploy.model.graph import Graph
@@ -27,7 +28,6 @@ RANDOM_SAMPLES = 16
 
 Model = str | Path | bytes
 """A .tflite: its path, that of a folder that holds it, or its content."""
-JUDGED = ("data", "samples", "labels", "metric", "output", "threshold")
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Run:
         return _samples(self.graph, self.data, self.count, self.wishes)
 
 
-def with_usual(model: Model, options: Mapping[str, Any], keys: Sequence[str], **own: Any) -> dict[str, Any]:
-    """What is given, and what the tinydeploy.toml beside the model says of `keys` besides."""
+def with_usual(model: Model, options: Mapping[str, Any], verb: str) -> dict[str, Any]:
+    """What is given, and what the tinydeploy.toml beside the model says of the verb's other options."""
     file = Config() if isinstance(model, bytes) else config.load(model_path(model))
-    return config.settled(file, {**options, **own}, keys)
+    return config.settled(file, options, from_file(verb))
 
 
 def load_model(model: Model, options: Mapping[str, Any]) -> Graph:

@@ -16,10 +16,11 @@ from typing import Any
 
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
+from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import array_samples
-from tinydeploy.targets.target_registry import choose_target
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_ENGINE, DEFAULT_LINK, GOALS
+from tinydeploy.targets.target_registry import choose_target, target_at_port
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_LINK, GOALS
 
 _LONGEST = 40  # characters of one of the name's parts
 _MOST_BYTES = 200  # of the name: file systems take 255
@@ -62,8 +63,8 @@ def _words(graph: Graph, settled: Mapping[str, Any], board: Board) -> Iterator[s
         yield settled["signature"]
     if settled.get("logits"):
         yield "logits"
-    target = "board" if settled.get("port") else settled.get("target")
-    if target is not None and target != choose_target(board, None):
+    target = target_at_port().name if settled.get("port") else settled.get("target")
+    if target is not None and target != choose_target(board, None).name:
         yield target
     if settled.get("link", DEFAULT_LINK) != DEFAULT_LINK:
         yield settled["link"]

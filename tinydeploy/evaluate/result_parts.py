@@ -99,14 +99,6 @@ def arena_info(arena: ArenaInfo, stats: Stats) -> ArenaInfo:
     return replace(arena, passes_at=None, fails_at=arena.bytes) if stats.arena_overrun else arena
 
 
-def uncounted(job: Job, target: str) -> tuple[str, ...]:
-    """A warning, where the emulator has no way to count."""
-    qemu = job.board.qemu
-    if target != "qemu" or qemu is None or qemu.icount_shift is not None:
-        return ()
-    return (f"QEMU cannot count what an {job.board.core.name} executes: the zeros are no figures",)
-
-
 def device_warnings(stats: Stats, clock_hz: int, nominal_hz: int) -> tuple[str, ...]:
     """What the device told that should not be: bytes past the arena, damaged frames, another clock."""
     warnings = []

@@ -21,7 +21,6 @@ from tinydeploy.evaluate.result_parts import (
     per_op,
     slow_kernels,
     times,
-    uncounted,
     versions,
 )
 from tinydeploy.firmware.build import Firmware
@@ -133,7 +132,7 @@ def _run(
     op_counts = execution.profile_ops(device, job.graph, samples.inputs, progress)
     measured = execution.run_samples(device, job.graph, samples.inputs, progress)
     stats = device.stats()
-    note = job.board.note(session.target.kind)
+    note = job.target.note(job.board)
     return _Seen(
         TargetInfo(session.target.kind, session.target.version, job.link, note),
         sized.arena,
@@ -180,7 +179,7 @@ def _result(
             *(job.library.warnings if job.library else ()),
             *slow_kernels(job, library),
             *device_warnings(seen.stats, clock_hz, job.board.clock_hz),
-            *uncounted(job, seen.target.kind),
+            *job.target.warnings(job.board),
             *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
             *expected.problem,
             *opinion.warnings,

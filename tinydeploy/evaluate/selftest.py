@@ -6,21 +6,20 @@ from collections.abc import Sequence
 
 from tinydeploy.evaluate import execution
 from tinydeploy.evaluate.deployment import Job
-from tinydeploy.firmware.project import SelfTest
+from tinydeploy.firmware.made_for import SelfTest
 from tinydeploy.host.reference import Reference
 from tinydeploy.model.samples import Samples
-from tinydeploy.targets.renode import platform_description
 
 
 def make(job: Job, samples: Samples, max_instructions: int | None = None) -> SelfTest:
-    """The self-test that runs these samples in Renode. An inference may take `max_instructions`, if given."""
+    """The self-test that runs these samples on the job's target, each in `max_instructions` at most."""
     with Reference(job.graph.content) as reference:
         expected = reference.run(samples.inputs)
     return SelfTest(
         samples=len(samples.inputs[0]),
         inputs=_interleaved(samples.inputs),
         expected=_interleaved(expected),
-        platform=platform_description(job.board),
+        suite=job.target.suite(job.board),
         max_instructions=max_instructions,
     )
 

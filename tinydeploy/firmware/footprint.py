@@ -111,10 +111,10 @@ def flash(sources: EngineSources, board: Board) -> Need:
     )
 
 
-def ram(sources: EngineSources, board: Board) -> Need:
-    """The RAM that it takes, the stack's budget included."""
+def ram(sources: EngineSources, board: Board, link: str) -> Need:
+    """The RAM that it takes with this link, the stack's budget included."""
     assert sources.arena is not None
-    way = "avr" if board.core.id == "avr" else "pipe" if board.qemu and not board.arduino else "uart"
+    way = "avr" if board.core.id == "avr" else link
     needed = sources.arena.bytes + board.stack_bytes + _RUNTIME_RAM[way] + 4 * len(sources.profiled_ops)
     if board.core.id == "avr":
         needed += sources.constant_bytes  # flash is another address space there

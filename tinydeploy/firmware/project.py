@@ -6,14 +6,16 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tinydeploy.boards.board import Board
+from tinydeploy.boards.board import Board, Counting
 from tinydeploy.engines.engine import EngineSources, Library
+from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
 from tinydeploy.errors import UsageError
+from tinydeploy.firmware.made_for import ByHand, MadeFor, SelfTest
 from tinydeploy.host import output_folder, paths, templates, tools
 from tinydeploy.host.output_folder import Manifest
 from tinydeploy.model.graph import Graph
@@ -27,11 +29,7 @@ _TEMPLATES = {
     "README.md": "README.md.j2",
     "src/board.h": "board.h.j2",
 }
-_SELFTEST_TEMPLATES = {
-    "src/selftest_data.cpp": "selftest_data.cpp.j2",
-    "tests/renode/selftest.robot": "selftest.robot.j2",
-    ".github/workflows/renode.yml": "renode.yml.j2",
-}
+_SELFTEST_TEMPLATES = {"src/selftest_data.cpp": "selftest_data.cpp.j2"}
 _PLACES = (
     ("src/model.cpp", "the model: one inference, as code or as a TFLite Micro program"),
     ("src/model_data*", "the model's constants"),
@@ -45,13 +43,15 @@ _PLACES = (
     ),
     ("src/board.h", "what this build is for: board, link, arena size"),
     ("src/selftest_data.cpp", "the samples that the self-test runs, and what they should give"),
-    ("tests/renode/", "the board as Renode has it, and how it is run there"),
+)
+"""What is where, of all that a project may have: its sources."""
+
+_BUILD_PLACES = (
     ("platforms/baremetal/", "PlatformIO's build rules: compiler flags and how the firmware is linked"),
     ("boards/", "the board: core, memory sizes, which are enforced"),
 )
-"""What is where, of all that a project may have."""
+"""And what builds it."""
 
-_NOTHING: Mapping[str, str] = {}
 _BUILD_FOLDER = ".pio"
 _BUILD_ID_DIGITS = 16
 
@@ -69,21 +69,6 @@ class Project:
     build_id: str
 
 
-@dataclass(frozen=True)
-class SelfTest:
-    """Samples for a firmware to run by itself, and a suite for Renode's test tool that watches it.
-
-    `inputs` and `expected` are the bytes of all samples, one after another, and of each sample those of its
-    tensors. `platform` is the board's description for Renode.
-    """
-
-    samples: int
-    inputs: bytes
-    expected: bytes
-    platform: str
-    max_instructions: int | None = None
-
-
 def generate(
     graph: Graph,
     board: Board,
@@ -92,41 +77,37 @@ def generate(
     arena_bytes: int | None,
     library: Library | None = None,
     *,
-    target: str = "board",
+    target: MadeFor | None = None,
     selftest: SelfTest | None = None,
-    command: Sequence[str] = (),
-    also: Mapping[str, str] = _NOTHING,
+    by_hand: ByHand | None = None,
 ) -> Project:
     """The project that runs `sources` on `board`, equal bytes for equal inputs.
 
     `link` is the way to the host that the firmware serves ("pipe" or "uart"). The arena is
     `arena_bytes` long; None reserves all RAM that is left, of which the host then names a part.
-    `library` is what the sources are built with, if they do not stand on their own. `target` is an
-    emulator's name ("qemu", "renode"), or else the firmware is for the board itself. With a `selftest`,
-    the project has a second environment that runs it. `command` is the emulator's command line for its
-    firmware, and `also` are the files that it needs, by their paths.
+    `library` is what the sources are built with, if they do not stand on their own. Without a `target` the
+    firmware is for the board itself. With a `selftest`, the project has a second environment that runs it.
+    `by_hand` is how it is run there without tinydeploy.
     """
     context = {
         **_context(graph, board, sources, library),
-        "counting": board.counting(target),
-        "target": target,
+        "counting": target.counting(board) if target else Counting(board.counter, False),
+        "emulator": target.name if target and target.is_emulator else "",
+        "link_option": f" --link {link}" if target and link != target.links(board)[0] else "",
         "link": link,
         "arena_bytes": arena_bytes or _arduino_arena(board),
         "selftest": selftest,
         "notes": notes(board, target, library),
-        "command": shlex.join(command),
+        "command": shlex.join(by_hand.command) if by_hand else "",
+        "told": by_hand.told if by_hand else "",
     }
-    wanted = _TEMPLATES
+    wanted: Mapping[str, str] = _TEMPLATES
     if selftest is not None:
-        wanted = _TEMPLATES | _SELFTEST_TEMPLATES
+        wanted = {**_TEMPLATES, **_SELFTEST_TEMPLATES, **selftest.suite.templates}
         context["inputs"] = _byte_lines(selftest.inputs)
         context["expected"] = _byte_lines(selftest.expected)
-    brought = {**also, **sources.files, **(library.files if library else {})}
-    files = {path: text.encode() for path, text in brought.items()}
-    if selftest is not None:
-        files["tests/renode/board.repl"] = selftest.platform.encode()
-    files |= _shipped(board, library)
-    context["places"] = [(place, what) for place, what in _PLACES if _holds(files, place, wanted)]
+    files = _brought(sources, library, selftest, by_hand) | _shipped(board, library)
+    context["places"] = _places({*files, *wanted}, selftest, by_hand)
     files |= {path: templates.render(name, **context).encode() for path, name in wanted.items()}
     files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
     build_id = content_hash(files)[:_BUILD_ID_DIGITS]
@@ -141,12 +122,38 @@ def _context(graph: Graph, board: Board, sources: EngineSources, library: Librar
         "board": board,
         "ops": len(sources.profiled_ops),
         "engine": sources.engine,
+        "engine_option": "" if sources.engine == DEFAULT_ENGINE else f" -e {sources.engine}",
         "library": library,
         "model": re.sub(r"[^A-Za-z0-9._-]", "_", Path(graph.path).name),
         "model_sha256": graph.sha256,
         "elf": firmware_path(board),
         "packages": _packages(board, library),
     }
+
+
+def _brought(
+    sources: EngineSources, library: Library | None, selftest: SelfTest | None, by_hand: ByHand | None
+) -> dict[str, bytes]:
+    """The files that the engine, its library and the target bring."""
+    brought = {
+        **(by_hand.files if by_hand else {}),
+        **sources.files,
+        **(library.files if library else {}),
+        **(selftest.suite.files if selftest else {}),
+    }
+    return {path: text.encode() for path, text in brought.items()}
+
+
+def _places(
+    paths: Collection[str], selftest: SelfTest | None, by_hand: ByHand | None
+) -> list[tuple[str, str]]:
+    """What is where: the places that are one of `paths`, hold one, or begin one with what is before a "*"."""
+    running = (*(by_hand.places if by_hand else ()), *(selftest.suite.places if selftest else ()))
+    return [
+        (place, what)
+        for place, what in dict((*_PLACES, *running, *_BUILD_PLACES)).items()
+        if any(path == place or path.startswith(place.rstrip("*")) for path in paths)
+    ]
 
 
 def _shipped(board: Board, library: Library | None) -> dict[str, bytes]:
@@ -169,11 +176,11 @@ def firmware_path(board: Board) -> str:
     return f"{_BUILD_FOLDER}/build/{board.platformio}/firmware.elf"
 
 
-def notes(board: Board, target: str, library: Library | None) -> tuple[str, ...]:
+def notes(board: Board, target: MadeFor | None, library: Library | None) -> tuple[str, ...]:
     """What there is to know of a project before it is used, in lines."""
     said = []
     if board.only_emulated:
-        emulator = {"qemu": "QEMU", "renode": "Renode"}.get(target, target)
+        emulator = target.title if target else "an emulator"
         said.append(
             f"{board.id} is an emulator's board only: this firmware runs in {emulator}, not on hardware"
         )
@@ -185,11 +192,6 @@ def _packages(board: Board, library: Library | None) -> tuple[str, ...]:
     if board.downloads:
         return ()
     return tools.project_packages(board.core.toolchain, cxx_library=library is not None)
-
-
-def _holds(files: Mapping[str, bytes], place: str, wanted: Mapping[str, str]) -> bool:
-    """Whether the project has a file that is `place`, or in it, or begins with what is before its "*"."""
-    return any(path == place or path.startswith(place.rstrip("*")) for path in (*files, *wanted))
 
 
 def content_hash(files: Mapping[str, bytes], *also: str) -> str:

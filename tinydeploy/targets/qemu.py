@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import pty
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,18 +12,20 @@ import time
 import tty
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO
 
-from tinydeploy.boards.board import Board, Qemu
+from tinydeploy.boards.board import Board, Counting, Device
+from tinydeploy.boards.schema import COUNTER, check_table
 from tinydeploy.errors import TargetDiedError, ToolError, UsageError
+from tinydeploy.firmware.made_for import ByHand
 from tinydeploy.link.channel import FdStream, Stream
-from tinydeploy.targets.process import ends_with_this_process, kept
-from tinydeploy.targets.target import Target
-
-LINKS = ("pipe", "uart", "uart-tcp")
-"""The ways to the firmware: semihosting over pipes; the UART as a pseudo-terminal; the UART over TCP."""
+from tinydeploy.targets.place import HERE, Place
+from tinydeploy.targets.process import kept
+from tinydeploy.targets.target import Opening, Target, TargetKind, check_link
+from tinydeploy.words import LINKS as LINKS
 
 _PACKAGES = {"arm": "qemu-system-arm", "riscv32": "qemu-system-misc", "avr": "qemu-system-misc"}
 _PIPE = ("-semihosting-config", "enable=on,target=native", "-serial", "null")
@@ -34,9 +34,43 @@ _END_TIMEOUT = 10.0
 _FEW_LINES = 3  # of last words; more, such as a register dump, go to a file
 
 
-def program(system: str) -> str:
+@dataclass(frozen=True)
+class Qemu:
+    """How QEMU stands in for a board: the table [qemu] of its file.
+
+    `icount_shift`: one instruction takes 2**shift ns of virtual time. Where it is None, QEMU has no way to
+    count the instructions that a firmware executes.
+
+    `counter` stands in for the board's where QEMU has no model of that one, and ticks at `counter_hz`.
+    """
+
+    system: str  # "arm" for qemu-system-arm
+    machine: str
+    icount_shift: int | None = None
+    counter_hz: int = 0
+    counter: Device | None = None
+    note: str = ""
+
+
+_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "system": {"enum": ["arm", "riscv32", "avr"]},
+        "machine": {"type": "string", "pattern": "^[a-z0-9_-]+$"},
+        "icount_shift": {"type": "integer", "minimum": 0, "maximum": 10},
+        "counter_hz": {"type": "integer", "minimum": 1},
+        "counter": COUNTER,
+        "note": {"type": "string"},
+    },
+    "required": ["system", "machine"],
+    "dependentRequired": {"icount_shift": ["counter_hz"], "counter_hz": ["icount_shift"]},
+    "additionalProperties": False,
+}
+
+
+def program(system: str, place: Place = HERE) -> str:
     """The path of qemu-system-<system>. Raises ToolError, naming the Debian package, if it is not there."""
-    found = shutil.which(f"qemu-system-{system}")
+    found = place.program(f"qemu-system-{system}")
     if found is None:
         raise ToolError(f"qemu-system-{system} is not installed", f"apt install {_PACKAGES[system]}")
     return found
@@ -57,25 +91,20 @@ def version(path: str) -> str:
     return said[0].strip()
 
 
-def check_link(link: str) -> None:
-    """Raises UsageError if `link` is none of LINKS."""
-    if link not in LINKS:
-        near = difflib.get_close_matches(link, LINKS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(LINKS)}"
-        raise UsageError(f"unknown link '{link}'", hint)
-
-
-def on_terminal(board: Board, elf: str, link: str) -> tuple[str, ...]:
-    """The command line that runs `elf` with its link, the pipe or a UART, on the terminal."""
-    machine = _machine(board)
-    options = _PIPE if link == "pipe" else _serial("stdio")
-    return (f"qemu-system-{machine.system}", *_arguments(machine, elf), *options)
+def _described(board: Board) -> Qemu | None:
+    """What the board's file says of QEMU. Raises UsageError if that cannot be."""
+    table = board.emulation.get(QemuKind.name)
+    if table is None:
+        return None
+    check_table(board.id, QemuKind.name, table, _SCHEMA)
+    return Qemu(**{**table, "counter": Device(**table["counter"]) if "counter" in table else None})
 
 
 def _machine(board: Board) -> Qemu:
-    if board.qemu is None:
+    found = _described(board)
+    if found is None:
         raise UsageError(f"QEMU has no machine for {board.name}")
-    return board.qemu
+    return found
 
 
 def _arguments(machine: Qemu, elf: str) -> list[str]:
@@ -97,21 +126,25 @@ def _serial(backend: str) -> list[str]:
 class QemuTarget(Target):
     """One firmware in QEMU. Instructions take 2**icount_shift ns, so counts are exact and repeatable."""
 
-    kind = "qemu"
-
-    def __init__(self, board: Board, elf: Path, link: str = "pipe") -> None:
+    def __init__(self, board: Board, elf: Path, link: str = "pipe", place: Place = HERE) -> None:
         self._machine = _machine(board)
         check_link(link)
         self._elf = elf
         self._link = link
+        self._place = place
         self._process: subprocess.Popen[bytes] | None = None
         self._stream: FdStream | None = None
         self._words: IO[bytes] | None = None  # what QEMU writes to its standard error
 
     @property
+    def kind(self) -> str:
+        """See Target."""
+        return QemuKind.name
+
+    @property
     def version(self) -> str:
         """See Target."""
-        return version(program(self._machine.system))
+        return version(program(self._machine.system, self._place))
 
     def start(self) -> Stream:
         """See Target."""
@@ -193,17 +226,15 @@ class QemuTarget(Target):
         )
 
     def _spawn(self, options: Sequence[str], stdin: int, stdout: int, pass_fds: tuple[int, ...] = ()) -> None:
-        command = [program(self._machine.system), *_arguments(self._machine, str(self._elf)), *options]
+        command = [
+            program(self._machine.system, self._place),
+            *_arguments(self._machine, str(self._elf)),
+            *options,
+        ]
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=self._words,
-                pass_fds=pass_fds,
-                process_group=0,  # the terminal's Ctrl-C is for us, who then end it
-                preexec_fn=ends_with_this_process(),
+            self._process = self._place.start(
+                command, stdin=stdin, stdout=stdout, stderr=self._words, pass_fds=pass_fds
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise ToolError(f"{command[0]} cannot be started: {error}") from error
@@ -221,4 +252,52 @@ class QemuTarget(Target):
         said = [line for line in words.decode(errors="replace").splitlines() if ": warning: " not in line]
         if len(said) <= _FEW_LINES:
             return TargetDiedError(": ".join([f"QEMU {how}", *said]))
-        return TargetDiedError(f"QEMU {how}: {said[0]}", f"all it said is in {kept('qemu', words)}")
+        return TargetDiedError(f"QEMU {how}: {said[0]}", f"all it said is in {kept(QemuKind.name, words)}")
+
+
+class QemuKind(TargetKind):
+    """QEMU, which stands in for every board that it has a machine for."""
+
+    name = "qemu"
+    title = "QEMU"
+    unasked = True
+    ways = LINKS
+    options = frozenset({"link"})
+
+    def runs(self, board: Board) -> bool:
+        """See TargetKind."""
+        return self.name in board.emulation
+
+    def described(self, board: Board) -> Qemu | None:
+        """See TargetKind."""
+        return _described(board)
+
+    def counting(self, board: Board) -> Counting:
+        """See TargetKind; without a way to count, every count is zero."""
+        machine = _machine(board)
+        counter = machine.counter or board.counter
+        if machine.icount_shift is None:
+            return Counting(counter, True, 0)
+        return Counting(counter, True, 10**9, machine.counter_hz << machine.icount_shift)
+
+    def open(self, opening: Opening) -> QemuTarget:
+        """See TargetKind."""
+        return QemuTarget(opening.board, opening.elf, opening.link, opening.place)
+
+    def warnings(self, board: Board) -> tuple[str, ...]:
+        """See TargetKind."""
+        if _machine(board).icount_shift is not None:
+            return ()
+        return (f"{self.title} cannot count what an {board.core.name} executes: the zeros are no figures",)
+
+    def by_hand(self, board: Board, elf: str, link: str) -> ByHand:
+        """See TargetKind: a command line with the link, the pipe or a UART, on the terminal."""
+        machine = _machine(board)
+        options = _PIPE if link == "pipe" else _serial("stdio")
+        return ByHand(
+            (f"qemu-system-{machine.system}", *_arguments(machine, elf), *options),
+            "starts it in QEMU, with the link on the terminal: press Enter, and it says what it is.",
+        )
+
+
+KIND = QemuKind()

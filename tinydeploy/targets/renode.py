@@ -21,24 +21,35 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from tinydeploy.boards.board import Board, Renode
-from tinydeploy.errors import DeviceFaultError, TargetDiedError, TargetError, ToolError, UsageError
+from tinydeploy.boards.board import Board, Counting
+from tinydeploy.errors import DeviceFaultError, TargetDiedError, TargetError, ToolError
+from tinydeploy.firmware.made_for import ByHand, Suite
 from tinydeploy.link.channel import FdStream, Stream, left
-from tinydeploy.targets.process import ends_with_this_process, kept
-from tinydeploy.targets.target import ByHand, Target
+from tinydeploy.targets.place import HERE, Place
+from tinydeploy.targets.process import kept
+from tinydeploy.targets.renode_platform import (
+    DESCRIPTION,
+    NAME,
+    Renode,
+    described,
+    platform,
+    platform_description,
+    quoted,
+    script,
+)
+from tinydeploy.targets.target import Opening, Program, Target, TargetKind
 
 HOW_TO_GET = (
     "unpack a portable release of renode.io, and put its folder on PATH or name its program in RENODE"
 )
 
-DESCRIPTION = "tests/renode/board.repl"
-"""Where a project has its board's description for Renode."""
-
 _SCRIPT = "tests/renode/board.resc"
+_SUITE = "tests/renode/selftest.robot"
+_WORKFLOW = ".github/workflows/renode.yml"
+_PLACES = (("tests/renode/", "the board as Renode has it, and how it is run there"),)
 _OPTIONS = ("--disable-xwt", "--plain", "--console")
 _START_TIMEOUT = 120.0  # seconds, of which an idle machine needs 6
 _QUIT_TIMEOUT = 5.0
-_BOOT_SECONDS = 0.02  # of virtual time, for the firmware to start
 _LOADED = "tinydeploy: loaded"
 _ANSWERED = "tinydeploy: answered"
 _FAILED = "There was an error"
@@ -49,13 +60,14 @@ _UNMAPPED = re.compile(
 )
 
 
-def program() -> str:
+def program(place: Place = HERE) -> str:
     """The path of Renode: what RENODE names, else renode on PATH. Raises ToolError if it is not there."""
-    named = os.environ.get("RENODE", "renode")
-    found = shutil.which(named)
+    usual = NAME
+    named = os.environ.get("RENODE", usual)
+    found = place.program(named)
     if found is None:
         raise ToolError(
-            "Renode is not installed" if named == "renode" else f"RENODE is {named}, which cannot be run",
+            "Renode is not installed" if named == usual else f"RENODE is {named}, which cannot be run",
             HOW_TO_GET,
         )
     return found
@@ -79,74 +91,13 @@ def version(path: str) -> str:
         raise ToolError(f"{path} --version failed: {error}", HOW_TO_GET) from error
 
 
-def platform_description(board: Board) -> str:
-    """The board for Renode: its platform, made to count instructions, and without what it would download.
-
-    Virtual time goes by instructions, so a counter that ticks `mips` million times a second counts them.
-    """
-    renode = _renode(board)
-    hz = renode.mips * 1_000_000
-    # The init section replaces that of the platform, which may fetch register descriptions over the network.
-    tags = "".join(
-        f'\n        Tag <{region.origin:#x}, {region.origin + region.bytes - 1:#x}> "unmodelled"'
-        for region in renode.unmodelled
-    )
-    text = f"""using "{renode.platform}"
-
-sysbus:
-    init:
-        UnhandledAccessBehaviour ReportIfNotTagged{tags}
-
-cpu:
-    PerformanceInMips: {renode.mips}
-"""
-    if board.core.is_arm:
-        text += f"\nnvic:\n    systickFrequency: {hz}\n"
-    counter = board.counting("renode").counter
-    if counter.driver == "dwt":
-        text += f"\ndwt: Miscellaneous.DWT @ sysbus {counter.base:#x}\n    frequency: {hz}\n"
-    return text + (f"\n{renode.peripherals.strip()}\n" if renode.peripherals else "")
-
-
-def by_hand(board: Board, elf: str) -> ByHand:
-    """How to run `elf` with its link at a port of this machine, 3456."""
-    terminal = 'emulation CreateServerSocketTerminal 3456 "link" false'
-    script = [*_script(board, Path(DESCRIPTION), Path(elf), terminal), "start"]
-    files = {DESCRIPTION: platform_description(board), _SCRIPT: "\n".join(script) + "\n"}
-    return ByHand(("renode", *_OPTIONS, _SCRIPT), files)
-
-
-def _script(board: Board, description: Path, elf: Path, terminal: str) -> list[str]:
-    """The commands that make the machine, with its UART at what `terminal` creates, up to its start."""
-    renode = _renode(board)
-    commands = [
-        "logLevel 2",  # warnings and errors
-        f'mach create "{board.id}"',
-        f"machine LoadPlatformDescription {_quoted(description)}",
-        f"sysbus LoadELF {_quoted(elf)}",
-        # Not with Mode SynchronizedTimers, though that is faster: what is sent then comes from another
-        # thread than the core's, and some UART models block the core for good.
-        "emulation SetGlobalAdvanceImmediately true",
-        terminal,
-        f"connector Connect sysbus.{renode.uart} link",
-        # Some models warn whenever the firmware asks for a byte and there is none, which is all the time.
-        f"logLevel 3 sysbus.{renode.uart}",
-        # The UART drops what comes before the firmware has turned it on.
-        f'emulation RunFor "{_BOOT_SECONDS}"',
-    ]
-    if board.core.is_arm:
-        commands.insert(4, f"cpu VectorTableOffset {board.flash.origin:#x}")
-    return commands
-
-
 class RenodeTarget(Target):
     """One firmware in Renode, as fast as it goes. Its UART is a pseudo-terminal."""
 
-    kind = "renode"
-
-    def __init__(self, board: Board, elf: Path) -> None:
+    def __init__(self, board: Board, elf: Path, place: Place = HERE) -> None:
         self._board = board
-        self._renode = _renode(board)
+        self._place = place
+        self._renode = platform(board)
         self._elf = elf
         self._process: subprocess.Popen[bytes] | None = None
         self._stream: FdStream | None = None
@@ -155,9 +106,14 @@ class RenodeTarget(Target):
         self._heard = 0  # how much of it has been looked at
 
     @property
+    def kind(self) -> str:
+        """See Target."""
+        return NAME
+
+    @property
     def version(self) -> str:
         """See Target."""
-        return version(program())
+        return version(program(self._place))
 
     def start(self) -> Stream:
         """See Target."""
@@ -196,14 +152,11 @@ class RenodeTarget(Target):
         config = self._folder / "config"
         # What is logged is there to be read before whatever the firmware says after it.
         config.write_text("[general]\nuse-synchronous-logging = True\n")
-        self._process = subprocess.Popen(
-            [program(), *_OPTIONS, "--config", str(config)],
+        self._process = self._place.start(
+            [program(self._place), *_OPTIONS, "--config", str(config)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            bufsize=0,
-            process_group=0,  # all of it can be ended at once, and the terminal's Ctrl-C is for us
-            preexec_fn=ends_with_this_process(),
         )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
@@ -211,13 +164,13 @@ class RenodeTarget(Target):
     def _load(self) -> None:
         """Has Renode make the machine, up to where the firmware can be started."""
         assert self._folder is not None
-        description, script = self._folder / "board.repl", self._folder / "board.resc"
+        description, loading = self._folder / "board.repl", self._folder / "board.resc"
         description.write_text(platform_description(self._board), encoding="utf-8")
         terminal = f'emulation CreateUartPtyTerminal "link" "{self._folder / "uart"}"'
-        commands = _script(self._board, description, self._elf, terminal)
+        commands = script(self._board, description, self._elf, terminal)
         # A command that fails ends the script, and then the first word is never said.
-        script.write_bytes(os.fsencode("\n".join([*commands, f'echo "{_LOADED}"']) + "\n"))
-        self._command(f"include {_quoted(script)}")
+        loading.write_bytes(os.fsencode("\n".join([*commands, f'echo "{_LOADED}"']) + "\n"))
+        self._command(f"include {quoted(loading)}")
         self._command(f'echo "{_ANSWERED}"')
         deadline = time.monotonic() + _START_TIMEOUT
         lines: list[str] = []
@@ -296,7 +249,7 @@ class RenodeTarget(Target):
 
     def _kept(self) -> str:
         """A hint that names a file, which stays, with all that Renode has said."""
-        return f"all that Renode said is in {kept('renode', bytes(self._said))}"
+        return f"all that Renode said is in {kept(NAME, bytes(self._said))}"
 
 
 class _WatchedStream(FdStream):
@@ -320,12 +273,60 @@ class _WatchedStream(FdStream):
                 return bool(readable or writable)
 
 
-def _renode(board: Board) -> Renode:
-    if board.renode is None:
-        raise UsageError(f"Renode has no platform for {board.name}")
-    return board.renode
+class RenodeKind(TargetKind):
+    """Renode, which has to be asked for."""
+
+    name = NAME
+    title = "Renode"
+    has_suite = True
+
+    def runs(self, board: Board) -> bool:
+        """See TargetKind."""
+        return self.name in board.emulation
+
+    def described(self, board: Board) -> Renode | None:
+        """See TargetKind."""
+        return described(board)
+
+    def counting(self, board: Board) -> Counting:
+        """See TargetKind."""
+        return Counting(platform(board).counter or board.counter, True)
+
+    def open(self, opening: Opening) -> RenodeTarget:
+        """See TargetKind."""
+        return RenodeTarget(opening.board, opening.elf, opening.place)
+
+    def by_hand(self, board: Board, elf: str, link: str) -> ByHand:
+        """See TargetKind: with its link at a port of this machine, 3456."""
+        terminal = 'emulation CreateServerSocketTerminal 3456 "link" false'
+        commands = [*script(board, Path(DESCRIPTION), Path(elf), terminal), "start"]
+        return ByHand(
+            (NAME, *_OPTIONS, _SCRIPT),
+            "starts it in Renode, with its UART at port 3456 of this machine: "
+            "`pio device monitor -p socket://127.0.0.1:3456`, press\nEnter, and it says what it is.",
+            {DESCRIPTION: platform_description(board), _SCRIPT: "\n".join(commands) + "\n"},
+            _PLACES,
+        )
+
+    def suite(self, board: Board) -> Suite:
+        """See TargetKind: a suite for renode-test, and a CI job that runs it."""
+        return Suite(
+            self.title,
+            f"renode-test {_SUITE}",
+            _WORKFLOW,
+            templates={_SUITE: "selftest.robot.j2", _WORKFLOW: "renode.yml.j2"},
+            files={DESCRIPTION: platform_description(board)},
+            places=_PLACES,
+            emulator=platform(board),
+        )
+
+    def programs(self) -> tuple[Program, ...]:
+        """See TargetKind."""
+
+        def said() -> str:
+            return version(program()).removeprefix(f"{self.title} v")
+
+        return (Program(self.name, f"boards in {self.title}; optional", HOW_TO_GET, said),)
 
 
-def _quoted(path: Path) -> str:
-    """A path as Renode's monitor reads it."""
-    return "@" + str(path).replace(" ", "\\ ")
+KIND = RenodeKind()

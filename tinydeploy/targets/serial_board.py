@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 
-from tinydeploy.boards.board import Lines
-from tinydeploy.errors import TargetDiedError, TargetError
-from tinydeploy.link.channel import SerialStream, Stream
+from tinydeploy.boards.board import Board, Counting, Lines
+from tinydeploy.errors import TargetDiedError, TargetError, UsageError
+from tinydeploy.link.channel import Stream
 from tinydeploy.targets import ports
+from tinydeploy.targets.place import HERE, Place
 from tinydeploy.targets.ports import Port
-from tinydeploy.targets.target import Target
+from tinydeploy.targets.target import Opening, Target, TargetKind
 
 REAPPEAR = 10.0  # seconds that a port may be away after an upload
 SETTLE = 3.0  # seconds after opening in which the board may yet reset, and its port go away once more
@@ -28,21 +29,26 @@ class SerialBoard(Target):
     meanwhile, the link ignores.
     """
 
-    kind = "board"
-
     def __init__(
         self,
         port: Port,
         load: Callable[[str], None] | None,
         usb_ids: Collection[str] = (),
         lines: Lines = _ASSERTED,
+        place: Place = HERE,
     ) -> None:
-        self.port = port
+        self.port: Port = port
+        self._place = place
         self._load = load
         self._usb_ids = usb_ids
         self._lines = lines
         self._others: Collection[Port] = ()  # that were there before
         self._stream: Stream | None = None
+
+    @property
+    def kind(self) -> str:
+        """See Target."""
+        return BoardKind.name
 
     @property
     def version(self) -> str:
@@ -53,7 +59,7 @@ class SerialBoard(Target):
         """See Target. Raises before anything is uploaded if the port is there and cannot be opened."""
         self.close()
         if self._load is not None:
-            self._others = [other for other in ports.usb_ports() if other != self.port]
+            self._others = [other for other in self._place.ports() if other != self.port]
             if not self.port.is_due:
                 self._serial().close()
             self._load("" if self.port.is_due else self.port.name)
@@ -67,12 +73,12 @@ class SerialBoard(Target):
             self._stream = None
 
     def _serial(self) -> Stream:
-        return SerialStream(self.port.name, dtr=self._lines.dtr, rts=self._lines.rts)
+        return self._place.serial(self.port, self._lines)
 
     def _open(self, deadline: float) -> Stream:
         """The port, opened as soon as it can be. Raises what is in the way if it cannot by the deadline."""
         while True:
-            self.port = ports.again(self.port, ports.usb_ports, self._usb_ids, self._others)
+            self.port = ports.again(self.port, self._place.ports, self._usb_ids, self._others)
             try:
                 if not self.port.name:
                     raise TargetError(
@@ -120,3 +126,32 @@ class _SettlingStream:
             self._stream = self._opened(self._settled_at)
         except TargetError:
             raise died from None
+
+
+class BoardKind(TargetKind):
+    """The board itself, at a serial port."""
+
+    name = "board"
+    is_emulator = False
+    unasked = True
+    options = frozenset({"port", "upload_command", "no_upload", "dtr", "rts"})
+
+    def runs(self, board: Board) -> bool:
+        """See TargetKind."""
+        return not board.only_emulated
+
+    def counting(self, board: Board) -> Counting:
+        """See TargetKind."""
+        return Counting(board.counter, False)
+
+    def open(self, opening: Opening) -> SerialBoard:
+        """See TargetKind. Raises UsageError without a port."""
+        if opening.port is None:
+            raise UsageError(
+                f"nothing here can run {opening.board.name}",
+                "tinydeploy boards says which boards can be run",
+            )
+        return SerialBoard(opening.port, opening.load, opening.board.usb_ids, opening.lines, opening.place)
+
+
+KIND = BoardKind()

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
+from tinydeploy.boards.board import Board, Counting, Lines
+from tinydeploy.errors import UsageError
+from tinydeploy.firmware.made_for import ByHand, Suite
 from tinydeploy.link.channel import Stream
-
-
-@dataclass(frozen=True)
-class ByHand:
-    """How somebody without tinydeploy runs a firmware with its link on the terminal.
-
-    That is a command line, and the files that it needs, by their paths in the project.
-    """
-
-    command: tuple[str, ...]
-    files: Mapping[str, str] = field(default_factory=dict)
+from tinydeploy.targets.place import HERE, Place
+from tinydeploy.targets.ports import Port
+from tinydeploy.words import LINKS
 
 
 class Target(Protocol):
@@ -27,9 +25,12 @@ class Target(Protocol):
     `kind` (one of TARGETS) and `version` go into the result.
     """
 
+    port: Port | None = None
+    """The serial port that it is at."""
+
     @property
     def kind(self) -> str:
-        """The kind of target."""
+        """The name of its kind."""
 
     @property
     def version(self) -> str:
@@ -52,3 +53,106 @@ class Target(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a target is opened with: a firmware for a board, its link, and the place where it is to run.
+
+    For a board at a serial port, that port, what uploads the firmware through the port of a name ("" where
+    none is there yet), if that is to be done, and what becomes of the port's control lines.
+    """
+
+    board: Board
+    elf: Path
+    link: str = ""
+    place: Place = HERE
+    port: Port | None = None
+    load: Callable[[str], None] | None = None
+    lines: Lines = Lines()  # noqa: RUF009 - it is frozen
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that a kind of target needs and no package holds: how to get it, and what says its version.
+
+    `version` raises ToolError if it is not there.
+    """
+
+    name: str
+    needed_for: str
+    install: str
+    version: Callable[[], str]
+
+
+class TargetKind(ABC):
+    """A kind of target: what it can run, what it counts, how it is started.
+
+    To add one, write a file with its class and an instance, and name that in target_registry. An emulator
+    finds what it has to know of a board in `board.emulation[name]`, a table of the board's file.
+    """
+
+    name: ClassVar[str]
+    """What --target calls it."""
+    title: ClassVar[str] = ""
+    """What people call it; the board itself has a name of its own."""
+    is_emulator: ClassVar[bool] = True
+    """Whether it stands in for a board; its firmware counts instructions then, or else cycles."""
+    unasked: ClassVar[bool] = False
+    """Whether it is taken where nobody names a target."""
+    ways: ClassVar[tuple[str, ...]] = ("uart",)
+    """The links that it has, the default first."""
+    options: ClassVar[frozenset[str]] = frozenset()
+    """Of the options that mean something to some targets only, those that do to it."""
+
+    has_suite: ClassVar[bool] = False
+    """Whether a firmware can test itself there: `suite` says how."""
+
+    @abstractmethod
+    def runs(self, board: Board) -> bool:
+        """Whether it can run a firmware for this board."""
+
+    @abstractmethod
+    def counting(self, board: Board) -> Counting:
+        """How a firmware for this board counts here."""
+
+    @abstractmethod
+    def open(self, opening: Opening) -> Target:
+        """A target, not yet started. Raises UsageError for a board or a link that it does not have."""
+
+    def links(self, board: Board) -> tuple[str, ...]:
+        """The ways to a firmware on this board, the default first."""
+        # An Arduino core has Serial, and no semihosting.
+        return tuple(way for way in self.ways if way != "pipe" or not board.arduino)
+
+    def described(self, board: Board) -> Any:
+        """What the board's file says of it, as a dataclass; None if that is nothing."""
+        return None
+
+    def note(self, board: Board) -> str:
+        """What there is to know about it as a stand-in for the board."""
+        return getattr(self.described(board), "note", "")
+
+    def warnings(self, board: Board) -> tuple[str, ...]:
+        """What a result that was got here has to say."""
+        return ()
+
+    def by_hand(self, board: Board, elf: str, link: str) -> ByHand | None:
+        """How somebody without tinydeploy runs `elf`, a path in the project, its link on the terminal."""
+        return None
+
+    def suite(self, board: Board) -> Suite:
+        """How a firmware that tests itself is run and watched, where that can be done."""
+        raise UsageError(f"a firmware cannot test itself in {self.title or self.name}")
+
+    def programs(self) -> tuple[Program, ...]:
+        """What it needs besides the programs that packages hold."""
+        return ()
+
+
+def check_link(link: str) -> None:
+    """Raises UsageError if `link` is none of LINKS."""
+    if link not in LINKS:
+        near = difflib.get_close_matches(link, LINKS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(LINKS)}"
+        raise UsageError(f"unknown link '{link}'", hint)

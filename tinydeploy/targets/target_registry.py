@@ -1,50 +1,78 @@
-"""The registry of targets: which there are, and the one that suits a board."""
+"""The registry of targets: which there are, and the one that suits a board.
+
+It is the one place, besides a target's own file, in which the target's name stands.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tinydeploy.boards.board import Board
 from tinydeploy.errors import UsageError
-from tinydeploy.targets import qemu, renode
-from tinydeploy.targets.qemu import QemuTarget
-from tinydeploy.targets.renode import RenodeTarget
-from tinydeploy.targets.target import ByHand, Target
+from tinydeploy.host.registry import Registry
 
-EMULATORS = {"qemu": "QEMU", "renode": "Renode"}
-"""What each is called."""
+if TYPE_CHECKING:
+    from tinydeploy.boards.board import Board
+    from tinydeploy.targets.target import Target, TargetKind
 
-TARGETS = (*EMULATORS, "board")
-"""The emulators, and the board itself."""
+KINDS: Registry[TargetKind] = Registry(
+    {
+        "qemu": "tinydeploy.targets.qemu:KIND",
+        "renode": "tinydeploy.targets.renode:KIND",
+        "board": "tinydeploy.targets.serial_board:KIND",
+    }
+)
+"""In the order in which they are preferred."""
+
+TARGETS = tuple(KINDS)
 
 
-def choose_target(board: Board, name: str | None, *, for_board: bool = False) -> str:
-    """The target `name`, or QEMU if it can stand in for the board, or the board itself.
+def emulators(board: Board) -> tuple[TargetKind, ...]:
+    """The emulators that can stand in for the board."""
+    return tuple(kind for kind in KINDS.values() if kind.is_emulator and kind.runs(board))
 
-    With `for_board` an unnamed target is the board wherever there is such a board. Raises UsageError for an
-    emulator that cannot stand in for the board, and for a board that there is only in an emulator.
+
+def target_at_port() -> TargetKind:
+    """The target that is at a serial port."""
+    return next(kind for kind in KINDS.values() if "port" in kind.options)
+
+
+def self_testing() -> TargetKind:
+    """The target in which a firmware can test itself."""
+    return next(kind for kind in KINDS.values() if kind.has_suite)
+
+
+def choose_target(board: Board, name: str | None, *, for_board: bool = False) -> TargetKind:
+    """The target `name`, or the emulator that stands in for the board unasked, or the board itself.
+
+    With `for_board` an unnamed target is the board wherever there is such a board. Raises UsageError for a
+    target that cannot run the board's firmware.
     """
+    able = [kind for kind in KINDS.values() if kind.runs(board)]
     if name is None:
-        return "qemu" if board.is_emulated and (board.only_emulated or not for_board) else "board"
-    if name not in (*board.emulators, *(() if board.only_emulated else ("board",))):
-        known = " or ".join(EMULATORS[emulator] for emulator in board.emulators)
+        unasked = [kind for kind in able if kind.unasked] or able
+        return min(unasked, key=lambda kind: kind.is_emulator) if for_board else unasked[0]
+    named = [kind for kind in able if kind.name == name]
+    if not named:
+        known = " or ".join(kind.title for kind in emulators(board))
         raise UsageError(f"{board.name} has no target '{name}'", known and f"it runs in {known}")
-    return name
+    return named[0]
 
 
-def by_hand(board: Board, elf: str, link: str, target: str) -> ByHand:
-    """How to run `elf` on an emulator, from its own code. `link` is one of qemu.LINKS, or its first word."""
-    return renode.by_hand(board, elf) if target == "renode" else ByHand(qemu.on_terminal(board, elf, link))
+def means_nothing(kind: TargetKind) -> frozenset[str]:
+    """The options that other targets take, and this one does not."""
+    return frozenset().union(*(other.options for other in KINDS.values())) - kind.options
 
 
-def open_target(board: Board, elf: Path, link: str, target: str | None = None) -> Target:
-    """The emulator that runs `elf` for this board, not yet started. `link` is one of qemu.LINKS.
+def open_target(
+    board: Board, elf: Path, link: str, target: str | TargetKind | None = None, **how: Any
+) -> Target:
+    """The target that runs `elf` for this board, not yet started. `link` is one of LINKS.
 
+    `how` is the rest of an Opening: the place, and of a board its port, how it is loaded, its lines.
     Raises UsageError for an unknown link, or a board that nothing here can run.
     """
-    target = choose_target(board, target)
-    if target == "board":
-        raise UsageError(
-            f"nothing here can run {board.name}", "tinydeploy boards says which boards can be run"
-        )
-    return RenodeTarget(board, elf) if target == "renode" else QemuTarget(board, elf, link)
+    from tinydeploy.targets.target import Opening
+
+    kind = choose_target(board, target) if target is None or isinstance(target, str) else target
+    return kind.open(Opening(board, elf, link, **how))

@@ -11,9 +11,7 @@ from tinydeploy.engines.aot.ir import Program, Step
 from tinydeploy.engines.aot.kernels.kernel_set import KernelSet, chosen
 from tinydeploy.engines.aot.memory.allocator import align
 from tinydeploy.engines.aot.memory.arena_plan import plan_arena
-
-GOALS = ("balanced", "speed", "size", "ram")
-"""The first is the default."""
+from tinydeploy.words import GOALS as GOALS
 
 # What a firmware needs in flash beside constants: the measuring shell and, per step, code. Both are generous.
 _SHELL_BYTES = 24 << 10

@@ -211,6 +211,9 @@ class AotEngine:
 
     optimize: str = GOALS[0]
     name: ClassVar[str] = "aot"
+    goals: ClassVar[tuple[str, ...]] = GOALS
+    runs_floats: ClassVar[bool] = False
+    evidence: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if self.optimize not in GOALS:
@@ -253,6 +256,13 @@ class AotEngine:
 
     def library(self, graph: Graph, board: Board) -> None:
         """None: the sources need no library."""
+
+    def configured(self, optimize: str | None, library: str | None) -> AotEngine:
+        """See RegisteredEngine; there is no library to choose."""
+        return AotEngine(optimize) if optimize else self
+
+
+ENGINE = AotEngine()
 
 
 def _with_constant(graph: Graph, alias: Alias) -> Graph:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import Library
-from tinydeploy.engines.tflm.library_download import HINT, VARIABLE, download
+from tinydeploy.engines.tflm.library_download import HINT, download
 from tinydeploy.engines.tflm.library_identity import identity
 from tinydeploy.engines.tflm.source_selection import (
     FOR_ESP_NN,
@@ -31,6 +31,7 @@ from tinydeploy.engines.tflm.source_selection import (
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.host import cache, paths, templates
 from tinydeploy.model.ops.catalogue import CATALOGUE
+from tinydeploy.words import TFLM_VARIABLE
 
 CHIRALE = (
     "https://github.com/spaziochirale/Chirale_TensorFlowLite.git#46da2f989205a9216229d38cd3d1c657d79d6781"
@@ -95,7 +96,7 @@ def find(
     kernels do not see. Raises ToolError if it cannot be had, UsageError if it is not TFLite Micro,
     ModelError if its resolver lacks one of the methods.
     """
-    wanted = source or os.environ.get(VARIABLE) or default_source(board)
+    wanted = source or os.environ.get(TFLM_VARIABLE) or default_source(board)
     folder = Path(wanted).expanduser()
     if not os.path.isdir(folder):  # noqa: PTH112 - Path's raises for a long name
         if _is_path(wanted):

@@ -10,17 +10,13 @@ import urllib.parse
 from pathlib import Path
 
 from tinydeploy.errors import ToolError, UsageError
-from tinydeploy.evaluate import config
 from tinydeploy.host import cache, paths, platformio
-
-VARIABLE = config.TFLM_VARIABLE
+from tinydeploy.words import TFLM_VARIABLE
 
 _CONNECT_TIMEOUT = 5.0  # seconds
 _DOWNLOAD_TIMEOUT = 300.0
 _REGISTRY = "api.registry.platformio.org"
-HINT = (
-    f"name a folder with TFLite Micro by --tflm-library or {VARIABLE}, or take --engine aot, which needs none"
-)
+HINT = f"name a folder with TFLite Micro by --tflm-library or {TFLM_VARIABLE}, or take --engine aot, which needs none"
 
 
 def download(source: str) -> Path:

@@ -23,6 +23,19 @@ class TflmEngine:
 
     source: str | None = None
     name: ClassVar[str] = "tflm"
+    goals: ClassVar[tuple[str, ...]] = ()
+    runs_floats: ClassVar[bool] = True
+
+    @property
+    def evidence(self) -> str:
+        """See RegisteredEngine: TFLite Micro itself is asked where it is installed."""
+        if host_check.asked():
+            return "TFLite Micro ran it on this machine"
+        return "by its ops; TFLite Micro is not here to be asked"
+
+    def configured(self, optimize: str | None, library: str | None) -> TflmEngine:
+        """See RegisteredEngine; there is no goal to choose."""
+        return TflmEngine(library) if library else self
 
     def refusals(self, graph: Graph) -> tuple[Refusal, ...]:
         """Every op that TFLite Micro cannot run, as it says itself where it is installed."""
@@ -73,6 +86,9 @@ class TflmEngine:
     def library(self, graph: Graph, board: Board) -> Library:
         """TFLite Micro as a library that holds every op of the graph. Raises ToolError or ModelError."""
         return library.find(self.source, board, _variants(graph), per_channel=_has_per_channel_fc(graph))
+
+
+ENGINE = TflmEngine()
 
 
 def _variants(graph: Graph) -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
-from tinydeploy.engines.aot.ir import Addition, WindowOp
+from tinydeploy.engines.aot.ir import Addition, LookupOp, WindowOp
 from tinydeploy.engines.aot.kernels.elementwise_kernels import ADD_LINEAR, AddLinear
 from tinydeploy.engines.aot.kernels.layers import Conv2d, FullyConnected
 from tinydeploy.engines.aot.lowering import computed_weights
@@ -42,6 +42,8 @@ def fold(graph: Graph, ops: Iterable[Op]) -> tuple[Op, ...]:
 def _together(graph: Graph, convolution: Op, addition: Op, reads: Mapping[int, int]) -> Op | None:
     """Both as one op; None if they cannot be. `reads` says how often each tensor is read."""
     if convolution.kind != "CONV_2D" or addition.kind not in _KINDS or len(convolution.outputs) != 1:
+        return None
+    if isinstance(addition, LookupOp):
         return None
     if computed_weights.is_computed(graph, convolution):
         return None

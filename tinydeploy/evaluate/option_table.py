@@ -1,0 +1,333 @@
+"""The table of options and of the verbs that take them.
+
+The command line, tinydeploy.toml, the keywords of the Python functions and docs/options.md are made from it.
+It loads nothing that `--help` would have to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
+from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
+from tinydeploy.results.metric_table import METRICS
+from tinydeploy.targets.target_registry import TARGETS
+from tinydeploy.words import (
+    DEFAULT_BOARD,
+    DEFAULT_LINK,
+    DEFAULT_TIMEOUT,
+    GOALS,
+    LEVELS,
+    LINKS,
+    SELFTEST_SAMPLES,
+    TFLM_VARIABLE,
+)
+
+if TYPE_CHECKING:
+    from tinydeploy.engines.engine import Engine
+    from tinydeploy.model.samples import Data
+
+MOST_SAMPLES = 10_000_000
+LONGEST_TIMEOUT = 86_400.0  # seconds: a day
+
+
+def _boards() -> Iterable[str]:
+    from tinydeploy.boards import lookup
+
+    return lookup.ids()
+
+
+_VERBOSE = Option(
+    "verbose", "Show on stderr the commands that are run.", kind=bool, short="-v", in_python=False
+)
+_QUIET = Option("quiet", "Nothing but the result, and errors.", kind=bool, short="-q", in_python=False)
+_JSON = Option(
+    "as_json", "Print JSON on stdout, and nothing else there.", kind=bool, flag="--json", in_python=False
+)
+_SIGNATURE = Option(
+    "signature",
+    "Which of the file's functions to run, by its name.",
+    default="the first",
+    metavar="NAME",
+    key="signature",
+)
+_LOGITS = Option("logits", "Leave out the SOFTMAX at the model's end.", kind=bool, key="logits")
+_BOARD = Option(
+    "board",
+    "The board: an id of tinydeploy boards, or pio:ID.",
+    default=DEFAULT_BOARD,
+    short="-b",
+    metavar="ID",
+    completions=_boards,
+    key="board",
+)
+_ENGINE = Option(
+    "engine",
+    f"What runs the model: {' or '.join(ENGINES)}.",
+    metavar="NAME",
+    default=DEFAULT_ENGINE,
+    short="-e",
+    completions=lambda: (*ENGINES, ",".join(ENGINES)),
+    key="engine",
+)
+_OPTIMIZE = Option(
+    "optimize", "What the aot engine strives for.", default=GOALS[0], choices=GOALS, key="optimize"
+)
+_TFLM_LIBRARY = Option(
+    "tflm_library",
+    "The TFLite Micro that the tflm engine runs on: a folder, a git address, or a registry spec.",
+    metavar="FOLDER|URL|SPEC",
+    variable=TFLM_VARIABLE,
+    variable_below=True,
+    key="tflm.library",
+    untrusted=CODE,
+)
+_DATA = Option("data", "Labelled samples: an .npz with x and y.", kind=Path, metavar="FILE", key="data")
+_SAMPLES = Option(
+    "samples",
+    "How many samples to run, spread over the file.",
+    kind=int,
+    default="all",
+    metavar="N",
+    most=MOST_SAMPLES,
+    key="samples",
+)
+_LABELS = Option(
+    "labels", "The names of the classes, by their numbers.", kind=tuple, key="labels", on_command_line=False
+)
+_METRIC = Option(
+    "metric",
+    f"How to judge: {', '.join(METRICS)}, or topK.",
+    default="as the output",
+    metavar="NAME",
+    completions=lambda: METRICS,
+    key="metric",
+)
+_OUTPUT = Option(
+    "output",
+    "The model's output that y belongs to.",
+    default="the first that y fits",
+    metavar="NAME|INDEX",
+    key="output",
+    also=int,
+)
+_THRESHOLD = Option(
+    "threshold",
+    "From here on an output, or an anomaly score, says yes.",
+    kind=float,
+    default="0.5 of LOGISTIC",
+    metavar="NUMBER",
+    any_number=True,
+    key="threshold",
+)
+_OUT = Option(
+    "out",
+    "The folder to write to; run names one in tinydeploy-out by default.",
+    kind=Path,
+    metavar="FOLDER",
+    short="-o",
+    variable="TINYDEPLOY_OUT",
+    key="out",
+    untrusted=PLACE,
+)
+_TARGET = Option(
+    "target",
+    "What the firmware is made for, and runs on.",
+    default="QEMU if it has the board, else the board",
+    choices=TARGETS,
+    key="target",
+)
+_TARGET_MADE = replace(
+    _TARGET,
+    help="What the firmware is made for.",
+    default="the board, or what emulates it if there is no other",
+)
+_LINK = Option("link", "How the host talks to QEMU.", default=DEFAULT_LINK, choices=LINKS, key="link")
+_PORT = Option(
+    "port",
+    "Run on the board at this serial port, URL or USB serial number; 'auto' finds it by its USB ids.",
+    metavar="PORT",
+    key="port",
+)
+_UPLOAD_COMMAND = Option(
+    "upload_command",
+    "What flashes the board, instead of PlatformIO's way; it fills in $SOURCE.",
+    metavar="COMMAND",
+    variable="TINYDEPLOY_UPLOAD_COMMAND",
+    key="upload_command",
+    untrusted=COMMAND,
+)
+_DTR = Option(
+    "dtr", "The port's line DTR, once it is open.", default="the board's", choices=LEVELS, key="dtr"
+)
+_RTS = Option("rts", "The same for RTS.", choices=LEVELS, key="rts")
+_NO_UPLOAD = Option("no_upload", "Measure the firmware that the board has already.", kind=bool)
+_TIMEOUT = Option(
+    "timeout",
+    "Seconds that the target may take for one answer.",
+    kind=float,
+    metavar="SECONDS",
+    default=f"{DEFAULT_TIMEOUT:g}",
+    most=LONGEST_TIMEOUT,
+    key="timeout",
+)
+_ON = Option(
+    "on",
+    "Where to find it: on the board's target, or with TFLite Micro on this machine.",
+    default="target",
+    choices=("target", "host"),
+)
+_RENODE_TEST = Option(
+    "renode_test", "With a self-test, a suite for renode-test, and a CI job that runs it.", kind=bool
+)
+_MAX_INSTRUCTIONS = Option(
+    "max_instructions", "What an inference may take in the self-test.", kind=int, metavar="N"
+)
+_GOALS = Option(
+    "every_goal",
+    "A line for every goal of --optimize, not for the best alone.",
+    kind=bool,
+    flag="--goals",
+)
+_TRIM = Option(
+    "trim",
+    "Drop the oldest entries until the rest has that size: 1G, 500M.",
+    metavar="SIZE",
+    in_python=False,
+)
+_CLEAR = Option("clear", "Drop all that no running command uses.", kind=bool, in_python=False)
+
+_ALWAYS = (_VERBOSE, _QUIET)
+_SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _TFLM_LIBRARY)
+_MADE = (*_SOURCE, _TARGET_MADE, _LINK)
+_JUDGED = (_DATA, _SAMPLES, _LABELS, _METRIC, _OUTPUT, _THRESHOLD)
+_AT_PORT = (_PORT, _UPLOAD_COMMAND, _DTR, _RTS)
+_DEPLOYED = (*_SOURCE, _TARGET, _LINK, *_AT_PORT, _NO_UPLOAD, _TIMEOUT)
+_SELFTEST = (
+    _RENODE_TEST,
+    replace(_DATA, key=""),
+    replace(
+        _SAMPLES,
+        help="How many samples the self-test runs.",
+        default=str(SELFTEST_SAMPLES),
+        most=None,
+        key="",
+    ),
+    _MAX_INSTRUCTIONS,
+)
+
+VERBS = {
+    "doctor": Verb(
+        "What is installed, and the command that installs what is missing.",
+        (_JSON, *_ALWAYS),
+        ("doctor",),
+    ),
+    "boards": Verb(
+        "The boards: core, clock, flash, RAM, and how they can run here.", (_JSON, *_ALWAYS), ("boards",)
+    ),
+    "inspect": Verb(
+        "Ops, shapes, MACs, memory over time, and which engines run it.",
+        (_SIGNATURE, _LOGITS, _BOARD, _OPTIMIZE, _JSON, *_ALWAYS),
+        ("inspect",),
+    ),
+    "fit": Verb(
+        "The boards that a model fits, without a build.", (_LOGITS, _GOALS, _JSON, *_ALWAYS), ("fit",)
+    ),
+    "generate": Verb(
+        "Write a PlatformIO project that stands on its own.",
+        (replace(_OUT, key=""), *_MADE, *_SELFTEST, _JSON, *_ALWAYS),
+        ("generate",),
+    ),
+    "build": Verb(
+        "Build the firmware; show flash and RAM against the budget.", (*_MADE, _JSON, *_ALWAYS), ("build",)
+    ),
+    "arena": Verb(
+        "The tensor arena's size, and its proof.",
+        (*_DEPLOYED, _ON, _JSON, *_ALWAYS),
+        ("arena", "arena_each"),
+    ),
+    "run": Verb(
+        "The whole way: build, load, measure, and report.",
+        (*_JUDGED, _OUT, *_DEPLOYED, _JSON, *_ALWAYS),
+        ("run", "run_each"),
+    ),
+    "flash": Verb(
+        "Build, upload to a board, and make sure that it answers.",
+        (*_SOURCE, *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
+        ("flash",),
+    ),
+    "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
+}
+
+ALWAYS = _ALWAYS
+"""What `tinydeploy` takes without a verb."""
+JUDGED = tuple(option.name for option in _JUDGED)
+"""What says which samples are run, and how their outputs are judged."""
+AT_PORT = ("upload_command", "no_upload", "dtr", "rts")
+"""What says how a board at a port is used."""
+
+
+def in_file() -> dict[str, Option]:
+    """The options that tinydeploy.toml may hold, by their keys there."""
+    listed = (_BOARD, *(option for verb in VERBS.values() for option in verb.options))
+    return {option.key: option for option in listed if option.key}
+
+
+def from_file(verb: str) -> tuple[str, ...]:
+    """The keywords of the options that tinydeploy.toml may settle for a verb."""
+    return tuple(option.name for option in VERBS[verb].options if option.key)
+
+
+class Deploying(TypedDict, total=False):
+    """How to deploy a model.
+
+    `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
+    at the model's end. `engine` may be one that is not in the registry.
+    `optimize` is what the aot engine strives for, one of its GOALS. `link` is for targets that have several:
+    elsewhere there is but the UART. `target` is as choose_target says. `port` is a device, a URL of
+    pyserial's, a USB serial number, or "auto" for the one port with the board's USB ids; with it the target
+    is the board, flashed by `upload_command` or as its PlatformIO platform does it, or with `no_upload` not
+    at all. `dtr` and `rts`, one of LEVELS, are what becomes of the port's control lines; else the board's
+    file says it.
+    """
+
+    signature: str | None
+    logits: bool
+    board: str
+    engine: str | Engine
+    optimize: str
+    tflm_library: str | None
+    target: str | None
+    link: str
+    port: str | None
+    upload_command: str
+    no_upload: bool
+    dtr: str
+    rts: str
+
+
+class Running(Deploying, total=False):
+    """How to deploy a model, and how long (seconds) its target may take for one answer."""
+
+    timeout: float | None
+
+
+class Judging(Running, total=False):
+    """The same, which samples to run there, how their outputs are judged, and where the result goes.
+
+    `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is
+    told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
+    METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
+    see docs/accuracy.md.
+    """
+
+    data: Data | None
+    samples: int | None
+    labels: Sequence[str]
+    metric: str | None
+    output: str | int | None
+    threshold: float | None
+    out: str | Path | None
