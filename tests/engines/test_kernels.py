@@ -18,8 +18,8 @@ from tinydeploy.engines.aot.kernels import (
     dsp_kernels,
     elementwise_kernels,
     functions,
-    layers,
-    movement,
+    layer_kernels,
+    movement_kernels,
     pooling,
     recurrent,
     reduction,
@@ -29,7 +29,7 @@ from tinydeploy.host import paths
 
 HEADERS = paths.FIRMWARE / "kernels"
 MODULES = (
-    *(elementwise_kernels, functions, layers, movement, pooling, recurrent, reduction),
+    *(elementwise_kernels, functions, layer_kernels, movement_kernels, pooling, recurrent, reduction),
     *(dsp_kernels, mve, scalar),
 )
 
@@ -132,10 +132,10 @@ def reads(kernel: Kernel[Any]) -> tuple[set[str], set[str]]:
 
 
 LAYERS = {
-    "fully_connected": layers.FullyConnected,
-    "pointwise": layers.FullyConnected,
-    "conv_2d": layers.Conv2d,
-    "depthwise_conv_2d": layers.DepthwiseConv2d,
+    "fully_connected": layer_kernels.FullyConnected,
+    "pointwise": layer_kernels.FullyConnected,
+    "conv_2d": layer_kernels.Conv2d,
+    "depthwise_conv_2d": layer_kernels.DepthwiseConv2d,
 }
 
 

@@ -16,10 +16,11 @@ from small_nets import block
 from tinydeploy import verbs
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.emit import emit
-from tinydeploy.engines.aot.ir import Program, WindowOp
+from tinydeploy.engines.aot.ir import Program
 from tinydeploy.engines.aot.kernels.cores.kernel_sets import kernels_of
 from tinydeploy.engines.aot.kernels.kernel_selection import select
 from tinydeploy.engines.aot.memory import arena_plan
+from tinydeploy.engines.aot.own_ops import WindowOp
 from tinydeploy.engines.aot.pipeline import AotEngine, lower
 from tinydeploy.engines.aot.tiling import stripes
 from tinydeploy.engines.aot.tiling.windows import ROWS, goes_by

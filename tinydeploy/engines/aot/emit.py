@@ -21,21 +21,11 @@ from tinydeploy.engines.aot.cpp import (
     stripe_condition,
     type_name,
 )
-from tinydeploy.engines.aot.ir import (
-    Argument,
-    Constant,
-    Program,
-    Read,
-    Scratch,
-    State,
-    Step,
-    Stripes,
-    WindowOp,
-    Write,
-)
+from tinydeploy.engines.aot.ir import Argument, Constant, Program, Read, Scratch, State, Step, Stripes, Write
 from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.memory.allocator import ALIGNMENT
 from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
+from tinydeploy.engines.aot.own_ops import WindowOp
 from tinydeploy.engines.engine import EngineSources, Layer
 from tinydeploy.host import paths, templates
 from tinydeploy.model.graph import DType, Op, Tensor

@@ -12,8 +12,9 @@ from itertools import groupby
 
 import numpy as np
 
-from tinydeploy.engines.aot.ir import Program, Read, Scratch, State, Step, Stripes, WindowOp, Write
+from tinydeploy.engines.aot.ir import Program, Read, Scratch, State, Step, Stripes, Write
 from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
+from tinydeploy.engines.aot.own_ops import WindowOp
 from tinydeploy.model.graph import Graph, Op
 
 _NOBODY, _SCRATCH = -1, -2  # owners of bytes that hold no tensor

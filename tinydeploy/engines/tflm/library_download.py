@@ -16,7 +16,10 @@ from tinydeploy.words import TFLM_VARIABLE
 _CONNECT_TIMEOUT = 5.0  # seconds
 _DOWNLOAD_TIMEOUT = 300.0
 _REGISTRY = "api.registry.platformio.org"
-HINT = f"name a folder with TFLite Micro by --tflm-library or {TFLM_VARIABLE}, or take --engine aot, which needs none"
+HINT = (
+    f"name a folder with TFLite Micro by --tflm-library or {TFLM_VARIABLE}, "
+    "or take --engine aot, which needs none"
+)
 
 
 def download(source: str) -> Path:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import multiply_by_quantized_multiplier
 from tinydeploy.engines.aot.ir import Constant, Step
-from tinydeploy.engines.aot.kernels.layers import Scaling
+from tinydeploy.engines.aot.kernels.layer_kernels import Scaling
 
 Column = npt.NDArray[np.int64]
 

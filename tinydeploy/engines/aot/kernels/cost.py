@@ -11,12 +11,18 @@ from typing import Any
 
 from tinydeploy.engines.aot.geometry import Geometry
 from tinydeploy.engines.aot.ir import Kernel
-from tinydeploy.engines.aot.kernels import dsp_kernels, elementwise_kernels, functions, movement, pooling
+from tinydeploy.engines.aot.kernels import (
+    dsp_kernels,
+    elementwise_kernels,
+    functions,
+    movement_kernels,
+    pooling,
+)
 from tinydeploy.engines.aot.kernels.dsp_kernels import Dsp, DspColumns, DspRow
 from tinydeploy.engines.aot.kernels.elementwise_kernels import AddLinear, Elements
 from tinydeploy.engines.aot.kernels.functions import Softmax, Softmax16
-from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Scaling
-from tinydeploy.engines.aot.kernels.movement import CopyRows, KeepRows
+from tinydeploy.engines.aot.kernels.layer_kernels import Conv2d, DepthwiseConv2d, FullyConnected, Scaling
+from tinydeploy.engines.aot.kernels.movement_kernels import CopyRows, KeepRows
 from tinydeploy.engines.aot.kernels.pooling import Pool
 
 
@@ -139,6 +145,6 @@ MODELS: dict[Kernel[Any], Callable[[Any], float]] = {
     pooling.AVERAGE_POOL_2D: _average_pool,
     functions.SOFTMAX: _softmax,
     functions.SOFTMAX_16: _softmax,
-    movement.KEEP_ROWS: _keep_rows,
-    movement.COPY_ROWS: _copy_rows,
+    movement_kernels.KEEP_ROWS: _keep_rows,
+    movement_kernels.COPY_ROWS: _copy_rows,
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tinydeploy.engines.aot.ir import Call, Kernel, Params
-from tinydeploy.engines.aot.kernels.layers import (
+from tinydeploy.engines.aot.kernels.layer_kernels import (
     LAYER,
     UNSCALED,
     Conv2d,

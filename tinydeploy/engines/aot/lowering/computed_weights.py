@@ -12,7 +12,7 @@ import numpy as np
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
 from tinydeploy.engines.aot.ir import Argument, Constant, Read, Scratch, Step, Write
-from tinydeploy.engines.aot.kernels.layers import (
+from tinydeploy.engines.aot.kernels.layer_kernels import (
     BATCH_MATMUL,
     FOLD_BIAS,
     MATMUL_LOOPS,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tinydeploy.engines.aot.ir import Addition, Alias, Read, Step, WindowOp
+from tinydeploy.engines.aot.ir import Alias, Read, Step
 from tinydeploy.engines.aot.kernels.elementwise_kernels import AddLinear
-from tinydeploy.engines.aot.kernels.layers import Addend, Conv2d, FullyConnected
+from tinydeploy.engines.aot.kernels.layer_kernels import Addend, Conv2d, FullyConnected
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
+from tinydeploy.engines.aot.own_ops import Addition, WindowOp
 from tinydeploy.model.graph import Graph, Op
 
 ADDEND = 3  # the input of a convolution that is its addend, after weights and bias

@@ -14,8 +14,14 @@ import numpy.typing as npt
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
 from tinydeploy.engines.aot.geometry import Geometry
 from tinydeploy.engines.aot.ir import Constant, Kernel, Read, Step, Write
-from tinydeploy.engines.aot.kernels import layers, pooling
-from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Layer16x8, Scaling
+from tinydeploy.engines.aot.kernels import layer_kernels, pooling
+from tinydeploy.engines.aot.kernels.layer_kernels import (
+    Conv2d,
+    DepthwiseConv2d,
+    FullyConnected,
+    Layer16x8,
+    Scaling,
+)
 from tinydeploy.engines.aot.lowering import computed_weights
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
@@ -59,7 +65,7 @@ def _conv_2d(layer: Layer) -> tuple[Step, ...]:
         return pointwise(layer, batches * height * width, depth)
     zero_point = per_tensor(layer.input).zero_point
     params = Conv2d(geometry, input_depth, layer.channels, groups, zero_point, scaling_of(layer))
-    return _layer_step(layer, layers.CONV_2D, layers.CONV_2D_16X8, params)
+    return _layer_step(layer, layer_kernels.CONV_2D, layer_kernels.CONV_2D_16X8, params)
 
 
 @lowers("DEPTHWISE_CONV_2D")
@@ -92,7 +98,7 @@ def _depthwise_conv_2d(graph: Graph, op: Op) -> tuple[Step, ...]:
     geometry = _geometry(op, layer.input, layer.output, kernel_height, kernel_width)
     zero_point = per_tensor(layer.input).zero_point
     params = DepthwiseConv2d(geometry, depth, layer.channels, multiplier, zero_point, scaling_of(layer))
-    return _layer_step(layer, layers.DEPTHWISE_CONV_2D, layers.DEPTHWISE_CONV_2D_16X8, params)
+    return _layer_step(layer, layer_kernels.DEPTHWISE_CONV_2D, layer_kernels.DEPTHWISE_CONV_2D_16X8, params)
 
 
 @lowers("FULLY_CONNECTED")
@@ -215,7 +221,7 @@ def _bias(graph: Graph, op: Op, channels: int) -> Biases:
 def pointwise(layer: Layer, rows: int, depth: int) -> tuple[Step, ...]:
     """`rows` rows of `depth` values, or pixels, each times all weights."""
     params = FullyConnected(rows, depth, layer.channels, scaling_of(layer))
-    return _layer_step(layer, layers.FULLY_CONNECTED, layers.FULLY_CONNECTED_16X8, params)
+    return _layer_step(layer, layer_kernels.FULLY_CONNECTED, layer_kernels.FULLY_CONNECTED_16X8, params)
 
 
 def scaling_of(layer: Layer) -> Scaling:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinydeploy.engines.aot.arithmetic import loop_nest
 from tinydeploy.engines.aot.arithmetic.loop_nest import Strides
 from tinydeploy.engines.aot.ir import Alias, Argument, Step, Write, operand
-from tinydeploy.engines.aot.kernels.movement import COPY_BLOCK, LOOPS, CopyBlock
+from tinydeploy.engines.aot.kernels.movement_kernels import COPY_BLOCK, LOOPS, CopyBlock
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     constant_int,

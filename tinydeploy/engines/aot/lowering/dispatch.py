@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinydeploy.engines.aot.ir import Addition, Alias, FloatOp, LookupOp, Step, WindowOp
+from tinydeploy.engines.aot.ir import Alias, Step
 from tinydeploy.engines.aot.lowering import (  # noqa: F401, each registers its own
     comparisons,
     conv_with_addend,
@@ -25,6 +25,7 @@ from tinydeploy.engines.aot.lowering import (  # noqa: F401, each registers its 
 )
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
+from tinydeploy.engines.aot.own_ops import Addition, FloatOp, LookupOp, WindowOp
 from tinydeploy.model.graph import Graph, Op
 
 

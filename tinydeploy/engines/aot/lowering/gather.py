@@ -8,7 +8,13 @@ import numpy as np
 
 from tinydeploy.engines.aot.arithmetic import loop_nest
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.kernels.movement import GATHER, GATHER_ND, MOST_COORDINATES, Gather, GatherNd
+from tinydeploy.engines.aot.kernels.movement_kernels import (
+    GATHER,
+    GATHER_ND,
+    MOST_COORDINATES,
+    Gather,
+    GatherNd,
+)
 from tinydeploy.engines.aot.lowering.data_movement import require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (

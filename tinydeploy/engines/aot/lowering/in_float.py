@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinydeploy.engines.aot.ir import FloatOp, Step
+from tinydeploy.engines.aot.ir import Step
 from tinydeploy.engines.aot.kernels.elementwise_kernels import IN_FLOAT, InFloat
 from tinydeploy.engines.aot.lowering import broadcasting
 from tinydeploy.engines.aot.lowering.require import (
@@ -12,6 +12,7 @@ from tinydeploy.engines.aot.lowering.require import (
     per_tensor,
     require_types,
 )
+from tinydeploy.engines.aot.own_ops import FloatOp
 from tinydeploy.model.graph import DType, Graph, Quantization
 
 # In the order of kernels/in_float.h: products, quotients, sums and comparisons, the same on every core.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
-from tinydeploy.engines.aot.kernels.movement import COPY_ROWS, LOOKUP_ROWS, CopyRows
+from tinydeploy.engines.aot.kernels.movement_kernels import COPY_ROWS, LOOKUP_ROWS, CopyRows
 from tinydeploy.engines.aot.lowering.data_movement import require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (

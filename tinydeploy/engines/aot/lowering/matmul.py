@@ -9,7 +9,7 @@ import numpy as np
 from tinydeploy.engines.aot.arithmetic import loop_nest
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.kernels.layers import BATCH_MATMUL, MATMUL_LOOPS, BatchMatmul
+from tinydeploy.engines.aot.kernels.layer_kernels import BATCH_MATMUL, MATMUL_LOOPS, BatchMatmul
 from tinydeploy.engines.aot.lowering.convolutions import Layer, pointwise
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (

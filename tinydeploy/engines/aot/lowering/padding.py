@@ -7,7 +7,7 @@ from math import prod
 
 from tinydeploy.engines.aot.arithmetic import loop_nest
 from tinydeploy.engines.aot.ir import Step, Write, operand
-from tinydeploy.engines.aot.kernels.movement import FILL, Fill
+from tinydeploy.engines.aot.kernels.movement_kernels import FILL, Fill
 from tinydeploy.engines.aot.lowering.data_movement import copy_block, require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (

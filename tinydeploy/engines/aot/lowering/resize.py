@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tinydeploy.engines.aot.ir import Constant, Step, Write, operand
-from tinydeploy.engines.aot.kernels.movement import RESIZE_BILINEAR, RESIZE_NEAREST, Resize
+from tinydeploy.engines.aot.kernels.movement_kernels import RESIZE_BILINEAR, RESIZE_NEAREST, Resize
 from tinydeploy.engines.aot.lowering.data_movement import require_movable
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (

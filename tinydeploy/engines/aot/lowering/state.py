@@ -6,7 +6,7 @@ import numpy as np
 
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
 from tinydeploy.engines.aot.ir import Constant, Read, State, Step, Write, operand
-from tinydeploy.engines.aot.kernels.movement import COPY_ROWS, CopyRows
+from tinydeploy.engines.aot.kernels.movement_kernels import COPY_ROWS, CopyRows
 from tinydeploy.engines.aot.kernels.recurrent import SVDF, Svdf
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (

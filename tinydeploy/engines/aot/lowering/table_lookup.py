@@ -13,7 +13,7 @@ from tinydeploy.engines.aot.arithmetic.fixed_point import (
     multiply_by_quantized_multiplier,
     round_half_away,
 )
-from tinydeploy.engines.aot.ir import Alias, Constant, LookupOp, Step, Write, operand
+from tinydeploy.engines.aot.ir import Alias, Constant, Step, Write, operand
 from tinydeploy.engines.aot.kernels.functions import LOOKUP, Unary
 from tinydeploy.engines.aot.lowering import int16_functions, join_split
 from tinydeploy.engines.aot.lowering.lowerings import lowers
@@ -28,6 +28,7 @@ from tinydeploy.engines.aot.lowering.require import (
     require_types,
     rescaling,
 )
+from tinydeploy.engines.aot.own_ops import LookupOp
 from tinydeploy.model.graph import DType, Graph, Op, Quantization
 from tinydeploy.model.ops.catalogue import JOINS
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinydeploy.engines.aot.geometry import Axis, Geometry
 from tinydeploy.engines.aot.ir import Step
-from tinydeploy.engines.aot.kernels import layers
+from tinydeploy.engines.aot.kernels import layer_kernels
 from tinydeploy.engines.aot.lowering import computed_weights
 from tinydeploy.engines.aot.lowering.convolutions import (
     Biases,
@@ -64,10 +64,10 @@ def transpose_conv(graph: Graph, op: Op) -> tuple[Step, ...]:
         require(steps < 2**15, "its output is larger than 32,767 pixels")
         ways.append(Axis(size, steps, kernel, stride, before=before))
     folded = replace(layer, bias=_phase_biases(layer, [way.stride for way in ways], zero_point))
-    params = layers.TransposeConv(
+    params = layer_kernels.TransposeConv(
         Geometry.of(batches, *ways), depth, layer.channels, zero_point, scaling_of(layer)
     )
-    return (layers.TRANSPOSE_CONV.step(graph, params, *layer_arguments(folded)),)
+    return (layer_kernels.TRANSPOSE_CONV.step(graph, params, *layer_arguments(folded)),)
 
 
 def _phase_biases(layer: Layer, strides: Sequence[int], zero_point: int) -> Biases:

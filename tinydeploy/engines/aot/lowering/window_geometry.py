@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinydeploy.engines.aot.geometry import Axis
-from tinydeploy.engines.aot.ir import WindowOp
 from tinydeploy.engines.aot.lowering.require import int_option, require
+from tinydeploy.engines.aot.own_ops import WindowOp
 from tinydeploy.model.graph import Op
 
 ROWS, COLUMNS = 1, 2  # axes of an NHWC tensor

@@ -11,12 +11,12 @@ from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
-from tinydeploy.engines.aot.ir import Addition, LookupOp, WindowOp
 from tinydeploy.engines.aot.kernels.elementwise_kernels import ADD_LINEAR, AddLinear
-from tinydeploy.engines.aot.kernels.layers import Conv2d, FullyConnected
+from tinydeploy.engines.aot.kernels.layer_kernels import Conv2d, FullyConnected
 from tinydeploy.engines.aot.lowering import computed_weights
 from tinydeploy.engines.aot.lowering.conv_with_addend import ADDEND, lowered_parts
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
+from tinydeploy.engines.aot.own_ops import Addition, LookupOp, WindowOp
 from tinydeploy.model.graph import DType, Graph, Op
 from tinydeploy.model.ops import catalogue
 from tinydeploy.model.ops.op_kind import GoesBy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tinydeploy.engines.aot.ir import Program, Read, Step, Write
-from tinydeploy.engines.aot.kernels.movement import COPY_ROWS, CopyRows
+from tinydeploy.engines.aot.kernels.movement_kernels import COPY_ROWS, CopyRows
 from tinydeploy.engines.aot.memory import allocator, arena_plan
 from tinydeploy.model.graph import Op
 from tinydeploy.model.ops.catalogue import JOINS

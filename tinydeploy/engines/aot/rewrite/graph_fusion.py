@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic import tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import activation_range
-from tinydeploy.engines.aot.ir import Constant, LookupOp, Padding, WindowOp
+from tinydeploy.engines.aot.ir import Constant
 from tinydeploy.engines.aot.kernels.functions import LOOKUP
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
+from tinydeploy.engines.aot.own_ops import LookupOp, Padding, WindowOp
 from tinydeploy.model.graph import DType, Graph, Op
 from tinydeploy.model.ops import catalogue
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.geometry import Geometry
 from tinydeploy.engines.aot.ir import Argument, Constant, Kernel, Read, Scratch, Step
-from tinydeploy.engines.aot.kernels import cost, layers
+from tinydeploy.engines.aot.kernels import cost, layer_kernels
 from tinydeploy.engines.aot.kernels.channel_bounds import settled
 from tinydeploy.engines.aot.kernels.cores import dsp_16x8
 from tinydeploy.engines.aot.kernels.dsp_kernels import (
@@ -25,7 +25,7 @@ from tinydeploy.engines.aot.kernels.dsp_kernels import (
     DspRow,
 )
 from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
-from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Layer
+from tinydeploy.engines.aot.kernels.layer_kernels import Conv2d, DepthwiseConv2d, FullyConnected, Layer
 from tinydeploy.model.graph import Graph
 
 _SHARED_BLOCK = 1  # pairs that a loop of shared code multiplies at once
@@ -283,15 +283,15 @@ def _channels(
 SET = KernelSet(
     "dsp",
     choices={
-        layers.FULLY_CONNECTED: fully_connected,
-        layers.CONV_2D: conv_2d,
-        layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
+        layer_kernels.FULLY_CONNECTED: fully_connected,
+        layer_kernels.CONV_2D: conv_2d,
+        layer_kernels.DEPTHWISE_CONV_2D: depthwise_conv_2d,
         **dsp_16x8.CHOICES,
     },
     frugal={  # by columns of one pixel
-        layers.FULLY_CONNECTED: partial(fully_connected, pixels=1),
-        layers.CONV_2D: partial(conv_2d, pixels=1),
-        layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
+        layer_kernels.FULLY_CONNECTED: partial(fully_connected, pixels=1),
+        layer_kernels.CONV_2D: partial(conv_2d, pixels=1),
+        layer_kernels.DEPTHWISE_CONV_2D: depthwise_conv_2d,
         **dsp_16x8.FRUGAL,
     },
     costs=cost.MODELS,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.geometry import Axis, Geometry
 from tinydeploy.engines.aot.ir import Argument, Constant, Kernel, Params, Read, Scratch, Step, Write
-from tinydeploy.engines.aot.kernels import layers
+from tinydeploy.engines.aot.kernels import layer_kernels
 from tinydeploy.engines.aot.kernels.dsp_kernels import (
     CONV_2D_16X8_DSP,
     DEPTHWISE_CONV_2D_16X8_DSP,
@@ -20,7 +20,7 @@ from tinydeploy.engines.aot.kernels.dsp_kernels import (
     DspColumns16x8,
 )
 from tinydeploy.engines.aot.kernels.kernel_set import Choices
-from tinydeploy.engines.aot.kernels.layers import Conv2d, DepthwiseConv2d, FullyConnected, Layer16x8
+from tinydeploy.engines.aot.kernels.layer_kernels import Conv2d, DepthwiseConv2d, FullyConnected, Layer16x8
 from tinydeploy.model.graph import Graph
 
 _BLOCK = 6  # channels of a fully connected layer that are multiplied at once
@@ -79,14 +79,14 @@ def depthwise_conv_2d(graph: Graph, step: Step) -> tuple[Step, ...] | None:
 
 
 CHOICES: Choices = {
-    layers.FULLY_CONNECTED_16X8: fully_connected,
-    layers.CONV_2D_16X8: conv_2d,
-    layers.DEPTHWISE_CONV_2D_16X8: depthwise_conv_2d,
+    layer_kernels.FULLY_CONNECTED_16X8: fully_connected,
+    layer_kernels.CONV_2D_16X8: conv_2d,
+    layer_kernels.DEPTHWISE_CONV_2D_16X8: depthwise_conv_2d,
 }
 FRUGAL: Choices = {  # by columns of one pixel
-    layers.FULLY_CONNECTED_16X8: partial(fully_connected, pixels=1),
-    layers.CONV_2D_16X8: partial(conv_2d, pixels=1),
-    layers.DEPTHWISE_CONV_2D_16X8: depthwise_conv_2d,
+    layer_kernels.FULLY_CONNECTED_16X8: partial(fully_connected, pixels=1),
+    layer_kernels.CONV_2D_16X8: partial(conv_2d, pixels=1),
+    layer_kernels.DEPTHWISE_CONV_2D_16X8: depthwise_conv_2d,
 }
 
 

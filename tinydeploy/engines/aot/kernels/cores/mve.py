@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.engines.aot.ir import Argument, Call, Constant, Kernel, Params, Read, Scratch, Step, Write
-from tinydeploy.engines.aot.kernels import elementwise_kernels, layers
+from tinydeploy.engines.aot.kernels import elementwise_kernels, layer_kernels
 from tinydeploy.engines.aot.kernels.cores import dsp_16x8
 from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
-from tinydeploy.engines.aot.kernels.layers import (
+from tinydeploy.engines.aot.kernels.layer_kernels import (
     Conv2d,
     DepthwiseConv2d,
     FullyConnected,
@@ -153,7 +153,7 @@ def _depthwise(step: Step, layer: Conv2d) -> Step:
     source, weights, *rest = step.args
     assert isinstance(weights, Constant)
     weights = replace(weights, values=weights.values.reshape(channels, -1).T.reshape(-1))
-    return replace(step, kernel=layers.DEPTHWISE_CONV_2D, params=params, args=(source, weights, *rest))
+    return replace(step, kernel=layer_kernels.DEPTHWISE_CONV_2D, params=params, args=(source, weights, *rest))
 
 
 def add(graph: Graph, step: Step) -> tuple[Step, ...]:
@@ -164,9 +164,9 @@ def add(graph: Graph, step: Step) -> tuple[Step, ...]:
 SET = KernelSet(
     "mve",
     choices={
-        layers.FULLY_CONNECTED: fully_connected,
-        layers.CONV_2D: conv_2d,
-        layers.DEPTHWISE_CONV_2D: depthwise_conv_2d,
+        layer_kernels.FULLY_CONNECTED: fully_connected,
+        layer_kernels.CONV_2D: conv_2d,
+        layer_kernels.DEPTHWISE_CONV_2D: depthwise_conv_2d,
         elementwise_kernels.ADD_LINEAR.flat: add,
         **dsp_16x8.CHOICES,
     },

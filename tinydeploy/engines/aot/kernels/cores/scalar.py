@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from tinydeploy.engines.aot.arithmetic import packed_weights
 from tinydeploy.engines.aot.ir import Argument, Call, Constant, Kernel, Params, Read, Scratch, Step
-from tinydeploy.engines.aot.kernels import layers
+from tinydeploy.engines.aot.kernels import layer_kernels
 from tinydeploy.engines.aot.kernels.channel_bounds import settled
 from tinydeploy.engines.aot.kernels.kernel_set import Choices, KernelSet
-from tinydeploy.engines.aot.kernels.layers import (
+from tinydeploy.engines.aot.kernels.layer_kernels import (
     LAYER,
     Conv2d,
     DepthwiseConv2d,
@@ -260,9 +260,9 @@ def _step(
 
 def _choices(blocks: Blocks, runs: Sequence[int]) -> Choices:
     return {
-        layers.FULLY_CONNECTED: lambda graph, step: _fully_connected(graph, step, blocks, runs),
-        layers.CONV_2D: lambda graph, step: _conv_2d(graph, step, blocks, runs),
-        layers.DEPTHWISE_CONV_2D: lambda graph, step: _depthwise_conv_2d(graph, step, blocks),
+        layer_kernels.FULLY_CONNECTED: lambda graph, step: _fully_connected(graph, step, blocks, runs),
+        layer_kernels.CONV_2D: lambda graph, step: _conv_2d(graph, step, blocks, runs),
+        layer_kernels.DEPTHWISE_CONV_2D: lambda graph, step: _depthwise_conv_2d(graph, step, blocks),
     }
 
 
