@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import random_graphs
 from model_builder import ModelBuilder
+from nightly import NIGHTLY
 
 from tinydeploy import verbs
 from tinydeploy.boards import lookup
@@ -107,7 +108,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path, line: str, problem: str) -> Non
         lookup.all_boards(tmp_path)
 
 
-@pytest.mark.parametrize("board", BARE, ids=named)
+@pytest.mark.parametrize("board", BARE if NIGHTLY else BARE[::3], ids=named)
 def test_a_bare_board_compiles_without_a_warning(tmp_path: Path, board: Board) -> None:
     needs(f"{board.core.toolchain}gcc", "gcc-arm-none-eabi gcc-riscv64-unknown-elf")
     assert firmware_build.for_board(tmp_path, board.id, "echo", link="uart").is_file()

@@ -95,7 +95,7 @@ def test_element_wise_ops_of_many_values(kind: str) -> None:
     """Enough to see the last bits of the factors."""
     random = np.random.default_rng(3)
     models = []
-    for _ in range(6 * native.FACTOR):
+    for _ in range(4 * native.FACTOR):
         model = ModelBuilder()
         a, b = (model.tensor((65536,), "int16", scale=10 ** random.uniform(-4, -3)) for _ in range(2))
         y = model.tensor((65536,), "int16", scale=random.uniform(1e-3, 1e-2))
@@ -108,7 +108,7 @@ def test_element_wise_ops_of_many_values(kind: str) -> None:
 def test_the_last_bits_of_a_layers_factor(bias: bool) -> None:
     random = np.random.default_rng(4)
     models = []
-    for _ in range(6 * native.FACTOR):
+    for _ in range(4 * native.FACTOR):
         model = ModelBuilder()
         scale, weight_scale = 10 ** random.uniform(-4, -3, 2)
         x = model.tensor((30_000, 1), "int16", scale=scale)

@@ -120,7 +120,7 @@ def networks(draw: st.DrawFn) -> bytes:
     return net.model.build([start], outputs)
 
 
-@native.property_settings(2)
+@native.property_settings(1)
 @given(st.lists(networks(), min_size=6, max_size=6))
 def test_random_networks(models: list[bytes]) -> None:
     native.assert_parity(models)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from model_builder import ModelBuilder
+from nightly import NIGHTLY
 
 from tinydeploy import verbs
 from tinydeploy.engines.aot.arithmetic import packed_weights
@@ -105,12 +106,12 @@ def test_every_rest_of_the_blocks_on_the_emulated_core(board: str, tmp_path: Pat
 
 def test_every_rest_of_the_blocks_natively() -> None:
     native.assert_parity(
-        [layers(seed) for seed in range(4 * native.FACTOR)], samples=6, kernels=native.SCALAR
+        [layers(seed) for seed in range(40 if NIGHTLY else 2)], samples=6, kernels=native.SCALAR
     )
 
 
 def test_sanitizers_find_nothing() -> None:
-    models = [layers(seed) for seed in range(100, 103 if native.FACTOR > 1 else 101)]
+    models = [layers(seed) for seed in range(100, 103 if NIGHTLY else 101)]
     native.assert_parity(models, sanitize=True, kernels=native.SCALAR)
 
 

@@ -18,6 +18,7 @@ import mutants
 import native
 import pytest
 from interpreter import Interpreter, difference
+from nightly import NIGHTLY
 
 from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
@@ -27,7 +28,6 @@ from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
 
 FIRST = int(os.environ.get("TINYDEPLOY_SEED", "0"))
-NIGHTLY = os.environ.get("TINYDEPLOY_NIGHTLY") == "1"
 MUTANTS, RUN = (10_000, 1000) if NIGHTLY else (300, 50)
 CHUNK = 100
 SMALL = 64 << 10  # bytes of the arena of what is run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from unittest import mock
 import native
 import pytest
 import random_graphs
+from nightly import NIGHTLY
 from small_nets import residual
 
 from tinydeploy.boards.board import Board
@@ -24,7 +24,7 @@ from tinydeploy.engines.aot.verify import VerificationError, verify_ops, verify_
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
 
-GRAPHS = 600 if os.environ.get("TINYDEPLOY_NIGHTLY") == "1" else 60
+GRAPHS = 600 if NIGHTLY else 30
 MODELS = sorted((Path(__file__).parents[2] / "models").rglob("*.tflite"))
 
 

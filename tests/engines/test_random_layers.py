@@ -1,6 +1,6 @@
 """Random layers of every kernel: bit for bit TFLite Micro's, on this machine and on every emulated core.
 
-2,000 layers natively, or 50,000 with TINYDEPLOY_NIGHTLY=1, in each of the forms that cores get; 500 of them
+1,000 layers natively, or 50,000 with TINYDEPLOY_NIGHTLY=1, in each of the forms that cores get; 250 of them
 on each core. They are the same ones in every run; TINYDEPLOY_SEED=n takes the n-th alone.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import random_graphs
 from model_builder import ModelBuilder
+from nightly import NIGHTLY
 
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
@@ -36,10 +37,10 @@ from tinydeploy.targets.target_registry import choose_target, open_target
 
 ALONE = os.environ.get("TINYDEPLOY_SEED")
 FIRST = int(ALONE or 0)
-CASES = 1 if ALONE else 50_000 if os.environ.get("TINYDEPLOY_NIGHTLY") == "1" else 2000
-ON_EACH_CORE = 1 if ALONE else 500
+CASES = 1 if ALONE else 50_000 if NIGHTLY else 1000
+ON_EACH_CORE = 1 if ALONE else 500 if NIGHTLY else 250
 CHUNK = 200  # layers compiled together
-SANITIZED = 100
+SANITIZED = 100 if NIGHTLY else 50
 SAMPLES = 4
 MOST_REFUSED = 0.01  # of all, by TFLite Micro or by us: arbitrary scales are now and then too far apart
 CORES = [

@@ -11,6 +11,7 @@ from random import Random
 import pytest
 from firmware_build import ENGINES
 from model_builder import ModelBuilder
+from nightly import NIGHTLY
 
 from tinydeploy import verbs
 from tinydeploy.boards.board import Board
@@ -18,7 +19,6 @@ from tinydeploy.engines.engine import EngineSources, Refusal
 from tinydeploy.errors import DeviceFaultError, TargetError
 from tinydeploy.model.graph import Graph
 
-NIGHTLY = os.environ.get("TINYDEPLOY_NIGHTLY") == "1"
 MNIST = Path(__file__).resolve().parents[2] / "models" / "mnist"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import random_graphs
 import small_nets
 from model_builder import ModelBuilder
+from nightly import NIGHTLY
 
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
@@ -26,7 +26,6 @@ from tinydeploy.firmware import build, footprint
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
 
-NIGHTLY = os.environ.get("TINYDEPLOY_NIGHTLY") == "1"
 MODELS = Path(__file__).resolve().parents[2] / "models"
 MADE: dict[str, Callable[[], bytes]] = {
     "layers_16x8": small_nets.layers_16x8,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from itertools import product
 from pathlib import Path
 
 import jsonschema
@@ -10,6 +11,7 @@ import pytest
 import random_graphs
 import small_nets
 from model_builder import ModelBuilder
+from nightly import turn
 
 from tinydeploy import verbs
 from tinydeploy.boards.lookup import all_boards
@@ -147,8 +149,14 @@ LARGEST_ARENAS = {"ad": 1_300, "ic": 36_000, "kws": 14_000, "vww": 46_000}  # by
 
 
 @pytest.mark.skipif(not MLPERF_TINY.is_dir(), reason=f"the MLPerf Tiny models are not at {MLPERF_TINY}")
-@pytest.mark.parametrize("board", CORES)
-@pytest.mark.parametrize("model", ["ad", "ic", "kws", "vww"])
+@pytest.mark.parametrize(
+    ("model", "board"),
+    turn(
+        [*product(("ad", "ic", "kws", "vww"), CORES)],
+        *product(("kws", "ad"), CORES),
+        *product(("ic", "vww"), ("mps2-an386", "mps3-an547", "qemu-virt-rv32")),
+    ),
+)
 def test_mlperf_tiny_is_identical_on_every_core(tmp_path: Path, model: str, board: str) -> None:
     result, _ = verbs.run(MLPERF_TINY / f"{model}.tflite", board=board, samples=16, out=tmp_path)
     is_identical(result)

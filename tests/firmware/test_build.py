@@ -12,6 +12,7 @@ from pathlib import Path
 
 import increment
 import pytest
+from nightly import turn
 
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
@@ -44,8 +45,8 @@ def no_platformio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platformio, "run_platformio", refuse)
 
 
+@pytest.mark.parametrize("link", turn(["pipe", "uart"], "uart"))
 @pytest.mark.parametrize("board", EMULATED, ids=lambda board: board.id)
-@pytest.mark.parametrize("link", ["pipe", "uart"])
 def test_every_emulated_board_builds_without_a_warning(board: Board, link: str) -> None:
     firmware = build.build(increment.make(board.id, link=link), board)
     log = firmware.log.read_text()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
+from nightly import NIGHTLY
 from pty_board import BOARD, PtyBoard
 
 from tinydeploy import verbs
@@ -31,7 +32,6 @@ ROOT = Path(__file__).resolve().parents[2]
 MOTION = ROOT / "models" / "motion"
 ALL = lookup.all_boards()
 EMULATED = [board for board in ALL if "qemu" in board.emulation]
-NIGHTLY = bool(os.environ.get("TINYDEPLOY_NIGHTLY"))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 

@@ -17,6 +17,7 @@ import firmware_build
 import native
 import numpy as np
 import pytest
+from nightly import NIGHTLY
 
 from tinydeploy.errors import LinkError, TargetDiedError, TinydeployError
 from tinydeploy.link import device as device_module
@@ -27,7 +28,7 @@ from tinydeploy.link.frames import Frame
 from tinydeploy.link.messages import Kind, Stats
 from tinydeploy.model.readers import tflite_model
 
-SESSIONS = 1000 if os.environ.get("TINYDEPLOY_NIGHTLY") else 400
+SESSIONS = 1000 if NIGHTLY else 400
 MODEL = Path(__file__).parents[2] / "models" / "digits" / "digits.tflite"
 GRAPH = tflite_model.load(MODEL)
 SAMPLES = 20

@@ -29,6 +29,7 @@ import bundle
 import numpy as np
 import numpy.typing as npt
 from hypothesis import HealthCheck, Phase, settings
+from nightly import NIGHTLY
 from tflite_micro import runtime
 
 from tinydeploy.boards import lookup
@@ -46,7 +47,7 @@ Sample = Sequence[Array]
 Generate = Callable[[Graph, Board], EngineSources]
 
 # A nightly run looks at ten times as many random models.
-FACTOR = 10 if os.environ.get("TINYDEPLOY_NIGHTLY") else 1
+FACTOR = 10 if NIGHTLY else 1
 
 FLAGS = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-exceptions", "-fno-rtti", "-g0"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import serial
 import serial.rfc2217
+from nightly import NIGHTLY
 from pty_board import BOARD, PtyBoard, intact
 
 REPO = Path(__file__).resolve().parents[2]
@@ -123,7 +124,7 @@ def test_a_whole_run_over_the_network(board: PtyBoard, scheme: str) -> None:
             held = run(board, server.url, "--rts", "on", "--no-upload", "--timeout", "2")
             assert held.returncode == 3
             assert "did not answer HELLO" in held.stderr
-            if os.environ.get("TINYDEPLOY_NIGHTLY"):
+            if NIGHTLY:
                 assert run(board, server.url, "--rts", "reset", "--no-upload").returncode == 0
         else:
             refused = run(board, server.url, "--rts", "off")
