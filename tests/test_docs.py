@@ -21,7 +21,7 @@ REPO = Path(__file__).resolve().parent.parent
 
 def test_the_table_of_ops_is_the_registry() -> None:
     text = (REPO / "docs" / "ops.md").read_text()
-    registered = catalogue.kinds(lambda op: op.tflm)
+    registered = catalogue.kinds(lambda op: op.resolver)
     rows = re.findall(r"^\| ([A-Z0-9_, ]+) \|[^|]+\| ([a-z, ]+) \|", text, re.MULTILINE)
     listed = {op: engines.split(", ") for row, engines in rows for op in row.split(", ")}
     assert sum(len(row.split(", ")) for row, _ in rows) == len(listed)
@@ -137,7 +137,7 @@ def test_every_command_is_understood(document: Path, monkeypatch: pytest.MonkeyP
 
 def test_every_option_that_is_named_exists() -> None:
     known = {name for each in VERBS for option in verb(each).params for name in option.opts}
-    known |= {"--help", "--version", "--validate", "--no-install-recommends"}
+    known |= {"--help", "--version", "--validate", "--no-install-recommends", "--specs"}
     for script in (REPO / "benchmarks").glob("*.py"):
         known |= set(re.findall(r'"(--[a-z-]+)"', script.read_text()))
     for document in DOCUMENTS:

@@ -20,9 +20,9 @@ import tflite
 from elftools.elf.elffile import ELFFile
 from model_builder import ModelBuilder
 
-from tinydeploy import verbs
+from tinydeploy import verbs, words
 from tinydeploy.boards import lookup
-from tinydeploy.engines.tflm import library, library_download, library_identity, source_selection
+from tinydeploy.engines.tflm import library, library_identity, source_selection
 from tinydeploy.engines.tflm.tflm_engine import TflmEngine, _variants
 from tinydeploy.errors import ModelError, ToolError, UsageError
 from tinydeploy.evaluate import board_checks
@@ -38,19 +38,19 @@ MODELS = REPO / "models"
 MLPERF_TINY = REPO.parent / "shared" / "models" / "mlperf-tiny"
 BOARD = lookup.board("mps2-an386")
 M4F = BOARD.core
-ADDERS = {kind: row.tflm for kind, row in CATALOGUE.items() if row.tflm}
-TFLM = os.environ.get(library_download.VARIABLE, "")
+ADDERS = {kind: row.resolver for kind, row in CATALOGUE.items() if row.resolver}
+TFLM = os.environ.get(words.TFLM_VARIABLE, "")
 
 needs_tflm = pytest.mark.skipif(
     not TFLM or not tools.has_cxx_library(M4F.toolchain),
-    reason=f"{library_download.VARIABLE} names no TFLite Micro, or libstdc++ for Arm is not installed",
+    reason=f"{words.TFLM_VARIABLE} names no TFLite Micro, or libstdc++ for Arm is not installed",
 )
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TINYDEPLOY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv(library_download.VARIABLE, raising=False)
+    monkeypatch.delenv(words.TFLM_VARIABLE, raising=False)
     return tmp_path / "cache"
 
 
@@ -502,14 +502,14 @@ def test_offline_it_says_what_was_tried_and_the_ways_on(
     with pytest.raises(ToolError) as caught:
         library.find(source, BOARD, {})
     assert f"from {source or library.default_source(BOARD)}: {host}: no way to" in caught.value.message
-    assert library_download.VARIABLE in caught.value.hint and "--engine aot" in caught.value.hint
+    assert words.TFLM_VARIABLE in caught.value.hint and "--engine aot" in caught.value.hint
 
 
 def test_the_variable_names_the_library_and_an_argument_beats_it(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = fake(tmp_path / "one"), fake(tmp_path / "other")
-    monkeypatch.setenv(library_download.VARIABLE, str(one))
+    monkeypatch.setenv(words.TFLM_VARIABLE, str(one))
     assert manifest(library.find(None, BOARD, {}))["srcDir"] == str(one)
     assert manifest(library.find(str(other), BOARD, {}))["srcDir"] == str(other)
 

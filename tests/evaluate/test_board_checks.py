@@ -124,7 +124,7 @@ def alone(kind: str, dtype: str = "int8") -> Graph:
         ("CEIL", "aot", "no engine runs it; CEIL runs if left in float"),
         ("EXP", "tflm", "no engine runs it; EXP runs if left in float"),
         ("GELU", "aot", "no engine runs it; swish, or x * sigmoid(1.702 * x), is close to GELU and runs"),
-        ("CUMSUM", "aot", "no engine runs it: take in its place what docs/ops.md lists"),
+        ("SIGN", "aot", "no engine runs it: take in its place what docs/ops.md lists"),
         ("RELU_N1_TO_1", "tflm", "--engine aot runs it"),
         ("LOGISTIC", "aot", "no engine runs it as it is: docs/ops.md says what LOGISTIC may be"),
     ],

@@ -15,7 +15,7 @@ from tinydeploy.cli import tinydeploy
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import config
 from tinydeploy.evaluate.keywords import keywords
-from tinydeploy.evaluate.option import Option
+from tinydeploy.evaluate.option import CODE, COMMAND, Option
 from tinydeploy.evaluate.option_table import VERBS, Judging, in_file
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -35,7 +35,7 @@ def test_the_command_line_has_what_the_table_has(verb: str) -> None:
     for name, option in listed.items():
         assert option.long in found[name].opts
         assert found[name].help == option.text
-        assert found[name].envvar == (option.variable or None)
+        assert found[name].envvar == (None if option.variable_below else option.variable or None)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -64,7 +64,7 @@ def toml(key: str, value: Any) -> str:
 def test_the_file_takes_what_the_table_has(tmp_path: Path, key: str) -> None:
     option, value = FILE[key], usual(FILE[key])
     (tmp_path / "tinydeploy.toml").write_text(toml(key, value))
-    if option.untrusted == "command":
+    if option.untrusted in (CODE, COMMAND):
         with pytest.raises(UsageError, match="not trusted"):
             config.load(tmp_path / "m.tflite")
         return

@@ -19,9 +19,9 @@ BUILTIN = {name for name in dir(tflite.BuiltinOperator) if name.isupper()} - {"C
 
 def test_every_row_is_of_an_op_that_exists() -> None:
     assert {kind for kind in CATALOGUE if not kind.startswith("CUSTOM:")} <= BUILTIN
-    adders = [row.tflm for row in CATALOGUE.values() if row.tflm]
+    adders = [row.resolver for row in CATALOGUE.values() if row.resolver]
     assert len(set(adders)) == len(adders) > 100
-    assert all(row.tflm for row in CATALOGUE.values() if row.fast_kernels)
+    assert all(row.resolver for row in CATALOGUE.values() if row.fast_kernels)
 
 
 def test_every_op_has_a_lowering_or_a_reason_why_not() -> None:
@@ -75,7 +75,7 @@ def test_families_are_what_the_ops_do() -> None:
 def test_facts_that_go_together() -> None:
     for kind, row in CATALOGUE.items():
         if row.goes_by is GoesBy.ROW:
-            assert row.is_convolution or "Pool" in row.options + row.tflm, kind
+            assert row.is_convolution or "Pool" in row.options + row.resolver, kind
         assert row.moves is None or row.moves == JOINED or row.inputs[row.moves] in (ANY, 4), kind
         assert not row.clamps or row.is_function, kind
         assert not row.int4_weights or row.macs is not None, kind
@@ -86,5 +86,5 @@ def test_facts_that_go_together() -> None:
 
 def test_of_an_op_without_a_row_nothing_is_known() -> None:
     unknown = catalogue.of("CUSTOM:of a user")
-    assert not (unknown.inputs or unknown.options or unknown.tflm or unknown.macs)
+    assert not (unknown.inputs or unknown.options or unknown.resolver or unknown.macs)
     assert unknown.goes_by is GoesBy.WHOLE

@@ -57,7 +57,7 @@ def _way_out(graph: Graph, engine: Engine, refusals: Sequence[Refusal]) -> str:
     if any(_FLOAT.search(refusal.reason) for refusal in refusals):
         return "no engine runs it: change the layer that was left in float"
     known = [_INSTEAD[kind] for kind in sorted(kinds & _INSTEAD.keys())]
-    in_float = sorted(kinds & {kind for kind in POINTWISE if catalogue.of(kind).tflm} - {*LOWERINGS})
+    in_float = sorted(kinds & {kind for kind in POINTWISE if catalogue.of(kind).resolver} - {*LOWERINGS})
     if in_float:
         known.append(
             f"{', '.join(in_float)} runs if left in float: denylisted_ops of "

@@ -22,7 +22,7 @@ def refusals(graph: Graph) -> tuple[Refusal, ...]:
     interpreter on this machine allocates and runs once, and its objection is passed on, if it is installed
     there (`asked`).
     """
-    unknown = (op for op in graph.running if not catalogue.of(op.kind).tflm)
+    unknown = (op for op in graph.running if not catalogue.of(op.kind).resolver)
     found = [Refusal(op.index, "TFLite Micro has no kernel") for op in unknown]
     found = found or [Refusal(op.index, why) for op in graph.running if (why := _mismatch(graph, op))]
     if found or not asked():

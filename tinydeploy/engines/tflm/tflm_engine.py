@@ -98,7 +98,7 @@ def _variants(graph: Graph) -> dict[str, str]:
     """
     suffixes: dict[str, set[str]] = {}
     for op in graph.running:
-        suffixes.setdefault(catalogue.of(op.kind).tflm, set()).add(_suffix(graph, op))
+        suffixes.setdefault(catalogue.of(op.kind).resolver, set()).add(_suffix(graph, op))
     return {adder: found.pop() if len(found) == 1 else "" for adder, found in sorted(suffixes.items())}
 
 

@@ -55,48 +55,48 @@ def _svdf(inputs: _Inputs, output: Shape, options: _Options) -> int:
 _pool = partial(OpKind, Family.ELEMENTWISE, (4,), (4,), GoesBy.ROW, options="Pool2DOptions", fuses=True)
 
 LAYERS = {
-    "AVERAGE_POOL_2D": _pool(tflm="AddAveragePool2D", cmsis_nn="arm_avgpool_", esp_nn="esp_nn_avg_pool_"),
+    "AVERAGE_POOL_2D": _pool(resolver="AddAveragePool2D", cmsis_nn="arm_avgpool_", esp_nn="esp_nn_avg_pool_"),
     "BATCH_MATMUL": OpKind(
         Family.DENSE, (ANY, ANY), options="BatchMatMulOptions", macs=_matmul,
-        tflm="AddBatchMatMul", cmsis_nn="arm_batch_matmul_",
+        resolver="AddBatchMatMul", cmsis_nn="arm_batch_matmul_",
     ),
     "CONV_2D": OpKind(
         Family.CONV, (4, 4), (4,), GoesBy.ROW, options="Conv2DOptions", macs=_conv,
         fuses=True, int4_weights="per channel",
-        tflm="AddConv2D", cmsis_nn="arm_convolve_", esp_nn="esp_nn_conv_",
+        resolver="AddConv2D", cmsis_nn="arm_convolve_", esp_nn="esp_nn_conv_",
     ),
     "DEPTHWISE_CONV_2D": OpKind(
         Family.DEPTHWISE, (4, 4), (4,), GoesBy.ROW, options="DepthwiseConv2DOptions", macs=_depthwise,
         fuses=True, int4_weights="per channel",
-        tflm="AddDepthwiseConv2D", cmsis_nn="arm_depthwise_conv_", esp_nn="esp_nn_depthwise_conv_",
+        resolver="AddDepthwiseConv2D", cmsis_nn="arm_depthwise_conv_", esp_nn="esp_nn_depthwise_conv_",
     ),
     "FULLY_CONNECTED": OpKind(
         Family.DENSE, (ANY, 2), options="FullyConnectedOptions", macs=_dense,
         fuses=True, int4_weights="one scale",
-        tflm="AddFullyConnected", cmsis_nn="arm_fully_connected_", esp_nn="esp_nn_fully_connected_",
+        resolver="AddFullyConnected", cmsis_nn="arm_fully_connected_", esp_nn="esp_nn_fully_connected_",
     ),
     "L2_POOL_2D": OpKind(
-        Family.ELEMENTWISE, (ANY,), goes_by=GoesBy.ROW, tflm="AddL2Pool2D", without_aot=_FLOAT
+        Family.ELEMENTWISE, (ANY,), goes_by=GoesBy.ROW, resolver="AddL2Pool2D", without_aot=_FLOAT
     ),
-    "MAX_POOL_2D": _pool(tflm="AddMaxPool2D", cmsis_nn="arm_max_pool_", esp_nn="esp_nn_max_pool_"),
+    "MAX_POOL_2D": _pool(resolver="AddMaxPool2D", cmsis_nn="arm_max_pool_", esp_nn="esp_nn_max_pool_"),
     "RESIZE_BILINEAR": OpKind(
-        Family.ELEMENTWISE, (4,), (4,), options="ResizeBilinearOptions", tflm="AddResizeBilinear"
+        Family.ELEMENTWISE, (4,), (4,), options="ResizeBilinearOptions", resolver="AddResizeBilinear"
     ),
     "RESIZE_NEAREST_NEIGHBOR": OpKind(
         Family.MOVEMENT, (4,), (4,), options="ResizeNearestNeighborOptions", moves=0,
-        moved_types=(DType.INT8, DType.INT16, DType.FLOAT32), tflm="AddResizeNearestNeighbor",
+        moved_types=(DType.INT8, DType.INT16, DType.FLOAT32), resolver="AddResizeNearestNeighbor",
     ),
     "SVDF": OpKind(
         Family.DENSE, (2, 2, 2), (2,), options="SVDFOptions", macs=_svdf,
-        tflm="AddSvdf", cmsis_nn="arm_svdf_",
+        resolver="AddSvdf", cmsis_nn="arm_svdf_",
     ),
     "TRANSPOSE_CONV": OpKind(
         Family.CONV, (1, 4, 4), (4,), options="TransposeConvOptions", macs=_transposed, fuses=True,
-        tflm="AddTransposeConv", cmsis_nn="arm_transpose_conv_",
+        resolver="AddTransposeConv", cmsis_nn="arm_transpose_conv_",
     ),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": OpKind(
         Family.DENSE, (3, *(2,) * 8), (3,), gaps=True,
         options="UnidirectionalSequenceLSTMOptions", macs=_lstm,
-        tflm="AddUnidirectionalSequenceLSTM", cmsis_nn="arm_lstm_",
+        resolver="AddUnidirectionalSequenceLSTM", cmsis_nn="arm_lstm_",
     ),
 }  # fmt: skip

@@ -60,7 +60,7 @@ class OpKind:
     before it that has `fuses` can do that. `int4_weights` says with which scales TFLite Micro takes input 1
     in 4 bits. `of_shape` is an op that asks for nothing but its input's shape.
 
-    `tflm` is the method of TFLite Micro's MicroMutableOpResolver that registers the kind; "" if a program
+    `resolver` is the method of TFLite Micro's MicroMutableOpResolver that registers the kind; "" if a program
     cannot register it. `cmsis_nn` and `esp_nn` are prefixes of the functions that the library's fast kernels
     for it call. `without_aot` says why the aot engine has no lowering, if it has none.
     """
@@ -81,7 +81,7 @@ class OpKind:
     fuses: bool = False
     int4_weights: Literal["", "one scale", "per channel"] = ""
     of_shape: bool = False
-    tflm: str = ""
+    resolver: str = ""
     cmsis_nn: str = ""
     esp_nn: str = ""
     without_aot: str = ""

@@ -16,16 +16,16 @@ _signal = partial(OpKind, Family.ELEMENTWISE, without_aot=_SIGNAL)
 _moving_signal = partial(OpKind, Family.MOVEMENT, without_aot=_SIGNAL)
 
 REDUCTIONS = {
-    "ARG_MAX": _reduction(tflm="AddArgMax"),
-    "ARG_MIN": _reduction(tflm="AddArgMin"),
-    "CUMSUM": OpKind(Family.ELEMENTWISE, (ANY, ANY), options="CumsumOptions", tflm="AddCumSum"),
-    "MEAN": _reducer(tflm="AddMean"),
-    "REDUCE_ALL": _reducer(tflm="AddReduceAll"),
+    "ARG_MAX": _reduction(resolver="AddArgMax"),
+    "ARG_MIN": _reduction(resolver="AddArgMin"),
+    "CUMSUM": OpKind(Family.ELEMENTWISE, (ANY, ANY), options="CumsumOptions", resolver="AddCumSum"),
+    "MEAN": _reducer(resolver="AddMean"),
+    "REDUCE_ALL": _reducer(resolver="AddReduceAll"),
     "REDUCE_ANY": _reducer(without_aot="TFLite Micro has no kernel"),
-    "REDUCE_MAX": _reducer(tflm="AddReduceMax"),
-    "REDUCE_MIN": _reducer(tflm="AddReduceMin"),
+    "REDUCE_MAX": _reducer(resolver="AddReduceMax"),
+    "REDUCE_MIN": _reducer(resolver="AddReduceMin"),
     "REDUCE_PROD": _reducer(without_aot=_AT_READING),
-    "SUM": _reducer(tflm="AddSum"),
+    "SUM": _reducer(resolver="AddSum"),
 }
 
 # TFLite Micro has kernels for state, but a program of ours gives it no room for resource variables.
@@ -37,7 +37,9 @@ STATE = {
 }
 
 SHAPES = {
-    "BROADCAST_ARGS": OpKind(Family.MOVEMENT, (ANY, ANY), tflm="AddBroadcastArgs", without_aot=_AT_READING),
+    "BROADCAST_ARGS": OpKind(
+        Family.MOVEMENT, (ANY, ANY), resolver="AddBroadcastArgs", without_aot=_AT_READING
+    ),
     "RANGE": OpKind(Family.MOVEMENT, (ANY, ANY, ANY), without_aot=_AT_READING),
     "RANK": OpKind(Family.MOVEMENT, (ANY,), of_shape=True, without_aot=_AT_READING),
     "SHAPE": OpKind(
@@ -45,7 +47,7 @@ SHAPES = {
         (ANY,),
         options="ShapeOptions",
         of_shape=True,
-        tflm="AddShape",
+        resolver="AddShape",
         without_aot=_AT_READING,
     ),
 }
@@ -56,22 +58,22 @@ CONTROL = {
 }
 
 CUSTOM = {
-    "CUSTOM:CIRCULAR_BUFFER": _moving_signal(tflm="AddCircularBuffer"),
-    "CUSTOM:SignalDelay": _moving_signal(tflm="AddDelay"),
-    "CUSTOM:SignalEnergy": _signal(tflm="AddEnergy"),
-    "CUSTOM:SignalFftAutoScale": _signal(tflm="AddFftAutoScale"),
-    "CUSTOM:SignalFilterBank": _signal(tflm="AddFilterBank"),
-    "CUSTOM:SignalFilterBankLog": _signal(tflm="AddFilterBankLog"),
-    "CUSTOM:SignalFilterBankSpectralSubtraction": _signal(tflm="AddFilterBankSpectralSubtraction"),
-    "CUSTOM:SignalFilterBankSquareRoot": _signal(tflm="AddFilterBankSquareRoot"),
-    "CUSTOM:SignalFramer": _moving_signal(tflm="AddFramer"),
-    "CUSTOM:SignalIrfft": _signal(tflm="AddIrfft"),
-    "CUSTOM:SignalOverlapAdd": _signal(tflm="AddOverlapAdd"),
-    "CUSTOM:SignalPCAN": _signal(tflm="AddPCAN"),
-    "CUSTOM:SignalRfft": _signal(tflm="AddRfft"),
-    "CUSTOM:SignalStacker": _moving_signal(tflm="AddStacker"),
-    "CUSTOM:SignalWindow": _signal(tflm="AddWindow"),
+    "CUSTOM:CIRCULAR_BUFFER": _moving_signal(resolver="AddCircularBuffer"),
+    "CUSTOM:SignalDelay": _moving_signal(resolver="AddDelay"),
+    "CUSTOM:SignalEnergy": _signal(resolver="AddEnergy"),
+    "CUSTOM:SignalFftAutoScale": _signal(resolver="AddFftAutoScale"),
+    "CUSTOM:SignalFilterBank": _signal(resolver="AddFilterBank"),
+    "CUSTOM:SignalFilterBankLog": _signal(resolver="AddFilterBankLog"),
+    "CUSTOM:SignalFilterBankSpectralSubtraction": _signal(resolver="AddFilterBankSpectralSubtraction"),
+    "CUSTOM:SignalFilterBankSquareRoot": _signal(resolver="AddFilterBankSquareRoot"),
+    "CUSTOM:SignalFramer": _moving_signal(resolver="AddFramer"),
+    "CUSTOM:SignalIrfft": _signal(resolver="AddIrfft"),
+    "CUSTOM:SignalOverlapAdd": _signal(resolver="AddOverlapAdd"),
+    "CUSTOM:SignalPCAN": _signal(resolver="AddPCAN"),
+    "CUSTOM:SignalRfft": _signal(resolver="AddRfft"),
+    "CUSTOM:SignalStacker": _moving_signal(resolver="AddStacker"),
+    "CUSTOM:SignalWindow": _signal(resolver="AddWindow"),
     "CUSTOM:TFLite_Detection_PostProcess": OpKind(
-        Family.ELEMENTWISE, tflm="AddDetectionPostprocess", without_aot="it works in float"
+        Family.ELEMENTWISE, resolver="AddDetectionPostprocess", without_aot="it works in float"
     ),
 }
