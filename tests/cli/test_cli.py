@@ -76,7 +76,7 @@ def small_model(folder: Path) -> Path:
         (["run", MNIST, "--data", "a.csv"], "a.csv is a text file.*np.genfromtxt"),
         (["run", MNIST, "--data", LABELLED, "--metric", "best"], "unknown metric 'best' .known: top1,"),
         (["run", MNIST, "--output", "7"], "no output '7' .it has 0 "),
-        (["zzz"], "there is no command 'zzz' .commands: doctor, "),
+        (["xyz"], "there is no command 'xyz' .commands: doctor, "),
         (["runs"], "there is no command 'runs' .did you mean run"),
     ],
 )
