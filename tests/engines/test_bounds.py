@@ -8,6 +8,7 @@ import pytest
 from model_builder import ModelBuilder
 
 from tinydeploy.boards.lookup import board
+from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
 from tinydeploy.errors import ModelError
 from tinydeploy.model.readers import tflite_model
@@ -121,3 +122,71 @@ def test_boards_of_equal_limits_get_the_same_sources(goal: str) -> None:
         by_limits.setdefault(engine.limits(board(name)), set()).add(text)
     assert all(len(texts) == 1 for texts in by_limits.values())
     assert len(by_limits) >= 4
+
+
+def chain(ops: int, unused: int = 0) -> bytes:
+    """So many ADDs one after the other, and tensors that nothing uses."""
+    model = ModelBuilder()
+    x = first = model.tensor((1, 8), scale=0.1)
+    for _ in range(ops):
+        y = model.tensor((1, 8), scale=0.1)
+        model.op("ADD", [x, x], [y])
+        x = y
+    for _ in range(unused):
+        model.tensor((1, 8), scale=0.1)
+    return model.build([first], [x])
+
+
+def reshaped(numbers: int) -> bytes:
+    model = ModelBuilder()
+    x, y = model.tensor((1, 8), scale=0.1), model.tensor((1, 8), scale=0.1)
+    model.op("RESHAPE", [x], [y], new_shape=[1] * numbers)
+    return model.build([x], [y])
+
+
+def many_inputs(count: int) -> bytes:
+    model = ModelBuilder()
+    inputs = [model.tensor((1, 8), scale=0.1) for _ in range(count)]
+    y = model.tensor((1, 8), scale=0.1)
+    model.op("ADD", inputs[:2], [y])
+    return model.build(inputs, [y])
+
+
+def joined(count: int) -> bytes:
+    model = ModelBuilder()
+    x, y = model.tensor((1, 8), scale=0.1), model.tensor((1, 8 * count), scale=0.1)
+    model.op("CONCATENATION", [x] * count, [y], axis=1)
+    return model.build([x], [y])
+
+
+def signed(count: int) -> bytes:
+    model = ModelBuilder()
+    x, y = model.tensor((1, 8), scale=0.1), model.tensor((1, 8), scale=0.1)
+    model.op("ADD", [x, x], [y])
+    for number in range(count):
+        model.signature(f"s{number}", [x], [y])
+    return model.build([x], [y])
+
+
+@pytest.mark.parametrize(
+    ("blob", "words"),
+    [
+        (chain(2049), "it has 2,049 ops, more than 2,048"),
+        (chain(1, unused=65_536), "it has 65,538 tensors, more than 65,536"),
+        (reshaped(1025), "1,025 numbers in its new_shape"),
+        (many_inputs(1025), "it has 1,025 inputs and outputs, more than 1,024"),
+        (joined(65_536), "it has 65,537 inputs and outputs of ops, more than 65,536"),
+        (signed(4097), "it has 4,097 signatures, more than 4,096"),
+    ],
+    ids=["ops", "tensors", "option", "edges", "operands", "signatures"],
+)
+def test_how_many_of_a_kind_a_file_may_have(blob: bytes, words: str) -> None:
+    with pytest.raises(ModelError, match=words) as caught:
+        tflite_model.parse(blob, "model")
+    assert "no microcontroller's model has as many" in caught.value.hint
+
+
+def test_the_conflicts_of_a_long_chain_are_as_many_as_its_buffers() -> None:
+    buffers = [allocator.Buffer(16, time, time + 1) for time in range(5000)]
+    assert allocator._Placer(buffers, {}).work == 2 * 4999
+    assert allocator.needed(buffers, {}) == {0: 16, **dict.fromkeys(range(1, 5000), 32)}
