@@ -233,7 +233,10 @@ def test_a_silent_upload_tool_that_does_nothing_on_an_empty_board(board: PtyBoar
     ("command", "reason"),
     [
         ("no-such-tool $SOURCE", "no-such-tool"),
-        (f"{sys.executable} {REPO}/tests/support/pty_board.py /nowhere $SOURCE", "Error: no probe is connected"),
+        (
+            f"{sys.executable} {REPO}/tests/support/pty_board.py /nowhere $SOURCE",
+            "Error: no probe is connected",
+        ),
     ],
 )
 def test_an_upload_that_fails_names_its_log(board: PtyBoard, command: str, reason: str) -> None:
