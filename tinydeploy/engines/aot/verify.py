@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
+import numpy.typing as npt
 
 from tinydeploy.engines.aot.ir import Program, Read, Scratch, State, Step, Stripes, Write
+from tinydeploy.engines.aot.kernels.movement_kernels import COPY_ROWS, CopyRows
 from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
 from tinydeploy.engines.aot.own_ops import WindowOp
-from tinydeploy.model.graph import Graph, Op
+from tinydeploy.model.graph import Graph, Op, Tensor
 
 _NOBODY, _SCRATCH = -1, -2  # owners of bytes that hold no tensor
 
@@ -112,16 +114,26 @@ def _verify_writers(program: Program) -> None:
     """No byte of a tensor is written by two ops, but for the stripes of one."""
     writers: dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
     for op, steps in program.ops:
-        for tensor in {a.tensor for step in steps for a in step.args if isinstance(a, Write)}:
+        writes = [(step, a.tensor) for step in steps for a in step.args if isinstance(a, Write)]
+        for step, tensor in writes:
             piece = program.slices.get(tensor)
             whole = tensor if piece is None else piece.tensor
             root, begin = program.place(whole)
-            size = program.graph.tensors[root].bytes
-            of = writers.setdefault(root, np.full(size, _NOBODY))[begin:][
-                : program.graph.tensors[whole].bytes
-            ]
-            _hold(bool(np.isin(of, (_NOBODY, op.index)).all()), f"op {op.index} writes {whole} once more")
-            of[:] = op.index
+            of = writers.setdefault(root, np.full(program.graph.tensors[root].bytes, _NOBODY))
+            bytes_ = begin + _written(program.graph.tensors[whole], step if piece is None else None)
+            there = bool(np.isin(of[bytes_], (_NOBODY, op.index)).all())
+            _hold(there, f"op {op.index} writes {whole} once more")
+            of[bytes_] = op.index
+
+
+def _written(tensor: Tensor, step: Step | None) -> npt.NDArray[np.int64]:
+    """The bytes of `tensor` that a step writes: the rows that it copies there, or all."""
+    if step is None or step.kernel is not COPY_ROWS:
+        return np.arange(tensor.bytes)
+    copy, size = step.of(CopyRows), tensor.dtype.bytes
+    rows = copy.output_offset + copy.output_step * np.arange(copy.rows)[:, np.newaxis]
+    elements = rows + np.arange(copy.row_elements)
+    return (size * elements[..., np.newaxis] + np.arange(size)).reshape(-1)
 
 
 def _ops_of(program: Program, run: Stripes) -> Iterator[tuple[Op, tuple[Step, ...]]]:
