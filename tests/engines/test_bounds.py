@@ -10,6 +10,7 @@ from model_builder import ModelBuilder
 from tinydeploy.boards.lookup import board
 from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
+from tinydeploy.engines.tflm.tflm_engine import TflmEngine
 from tinydeploy.errors import ModelError
 from tinydeploy.model.readers import tflite_model
 
@@ -190,3 +191,12 @@ def test_the_conflicts_of_a_long_chain_are_as_many_as_its_buffers() -> None:
     buffers = [allocator.Buffer(16, time, time + 1) for time in range(5000)]
     assert allocator._Placer(buffers, {}).work == 2 * 4999
     assert allocator.needed(buffers, {}) == {0: 16, **dict.fromkeys(range(1, 5000), 32)}
+
+
+def test_inputs_that_no_board_holds_are_not_filled_on_the_host() -> None:
+    graph = tflite_model.parse(one("REDUCE_MAX", [((1 << 31) - 1,)], (), [0], keep_dims=False), "model")
+    tracemalloc.start()
+    (refused,) = TflmEngine().refusals(graph)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "its inputs take 2,147,483,647 bytes" in refused.reason and peak < 1 << 20

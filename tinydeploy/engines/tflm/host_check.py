@@ -13,6 +13,8 @@ from tinydeploy.model.canonicalize.shape_inference import infer
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 from tinydeploy.model.ops import catalogue
 
+_MOST_BYTES = 1 << 28  # of the inputs together: what is tried here fills them
+
 
 def refusals(graph: Graph) -> tuple[Refusal, ...]:
     """Every op that speaks against running `graph` with TFLite Micro; empty if none does.
@@ -27,6 +29,9 @@ def refusals(graph: Graph) -> tuple[Refusal, ...]:
     found = found or [Refusal(op.index, why) for op in graph.running if (why := _mismatch(graph, op))]
     if found or not asked():
         return tuple(found)
+    size = sum(graph.tensors[index].bytes for index in graph.inputs)
+    if size > _MOST_BYTES:
+        return (Refusal(-1, f"its inputs take {size:,} bytes, and {_MOST_BYTES:,} are tried at the most"),)
     objection = reference.objection(graph.content, [_sample(graph.tensors[i])[None] for i in graph.inputs])
     if objection is None:
         return ()

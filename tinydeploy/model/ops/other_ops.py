@@ -18,7 +18,7 @@ _moving_signal = partial(OpKind, Family.MOVEMENT, without_aot=_SIGNAL)
 REDUCTIONS = {
     "ARG_MAX": _reduction(resolver="AddArgMax"),
     "ARG_MIN": _reduction(resolver="AddArgMin"),
-    "CUMSUM": OpKind(Family.ELEMENTWISE, (ANY, ANY), options="CumsumOptions", resolver="AddCumSum"),
+    "CUMSUM": OpKind(Family.ELEMENTWISE, (ANY,), options="CumsumOptions", resolver="AddCumSum"),
     "MEAN": _reducer(resolver="AddMean"),
     "REDUCE_ALL": _reducer(resolver="AddReduceAll"),
     "REDUCE_ANY": _reducer(without_aot="TFLite Micro has no kernel"),
