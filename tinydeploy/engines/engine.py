@@ -142,10 +142,6 @@ class RegisteredEngine(Engine, Protocol):
         """What it can strive for, the default first; none if it has no choice."""
 
     @property
-    def runs_floats(self) -> bool:
-        """Whether it has kernels for layers that were left in float."""
-
-    @property
     def evidence(self) -> str:
         """How it is known that it can run what it does not refuse; "" if its refusals are all there is."""
 

@@ -212,7 +212,6 @@ class AotEngine:
     optimize: str = GOALS[0]
     name: ClassVar[str] = "aot"
     goals: ClassVar[tuple[str, ...]] = GOALS
-    runs_floats: ClassVar[bool] = False
     evidence: ClassVar[str] = ""
 
     def __post_init__(self) -> None:

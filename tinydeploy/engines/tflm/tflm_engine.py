@@ -24,7 +24,6 @@ class TflmEngine:
     source: str | None = None
     name: ClassVar[str] = "tflm"
     goals: ClassVar[tuple[str, ...]] = ()
-    runs_floats: ClassVar[bool] = True
 
     @property
     def evidence(self) -> str:
