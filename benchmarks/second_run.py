@@ -23,7 +23,7 @@ import click
 REPO = Path(__file__).resolve().parent.parent
 _RUN = """
 import json, os, resource, sys
-from tinydeploy import evaluation
+from tinydeploy.evaluate import run as evaluation
 from tinydeploy.cli import main
 timed, spent = evaluation._timed, {}
 class Timed:

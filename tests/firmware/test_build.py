@@ -235,7 +235,7 @@ def stop(*_): raise KeyboardInterrupt
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGINT, stop)
 import increment, test_build
-from tinydeploy import build
+from tinydeploy.firmware import build
 build.build(increment.make(extra=test_build.SLOW), test_build.M4F)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -290,7 +290,7 @@ CHILD = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
 from pathlib import Path
-from tinydeploy import boards
+from tinydeploy.boards import lookup as boards
 from tinydeploy.link.device import Device
 from tinydeploy.targets.qemu import QemuTarget
 with QemuTarget(boards.board("mps2-an386"), Path(sys.argv[1]), sys.argv[2]) as target:

@@ -212,7 +212,7 @@ CHILD = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
 from pathlib import Path
-from tinydeploy import boards
+from tinydeploy.boards import lookup as boards
 from tinydeploy.link.device import Device
 from tinydeploy.targets.renode import RenodeTarget
 with RenodeTarget(boards.board("disco_f407vg"), Path(sys.argv[1])) as target:
