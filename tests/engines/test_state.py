@@ -148,7 +148,7 @@ def calls_nothing(model: ModelBuilder, handle: int, x: int) -> None:
         (reads_only, "nothing assigns the variable 'v'"),
         (reads_another_size, r"op 2 \(READ_VARIABLE\) takes the variable 'v' for another type or size"),
         (reads_no_handle, r"op 1 \(READ_VARIABLE\) names a variable by another tensor than a VAR_HANDLE's"),
-        (assigns_nothing, r"op 1 \(ASSIGN_VARIABLE\) has the inputs \[2\]"),
+        (assigns_nothing, r"op 1 \(ASSIGN_VARIABLE\) has 1 inputs where 2 are needed"),
         (calls_late, r"op 2 \(CALL_ONCE\) initialises the variable 'v' after its use"),
         (calls_nothing, r"op 1 \(CALL_ONCE\) calls the subgraph 7"),
         (initialises_with("computed"), "subgraph 1 initialises the variable 'v' with a computed value"),

@@ -99,7 +99,7 @@ def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None
         program, position = cut or program, max(last, position + 1)
     if taken is not None and program.stripes:
         taken.append(program)
-    return emit(program, board.core, "ram")
+    return emit(program, kernels_of(board.core), "ram")
 
 
 def test_random_runs() -> None:
@@ -169,7 +169,7 @@ def test_what_each_layer_saves() -> None:
     cut = stripes.least_arena(
         for_dsp(lower(graph)[0]), stripes.Tries(for_dsp), [stripes.Means(kernel_bytes=0)]
     )
-    striped = emit(cut, native.DSP.core, "ram")
+    striped = emit(cut, kernels_of(native.DSP.core), "ram")
     assert (arena(whole), arena(striped), arena(patched)) == (9_312, 3_312, 2_544)
     assert [(layer.stripes, layer.saved_bytes) for layer in whole.layers] == [(1, 0)] * 4
     # Of 29 rows of 144 bytes the buffers hold 4, 2 and 3; the last output is whole.
