@@ -249,8 +249,8 @@ def test_every_kernel_of_every_core_is_taken() -> None:
     headers = {path.name: path.read_text() for path in (paths.FIRMWARE / "kernels").glob("*.h")}
     kernels = entries("\n".join(headers.values()))
     assert len(kernels) > len(headers) / 2
-    # Of a run of ops in stripes, see test_stripes; of float islands, see test_islands.
-    elsewhere = {"keep_rows", "lookup_rows"}
+    # Of a run of ops in stripes, see test_stripes; of float islands, see test_float_islands.
+    elsewhere = {"keep_rows", "lookup_rows", "in_float", "in_float_broadcast", "lookup_blocks"}
     missing = (kernels | {*headers}) - elsewhere
     for case in (case for chunk in chunks(2000) for case in cases(chunk.start, len(chunk))):
         for board in native.KERNELS:

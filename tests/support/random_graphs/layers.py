@@ -78,13 +78,13 @@ def conv(m: Maker, kind: str) -> None:
     x = m.pick(4, wide=True, fits=symmetric)
     either = (m.random.randint(1, 4), m.random.randint(1, 4))
     kernel = m.random.choice((either, either, either, (1, 1), (3, 3), (3, 3)))
-    size, options = _windows(m, x, kernel, dilated=True)
+    size, options = _windows(m, x, kernel, dilated=m.random.random() < 0.5)
     if kind == "CONV_2D":
         groups = m.random.choice((1, 1, 1, 1, x.shape[3]))
         channels = groups * m.random.randint(1, max(1, m.most_channels // groups))
         shape, axis, depth = (channels, *kernel, x.shape[3] // groups), 0, x.shape[3] // groups
     else:
-        options["depth_multiplier"] = m.random.choice((1, 1, 2, 3))
+        options["depth_multiplier"] = m.random.choice((1, 1, 1, 2, 3))
         channels = x.shape[3] * options["depth_multiplier"]
         shape, axis, depth = (1, *kernel, channels), 3, 1
     inputs, scale = drawn_weights(m, x, shape, axis, depth * math.prod(kernel), narrow_bias=axis == 0)
