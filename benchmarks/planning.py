@@ -18,7 +18,7 @@ import click
 import numpy as np
 
 REPO = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPO / "tests"))
+sys.path.insert(0, str(REPO / "tests" / "support"))
 from model_builder import ModelBuilder  # noqa: E402
 
 # t, c, n, s of Sandler et al., MobileNetV2 (arXiv:1801.04381), table 2.

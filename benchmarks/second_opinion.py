@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 import random_graphs
 
 from tinydeploy.errors import ModelError, UsageError

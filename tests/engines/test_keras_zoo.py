@@ -40,6 +40,7 @@ SAMPLES = 4
 
 # TensorFlow's converter refuses them, or crashes: its words.
 NOT_CONVERTED = {
+    "squeeze_excitation_open_16x8": "TensorFlow crashed",
     "*_loop_open_*": "TensorListReserve",
     "*_loop_fixed_*": "TensorFlow crashed",
     "lstm_fused_open_*": "TensorListReserve",
@@ -52,6 +53,8 @@ NOT_CONVERTED = {
 
 # TFLite Micro refuses them, and so do we: our words.
 REFUSED = {
+    # States that begin with zeros, as constants without a scale.
+    **dict.fromkeys(("*_unrolled_open_16x8", "bidirectional_open_16x8", "stacked_lstm_open_16x8"), "scale"),
     "act_exponential_*": "EXP",
     "act_celu_*": "EXP",
     "act_selu_open_int8": "EXP",

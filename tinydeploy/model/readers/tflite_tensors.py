@@ -18,7 +18,8 @@ from tinydeploy.model.readers.tflite_options import enum
 
 _LEAST_SCALE = float(np.finfo(np.float32).smallest_normal)
 _ZEROS_HINT = (
-    "convert with a representative_dataset for which no layer always gives zero, or leave that layer out"
+    "convert with a representative_dataset for which no layer always gives zero, or leave that layer out; "
+    "a recurrent layer whose state begins with zeros wants a fixed batch: tf.keras.Input(..., batch_size=1)"
 )
 
 Buffers = Sequence[npt.NDArray[np.uint8]]
