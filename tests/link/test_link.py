@@ -36,6 +36,8 @@ from tinydeploy.link.frames import MAX_PAYLOAD, Decoder, Frame, encode
 from tinydeploy.link.messages import Kind
 
 ECHO_SHA256 = "010203" + 29 * "00"
+pytestmark = pytest.mark.usefixtures("quick_retries")
+
 ECHO_BYTES = 600
 BUILD_ID = firmware_build.BUILD_ID
 FAIL, LOG = 0xF2, 0xF3  # first input bytes that the echo engine takes as orders
@@ -78,17 +80,6 @@ def test_a_flipped_bit_is_never_taken_for_the_frame(frame: Frame, position: int)
 def test_a_payload_that_is_too_long_is_refused() -> None:
     with pytest.raises(ValueError, match="245"):
         encode(Frame(0, 0, bytes(MAX_PAYLOAD + 1)))
-
-
-@pytest.fixture(scope="session")
-def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return firmware_build.for_host(tmp_path_factory.mktemp("native"), "echo")
-
-
-@pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_module, "_HELLO_RETRY", 0.02)
-    monkeypatch.setattr(device_module, "_FIRST_RETRY", 0.02)
 
 
 @contextmanager

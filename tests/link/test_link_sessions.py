@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import firmware_build
 import pytest
 from cobs import cobs
 from test_link import ECHO_SHA256, echoed, pattern, process
@@ -21,23 +20,13 @@ from tinydeploy.errors import (
     WrongFirmwareError,
 )
 from tinydeploy.evaluate import execution
-from tinydeploy.link import device as device_module
 from tinydeploy.link import messages
 from tinydeploy.link.channel import Stream
 from tinydeploy.link.device import Device
 from tinydeploy.link.frames import Decoder, Frame, encode
 from tinydeploy.link.messages import Kind
 
-
-@pytest.fixture(scope="session")
-def echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return firmware_build.for_host(tmp_path_factory.mktemp("native"), "echo")
-
-
-@pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_module, "_HELLO_RETRY", 0.02)
-    monkeypatch.setattr(device_module, "_FIRST_RETRY", 0.02)
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 
 class Recorder:
