@@ -157,3 +157,10 @@ def test_every_file_and_every_variable_that_is_named_exists() -> None:
                 assert (REPO / path).exists(), f"{document.name}: {path}"
             for variable in re.findall(r"\bTINYDEPLOY_[A-Z_]+", code):
                 assert variable in program, f"{document.name}: {variable}"
+
+
+def test_every_test_that_is_named_exists() -> None:
+    known = {path.stem for path in (REPO / "tests").rglob("test_*.py")}
+    for document in DOCUMENTS:
+        named = set(re.findall(r"`(test_\w+)`", document.read_text(encoding="utf-8")))
+        assert named <= known, document.name

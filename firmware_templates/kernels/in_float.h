@@ -9,7 +9,7 @@
 
 namespace tinydeploy {
 
-// What P::kOp says, in the order of lower_float.py.
+// What P::kOp says, in the order of lowering/in_float.py.
 enum FloatOp : int32_t { kAdd, kSub, kMul, kDiv, kMaximum, kMinimum, kSquaredDifference, kPrelu };
 
 // P says kOp, kScale and kZeroPoint of A and B, and the output's as for quantize. All is rounded once after each step, so

@@ -68,7 +68,7 @@ def test_random_graphs_equal_tflite_micro(first: int, interpreter: Interpreter) 
             refused.append(f"seed {seed}: TFLite Micro: {theirs}")
         elif found := difference(graphs[seed], ours, theirs):
             failures.append(f"seed {seed}, {goal(seed)} for {board.id}: {found}")
-    again = "TINYDEPLOY_SEED=<seed> pytest tests/test_aot_random_graphs.py"
+    again = "TINYDEPLOY_SEED=<seed> pytest tests/engines/test_aot_random_graphs.py"
     assert not failures, "\n".join([*failures, f"see it again: {again}"])
     assert len(refused) <= MOST_REFUSED, "\n".join(refused)
 

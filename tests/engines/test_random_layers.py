@@ -49,7 +49,7 @@ CORES = [
 ]
 AVR = "megaatmega2560"
 GUARDS = 64  # bytes around a layer's arena
-AGAIN = "see it again: TINYDEPLOY_SEED={} pytest tests/test_random_layers.py -k '{}'"
+AGAIN = "see it again: TINYDEPLOY_SEED={} pytest tests/engines/test_random_layers.py -k '{}'"
 
 
 @dataclass(frozen=True, eq=False)

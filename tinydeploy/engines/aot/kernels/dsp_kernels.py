@@ -11,11 +11,9 @@ from tinydeploy.engines.aot.kernels.layer_kernels import (
     UNSCALED,
     Conv2d,
     DepthwiseConv2d,
-    FullyConnected,
     Layer,
-    rows_by_channels,
-    windows_by_channels,
-    with_addend,
+    by_channels,
+    by_columns,
 )
 from tinydeploy.engines.aot.memory import input_overlap
 
@@ -70,12 +68,7 @@ class DspColumns16x8(Dsp16x8):
 
 
 def _columns(call: Call[DspColumns]) -> Mapping[str, int]:
-    p, layer = call.params, call.params.layer
-    if isinstance(layer, FullyConnected):
-        least = rows_by_channels(layer, layer.output_depth, p.pixels)
-    else:
-        least = windows_by_channels(layer, layer.output_depth, p.pixels)
-    return with_addend(least, call.args, (p.pixels - 1) * layer.output_depth)
+    return by_columns(call.params.layer, call.params.pixels, call.args)
 
 
 def _rows_kept(call: Call[Dsp]) -> Mapping[str, int]:
@@ -87,13 +80,13 @@ def _rows_kept(call: Call[Dsp]) -> Mapping[str, int]:
 def _columns_16x8(call: Call[DspColumns16x8]) -> Mapping[str, int]:
     p, layer = call.params, call.params.layer
     assert isinstance(layer, Conv2d)
-    return {"input": windows_by_channels(layer, layer.output_depth, p.pixels) * call.sizes[-1]}
+    return {"input": by_channels(layer, layer.output_depth, p.pixels) * call.sizes[-1]}
 
 
 def _fours_16x8(call: Call[Dsp16x8]) -> Mapping[str, int]:
     layer = call.params.layer
     assert isinstance(layer, DepthwiseConv2d)
-    return {"input": windows_by_channels(layer, 4) * call.sizes[-1]}
+    return {"input": by_channels(layer, 4) * call.sizes[-1]}
 
 
 _ARGUMENTS = ("input", "weights", "channels", "columns", "output", "[addend]")

@@ -169,23 +169,23 @@ def with_addend(least: int, args: tuple[Argument, ...], apart: int = 0) -> Mappi
     return {"input": least} | ({"addend": apart} if isinstance(args[-1], Read) else {})
 
 
+def by_columns(layer: Layer, pixels: int, args: tuple[Argument, ...]) -> Mapping[str, int]:
+    """The distances of a kernel that makes all channels of so many pixels from columns of what they need."""
+    least = by_channels(layer, layer.output_depth, pixels)
+    return with_addend(least, args, (pixels - 1) * layer.output_depth)
+
+
+def by_channels(layer: Layer, channels: int, pixels: int = 1) -> int:
+    """The distance in elements of a kernel that makes so many channels of some rows, or pixels, at once."""
+    if isinstance(layer, FullyConnected):
+        first = input_overlap.rows(layer.rows, layer.input_depth)
+    else:
+        first = input_overlap.windows(layer.geometry, layer.input_depth)
+    return input_overlap.by_channels(first, layer.output_depth, channels, pixels)
+
+
 def _rows(call: Call[FullyConnected]) -> Mapping[str, int]:
-    p = call.params
-    return with_addend(rows_by_channels(p, 4), call.args)
-
-
-def rows_by_channels(p: FullyConnected, channels: int, pixels: int = 1) -> int:
-    """The distance in elements of a kernel that makes so many channels of so many rows at once."""
-    return input_overlap.by_channels(
-        input_overlap.rows(p.rows, p.input_depth), p.output_depth, channels, pixels
-    )
-
-
-def windows_by_channels(p: Conv2d | DepthwiseConv2d, channels: int, pixels: int = 1) -> int:
-    """The same of windows."""
-    return input_overlap.by_channels(
-        input_overlap.windows(p.geometry, p.input_depth), p.output_depth, channels, pixels
-    )
+    return with_addend(by_channels(call.params, 4), call.args)
 
 
 def _block(channels: int) -> int:
@@ -195,7 +195,7 @@ def _block(channels: int) -> int:
 
 def _windows(call: Call[Conv2d]) -> Mapping[str, int]:
     p = call.params
-    return with_addend(windows_by_channels(p, _block(p.output_depth // p.groups)), call.args)
+    return with_addend(by_channels(p, _block(p.output_depth // p.groups)), call.args)
 
 
 def _channels(call: Call[DepthwiseConv2d]) -> Mapping[str, int]:
@@ -208,13 +208,8 @@ def _depthwise(p: DepthwiseConv2d) -> int:
 
 
 def _of_16x8(call: Call[Layer16x8]) -> Mapping[str, int]:
-    match call.params.layer:
-        case FullyConnected() as layer:
-            least = rows_by_channels(layer, 1)
-        case Conv2d() as layer:
-            least = windows_by_channels(layer, 1)
-        case DepthwiseConv2d() as layer:
-            least = _depthwise(layer)
+    layer = call.params.layer
+    least = _depthwise(layer) if isinstance(layer, DepthwiseConv2d) else by_channels(layer, 1)
     return {"input": least * call.sizes[-1]}
 
 

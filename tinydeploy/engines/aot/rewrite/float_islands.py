@@ -195,7 +195,7 @@ class _Islands:
         self._ops.append(replace(op, kind=kind, inputs=inputs, options=options))
 
     def _waits(self, op: Op) -> bool:
-        """Whether `op` is one of lower_float.py, of what DEQUANTIZE makes and perhaps a constant in float."""
+        """Whether `op` is one of in_float.py, of what DEQUANTIZE makes and perhaps a constant in float."""
         if op.kind not in in_float.KINDS or len(op.inputs) != 2 or len(op.outputs) != 1:
             return False
         operands = [self._floats.integers(index) for index in op.inputs]

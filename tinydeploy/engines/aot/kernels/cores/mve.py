@@ -17,8 +17,7 @@ from tinydeploy.engines.aot.kernels.layer_kernels import (
     DepthwiseConv2d,
     FullyConnected,
     Layer,
-    rows_by_channels,
-    windows_by_channels,
+    by_channels,
 )
 from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import Graph
@@ -44,9 +43,9 @@ class Mve(Params):
 def _overlap(call: Call[Mve]) -> Mapping[str, int]:
     match call.params.layer:
         case FullyConnected() as layer:
-            return {"input": rows_by_channels(layer, _CHANNELS, _PIXELS)}
+            return {"input": by_channels(layer, _CHANNELS, _PIXELS)}
         case Conv2d() as layer:
-            return {"input": windows_by_channels(layer, layer.output_depth, _PIXELS)}
+            return {"input": by_channels(layer, layer.output_depth, _PIXELS)}
         case DepthwiseConv2d() as layer:
             return {"input": input_overlap.row_by_row(layer.geometry, layer.input_depth, layer.output_depth)}
 

@@ -20,9 +20,7 @@ from tinydeploy.engines.aot.kernels.layer_kernels import (
     DepthwiseConv2d,
     FullyConnected,
     Layer,
-    rows_by_channels,
-    windows_by_channels,
-    with_addend,
+    by_columns,
 )
 from tinydeploy.engines.aot.memory import input_overlap
 from tinydeploy.model.graph import Graph
@@ -79,12 +77,7 @@ class Columns(Packed):
 
 
 def _columns_overlap(call: Call[Columns]) -> Mapping[str, int]:
-    p, layer = call.params, call.params.layer
-    if isinstance(layer, FullyConnected):
-        least = rows_by_channels(layer, layer.output_depth, p.block_pixels)
-    else:
-        least = windows_by_channels(layer, layer.output_depth, p.block_pixels)
-    return with_addend(least, call.args, (p.block_pixels - 1) * layer.output_depth)
+    return by_columns(call.params.layer, call.params.block_pixels, call.args)
 
 
 def _row_overlap(call: Call[Packed]) -> Mapping[str, int]:
