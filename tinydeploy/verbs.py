@@ -27,7 +27,7 @@ from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
 from tinydeploy.evaluate.keywords import checked_keywords
 from tinydeploy.evaluate.option_table import Deploying, Judging, Running
-from tinydeploy.evaluate.request import Model, Run, load_model, unlabelled_samples, with_usual
+from tinydeploy.evaluate.request import Beside, Model, Run, load_model, unlabelled_samples, with_usual
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
 from tinydeploy.firmware.build import Firmware
@@ -115,7 +115,7 @@ def generate(
     job = prepare(load_model(model, settled), for_board=True, **settled)
     test = None
     if renode_test:
-        inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES)
+        inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES, Beside.of(model))
         test = selftest.make(job, inputs, max_instructions)
     folder = project.write(job.project(job.planned_bytes, test), Path(out))
     for note in job.notes:
@@ -200,18 +200,22 @@ def run(
     model: Model,
     *,
     progress: Progress = silent,
+    notice: Notice = unsaid,
     **options: Unpack[Judging],
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
-    `options` are option_table.Judging's. For a board that QEMU does not emulate, the target is the board. A
-    check that failed is no exception: verdict.failures(result) names it. What fails on the way from the build
-    on leaves a failed.json and a report.html that say how far it came.
+    `options` are option_table.Judging's. `notice` is told what was understood of the data. For a board that
+    QEMU does not emulate, the target is the board. A check that failed is no exception:
+    verdict.failures(result) names it. What fails on the way from the build on leaves a failed.json and a
+    report.html that say how far it came.
     """
     settled = with_usual(model, options, "run")
     asked = Run.of(model, settled)
     report_files.check_writable(asked.folder)
     chosen = asked.samples(progress)
+    for line in chosen.told:
+        notice(line)
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
     result = _evaluated(job, chosen, asked, progress, asked.folder)
@@ -225,6 +229,7 @@ def run_each(
     engines: Sequence[str],
     *,
     progress: Progress = silent,
+    notice: Notice = unsaid,
     **options: Unpack[Judging],
 ) -> tuple[tuple[Result, ...], Path]:
     """`run` with each engine, into a folder of its own in the folder returned, and the figures side by side.
@@ -236,6 +241,8 @@ def run_each(
     asked = Run.of(model, settled | {"engine": ",".join(engines)})
     report_files.check_writable(asked.folder, engines)
     chosen = asked.samples(progress)
+    for line in chosen.told:
+        notice(line)
     progress("compiling the model", 0, 0)
     goal = asked.options.pop("optimize", None)
     named = engine_names(",".join(engines), goal)

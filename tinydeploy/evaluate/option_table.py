@@ -85,7 +85,14 @@ _TFLM_LIBRARY = Option(
     key="tflm.library",
     untrusted=CODE,
 )
-_DATA = Option("data", "Labelled samples: an .npz with x and y.", kind=Path, metavar="FILE", key="data")
+_DATA = Option(
+    "data",
+    "Labelled samples: an .npz with x and y, x.npy,y.npy, a table (CSV, Parquet), a folder of images or WAV "
+    "files, or a Python file's load().",
+    kind=Path,
+    metavar="FILE|FOLDER",
+    key="data",
+)
 _SAMPLES = Option(
     "samples",
     "How many samples to run, spread over the file.",
@@ -318,7 +325,7 @@ class Running(Deploying, total=False):
 class Judging(Running, total=False):
     """The same, which samples to run there, how their outputs are judged, and where the result goes.
 
-    `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is
+    `data` is whatever --data takes, or arrays; without it, seeded random inputs are run and no accuracy is
     told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md.
