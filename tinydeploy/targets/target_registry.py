@@ -48,8 +48,8 @@ def choose_target(
     """The target `name`, or what runs the board's firmware unasked.
 
     That is the first emulator that models the board and is here, else one that has a stand-in of its core,
-    else the board itself. With `for_board` it is the board wherever there is such a board; without `stand_ins`
-    it is what runs the board's own firmware. Raises UsageError for a target that cannot run it.
+    else the board itself. With `for_board` it is the board wherever there is such a board; without
+    `stand_ins`, what runs the board's own firmware. Raises UsageError for a target that cannot run it.
     """
     able = [kind for kind in KINDS.values() if kind.runs(board)]
     if name is None:
