@@ -205,8 +205,8 @@ def run(
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
-    `options` are option_table.Judging's. `notice` is told what was understood of the data. For a board that
-    QEMU does not emulate, the target is the board. A check that failed is no exception:
+    `options` are option_table.Judging's. `notice` is told what was understood of the data. Without a `port`, a
+    board that no emulator has runs on a machine of its core. A check that failed is no exception:
     verdict.failures(result) names it. What fails on the way from the build on leaves a failed.json and a
     report.html that say how far it came.
     """
