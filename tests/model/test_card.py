@@ -24,6 +24,7 @@ WHOLE = Card(
     average=0.0,
     deviation=0.25,
     training=Training("train.npz", "cd" * 32, 1437),
+    calibration=Training("some.npz", "01" * 32, 200),
     figure=FloatFigure("top1", 0.975, 360, "ef" * 32),
 )
 

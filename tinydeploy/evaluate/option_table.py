@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
+from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
@@ -260,6 +261,9 @@ VERBS = {
         "The whole way: build, load, measure, and report.",
         (*_JUDGED, _OUT, *_DEPLOYED, _JSON, *_ALWAYS),
         ("run", "run_each"),
+    ),
+    "quantize": prepare_options.quantize(
+        _OUT, _DATA, _SAMPLES, (_LABELS, _METRIC, _OUTPUT, _THRESHOLD), (_JSON, *_ALWAYS)
     ),
     "flash": Verb(
         "Build, upload to a board, and make sure that it answers.",

@@ -66,6 +66,7 @@ class Card:
     average: float | None = None
     deviation: float | None = None
     training: Training = Training()
+    calibration: Training = Training()
     figure: FloatFigure | None = None
     path: str = field(default="", compare=False)
 
@@ -106,6 +107,7 @@ class Card:
         input_ |= {"average": self.average, "deviation": self.deviation}
         parts = [_table("", top | {"labels": list(self.labels)}), _table("input", input_)]
         parts.append(_table("training", vars(self.training)))
+        parts.append(_table("calibration", vars(self.calibration)))
         if self.figure is not None:
             parts.append(_table("float", vars(self.figure)))
         return "\n".join(part for part in parts if part)
@@ -162,7 +164,7 @@ def _read(path: Path) -> Card:
     except (ValueError, OSError) as error:
         raise UsageError(f"{path}: {error}") from error
     where = str(path)
-    tables = {name: raw.pop(name, {}) for name in ("input", "training", "float")}
+    tables = {name: raw.pop(name, {}) for name in ("input", "training", "calibration", "float")}
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(f"{path}: '{name}' must be a table")
@@ -171,11 +173,14 @@ def _read(path: Path) -> Card:
     given |= _fields(f"{where}: [input]", own, _STATISTICS, Card)
     if given.get("range") and len(given["range"]) != 2:
         raise UsageError(f"{where}: [input]: 'range' must be the lowest and the highest value")
-    training, figure = tables["training"], tables["float"]
+    figure = tables["float"]
+    read: dict[str, Any] = given | {
+        name: Training(**_fields(f"{where}: [{name}]", tables[name], tuple(vars(Training())), Training))
+        for name in ("training", "calibration")
+    }
     return Card(
-        **given,
+        **read,
         preparation=Preparation.parse(f"{where}: [input]", tables["input"]),
-        training=Training(**_fields(f"{where}: [training]", training, tuple(vars(Training())), Training)),
         figure=FloatFigure(**_fields(f"{where}: [float]", figure, tuple(vars(FloatFigure())), FloatFigure))
         if figure
         else None,
