@@ -140,7 +140,7 @@ def test_sanitizers_find_nothing() -> None:
 
 
 def test_the_arena_shrinks_and_outputs_stay() -> None:
-    models = pictures(2000, 24 * native.FACTOR)
+    models = pictures(2000, 16 * native.FACTOR)
     sizes = {
         goal: [
             arena(AotEngine(goal).generate(tflite_model.parse(model, "model"), native.DSP))
