@@ -227,7 +227,7 @@ class AotEngine:
         return frozenset((*graph.inputs, *graph.outputs))
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
-        """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
+        """model.cpp, model_data.{h,cpp} and kernels/. Raises ModelError if an op is refused."""
         core, room = self.limits(board)
         kernels = kernels_of(core)
         # Code that all layers share would be there twice.
