@@ -218,10 +218,10 @@ def run(
     asked = Run.of(model, settled)
     report_files.check_writable(asked.folder)
     chosen = asked.samples(progress)
-    for line in chosen.told:
-        notice(line)
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
+    for line in chosen.told:
+        notice(line)
     result = _evaluated(job, chosen, asked, progress, asked.folder)
     report_files.write(result, asked.folder, asked.mark)
     return result, asked.folder
@@ -245,8 +245,6 @@ def run_each(
     asked = Run.of(model, settled | {"engine": ",".join(engines)})
     report_files.check_writable(asked.folder, engines)
     chosen = asked.samples(progress)
-    for line in chosen.told:
-        notice(line)
     progress("compiling the model", 0, 0)
     goal = asked.options.pop("optimize", None)
     named = engine_names(",".join(engines), goal)
@@ -254,6 +252,8 @@ def run_each(
         prepare(asked.graph, **asked.options | _engine_options(name, goal)).connected()
         for name, goal in named
     ]
+    for line in chosen.told:
+        notice(line)
     results = tuple(
         _evaluated(job, chosen, asked, progress, asked.folder / engine)
         for engine, job in zip(engines, jobs, strict=True)
