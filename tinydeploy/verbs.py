@@ -204,9 +204,9 @@ def run(
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
-    `options` are option_table.Judging's. For a board that QEMU does not emulate, the target is the board. A
-    check that failed is no exception: verdict.failures(result) names it. What fails on the way from the build
-    on leaves a failed.json and a report.html that say how far it came.
+    `options` are option_table.Judging's. Without a `port`, a board that no emulator has runs on a machine of
+    its core. A check that failed is no exception: verdict.failures(result) names it. What fails on the way
+    from the build on leaves a failed.json and a report.html that say how far it came.
     """
     settled = with_usual(model, options, "run")
     asked = Run.of(model, settled)

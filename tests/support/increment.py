@@ -29,4 +29,5 @@ def make(
 ) -> Project:
     """The firmware project of that engine."""
     chosen = lookup.board(board)
-    return project.generate(GRAPH, chosen, sources(extra), link, arena, target=choose_target(chosen, None))
+    target = choose_target(chosen, None, stand_ins=False)
+    return project.generate(GRAPH, chosen, sources(extra), link, arena, target=target)

@@ -30,7 +30,6 @@ from tinydeploy.targets.target import Target, TargetKind, check_link
 from tinydeploy.targets.target_registry import (
     KINDS,
     choose_target,
-    emulators,
     means_nothing,
     open_target,
     target_at_port,
@@ -82,17 +81,7 @@ class Job:
         """The same with its port found, if it runs on the board. Raises TargetError or UsageError."""
         if "port" not in self.target.options:
             return self
-        try:
-            port = ports.find(self.port_name or ports.AUTO, self.board)
-        except TargetError as error:
-            stand_ins = emulators(self.board)
-            if self.port_name or not stand_ins:
-                raise
-            names = " and ".join(kind.title for kind in stand_ins)
-            raise TargetError(
-                f"{error.message}, and it is emulated by {names} alone, which has to be asked for",
-                f"--target {stand_ins[0].name} runs it there; --port names the board's port",
-            ) from error
+        port = ports.find(self.port_name or ports.AUTO, self.board)
         if self.no_upload and port.is_due:
             raise TargetError(f"no port of the board {self.board.name} is there", "is it plugged in?")
         return replace(self, port=port)
@@ -201,6 +190,7 @@ def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Deployin
     target = choose_target(board, named, for_board=for_board)
     if port is not None and "port" not in target.options:
         raise UsageError(f"the target '{named}' is at no port", "leave out --port, or --target")
+    board = target.made_for(board)
     _refuse_what_is_ignored(board, target, options)
     engine = options.get("engine", DEFAULT_ENGINE)
     if isinstance(engine, str):

@@ -48,6 +48,7 @@ def _setting(result: Result) -> Facts:
         ("Model", _listed(*described, *([model.note] if model.note else []))),
         ("Board", _listed(board.id, board.core, text.clock(board.clock_hz))),
         ("Target", f"{target_name(target)}, link {target.link}"),
+        *([("Stand-in", target.note)] if target.note else []),
         ("Engine", result.engine + (f", optimised for {result.optimize}" if result.optimize else "")),
     ]
     if result.library:

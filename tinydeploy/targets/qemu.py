@@ -22,6 +22,7 @@ from tinydeploy.boards.schema import COUNTER, check_table
 from tinydeploy.errors import TargetDiedError, ToolError, UsageError
 from tinydeploy.firmware.made_for import ByHand
 from tinydeploy.link.channel import FdStream, Stream
+from tinydeploy.targets import stand_in
 from tinydeploy.targets.place import HERE, Place
 from tinydeploy.targets.process import kept
 from tinydeploy.targets.target import Opening, Target, TargetKind, check_link
@@ -256,7 +257,7 @@ class QemuTarget(Target):
 
 
 class QemuKind(TargetKind):
-    """QEMU, which stands in for every board that it has a machine for."""
+    """QEMU: with the board's own machine, or else with that of the board's core."""
 
     name = "qemu"
     title = "QEMU"
@@ -266,7 +267,15 @@ class QemuKind(TargetKind):
 
     def runs(self, board: Board) -> bool:
         """See TargetKind."""
+        return self.models(board) or stand_in.has_machine(board)
+
+    def models(self, board: Board) -> bool:
+        """See TargetKind."""
         return self.name in board.emulation
+
+    def made_for(self, board: Board) -> Board:
+        """See TargetKind."""
+        return board if self.models(board) else stand_in.on_machine(board, self.name)
 
     def described(self, board: Board) -> Qemu | None:
         """See TargetKind."""

@@ -99,7 +99,7 @@ class TargetKind(ABC):
     is_emulator: ClassVar[bool] = True
     """Whether it stands in for a board; its firmware counts instructions then, or else cycles."""
     unasked: ClassVar[bool] = False
-    """Whether it is taken where nobody names a target."""
+    """Whether it is taken where nobody names a target, however it is installed."""
     ways: ClassVar[tuple[str, ...]] = ("uart",)
     """The links that it has, the default first."""
     options: ClassVar[frozenset[str]] = frozenset()
@@ -112,9 +112,21 @@ class TargetKind(ABC):
     def runs(self, board: Board) -> bool:
         """Whether it can run a firmware for this board."""
 
+    def models(self, board: Board) -> bool:
+        """Whether it runs the firmware on this board, or a model of it, and not of its core alone."""
+        return self.runs(board)
+
+    def made_for(self, board: Board) -> Board:
+        """The board that a firmware is built for to run here: as it is, or with what stands in for it."""
+        return board
+
+    def is_here(self) -> bool:
+        """Whether what it needs is installed, as far as it may be taken unasked."""
+        return self.unasked
+
     @abstractmethod
     def counting(self, board: Board) -> Counting:
-        """How a firmware for this board counts here."""
+        """How a firmware for this board, `made_for` this target, counts here."""
 
     @abstractmethod
     def open(self, opening: Opening) -> Target:
