@@ -19,7 +19,7 @@ from tinydeploy.boards.board import Board
 from tinydeploy.diagnosis import Finding
 from tinydeploy.engines.engine_registry import engine_names
 from tinydeploy.errors import TinydeployError, UsageError
-from tinydeploy.evaluate import arena_sizing, config, failed_run, inspection, selftest
+from tinydeploy.evaluate import arena_sizing, config, exporting, failed_run, inspection, selftest
 from tinydeploy.evaluate import fit as board_fit
 from tinydeploy.evaluate.arena_sizing import ArenaReport
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
@@ -31,6 +31,7 @@ from tinydeploy.evaluate.request import Model, Run, load_model, unlabelled_sampl
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
 from tinydeploy.firmware.build import Firmware
+from tinydeploy.firmware.export import model_library
 from tinydeploy.link.messages import Greeting
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Notice, Progress, silent, unsaid
@@ -38,7 +39,7 @@ from tinydeploy.report import report_files
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
 from tinydeploy.targets.target_registry import self_testing
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, SELFTEST_SAMPLES
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, FORMS, SELFTEST_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,33 @@ def generate(
     for note in job.notes:
         notice(note)
     return folder
+
+
+@checked_keywords
+def export(
+    models: Model | Sequence[Model],
+    out: str | Path,
+    *,
+    forms: Sequence[str] = FORMS[:1],
+    core: str | None = None,
+    portable: bool = False,
+    labels: Sequence[str] = (),
+    data: Data | None = None,
+    samples: int | None = None,
+    **options: Unpack[Deploying],
+) -> Path:
+    """Writes the models as a library for one's own firmware into the folder `out`, and returns it.
+
+    A model may be NAME=FILE; else it is called after its file. `forms` are words of FORMS. The kernels are
+    those of the `board`, of a `core`, or `portable` ones. `labels` name the classes. The self-test runs so
+    many `samples` of `data`, or of seeded random inputs. Of `options`, `signature`, `logits`, `board` and
+    `optimize` count.
+    """
+    chosen = exporting.core_of({"board": options.get("board"), "core": core, "portable": portable})
+    given = {**options, "labels": labels, "data": data, "samples": samples}
+    listed = [models] if isinstance(models, str | bytes | Path) else [*models]
+    made = [exporting.model_interface(model, given, chosen) for model in listed]
+    return model_library.write(model_library.library(made, forms), Path(out))
 
 
 @checked_keywords

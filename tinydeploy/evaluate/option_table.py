@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
+from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
@@ -240,6 +241,15 @@ VERBS = {
         "Write a PlatformIO project that stands on its own.",
         (replace(_OUT, key=""), *_MADE, *_SELFTEST, _JSON, *_ALWAYS),
         ("generate",),
+    ),
+    "export": Verb(
+        "Write models as a library for one's own firmware.",
+        (
+            *(replace(_OUT, key=""), FORM, _SIGNATURE, _LOGITS, _BOARD, CORE, PORTABLE, _OPTIMIZE, _LABELS),
+            replace(_DATA, help="Samples for the self-test: an .npz with x.", key=""),
+            *(replace(_SAMPLES, **TESTED), _JSON, *_ALWAYS),
+        ),
+        ("export",),
     ),
     "build": Verb(
         "Build the firmware; show flash and RAM against the budget.", (*_MADE, _JSON, *_ALWAYS), ("build",)
