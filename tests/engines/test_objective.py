@@ -19,11 +19,11 @@ from tinydeploy import verbs
 from tinydeploy.boards import lookup
 from tinydeploy.engines.aot.objective import GOALS
 from tinydeploy.engines.aot.pipeline import AotEngine
-from tinydeploy.engines.engine import Layer
 from tinydeploy.errors import UsageError
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
 from tinydeploy.results.result import Result
+from tinydeploy.results.setting import Layer
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "models" / "mlperf-tiny"
 BOARD = "mps2-an386"

@@ -11,8 +11,9 @@ from tinydeploy.engines.aot.ir import Constant, Program, Scratch, Step
 from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
 from tinydeploy.engines.aot.model_source import kernel_sources, model_sources, start_of, turns_of
-from tinydeploy.engines.engine import EngineSources, Layer
+from tinydeploy.engines.engine import EngineSources
 from tinydeploy.model.graph import Op
+from tinydeploy.results.setting import Layer
 
 
 def emit(program: Program, kernels: KernelSet, optimize: str) -> EngineSources:
