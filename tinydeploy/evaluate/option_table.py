@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
+from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
@@ -86,7 +87,14 @@ _TFLM_LIBRARY = Option(
     key="tflm.library",
     untrusted=CODE,
 )
-_DATA = Option("data", "Labelled samples: an .npz with x and y.", kind=Path, metavar="FILE", key="data")
+_DATA = Option(
+    "data",
+    "Labelled samples: an .npz with x and y, x.npy,y.npy, a table (CSV, Parquet), a folder of images or WAV "
+    "files, or a Python file's load().",
+    kind=Path,
+    metavar="FILE|FOLDER",
+    key="data",
+)
 _SAMPLES = Option(
     "samples",
     "How many samples to run, spread over the file.",
@@ -264,6 +272,9 @@ VERBS = {
         (*_JUDGED, _OUT, *_DEPLOYED, _JSON, *_ALWAYS),
         ("run", "run_each"),
     ),
+    "quantize": prepare_options.quantize(
+        _OUT, _DATA, _SAMPLES, (_LABELS, _METRIC, _OUTPUT, _THRESHOLD), (_JSON, *_ALWAYS)
+    ),
     "flash": Verb(
         "Build, upload to a board, and make sure that it answers.",
         (*_SOURCE, *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
@@ -328,7 +339,7 @@ class Running(Deploying, total=False):
 class Judging(Running, total=False):
     """The same, which samples to run there, how their outputs are judged, and where the result goes.
 
-    `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is
+    `data` is whatever --data takes, or arrays; without it, seeded random inputs are run and no accuracy is
     told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md.
