@@ -68,7 +68,7 @@ def _notes(found: Sequence[Fit]) -> list[RenderableType]:
 
     notes: list[RenderableType] = [
         Prose(
-            "All in KiB. RAM: arena, stack and runtime. "
+            "✓ fits, ~ may not, ✗ does not. All in KiB. RAM: arena, stack and runtime. "
             f"Flash: constants, and code, which is estimated ({footprint.ERROR}).",
             "dim",
         )

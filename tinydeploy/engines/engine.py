@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tinydeploy.boards.board import Board
 from tinydeploy.model.graph import Graph
+from tinydeploy.results.setting import Layer
 
 
 @dataclass(frozen=True)
@@ -46,27 +47,6 @@ class Refusal:
 
     op: int
     reason: str
-
-
-@dataclass(frozen=True)
-class Layer:
-    """How an op is done: by which kernels, with how many bytes of constants in flash and of working memory.
-
-    In `stripes` turns it makes some rows each, together with its neighbours. `saved_bytes` of its output are
-    then never held, as only the rows are that are needed next. Several `patches` side by side are each done
-    so; they overlap, and `repeated_outputs` of its elements are computed once more.
-    `instructions` is what the engine's cost model expects; None if it has no model of a kernel.
-    """
-
-    op: int
-    kernel: str
-    constant_bytes: int
-    scratch_bytes: int = 0
-    instructions: int | None = None
-    stripes: int = 1
-    saved_bytes: int = 0
-    patches: int = 1
-    repeated_outputs: int = 0
 
 
 @dataclass(frozen=True)

@@ -72,15 +72,15 @@ def _listed(sizes: Sequence[int]) -> str:
 
 def profile_ops(
     device: Device, graph: Graph, inputs: Sequence[Array], progress: Progress = silent
-) -> tuple[int, ...]:
-    """The median count of each profiled op over the first PROFILED_SAMPLES samples."""
+) -> tuple[Spread, ...]:
+    """The counts of each profiled op over the first PROFILED_SAMPLES samples."""
     total = min(len(inputs[0]), PROFILED_SAMPLES)
     rows: list[Sequence[int]] = []
     for sample in range(total):
         progress("profiling each op", sample, total)
         _invoke(device, graph, inputs, sample, profile=True)
         rows.append(device.op_counts())
-    return tuple(int(np.median(column)) for column in zip(*rows, strict=True))
+    return tuple(spread(column) for column in zip(*rows, strict=True))
 
 
 def _invoke(device: Device, graph: Graph, inputs: Sequence[Array], sample: int, profile: bool) -> int:

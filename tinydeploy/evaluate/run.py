@@ -16,11 +16,11 @@ from tinydeploy.evaluate.execution import Measurement
 from tinydeploy.evaluate.result_parts import (
     arena_info,
     build_info,
+    counted,
     device_warnings,
     model_info,
     per_op,
     slow_kernels,
-    times,
     versions,
 )
 from tinydeploy.firmware.build import Firmware
@@ -32,7 +32,7 @@ from tinydeploy.model.metric_choice import CLASSES
 from tinydeploy.model.outputs import Kind, Output
 from tinydeploy.model.samples import Samples
 from tinydeploy.progress import Progress, silent
-from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity
+from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity, Spread
 from tinydeploy.results.result import Result
 from tinydeploy.results.setting import (
     BoardInfo,
@@ -117,11 +117,16 @@ class _Seen:
 
     target: TargetInfo
     arena: ArenaInfo
-    op_counts: Sequence[int]
+    op_counts: Sequence[Spread]
     measured: Measurement
     stats: Stats
     in_cycles: bool
     clock_hz: int
+
+    @property
+    def ticks_hz(self) -> int | None:
+        """The clock whose cycles were counted; None if it was instructions."""
+        return self.clock_hz if self.in_cycles else None
 
 
 def _run(
@@ -166,10 +171,8 @@ def _result(
         arena=arena_info(seen.arena, seen.stats),
         stack_bytes=seen.stats.stack_bytes,
         stack_budget=job.board.stack_bytes,
-        instructions=None if seen.in_cycles else counts,
-        cycles=counts if seen.in_cycles else None,
-        time_us=times(counts, clock_hz) if seen.in_cycles else None,
-        per_op=per_op(job, firmware, seen.op_counts, clock_hz if seen.in_cycles else None),
+        counted=counted(counts, seen.ticks_hz),
+        per_op=per_op(job, firmware, seen.op_counts, seen.ticks_hz),
         accuracy=judged if isinstance(judged, Accuracy) else None,
         unjudged=None if isinstance(judged, Accuracy) else judged or None,
         parity=_parity(job, seen.measured, samples, expected),

@@ -45,7 +45,7 @@ def _setting(result: Result) -> Facts:
     named = (f"signature {model.signature}",) if model.signature else ()
     described = (model.path, f"{len(model.ops)} ops", f"{text.millions(model.macs)} MACs", *named)
     rows: list[tuple[str, str | tuple[str, ...]]] = [
-        ("Model", _listed(*described, *([model.note] if model.note else []))),
+        ("Model", _listed(*described, *(edit.words for edit in model.edits))),
         ("Board", _listed(board.id, board.core, text.clock(board.clock_hz))),
         ("Target", f"{target_name(target)}, link {target.link}"),
         *([("Stand-in", target.note)] if target.note else []),

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from tinydeploy.report import text
 from tinydeploy.results import metric_table
-from tinydeploy.results.measured import Accuracy, ArenaInfo, OpCost, Parity
+from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity
 from tinydeploy.results.result import Result
-from tinydeploy.results.setting import LibraryInfo, TargetInfo
+from tinydeploy.results.setting import Layer, LibraryInfo, TargetInfo
 from tinydeploy.results.verdict import checks
 
 NOT_TIME = "Instructions are counted by the emulator; they are not time."
@@ -75,11 +75,11 @@ def kernels(library: LibraryInfo) -> str:
     return "; ".join(f"{maker}: {', '.join(ops)}" for maker, ops in sorted(by_maker.items()))
 
 
-def turns(cost: OpCost) -> str:
+def turns(layer: Layer) -> str:
     """In how many turns an op is done: "2 patches of 16 stripes, 1,024 outputs twice"."""
-    stripes = f"{cost.stripes} stripes"
-    done = f"{cost.patches} patches of {stripes}" if (cost.patches or 1) > 1 else stripes
-    return done + (f", {cost.repeated_outputs:,} outputs twice" if cost.repeated_outputs else "")
+    stripes = f"{layer.stripes} stripes"
+    done = f"{layer.patches} patches of {stripes}" if layer.patches > 1 else stripes
+    return done + (f", {layer.repeated_outputs:,} outputs twice" if layer.repeated_outputs else "")
 
 
 def _budget(key: str, label: str, used: int, budget: int, good: bool | None, detail: str = "") -> Fact:

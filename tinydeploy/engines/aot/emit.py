@@ -26,9 +26,10 @@ from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.memory.allocator import ALIGNMENT
 from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
 from tinydeploy.engines.aot.own_ops import WindowOp
-from tinydeploy.engines.engine import EngineSources, Layer
+from tinydeploy.engines.engine import EngineSources
 from tinydeploy.host import paths, templates
 from tinydeploy.model.graph import DType, Op, Tensor
+from tinydeploy.results.setting import Layer
 
 WIDTH = 110
 _KERNELS = paths.FIRMWARE / "kernels"
