@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.errors import UsageError
+from tinydeploy.estimate.energy import Duty, duty
 from tinydeploy.evaluate import arena_sizing, config, result_folder
 from tinydeploy.evaluate.config import Config
 from tinydeploy.evaluate.deployment import model_path
-from tinydeploy.evaluate.option_table import JUDGED, from_file
+from tinydeploy.evaluate.option_table import DUTY, JUDGED, from_file
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
 from tinydeploy.model.graph import Graph
@@ -42,6 +43,7 @@ class Run:
     folder: Path
     mark: str  # what the folder is told apart by from others of its name; "" if somebody has named it
     timeout: float
+    duty: Duty
 
     @classmethod
     def of(cls, model: Model, settled: dict[str, Any]) -> Run:
@@ -51,7 +53,7 @@ class Run:
             folder, mark = Path(settled["out"]), ""
         else:
             folder, mark = result_folder.folder(Path("tinydeploy-out"), graph, settled, report_files.mark)
-        own = {name: settled.pop(name, None) for name in (*JUDGED, "out", "timeout")}
+        own = {name: settled.pop(name, None) for name in (*JUDGED, *DUTY, "out", "timeout")}
         return cls(
             graph,
             settled,
@@ -61,6 +63,7 @@ class Run:
             folder,
             mark,
             own["timeout"] or DEFAULT_TIMEOUT,
+            duty(own["every"], own["battery"], own["extra_uj"]),
         )
 
     def samples(self, progress: Progress) -> Samples:
