@@ -26,7 +26,7 @@ from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
 from tinydeploy.evaluate.keywords import checked_keywords
-from tinydeploy.evaluate.option_table import Deploying, Judging, Running
+from tinydeploy.evaluate.option_types import Deploying, Judging, Running
 from tinydeploy.evaluate.request import Beside, Model, Run, load_model, unlabelled_samples, with_usual
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
@@ -338,7 +338,7 @@ def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folde
     """The result; what fails on the way leaves a report of it in the folder."""
     way = Way()
     try:
-        return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way)
+        return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way, duty=asked.duty)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
             report_files.write_failure(failed_run.failure(error, job, way), folder, asked.mark)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.errors import UsageError
+from tinydeploy.estimate.energy import Duty, duty
 from tinydeploy.evaluate import arena_sizing, config, data_request, result_folder
 from tinydeploy.evaluate.config import Config
 from tinydeploy.evaluate.deployment import model_path
-from tinydeploy.evaluate.option_table import JUDGED, from_file
+from tinydeploy.evaluate.option_table import DUTY, JUDGED, from_file
 from tinydeploy.model import card as cards
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
@@ -63,6 +64,7 @@ class Run:
     mark: str  # what the folder is told apart by from others of its name; "" if somebody has named it
     timeout: float
     beside: Beside
+    duty: Duty
 
     @classmethod
     def of(cls, model: Model, settled: dict[str, Any]) -> Run:
@@ -72,7 +74,7 @@ class Run:
             folder, mark = Path(settled["out"]), ""
         else:
             folder, mark = result_folder.folder(Path("tinydeploy-out"), graph, settled, report_files.mark)
-        own = {name: settled.pop(name, None) for name in (*JUDGED, "out", "timeout")}
+        own = {name: settled.pop(name, None) for name in (*JUDGED, *DUTY, "out", "timeout")}
         beside = Beside.of(model)
         labels = own["labels"] or (beside.card.labels if beside.card else ())
         return cls(
@@ -85,6 +87,7 @@ class Run:
             mark,
             own["timeout"] or DEFAULT_TIMEOUT,
             beside,
+            duty(own["every"], own["battery"], own["extra_uj"]),
         )
 
     def samples(self, progress: Progress) -> Samples:
