@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -26,8 +26,8 @@ from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
 from tinydeploy.evaluate.keywords import checked_keywords
-from tinydeploy.evaluate.option_table import Deploying, Judging, Running
-from tinydeploy.evaluate.request import Model, Run, load_model, unlabelled_samples, with_usual
+from tinydeploy.evaluate.option_table import Building, Deploying, Judging, Running
+from tinydeploy.evaluate.request import Model, Run, load_model, taken_budget, unlabelled_samples, with_usual
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
 from tinydeploy.firmware.build import Firmware
@@ -35,6 +35,7 @@ from tinydeploy.link.messages import Greeting
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.report import report_files
+from tinydeploy.results import gates
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
 from tinydeploy.targets.target_registry import self_testing
@@ -124,12 +125,23 @@ def generate(
 
 
 @checked_keywords
-def build(model: Model, *, progress: Progress = silent, **options: Unpack[Deploying]) -> Firmware:
-    """The firmware that `generate` makes, with its sizes, from the cache if nothing changed."""
+def build(model: Model, *, progress: Progress = silent, **options: Unpack[Building]) -> Firmware:
+    """The firmware that `generate` makes, with its sizes, from the cache if nothing changed.
+
+    A limit that it misses is no exception: it is in `gates`.
+    """
     settled = with_usual(model, options, "build")
+    budget = taken_budget(settled)
     progress("compiling the model", 0, 0)
     job = prepare(load_model(model, settled), for_board=True, **settled)
-    return job.build(job.planned_bytes, progress)
+    firmware = job.build(job.planned_bytes, progress)
+    arena = job.planned_bytes
+    figures: dict[str, gates.Figure] = {
+        "max_flash": firmware.sizes.flash_bytes,
+        "max_ram": firmware.sizes.ram_bytes,
+        "max_arena": gates.Missing("the engine has no plan of it") if arena is None else arena,
+    }
+    return replace(firmware, gates=gates.held(budget, lambda limit: figures[limit.name]))
 
 
 @checked_keywords
@@ -262,7 +274,8 @@ def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folde
     """The result; what fails on the way leaves a report of it in the folder."""
     way = Way()
     try:
-        return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way)
+        result = evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way)
+        return gates.judged(result, asked.budget)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
             report_files.write_failure(failed_run.failure(error, job, way), folder, asked.mark)

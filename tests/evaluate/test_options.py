@@ -51,7 +51,7 @@ def test_the_functions_know_what_the_table_has(verb: str) -> None:
 def usual(option: Option) -> Any:
     """A value that the option takes."""
     values: dict[type, Any] = {str: "a", bool: True, int: 2, float: 2.5, Path: "below", tuple: ["a", "b"]}
-    return option.choices[0] if option.choices else values[option.kind]
+    return option.choices[0] if option.choices else 1 if option.parse else values[option.kind]
 
 
 def toml(key: str, value: Any) -> str:

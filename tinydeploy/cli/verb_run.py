@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.cli import options
-from tinydeploy.cli.shell import EXIT_CODES, progress, show, show_json
+from tinydeploy.cli.shell import EXIT_CODES, check_failed, progress, show, show_json
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
-from tinydeploy.errors import GateError
 
 
 @options.verb("run", epilog=EXIT_CODES)
@@ -38,5 +37,4 @@ def command(model: Path, as_json: bool, **flags: Any) -> None:
         for result in results
         for failure in verdict.failures(result)
     ]
-    if failed:
-        raise GateError(f"a check failed: {'; '.join(failed)}", f"the report is in {folder}")
+    check_failed(failed, f"the report is in {folder}")

@@ -53,6 +53,11 @@ def _value(path: Path, option: Option, raw: Any) -> Any:
     """What the file says of an option, as the verbs take it. Raises UsageError if that cannot be."""
     _check(path, option, raw)
     _refuse_untrusted(path, option, raw)
+    if option.parse is not None:
+        try:
+            return option.parse(raw)
+        except ValueError as error:
+            raise UsageError(f"{path}: '{option.key}' {error}") from error
     if option.kind is Path:
         return path.parent / raw
     if option.also is not None:
@@ -62,6 +67,8 @@ def _value(path: Path, option: Option, raw: Any) -> Any:
 
 def _check(path: Path, option: Option, raw: Any) -> None:
     key = option.key
+    if option.parse is not None:
+        return
     types = (*([option.also] if option.also else ()), *_TYPES[option.kind])
     wrong = not isinstance(raw, types) or (isinstance(raw, bool) and bool not in types)
     if isinstance(raw, list):

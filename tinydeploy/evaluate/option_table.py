@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
+from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET, Budgeted, BuildBudget
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
@@ -242,7 +243,9 @@ VERBS = {
         ("generate",),
     ),
     "build": Verb(
-        "Build the firmware; show flash and RAM against the budget.", (*_MADE, _JSON, *_ALWAYS), ("build",)
+        "Build the firmware; show flash and RAM against the budget.",
+        (*_MADE, *BUILT_BUDGET, _JSON, *_ALWAYS),
+        ("build",),
     ),
     "arena": Verb(
         "The tensor arena's size, and its proof.",
@@ -251,7 +254,7 @@ VERBS = {
     ),
     "run": Verb(
         "The whole way: build, load, measure, and report.",
-        (*_JUDGED, _OUT, *_DEPLOYED, _JSON, *_ALWAYS),
+        (*_JUDGED, _OUT, *_DEPLOYED, *BUDGET, _JSON, *_ALWAYS),
         ("run", "run_each"),
     ),
     "flash": Verb(
@@ -315,8 +318,12 @@ class Running(Deploying, total=False):
     timeout: float | None
 
 
-class Judging(Running, total=False):
-    """The same, which samples to run there, how their outputs are judged, and where the result goes.
+class Building(Deploying, BuildBudget, total=False):
+    """How to deploy a model, and what its firmware may take."""
+
+
+class Judging(Running, Budgeted, total=False):
+    """The same, which samples to run, how their outputs are judged, the limits, and where the result goes.
 
     `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is
     told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of

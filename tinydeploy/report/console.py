@@ -10,6 +10,7 @@ from rich.text import Text
 from tinydeploy.report import text
 from tinydeploy.report.facts import (
     NOT_TIME,
+    budget_row,
     facts,
     judged,
     kernels,
@@ -19,6 +20,8 @@ from tinydeploy.report.facts import (
     versus,
 )
 from tinydeploy.report.layout import Column, Columns, Facts, Prose
+from tinydeploy.results import gates
+from tinydeploy.results.measured import Gate
 from tinydeploy.results.result import Result
 
 _TOP_OPS = 8
@@ -38,6 +41,16 @@ def _figures(result: Result) -> Columns:
     ]
     columns = (Column(), Column(right=True), Column(), Column())
     return Columns(columns, rows, prose=True, title=f"{name} on {result.board.name}")
+
+
+def budget(limits: Sequence[Gate]) -> Columns:
+    """Every limit, and how near to it the figure is."""
+    rows = [
+        (Text(row.label, "dim"), Text(row.value, "bold"), _MARKS[row.good], row.limit, Text(row.detail))
+        for row in map(budget_row, limits)
+    ]
+    columns = (Column("Budget"), Column("is", right=True), Column(), Column("limit", right=True), Column())
+    return Columns(columns, rows, prose=True)
 
 
 def _setting(result: Result) -> Facts:
@@ -101,9 +114,14 @@ def _top_ops(result: Result) -> Columns:
 
 def summary(result: Result) -> RenderableType:
     """The headline figures, what was run on what, the costliest ops and the warnings."""
-    parts: list[RenderableType] = [_figures(result)]
+    parts: list[RenderableType] = [
+        *(_prose(f"✗ {gates.phrase(gate)}", "bold red") for gate in gates.missed(result.gates or ()))
+    ]
+    parts += [*([Text()] if parts else []), _figures(result)]
     if result.unit == "instructions":
         parts.append(Prose(NOT_TIME, "dim"))
+    if result.gates:
+        parts += [Text(), budget(result.gates)]
     parts += [Text(), _setting(result)]
     if result.per_op:
         parts += [Text(), _top_ops(result)]

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from tinydeploy.host import templates
 from tinydeploy.report import facts, families, pictures, text
+from tinydeploy.results import gates
 from tinydeploy.results.failure import PHASES, Failure
 from tinydeploy.results.result import Result
 from tinydeploy.results.verdict import checks
@@ -171,6 +172,8 @@ def render(result: Result) -> str:
             facts=headline,
             sound=_sound(result),
             verdict=facts.verdict(result),
+            missed=[gates.phrase(gate) for gate in gates.missed(result.gates or ())],
+            budget=[facts.budget_row(gate) for gate in result.gates or ()],
             not_time=facts.NOT_TIME if result.unit == "instructions" else "",
             css=_css(),
             schedule=Markup(pictures.schedule(result)),
@@ -189,7 +192,7 @@ def render(result: Result) -> str:
 def _sound(result: Result) -> bool | None:
     """Whether all that there is to check was checked and held; None if something could not be checked."""
     held = checks(result)
-    if False in held.values():
+    if False in held.values() or gates.missed(result.gates or ()):
         return False
     unlabelled = result.accuracy is None and result.unjudged is None
     return True if all(good or (key == "accuracy" and unlabelled) for key, good in held.items()) else None
