@@ -1,7 +1,7 @@
 """The verbs of the command line as typed functions: plain values in, a frozen dataclass out.
 
 They raise the errors of tinydeploy.errors, print nothing, and leave nothing half-written. How to deploy
-(board, engine, target, port, …) is one set of keyword arguments, option_table.Deploying. What is not given, a
+(board, engine, target, port, …) is one set of keywords, keyword_types.Deploying. What is not given, a
 tinydeploy.toml beside the model may say, as for the command line.
 """
 
@@ -25,8 +25,8 @@ from tinydeploy.evaluate.arena_sizing import ArenaReport
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
+from tinydeploy.evaluate.keyword_types import Building, Deploying, Judging, Running
 from tinydeploy.evaluate.keywords import checked_keywords
-from tinydeploy.evaluate.option_table import Building, Deploying, Judging, Running
 from tinydeploy.evaluate.request import Model, Run, load_model, taken_budget, unlabelled_samples, with_usual
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
@@ -216,7 +216,7 @@ def run(
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
-    `options` are option_table.Judging's. Without a `port`, a board that no emulator has runs on a machine of
+    `options` are keyword_types.Judging's. Without a `port`, a board that no emulator has runs on a machine of
     its core. A check that failed is no exception: verdict.failures(result) names it. What fails on the way
     from the build on leaves a failed.json and a report.html that say how far it came.
     """

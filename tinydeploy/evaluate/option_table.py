@@ -6,13 +6,12 @@ It loads nothing that `--help` would have to wait for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
-from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET, Budgeted, BuildBudget
+from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
@@ -26,10 +25,6 @@ from tinydeploy.words import (
     SELFTEST_SAMPLES,
     TFLM_VARIABLE,
 )
-
-if TYPE_CHECKING:
-    from tinydeploy.engines.engine import Engine
-    from tinydeploy.model.samples import Data
 
 MOST_SAMPLES = 10_000_000
 LONGEST_TIMEOUT = 86_400.0  # seconds: a day
@@ -282,59 +277,3 @@ def in_file() -> dict[str, Option]:
 def from_file(verb: str) -> tuple[str, ...]:
     """The keywords of the options that tinydeploy.toml may settle for a verb."""
     return tuple(option.name for option in VERBS[verb].options if option.key)
-
-
-class Deploying(TypedDict, total=False):
-    """How to deploy a model.
-
-    `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
-    at the model's end. `engine` may be one that is not in the registry.
-    `optimize` is what the aot engine strives for, one of its GOALS. `link` is for targets that have several:
-    elsewhere there is but the UART. `target` is as choose_target says. `port` is a device, a URL of
-    pyserial's, a USB serial number, or "auto" for the one port with the board's USB ids; with it the target
-    is the board, flashed by `upload_command` or as its PlatformIO platform does it, or with `no_upload` not
-    at all. `dtr` and `rts`, one of LEVELS, are what becomes of the port's control lines; else the board's
-    file says it.
-    """
-
-    signature: str | None
-    logits: bool
-    board: str
-    engine: str | Engine
-    optimize: str
-    tflm_library: str | None
-    target: str | None
-    link: str
-    port: str | None
-    upload_command: str
-    no_upload: bool
-    dtr: str
-    rts: str
-
-
-class Running(Deploying, total=False):
-    """How to deploy a model, and how long (seconds) its target may take for one answer."""
-
-    timeout: float | None
-
-
-class Building(Deploying, BuildBudget, total=False):
-    """How to deploy a model, and what its firmware may take."""
-
-
-class Judging(Running, Budgeted, total=False):
-    """The same, which samples to run, how their outputs are judged, the limits, and where the result goes.
-
-    `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is
-    told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
-    METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
-    see docs/accuracy.md.
-    """
-
-    data: Data | None
-    samples: int | None
-    labels: Sequence[str]
-    metric: str | None
-    output: str | int | None
-    threshold: float | None
-    out: str | Path | None
