@@ -25,17 +25,22 @@ from tinydeploy.evaluate.arena_sizing import ArenaReport
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
-from tinydeploy.evaluate.keyword_types import Building, Deploying, Judging, Running
+from tinydeploy.evaluate.keyword_types import Building, Deploying, Held, Judging, Running
 from tinydeploy.evaluate.keywords import checked_keywords
 from tinydeploy.evaluate.request import Model, Run, load_model, taken_budget, unlabelled_samples, with_usual
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
 from tinydeploy.firmware.build import Firmware
+from tinydeploy.lab import checking
+from tinydeploy.lab.baselines import Baselines
 from tinydeploy.link.messages import Greeting
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.report import report_files
-from tinydeploy.results import gates
+from tinydeploy.results import compare as comparison
+from tinydeploy.results import gates, stored
+from tinydeploy.results.case import Case
+from tinydeploy.results.compare import Comparison
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
 from tinydeploy.targets.target_registry import self_testing
@@ -221,12 +226,14 @@ def run(
     from the build on leaves a failed.json and a report.html that say how far it came.
     """
     settled = with_usual(model, options, "run")
+    baselines = Baselines.taken(settled)
     asked = Run.of(model, settled)
     report_files.check_writable(asked.folder)
+    against = baselines.of(asked.folder / stored.FILE)
     chosen = asked.samples(progress)
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
-    result = _evaluated(job, chosen, asked, progress, asked.folder)
+    result = against(_evaluated(job, chosen, asked, progress, asked.folder))
     report_files.write(result, asked.folder, asked.mark)
     return result, asked.folder
 
@@ -245,8 +252,10 @@ def run_each(
     """
     settled = with_usual(model, options, "run")
     engines = [name.strip() for name in engines]
+    baselines = Baselines.taken(settled)
     asked = Run.of(model, settled | {"engine": ",".join(engines)})
     report_files.check_writable(asked.folder, engines)
+    against = [baselines.of(asked.folder / engine / stored.FILE) for engine in engines]
     chosen = asked.samples(progress)
     progress("compiling the model", 0, 0)
     goal = asked.options.pop("optimize", None)
@@ -256,13 +265,63 @@ def run_each(
         for name, goal in named
     ]
     results = tuple(
-        _evaluated(job, chosen, asked, progress, asked.folder / engine)
-        for engine, job in zip(engines, jobs, strict=True)
+        held(_evaluated(job, chosen, asked, progress, asked.folder / engine))
+        for engine, job, held in zip(engines, jobs, against, strict=True)
     )
     for engine, result in zip(engines, results, strict=True):
         report_files.write(result, asked.folder / engine)
     report_files.write_runs(results, asked.folder, asked.mark)
     return results, asked.folder
+
+
+@checked_keywords
+def check(
+    paths: Sequence[str | Path] = (),
+    *,
+    plan: bool = False,
+    board: str | None = None,
+    progress: Progress = silent,
+    **options: Unpack[Held],
+) -> tuple[Case, ...]:
+    """Results, or all that a tinydeploy.toml deploys, held against their limits: a case each.
+
+    A path is a result.json or a folder with one, or a tinydeploy.toml with [[deploy]] entries, which are run;
+    without any, it is the tinydeploy.toml here. With `plan` paths are models, whose plans are held against
+    the limits without a build. Limits that are given beat those of the files.
+    """
+    settled: dict[str, Any] = dict(options)
+    baselines, chosen = Baselines.taken(settled), [Path(path) for path in paths]
+    budget = taken_budget(settled)
+    if not plan:
+        given = budget if board is None else {**budget, "board": board}
+
+        def against(result: Result, file: Path) -> Result:
+            return baselines.of(file)(result)
+
+        return checking.cases(chosen or [Path()], given, run, against, progress)
+    found: list[Case] = []
+    for path in chosen:
+        here = with_usual(path, {**budget, "board": board}, "check")
+        limits = taken_budget(here)
+        fits = board_fit.fits(load_model(path, {}), [board_files.board(here.get("board", DEFAULT_BOARD))])
+        found += checking.planned(fits, model_path(path), limits)
+    return tuple(found)
+
+
+def compare(paths: Sequence[str | Path], *, force: bool = False) -> Comparison:
+    """The results in these files or folders, the first of which the others are held against.
+
+    Raises UsageError for fewer than two, or where they cannot be compared, unless by `force`.
+    """
+    if len(paths) < 2:
+        raise UsageError("a comparison takes two results or more", "tinydeploy compare A B")
+    found = comparison.compare([stored.read(Path(path)) for path in paths], [str(path) for path in paths])
+    if found.obstructed and not force:
+        raise UsageError(
+            f"these results cannot be compared: {'; '.join(found.obstructed)}",
+            "--force compares all the same",
+        )
+    return found
 
 
 def usual(model: Model, name: str) -> Any:

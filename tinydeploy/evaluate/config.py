@@ -17,6 +17,8 @@ from tinydeploy.targets.target_registry import KINDS, choose_target, means_nothi
 from tinydeploy.words import DEFAULT_BOARD
 
 FILE_NAME = "tinydeploy.toml"
+LISTS = ("deploy", "sweep")
+"""The tables of such a file that are about several runs."""
 
 _MOST_BYTES = 1 << 20  # of a file
 _KNOWN = in_file()
@@ -112,21 +114,30 @@ def load(model: Path) -> Config:
     path = model.parent / FILE_NAME
     if not path.is_file():
         return Config()
+    return Config(**values(path, {key: value for key, value in raw(path).items() if key not in LISTS}))
+
+
+def raw(path: Path) -> dict[str, Any]:
+    """What a TOML file holds. Raises UsageError for one that cannot be read."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise UsageError(f"{path}: too large for what it is", f"at most {_MOST_BYTES:,} bytes")
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
         raise UsageError(f"{path}: nested too deeply") from error
     except (ValueError, OSError) as error:  # TOMLDecodeError, UnicodeDecodeError, numbers of too many digits
-        raise UsageError(f"{path}: {error}") from error
-    values = dict(_flat(raw))
-    for key in values:
+        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def values(path: Path, table: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """The options that a table of the file holds, by their keywords. Raises UsageError as `load`."""
+    found = dict(_flat(table))
+    for key in found:
         if key not in _KNOWN:
             near = difflib.get_close_matches(key, _KNOWN, n=1, cutoff=0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(_KNOWN)}"
-            raise UsageError(f"{path}: unknown key '{key}'", hint)
-    return Config(**{_KNOWN[key].name: _value(path, _KNOWN[key], value) for key, value in values.items()})
+            raise UsageError(f"{path}: {where}unknown key '{key}'", hint)
+    return {_KNOWN[key].name: _value(path, _KNOWN[key], value) for key, value in found.items()}
 
 
 def settled(file: Config, given: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
@@ -163,7 +174,7 @@ def _meant_for_another_target(values: Mapping[str, Any], given: Mapping[str, Any
     return [name for name in values if name in alien and name not in given]
 
 
-def _flat(raw: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flat(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The keys of tables by their dotted names: library in [tflm] is tflm.library."""
     for key, value in raw.items():
         if isinstance(value, dict):

@@ -51,7 +51,19 @@ class Building(Deploying, BuildBudget, total=False):
     """How to deploy a model, and what its firmware may take."""
 
 
-class Judging(Running, Budgeted, total=False):
+class Held(Budgeted, total=False):
+    """The limits of a result, and the baseline that it may not be worse than, but for what `allow` says.
+
+    `baseline` is a file, a folder, or git:REF; `allow` is as "instructions=2%,stack=64". With `force` even
+    results that cannot be compared are.
+    """
+
+    baseline: str | Path | None
+    allow: str | None
+    force: bool
+
+
+class Judging(Running, Held, total=False):
     """The same, which samples to run, how their outputs are judged, the limits, and where the result goes.
 
     `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
+from tinydeploy.evaluate.deciding_options import BASELINE, FORCE, MARKDOWN, OUTPUTS, PAGE, PLAN
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
@@ -249,13 +250,23 @@ VERBS = {
     ),
     "run": Verb(
         "The whole way: build, load, measure, and report.",
-        (*_JUDGED, _OUT, *_DEPLOYED, *BUDGET, _JSON, *_ALWAYS),
+        (*_JUDGED, _OUT, *_DEPLOYED, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
         ("run", "run_each"),
     ),
     "flash": Verb(
         "Build, upload to a board, and make sure that it answers.",
         (*_SOURCE, *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
         ("flash",),
+    ),
+    "check": Verb(
+        "Hold results, or all that a list deploys, against their limits.",
+        (PLAN, _BOARD, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
+        ("check",),
+    ),
+    "compare": Verb(
+        "Results side by side: what changed, and where.",
+        (FORCE, PAGE, MARKDOWN, _JSON, *_ALWAYS),
+        ("compare",),
     ),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
 }

@@ -21,6 +21,7 @@ from tinydeploy.report.facts import (
 )
 from tinydeploy.report.layout import Column, Columns, Facts, Prose
 from tinydeploy.results import gates
+from tinydeploy.results.case import Case
 from tinydeploy.results.measured import Gate
 from tinydeploy.results.result import Result
 
@@ -128,6 +129,19 @@ def summary(result: Result) -> RenderableType:
     if result.warnings:
         parts += [Text(), *(_prose(f"! {warning}", "yellow") for warning in result.warnings)]
     return Group(*parts)
+
+
+def checked(cases: Sequence[Case]) -> RenderableType:
+    """Each case with its limits, and how many hold."""
+    parts: list[RenderableType] = []
+    for case in cases:
+        head = Text.assemble(_MARKS[case.passed], " ", (text.printable(case.name), "bold"))
+        parts += [head, *(_prose(f"  ✗ {line}", "red") for line in case.lines)]
+        if case.gates:
+            parts.append(budget(case.gates))
+        parts.append(Text())
+    passed = sum(case.passed for case in cases)
+    return Group(*parts, Prose(f"{passed} of {len(cases)} within all limits"))
 
 
 def comparison(results: Sequence[Result]) -> RenderableType:

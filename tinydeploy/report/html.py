@@ -215,6 +215,11 @@ def render_runs(results: Sequence[Result]) -> str:
     )
 
 
+def page(template: str, **content: Any) -> str:
+    """A page of another template of this room, with the style sheet."""
+    return _environment().get_template(template).render(css=_css(), zip=zip, **content)
+
+
 def render_failure(failure: Failure) -> str:
     """The page of a run that failed: what, where, and how far it came."""
     phases = [(name, failure.done.get(name), name == failure.phase) for name in PHASES]
