@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate import prepare_options
+from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
+from tinydeploy.evaluate.deciding_options import BASELINE, FORCE, MARKDOWN, OUTPUTS, PAGE, PLAN
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
@@ -272,7 +274,9 @@ VERBS = {
         ("export",),
     ),
     "build": Verb(
-        "Build the firmware; show flash and RAM against the budget.", (*_MADE, _JSON, *_ALWAYS), ("build",)
+        "Build the firmware; show flash and RAM against the budget.",
+        (*_MADE, *BUILT_BUDGET, _JSON, *_ALWAYS),
+        ("build",),
     ),
     "arena": Verb(
         "The tensor arena's size, and its proof.",
@@ -281,7 +285,7 @@ VERBS = {
     ),
     "run": Verb(
         "The whole way: build, load, measure, and report.",
-        (*_JUDGED, _OUT, *_DEPLOYED, *_DUTY, _JSON, *_ALWAYS),
+        (*_JUDGED, _OUT, *_DEPLOYED, *_DUTY, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
         ("run", "run_each"),
     ),
     "quantize": prepare_options.quantize(
@@ -291,6 +295,16 @@ VERBS = {
         "Build, upload to a board, and make sure that it answers.",
         (*_SOURCE, *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
         ("flash",),
+    ),
+    "check": Verb(
+        "Hold results, or all that a list deploys, against their limits.",
+        (PLAN, _BOARD, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
+        ("check",),
+    ),
+    "compare": Verb(
+        "Results side by side: what changed, and where.",
+        (FORCE, PAGE, MARKDOWN, _JSON, *_ALWAYS),
+        ("compare",),
     ),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
 }
