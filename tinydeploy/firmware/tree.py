@@ -78,8 +78,8 @@ def plant(
         meta["selftest_data.cpp"] = templates.render(
             "selftest_data.cpp.j2",
             selftest=selftest,
-            inputs=_byte_lines(selftest.inputs),
-            expected=_byte_lines(selftest.expected),
+            inputs=byte_lines(selftest.inputs),
+            expected=byte_lines(selftest.expected),
         )
     defined = dict(_DEFINED.findall(header))
     runtime = _Runtime(board, frozenset({*defined, *(["TINYDEPLOY_SELFTEST"] if selftest else [])}))
@@ -160,7 +160,7 @@ def _encoded(files: Mapping[str, str]) -> dict[str, bytes]:
     return {path: text.encode() for path, text in files.items()}
 
 
-def _byte_lines(content: bytes) -> list[str]:
+def byte_lines(content: bytes) -> list[str]:
     """The bytes as lines of C++, 24 in each."""
     return [
         "".join(f"{byte}, " for byte in content[at : at + 24]).rstrip() for at in range(0, len(content), 24)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -21,13 +21,42 @@ from tinydeploy.engines.aot.cpp import (
 from tinydeploy.engines.aot.geometry import Geometry
 from tinydeploy.engines.aot.ir import Argument, Constant, Program, Read, Scratch, State, Step, Stripes, Write
 from tinydeploy.engines.aot.memory.allocator import ALIGNMENT
-from tinydeploy.engines.aot.memory.arena_plan import Arena
+from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
 from tinydeploy.engines.aot.own_ops import WindowOp
 from tinydeploy.host import paths, templates
 from tinydeploy.host.includes import with_included
-from tinydeploy.model.graph import DType, Op, Tensor
+from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
 WIDTH = 110
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where an input or an output is: its tensor, and its offset in the arena, or in the state."""
+
+    tensor: Tensor
+    offset: int
+    in_state: bool
+
+
+@dataclass(frozen=True, eq=False)
+class LibraryCode:
+    """A model as C++ for somebody else's firmware: what the templates of its sources and interface are told.
+
+    Its `ops` are called by number and kind. It works in `arena_bytes`; beside them `state_bytes` have to keep
+    from one inference to the next. `context` holds what aot_ops.cpp.j2 reads, and the constants.
+    """
+
+    graph: Graph
+    ops: tuple[str, ...]
+    arena_bytes: int
+    state_bytes: int
+    inputs: tuple[Slot, ...]
+    outputs: tuple[Slot, ...]
+    context: Mapping[str, object]
+    kernels: Mapping[str, str]
+
+
 _KERNELS = "kernels"
 
 
@@ -37,6 +66,23 @@ def model_sources(program: Program, arena: Arena, alone: bool) -> dict[str, str]
     Steps with equal parameters call one instance of their kernel, unless each is to be `alone`.
     """
     return _Emitter(program, arena, alone).files()
+
+
+def library_code(program: Program, alone: bool) -> LibraryCode:
+    """What a library of the program consists of, with what lives across inferences apart from its arena."""
+    arena = plan_arena(program, apart=True)
+    emitter = _Emitter(program, arena, alone)
+    context = emitter.context()
+    return LibraryCode(
+        program.graph,
+        tuple(f"{op.index} {op.kind}" for op, _ in program.ops),
+        arena.plan.bytes,
+        arena.state_bytes,
+        tuple(emitter.slot(index) for index in program.graph.inputs),
+        tuple(emitter.slot(index) for index in program.graph.outputs),
+        context,
+        kernel_sources(program),
+    )
 
 
 def kernel_sources(program: Program) -> dict[str, str]:
@@ -76,32 +122,50 @@ class _Emitter:
         self._places: list[_Place] = []  # those that are to be told next
 
     def files(self) -> dict[str, str]:
-        """Path in the project to text."""
+        """The text of each source file."""
+        context = self.context()
+        return {
+            "model.cpp": templates.render("aot_model.cpp.j2", **context),
+            "model_data.h": templates.render("aot_model_data.h.j2", namespace="tinydeploy", **context),
+            "model_data.cpp": templates.render(
+                "aot_model_data.cpp.j2", namespace="tinydeploy", header="model_data.h", section="", **context
+            ),
+        }
+
+    def slot(self, index: int) -> Slot:
+        """Where the tensor is."""
+        return Slot(self._graph.tensors[index], self._arena.tensors[index], self._is_state(index))
+
+    def _is_state(self, index: int) -> bool:
+        return (
+            self._arena.state_bytes > 0 and self._program.memory.get(index, index) in self._arena.initialised
+        )
+
+    def _base(self, index: int) -> str:
+        """What a tensor's offset counts from."""
+        return "state" if self._is_state(index) else "arena"
+
+    def context(self) -> dict[str, object]:
+        """All that templates are told of the program."""
         inputs = [self._placed_tensor(index) for index in self._graph.inputs]
         given = self._told()
         ops = [self._op(op, steps) for op, steps in self._program.ops]
         resets = [self._reset(tensor) for tensor in self._arena.initialised]
         outputs = [self._placed_tensor(index) for index in self._graph.outputs]
         sha256 = bytes.fromhex(self._graph.sha256)
-        model = templates.render(
-            "aot_model.cpp.j2",
-            sha256=self._graph.sha256,
-            sha256_lines=[", ".join(f"0x{byte:02x}" for byte in sha256[i : i + 16]) for i in (0, 16)],
-            headers=_headers(self._program),
-            alignment=ALIGNMENT,
-            arena_bytes=self._arena.plan.bytes,
-            given=given,
-            ops=ops,
-            others=self._told(),
-            inputs=inputs,
-            outputs=outputs,
-            resets=resets,
-        )
-        constants = [definition(constant) for constant in self._constants.values()]
         return {
-            "model.cpp": model,
-            "model_data.h": templates.render("aot_model_data.h.j2", constants=constants),
-            "model_data.cpp": templates.render("aot_model_data.cpp.j2", constants=constants),
+            "sha256": self._graph.sha256,
+            "sha256_lines": [", ".join(f"0x{byte:02x}" for byte in sha256[i : i + 16]) for i in (0, 16)],
+            "headers": _headers(self._program),
+            "alignment": ALIGNMENT,
+            "arena_bytes": self._arena.plan.bytes,
+            "given": given,
+            "ops": ops,
+            "others": self._told(),
+            "inputs": inputs,
+            "outputs": outputs,
+            "resets": resets,
+            "constants": [definition(constant) for constant in self._constants.values()],
         }
 
     def _placed_tensor(self, index: int) -> _Place:
@@ -160,6 +224,7 @@ class _Emitter:
             ],
             "places": self._told(),
             "calls": called,
+            "stateful": any("(state + " in line for call in called for line in call["lines"]),
         }
 
     def _struct(self, name: str, step: Step) -> dict[str, object]:
@@ -190,7 +255,7 @@ class _Emitter:
             case Read(tensor) | Write(tensor) | State(tensor):
                 const = "const " if isinstance(argument, Read) else ""
                 ctype = type_name(self._graph.tensors[tensor].dtype.numpy)
-                return f"at<{const}{ctype}>(arena + {self._offset(step, tensor)})"
+                return f"at<{const}{ctype}>({self._offset(step, tensor)})"
             case Scratch():
                 return f"at<{argument.ctype}>(arena + {self._scratch(op, argument).name})"
             case Constant():
@@ -200,10 +265,14 @@ class _Emitter:
         """Where in the arena `tensor` starts, as C++."""
         piece = self._program.slices.get(tensor)
         if piece is None:
-            return self._placed_tensor(tensor).name
+            return f"{self._base(tensor)} + {self._placed_tensor(tensor).name}"
         assert step.stripes is not None
         stripe = f"(stripe - {step.stripes.start})" if step.stripes.start else "stripe"
-        terms = [self._placed_tensor(piece.tensor).name, *([str(piece.offset)] if piece.offset else [])]
+        terms = [
+            self._base(piece.tensor),
+            self._placed_tensor(piece.tensor).name,
+            *([str(piece.offset)] if piece.offset else []),
+        ]
         return " + ".join([*terms, *([f"{stripe} * {piece.pitch}"] if piece.pitch else [])])
 
     def _scratch(self, op: Op, scratch: Scratch) -> _Place:
@@ -236,8 +305,8 @@ class _Emitter:
             fill = int(start.reshape(-1).view(np.int8)[0])
             if len({*content}) > 1:
                 source = self._constant(Constant(f"initial{index}", start.reshape(-1)))
-                return f"__builtin_memcpy(memory + {place.name}, {source}, {place.bytes});"
-        return f"__builtin_memset(memory + {place.name}, {fill}, {place.bytes});"
+                return f"__builtin_memcpy({self._base(index)} + {place.name}, {source}, {place.bytes});"
+        return f"__builtin_memset({self._base(index)} + {place.name}, {fill}, {place.bytes});"
 
 
 def _scratches(steps: tuple[Step, ...]) -> Iterator[Scratch]:
