@@ -7,6 +7,7 @@ tinydeploy.toml beside the model may say, as for the command line.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,22 +26,26 @@ from tinydeploy.evaluate.arena_sizing import ArenaReport
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
-from tinydeploy.evaluate.keyword_types import Building, Deploying, Held, Judging, Running
+from tinydeploy.evaluate.keyword_types import Building, Deploying, Held, Judging, Running, Sweeping
 from tinydeploy.evaluate.keywords import checked_keywords
 from tinydeploy.evaluate.request import Model, Run, load_model, taken_budget, unlabelled_samples, with_usual
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
 from tinydeploy.firmware.build import Firmware
-from tinydeploy.lab import checking
+from tinydeploy.lab import checking, sweep_list
+from tinydeploy.lab import sweep as sweeping
 from tinydeploy.lab.baselines import Baselines
+from tinydeploy.lab.executors import LOCAL
+from tinydeploy.lab.over_results import compare as compare
+from tinydeploy.lab.over_results import history as history
+from tinydeploy.lab.over_results import results as results
 from tinydeploy.link.messages import Greeting
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Notice, Progress, silent, unsaid
-from tinydeploy.report import report_files
-from tinydeploy.results import compare as comparison
+from tinydeploy.report import report_files, sweep_table
 from tinydeploy.results import gates, stored
 from tinydeploy.results.case import Case
-from tinydeploy.results.compare import Comparison
+from tinydeploy.results.many import Swept
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
 from tinydeploy.targets.target_registry import self_testing
@@ -289,39 +294,29 @@ def check(
     without any, it is the tinydeploy.toml here. With `plan` paths are models, whose plans are held against
     the limits without a build. Limits that are given beat those of the files.
     """
-    settled: dict[str, Any] = dict(options)
-    baselines, chosen = Baselines.taken(settled), [Path(path) for path in paths]
-    budget = taken_budget(settled)
-    if not plan:
-        given = budget if board is None else {**budget, "board": board}
-
-        def against(result: Result, file: Path) -> Result:
-            return baselines.of(file)(result)
-
-        return checking.cases(chosen or [Path()], given, run, against, progress)
-    found: list[Case] = []
-    for path in chosen:
-        here = with_usual(path, {**budget, "board": board}, "check")
-        limits = taken_budget(here)
-        fits = board_fit.fits(load_model(path, {}), [board_files.board(here.get("board", DEFAULT_BOARD))])
-        found += checking.planned(fits, model_path(path), limits)
-    return tuple(found)
+    return checking.check([Path(path) for path in paths], plan, board, dict(options), run, progress)
 
 
-def compare(paths: Sequence[str | Path], *, force: bool = False) -> Comparison:
-    """The results in these files or folders, the first of which the others are held against.
+@checked_keywords
+def sweep(
+    models: Sequence[str | Path] = (),
+    *,
+    on: str = LOCAL,
+    workers: int | None = None,
+    x: str = "instructions",
+    y: str = "accuracy",
+    progress: Progress = silent,
+    **options: Unpack[Sweeping],
+) -> tuple[tuple[Swept, ...], Path]:
+    """Runs every combination once, `workers` at a time or `on` a cluster, and writes a table and a page.
 
-    Raises UsageError for fewer than two, or where they cannot be compared, unless by `force`.
+    They go to the folder `out`, which is returned; the page plots the figures `x` and `y`. A run that fails
+    does not stop the others. What was run before, and has not changed, is not run again.
     """
-    if len(paths) < 2:
-        raise UsageError("a comparison takes two results or more", "tinydeploy compare A B")
-    found = comparison.compare([stored.read(Path(path)) for path in paths], [str(path) for path in paths])
-    if found.obstructed and not force:
-        raise UsageError(
-            f"these results cannot be compared: {'; '.join(found.obstructed)}",
-            "--force compares all the same",
-        )
-    return found
+    jobs, folder = sweep_list.jobs(models, options)
+    runs = sweeping.sweep(jobs, run, on, workers or os.cpu_count() or 1, progress)
+    sweep_table.write(runs, folder, x, y)
+    return runs, folder
 
 
 def usual(model: Model, name: str) -> Any:

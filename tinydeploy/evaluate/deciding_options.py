@@ -49,3 +49,41 @@ PAGE = Option(
 MARKDOWN = Option(
     "markdown", "Print Markdown, as for a comment on a pull request.", kind=bool, in_python=False
 )
+FIGURE = Option(
+    "figure", "The figure: instructions, flash, accuracy …", default="instructions", metavar="NAME"
+)
+
+
+def _words(written: object) -> tuple[str, ...]:
+    """Words with commas between them, or a list of words."""
+    words = written.split(",") if isinstance(written, str) else written
+    if not isinstance(words, list | tuple) or not all(
+        isinstance(word, str) and word.strip() for word in words
+    ):
+        raise ValueError(f"is {written!r}, which is no list of words: write A,B,C")
+    return tuple(word.strip() for word in words)
+
+
+SWEEP = (
+    Option("boards", "The boards, with commas between them.", metavar="ID,…", parse=_words),
+    Option("engines", "The engines, likewise.", metavar="NAME,…", parse=_words),
+    Option("goals", "The goals of the aot engine, likewise.", metavar="GOAL,…", parse=_words),
+    Option("on", "Where to run: local, dask://HOST:PORT, or slurm.", default="local", metavar="PLACE"),
+    Option(
+        "workers",
+        "How many runs at a time here.",
+        kind=int,
+        default="as many as cores",
+        metavar="N",
+        most=1024,
+    ),
+    Option("x", "The figure to the right of the page's plot.", default="instructions", metavar="NAME"),
+    Option("y", "The figure upwards.", default="accuracy", metavar="NAME"),
+    Option(
+        "print_only",
+        "Print the runs that are not done as commands.",
+        kind=bool,
+        flag="--print",
+        in_python=False,
+    ),
+)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
-from tinydeploy.evaluate.deciding_options import BASELINE, FORCE, MARKDOWN, OUTPUTS, PAGE, PLAN
+from tinydeploy.evaluate.deciding_options import BASELINE, FIGURE, FORCE, MARKDOWN, OUTPUTS, PAGE, PLAN, SWEEP
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
@@ -267,6 +267,22 @@ VERBS = {
         "Results side by side: what changed, and where.",
         (FORCE, PAGE, MARKDOWN, _JSON, *_ALWAYS),
         ("compare",),
+    ),
+    "results": Verb("The results that are there.", (_JSON, *_ALWAYS), ("results",)),
+    "history": Verb(
+        "A figure over the results, by commit where known.",
+        (FIGURE, PAGE, _JSON, *_ALWAYS),
+        ("history",),
+    ),
+    "sweep": Verb(
+        "Every combination of models, boards, engines and goals.",
+        (
+            *SWEEP,
+            *(replace(option, key="") for option in (_DATA, _SAMPLES, _METRIC, _TARGET, _TIMEOUT, _OUT)),
+            _JSON,
+            *_ALWAYS,
+        ),
+        ("sweep",),
     ),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
 }
