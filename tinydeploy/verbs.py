@@ -1,18 +1,17 @@
 """The verbs of the command line as typed functions: plain values in, a frozen dataclass out.
 
 They raise the errors of tinydeploy.errors, print nothing, and leave nothing half-written. How to deploy
-(board, engine, target, port, …) is one set of keywords, keyword_types.Deploying. What is not given, a
+(board, engine, target, port, …) is one set of keywords, option_types.Deploying. What is not given, a
 tinydeploy.toml beside the model may say, as for the command line.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from tinydeploy import diagnosis as doctor_checks
 from tinydeploy.boards import lookup as board_files
@@ -20,36 +19,41 @@ from tinydeploy.boards.board import Board
 from tinydeploy.diagnosis import Finding
 from tinydeploy.engines.engine_registry import engine_names
 from tinydeploy.errors import TinydeployError, UsageError
-from tinydeploy.evaluate import arena_sizing, config, failed_run, inspection, selftest
+from tinydeploy.evaluate import arena_sizing, config, exporting, failed_run, inspection, selftest
 from tinydeploy.evaluate import fit as board_fit
 from tinydeploy.evaluate.arena_sizing import ArenaReport
+from tinydeploy.evaluate.baselines import Baselines
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
-from tinydeploy.evaluate.keyword_types import Building, Deploying, Held, Judging, Running, Sweeping
 from tinydeploy.evaluate.keywords import checked_keywords
-from tinydeploy.evaluate.request import Model, Run, load_model, taken_budget, unlabelled_samples, with_usual
+from tinydeploy.evaluate.option_types import Building, Deploying, Judging, Running
+from tinydeploy.evaluate.request import (
+    Beside,
+    Model,
+    Run,
+    load_model,
+    taken_budget,
+    unlabelled_samples,
+    with_usual,
+)
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
 from tinydeploy.firmware.build import Firmware
-from tinydeploy.lab import checking, sweep_list
-from tinydeploy.lab import sweep as sweeping
-from tinydeploy.lab.baselines import Baselines
-from tinydeploy.lab.executors import LOCAL
-from tinydeploy.lab.over_results import compare as compare
-from tinydeploy.lab.over_results import history as history
-from tinydeploy.lab.over_results import results as results
+from tinydeploy.firmware.export import model_library
 from tinydeploy.link.messages import Greeting
+from tinydeploy.model.metric_choice import Wishes
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Notice, Progress, silent, unsaid
-from tinydeploy.report import report_files, sweep_table
+from tinydeploy.report import report_files
 from tinydeploy.results import gates, stored
-from tinydeploy.results.case import Case
-from tinydeploy.results.many import Swept
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
 from tinydeploy.targets.target_registry import self_testing
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, SELFTEST_SAMPLES
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, FORMS, SELFTEST_SAMPLES
+
+if TYPE_CHECKING:
+    from tinydeploy.prepare.making import Made
 
 
 @dataclass(frozen=True)
@@ -126,12 +130,39 @@ def generate(
     job = prepare(load_model(model, settled), for_board=True, **settled)
     test = None
     if renode_test:
-        inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES)
+        inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES, Beside.of(model))
         test = selftest.make(job, inputs, max_instructions)
     folder = project.write(job.project(job.planned_bytes, test), Path(out))
     for note in job.notes:
         notice(note)
     return folder
+
+
+@checked_keywords
+def export(
+    models: Model | Sequence[Model],
+    out: str | Path,
+    *,
+    forms: Sequence[str] = FORMS[:1],
+    core: str | None = None,
+    portable: bool = False,
+    labels: Sequence[str] = (),
+    data: Data | None = None,
+    samples: int | None = None,
+    **options: Unpack[Deploying],
+) -> Path:
+    """Writes the models as a library for one's own firmware into the folder `out`, and returns it.
+
+    A model may be NAME=FILE; else it is called after its file. `forms` are words of FORMS. The kernels are
+    those of the `board`, of a `core`, or `portable` ones. `labels` name the classes. The self-test runs so
+    many `samples` of `data`, or of seeded random inputs. Of `options`, `signature`, `logits`, `board` and
+    `optimize` count.
+    """
+    chosen = exporting.core_of({"board": options.get("board"), "core": core, "portable": portable})
+    given = {**options, "labels": labels, "data": data, "samples": samples}
+    listed = [models] if isinstance(models, str | bytes | Path) else [*models]
+    made = [exporting.model_interface(model, given, chosen) for model in listed]
+    return model_library.write(model_library.library(made, forms), Path(out))
 
 
 @checked_keywords
@@ -222,13 +253,15 @@ def run(
     model: Model,
     *,
     progress: Progress = silent,
+    notice: Notice = unsaid,
     **options: Unpack[Judging],
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
-    `options` are keyword_types.Judging's. Without a `port`, a board that no emulator has runs on a machine of
-    its core. A check that failed is no exception: verdict.failures(result) names it. What fails on the way
-    from the build on leaves a failed.json and a report.html that say how far it came.
+    `options` are option_types.Judging's. `notice` is told what was understood of the data. Without a `port`,
+    a board that no emulator has runs on a machine of its core. A check that failed is no exception:
+    verdict.failures(result) names it. What fails on the way from the build on leaves a failed.json and a
+    report.html that say how far it came.
     """
     settled = with_usual(model, options, "run")
     baselines = Baselines.taken(settled)
@@ -236,6 +269,8 @@ def run(
     report_files.check_writable(asked.folder)
     against = baselines.of(asked.folder / stored.FILE)
     chosen = asked.samples(progress)
+    for line in chosen.told:
+        notice(line)
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
     result = against(_evaluated(job, chosen, asked, progress, asked.folder))
@@ -249,6 +284,7 @@ def run_each(
     engines: Sequence[str],
     *,
     progress: Progress = silent,
+    notice: Notice = unsaid,
     **options: Unpack[Judging],
 ) -> tuple[tuple[Result, ...], Path]:
     """`run` with each engine, into a folder of its own in the folder returned, and the figures side by side.
@@ -262,6 +298,8 @@ def run_each(
     report_files.check_writable(asked.folder, engines)
     against = [baselines.of(asked.folder / engine / stored.FILE) for engine in engines]
     chosen = asked.samples(progress)
+    for line in chosen.told:
+        notice(line)
     progress("compiling the model", 0, 0)
     goal = asked.options.pop("optimize", None)
     named = engine_names(",".join(engines), goal)
@@ -280,43 +318,40 @@ def run_each(
 
 
 @checked_keywords
-def check(
-    paths: Sequence[str | Path] = (),
+def quantize(
+    model: str | Path,
+    calibration: Data | None = None,
     *,
-    plan: bool = False,
-    board: str | None = None,
+    out: str | Path,
+    data: Data | None = None,
+    samples: int | None = None,
+    activations: str = "int8",
+    weights: str = "int8",
+    max_loss: float = 0.01,
+    float_io: bool = False,
+    repair: bool = False,
+    experiment: str = "",
+    labels: Sequence[str] = (),
+    metric: str | None = None,
+    output: str | int | None = None,
+    threshold: float | None = None,
     progress: Progress = silent,
-    **options: Unpack[Held],
-) -> tuple[Case, ...]:
-    """Results, or all that a tinydeploy.toml deploys, held against their limits: a case each.
+    notice: Notice = unsaid,
+) -> Made:
+    """A float model quantised with the ranges of `calibration`, and what that costs on `data`.
 
-    A path is a result.json or a folder with one, or a tinydeploy.toml with [[deploy]] entries, which are run;
-    without any, it is the tinydeploy.toml here. With `plan` paths are models, whose plans are held against
-    the limits without a build. Limits that are given beat those of the files.
+    The .tflite, its card and a quantize.json go to the folder `out`, or as `out` if that ends in .tflite.
     """
-    return checking.check([Path(path) for path in paths], plan, board, dict(options), run, progress)
+    from tinydeploy.prepare import making
 
-
-@checked_keywords
-def sweep(
-    models: Sequence[str | Path] = (),
-    *,
-    on: str = LOCAL,
-    workers: int | None = None,
-    x: str = "instructions",
-    y: str = "accuracy",
-    progress: Progress = silent,
-    **options: Unpack[Sweeping],
-) -> tuple[tuple[Swept, ...], Path]:
-    """Runs every combination once, `workers` at a time or `on` a cluster, and writes a table and a page.
-
-    They go to the folder `out`, which is returned; the page plots the figures `x` and `y`. A run that fails
-    does not stop the others. What was run before, and has not changed, is not run again.
-    """
-    jobs, folder = sweep_list.jobs(models, options)
-    runs = sweeping.sweep(jobs, run, on, workers or os.cpu_count() or 1, progress)
-    sweep_table.write(runs, folder, x, y)
-    return runs, folder
+    wishes = Wishes(metric, None if output is None else str(output), threshold, tuple(labels))
+    bits = {"int8": 8, "int16": 16}
+    if activations not in bits or weights not in ("int8", "int4", "mixed"):
+        raise UsageError("activations are int8 or int16, weights int8, int4 or mixed")
+    asked = making.Asked(
+        data, samples, bits[activations], weights, max_loss, float_io, repair, experiment, wishes
+    )
+    return making.make(model, calibration, out, asked, progress, notice)
 
 
 def usual(model: Model, name: str) -> Any:
@@ -328,7 +363,7 @@ def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folde
     """The result; what fails on the way leaves a report of it in the folder."""
     way = Way()
     try:
-        result = evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way)
+        result = evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way, duty=asked.duty)
         return gates.judged(result, asked.budget)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts

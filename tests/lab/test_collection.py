@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import made_up_results as made_up
 import pytest
 
-from tinydeploy import verbs
+import tinydeploy
 from tinydeploy.errors import UsageError
 from tinydeploy.report import many_page
 from tinydeploy.results.result import Result
@@ -37,23 +37,23 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_is_there(folder: Path) -> None:
-    found = verbs.results(folder)
+    found = tinydeploy.results(folder)
     assert [Path(one.place).name for one in found] == ["a", "b", "broken", "c"]
     assert [one.result is None for one in found] == [False, False, True, False]
     assert "is no JSON" in found[2].problem
     with pytest.raises(UsageError, match="there is no folder"):
-        verbs.results(folder / "nowhere")
+        tinydeploy.results(folder / "nowhere")
 
 
 def test_a_figure_over_time(folder: Path) -> None:
-    (series,) = verbs.history([folder])
+    (series,) = tinydeploy.history([folder])
     assert [point.value for point in series.points] == [100, 200, 300]
     assert [point.label for point in series.points] == ["d" * 10, "2026-11-02T10:40:12Z", "c" * 10 + "+"]
     page = many_page.history((series,), "instructions")
     ElementTree.fromstring(page.replace("<!DOCTYPE html>", ""))
     assert page.count("<svg") == 1 and "d" * 10 in page
     with pytest.raises(UsageError, match="no result has a figure 'colour'") as refused:
-        verbs.history([folder], figure="colour")
+        tinydeploy.history([folder], figure="colour")
     assert "instructions" in refused.value.hint
 
 
@@ -70,7 +70,7 @@ def test_a_file_over_its_commits(tmp_path: Path) -> None:
         git(tmp_path, "add", ".")
         git(tmp_path, "commit", "-qm", "x")
     file.write_text(json.dumps(at(3, 300).to_json()))
-    (series,) = verbs.history([file])
+    (series,) = tinydeploy.history([file])
     assert [point.value for point in series.points] == [100, 200, 300]
     assert len(series.points[0].label) == 10
 

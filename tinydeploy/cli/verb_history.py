@@ -18,12 +18,12 @@ def command(
     paths: tuple[Path, ...], figure: str | None, page: Path | None, as_json: bool, **_flags: Any
 ) -> None:
     """A figure over the results below PATHS, by default tinydeploy-out; of a file, also over its commits."""
-    from tinydeploy import verbs
-    from tinydeploy.lab.over_results import DEFAULT_FIGURE, DEFAULT_FOLDER
+    from tinydeploy.lab import many_verbs
+    from tinydeploy.lab.many_verbs import DEFAULT_FIGURE, DEFAULT_FOLDER
     from tinydeploy.report import plots
     from tinydeploy.report.layout import Column, Columns
 
-    found = verbs.history(paths or (Path(DEFAULT_FOLDER),), figure=figure or DEFAULT_FIGURE)
+    found = many_verbs.history(paths or (Path(DEFAULT_FOLDER),), figure=figure or DEFAULT_FIGURE)
     if page is not None:
         from tinydeploy.report import many_page
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @click.argument("folder", default="tinydeploy-out", type=click.Path(path_type=Path))
 def command(folder: Path, as_json: bool) -> None:
     """List the results below FOLDER, by default tinydeploy-out: their figures, and whether checks held."""
-    from tinydeploy import verbs
+    from tinydeploy.lab import many_verbs
     from tinydeploy.report.layout import Column, Columns
 
-    found = verbs.results(folder)
+    found = many_verbs.results(folder)
     if as_json:
         show_json([_plain(one) for one in found])
         return

@@ -20,13 +20,12 @@ def command(models: tuple[Path, ...], as_json: bool, print_only: bool | None, **
     """
     arguments = options.given(flags)
     with progress("reading the models") as update:
-        from tinydeploy import verbs
-        from tinydeploy.lab import sweep_list
+        from tinydeploy.lab import many_verbs, sweep_list
 
         if print_only:
             commands = sweep_list.commands(models, arguments)
         else:
-            runs, folder = verbs.sweep(models, progress=update, **arguments)
+            runs, folder = many_verbs.sweep(models, progress=update, **arguments)
     if print_only:
         for line in commands:
             show(line)

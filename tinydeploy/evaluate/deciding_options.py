@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from tinydeploy.evaluate.option import Option
+from tinydeploy.evaluate.budget_options import BUDGET
+from tinydeploy.evaluate.option import Option, Verb
 from tinydeploy.results import baseline
 
 FORMATS = ("console", "github", "markdown")
@@ -87,3 +89,34 @@ SWEEP = (
         in_python=False,
     ),
 )
+MANY = "lab.many_verbs"
+"""Where the functions of verbs over many results stand."""
+
+
+def many_verbs(board: Option, of_runs: tuple[Option, ...], always: tuple[Option, ...]) -> dict[str, Verb]:
+    """The verbs over many results, with the options that they share with others."""
+    shared = tuple(replace(option, key="") for option in of_runs)
+    return {
+        "check": Verb(
+            "Hold results, or all that a list deploys, against their limits.",
+            (PLAN, board, *BUDGET, *BASELINE, *OUTPUTS, *always),
+            ("check",),
+            MANY,
+        ),
+        "compare": Verb(
+            "Results side by side: what changed, and where.",
+            (FORCE, PAGE, MARKDOWN, *always),
+            ("compare",),
+            MANY,
+        ),
+        "results": Verb("The results that are there.", always, ("results",), MANY),
+        "history": Verb(
+            "A figure over the results, by commit where known.", (FIGURE, PAGE, *always), ("history",), MANY
+        ),
+        "sweep": Verb(
+            "Every combination of models, boards, engines and goals.",
+            (*SWEEP, *shared, *always),
+            ("sweep",),
+            MANY,
+        ),
+    }

@@ -11,8 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
+from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
-from tinydeploy.evaluate.deciding_options import BASELINE, FIGURE, FORCE, MARKDOWN, OUTPUTS, PAGE, PLAN, SWEEP
+from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, many_verbs
+    BASELINE,
+    FIGURE,
+    FORCE,
+    MANY,
+    MARKDOWN,
+    OUTPUTS,
+    PAGE,
+    PLAN,
+    SWEEP,
+)
+from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
@@ -82,7 +94,14 @@ _TFLM_LIBRARY = Option(
     key="tflm.library",
     untrusted=CODE,
 )
-_DATA = Option("data", "Labelled samples: an .npz with x and y.", kind=Path, metavar="FILE", key="data")
+_DATA = Option(
+    "data",
+    "Labelled samples: an .npz with x and y, x.npy,y.npy, a table (CSV, Parquet), a folder of images or WAV "
+    "files, or a Python file's load().",
+    kind=Path,
+    metavar="FILE|FOLDER",
+    key="data",
+)
 _SAMPLES = Option(
     "samples",
     "How many samples to run, spread over the file.",
@@ -120,6 +139,22 @@ _THRESHOLD = Option(
     any_number=True,
     key="threshold",
 )
+_EVERY = Option(
+    "every",
+    "From one inference to the next, for the estimate of power and battery life: 1s, 10min.",
+    metavar="TIME",
+    key="every",
+)
+_BATTERY = Option("battery", "What the battery holds, with --every: 220mAh.", metavar="CHARGE", key="battery")
+_EXTRA_UJ = Option(
+    "extra_uj",
+    "Microjoules that waking up and the sensor take each time, with --every.",
+    kind=float,
+    default="0",
+    metavar="NUMBER",
+    most=1e12,
+    key="extra_uj",
+)
 _OUT = Option(
     "out",
     "The folder to write to; run names one in tinydeploy-out by default.",
@@ -133,7 +168,7 @@ _OUT = Option(
 _TARGET = Option(
     "target",
     "What the firmware is made for, and runs on.",
-    default="QEMU if it has the board, else the board",
+    default="an emulator that has the board, else a machine of its core",
     choices=TARGETS,
     key="target",
 )
@@ -201,6 +236,7 @@ _ALWAYS = (_VERBOSE, _QUIET)
 _SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _TFLM_LIBRARY)
 _MADE = (*_SOURCE, _TARGET_MADE, _LINK)
 _JUDGED = (_DATA, _SAMPLES, _LABELS, _METRIC, _OUTPUT, _THRESHOLD)
+_DUTY = (_EVERY, _BATTERY, _EXTRA_UJ)
 _AT_PORT = (_PORT, _UPLOAD_COMMAND, _DTR, _RTS)
 _DEPLOYED = (*_SOURCE, _TARGET, _LINK, *_AT_PORT, _NO_UPLOAD, _TIMEOUT)
 _SELFTEST = (
@@ -238,6 +274,15 @@ VERBS = {
         (replace(_OUT, key=""), *_MADE, *_SELFTEST, _JSON, *_ALWAYS),
         ("generate",),
     ),
+    "export": Verb(
+        "Write models as a library for one's own firmware.",
+        (
+            *(replace(_OUT, key=""), FORM, _SIGNATURE, _LOGITS, _BOARD, CORE, PORTABLE, _OPTIMIZE, _LABELS),
+            replace(_DATA, help="Samples for the self-test: an .npz with x.", key=""),
+            *(replace(_SAMPLES, **TESTED), _JSON, *_ALWAYS),
+        ),
+        ("export",),
+    ),
     "build": Verb(
         "Build the firmware; show flash and RAM against the budget.",
         (*_MADE, *BUILT_BUDGET, _JSON, *_ALWAYS),
@@ -250,45 +295,27 @@ VERBS = {
     ),
     "run": Verb(
         "The whole way: build, load, measure, and report.",
-        (*_JUDGED, _OUT, *_DEPLOYED, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
+        (*_JUDGED, _OUT, *_DEPLOYED, *_DUTY, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
         ("run", "run_each"),
+    ),
+    "quantize": prepare_options.quantize(
+        _OUT, _DATA, _SAMPLES, (_LABELS, _METRIC, _OUTPUT, _THRESHOLD), (_JSON, *_ALWAYS)
     ),
     "flash": Verb(
         "Build, upload to a board, and make sure that it answers.",
         (*_SOURCE, *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
         ("flash",),
     ),
-    "check": Verb(
-        "Hold results, or all that a list deploys, against their limits.",
-        (PLAN, _BOARD, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
-        ("check",),
-    ),
-    "compare": Verb(
-        "Results side by side: what changed, and where.",
-        (FORCE, PAGE, MARKDOWN, _JSON, *_ALWAYS),
-        ("compare",),
-    ),
-    "results": Verb("The results that are there.", (_JSON, *_ALWAYS), ("results",)),
-    "history": Verb(
-        "A figure over the results, by commit where known.",
-        (FIGURE, PAGE, _JSON, *_ALWAYS),
-        ("history",),
-    ),
-    "sweep": Verb(
-        "Every combination of models, boards, engines and goals.",
-        (
-            *SWEEP,
-            *(replace(option, key="") for option in (_DATA, _SAMPLES, _METRIC, _TARGET, _TIMEOUT, _OUT)),
-            _JSON,
-            *_ALWAYS,
-        ),
-        ("sweep",),
+    **many_verbs(
+        _BOARD, (_DATA, _SAMPLES, _METRIC, _TARGET, _TIMEOUT, _OUT), (_JSON, *_ALWAYS)
     ),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
 }
 
 ALWAYS = _ALWAYS
 """What `tinydeploy` takes without a verb."""
+DUTY = tuple(option.name for option in _DUTY)
+"""What says how often an inference runs, and from what battery."""
 JUDGED = tuple(option.name for option in _JUDGED)
 """What says which samples are run, and how their outputs are judged."""
 AT_PORT = ("upload_command", "no_upload", "dtr", "rts")

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinydeploy.errors import ModelError
+from tinydeploy.estimate.energy import Duty
 from tinydeploy.evaluate import accuracy, arena_sizing, execution, second_opinion
 from tinydeploy.evaluate.deployment import Job
+from tinydeploy.evaluate.estimation import Estimates, estimates
 from tinydeploy.evaluate.execution import Measurement
 from tinydeploy.evaluate.result_parts import (
     arena_info,
@@ -43,6 +45,8 @@ from tinydeploy.results.setting import (
 )
 from tinydeploy.targets.session import Session
 
+_NO_DUTY = Duty()
+
 
 @dataclass
 class Way:
@@ -61,6 +65,7 @@ def evaluate(
     timeout: float,
     progress: Progress = silent,
     way: Way | None = None,
+    duty: Duty = _NO_DUTY,
 ) -> Result:
     """Builds the job's firmware, runs the samples on its target and on the host, and reports.
 
@@ -83,6 +88,8 @@ def evaluate(
         with _timed(way, "reference"):
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
+    with _timed(way, "estimate"):
+        found = estimates(job, firmware, samples, seen.measured, seen.arena.bytes, duty, timeout, progress)
     with _timed(way, "second opinion"):
         progress("comparing with the host", 0, 0)
         opinion = _opinion(job, samples, expected)
@@ -95,7 +102,7 @@ def evaluate(
         data=samples.source,
         commit=git.commit(Path(job.graph.path).parent),
     )
-    return _result(job, firmware, samples, seen, expected, opinion, provenance)
+    return _result(job, firmware, samples, seen, expected, opinion, found, provenance)
 
 
 def _built(
@@ -159,6 +166,7 @@ def _result(
     seen: _Seen,
     expected: _Expected,
     opinion: second_opinion.Opinion,
+    estimated: Estimates,
     provenance: Provenance,
 ) -> Result:
     library = job.library_info(firmware)
@@ -175,7 +183,7 @@ def _result(
         stack_bytes=seen.stats.stack_bytes,
         stack_budget=job.board.stack_bytes,
         counted=counted(counts, seen.ticks_hz),
-        per_op=per_op(job, firmware, seen.op_counts, seen.ticks_hz),
+        per_op=per_op(job, firmware, seen.op_counts, seen.ticks_hz, estimated),
         accuracy=judged if isinstance(judged, Accuracy) else None,
         unjudged=None if isinstance(judged, Accuracy) else judged or None,
         parity=_parity(job, seen.measured, samples, expected),
@@ -189,9 +197,13 @@ def _result(
             *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
             *expected.problem,
             *opinion.warnings,
+            *estimated.warnings,
         ),
         provenance=provenance,
         library=library,
+        estimate=estimated.time,
+        energy=estimated.energy,
+        executed=estimated.executed,
         second_opinion=opinion.parity,
         predictions=seen.measured.outputs,
     )

@@ -10,12 +10,12 @@ from typing import Any
 from tinydeploy.boards import lookup
 from tinydeploy.errors import TinydeployError, UsageError
 from tinydeploy.evaluate import config, fit
+from tinydeploy.evaluate.baselines import Baselines
 from tinydeploy.evaluate.config import FILE_NAME
 from tinydeploy.evaluate.deployment import model_path
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.request import load_model, taken_budget, with_usual
 from tinydeploy.lab import deploy_list
-from tinydeploy.lab.baselines import Baselines
 from tinydeploy.progress import Progress
 from tinydeploy.results import gates, stored
 from tinydeploy.results.case import Case, of_result

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from tinydeploy.report import text
 from tinydeploy.report.facts import (
-    NOT_TIME,
     budget_row,
     facts,
     judged,
     kernels,
+    not_time,
     others,
     side_by_side,
     target_name,
@@ -75,6 +75,10 @@ def _setting(result: Result) -> Facts:
         path, sha256, rest = result.provenance.data.rpartition(", sha256 ")
         data = (f"{path},", "sha256", *rest.split()) if sha256 else tuple(rest.split())
         rows.append(("Data", data))
+    if result.estimate:
+        rows.append(("Fitted on", result.estimate.fitted_on))
+    if result.energy:
+        rows.append(("Energy", result.energy.method))
     if result.accuracy:
         rows.append(("Judged", judged(result.accuracy)))
         if result.accuracy.also:
@@ -94,7 +98,7 @@ def _top_ops(result: Result) -> Columns:
     costs = sorted(result.per_op, key=lambda cost: cost.count, reverse=True)
     total = sum(cost.count for cost in costs)
     shapes = {op.index: text.shape(op.output_shape) for op in result.model.ops}
-    shown = costs[:_TOP_OPS]
+    shown, timed = costs[:_TOP_OPS], result.estimate is not None
     rows = [
         (
             str(cost.index),
@@ -104,11 +108,14 @@ def _top_ops(result: Result) -> Columns:
             text.percent(text.ratio(cost.count, total)),
             text.millions(cost.macs) if cost.macs else "–",
             text.per_mac(cost.count, cost.macs),
+            *([text.micros(1e3 * cost.estimate.ms) if cost.estimate else "–"] if timed else []),
         )
         for cost in shown
     ]
     columns = [Column("#", right=True), Column("Op"), Column("Output")]
-    columns += (Column(name, right=True) for name in (result.unit, "share", "MACs", "per MAC"))
+    columns += (
+        Column(name, right=True) for name in (result.unit, "share", "MACs", "per MAC", *["estimated"] * timed)
+    )
     title = f"Costliest ops, {len(shown)} of {len(costs)}" if len(shown) < len(costs) else "Ops by cost"
     return Columns(columns, rows, spare=(5, 2, 6), title=title)
 
@@ -119,8 +126,8 @@ def summary(result: Result) -> RenderableType:
         *(_prose(f"✗ {gates.phrase(gate)}", "bold red") for gate in gates.missed(result.gates or ()))
     ]
     parts += [*([Text()] if parts else []), _figures(result)]
-    if result.unit == "instructions":
-        parts.append(Prose(NOT_TIME, "dim"))
+    if said := not_time([result]):
+        parts.append(Prose(said, "dim"))
     if result.gates:
         parts += [Text(), budget(result.gates)]
     parts += [Text(), _setting(result)]
@@ -158,7 +165,7 @@ def comparison(results: Sequence[Result]) -> RenderableType:
     parts: list[RenderableType] = [
         table,
         *(Prose(sentence) for sentence in versus(results)),
-        *([Prose(NOT_TIME, "dim")] if first.unit == "instructions" else []),
+        *([Prose(said, "dim")] if (said := not_time(results)) else []),
     ]
     for result in results:
         if result.library:

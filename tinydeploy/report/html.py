@@ -140,6 +140,7 @@ def _environment() -> Environment:
         "seconds": text.seconds,
         "shape": text.shape,
         "clock": text.clock,
+        "micros": text.micros,
         "base_name": text.base_name,
         "metric_name": facts.metric_name,
         "count": lambda number: f"{number:,}",
@@ -174,7 +175,7 @@ def render(result: Result) -> str:
             verdict=facts.verdict(result),
             missed=[gates.phrase(gate) for gate in gates.missed(result.gates or ())],
             budget=[facts.budget_row(gate) for gate in result.gates or ()],
-            not_time=facts.NOT_TIME if result.unit == "instructions" else "",
+            not_time=facts.not_time([result]),
             css=_css(),
             schedule=Markup(pictures.schedule(result)),
             legend=_legend(result),
@@ -209,7 +210,7 @@ def render_runs(results: Sequence[Result]) -> str:
             rows=facts.side_by_side(results),
             sentences=facts.versus(results),
             costs_by_result=[{cost.index: cost for cost in result.per_op} for result in results],
-            not_time=facts.NOT_TIME if results[0].unit == "instructions" else "",
+            not_time=facts.not_time(results),
             css=_css(),
         )
     )

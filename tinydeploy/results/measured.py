@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from tinydeploy.results import metric_table
+from tinydeploy.results.estimated import OpEstimate
 from tinydeploy.results.setting import Layer, NotNegative, Rule
 
 Share = Annotated[float, Rule({"minimum": 0, "maximum": 1})]
@@ -102,6 +103,8 @@ class OpCost:
     counted: tuple[Count, ...]
     stack_bytes: int | None = None
     layer: Layer | None = None
+    estimate: OpEstimate | None = None
+    executed: Mapping[str, int] | None = None  # as the whole result's
 
     @property
     def instructions(self) -> float | None:

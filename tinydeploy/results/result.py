@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+from tinydeploy.results.estimated import EnergyEstimate, Estimate
 from tinydeploy.results.measured import (
     Accuracy,
     ArenaInfo,
@@ -85,6 +86,11 @@ class Result:
     library: LibraryInfo | None = None  # for an engine that stands on one
     optimize: Annotated[str, Rule({"enum": [*GOALS]})] | None = None
     unjudged: str | None = None
+    estimate: Estimate | None = None  # of the time on the board, where an emulator ran it
+    energy: EnergyEstimate | None = None
+    executed: Mapping[str, int] | None = (
+        None  # instructions by class, and memory traffic, see estimate.counts
+    )
     second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
     gates: tuple[Gate, ...] | None = None  # limits that it was held against
     # What the device answered: per model output an array [samples, *shape], in the model's own type.

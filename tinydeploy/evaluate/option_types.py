@@ -1,4 +1,4 @@
-"""The keywords of the Python functions: the names of the table of options, with their types and meaning."""
+"""The types of the keywords that the Python functions take, option by option as option_table has them."""
 
 from __future__ import annotations
 
@@ -70,10 +70,11 @@ SWEPT = {"boards": "board", "engines": "engine", "goals": "optimize"}
 class Judging(Running, Held, total=False):
     """The same, which samples to run, how their outputs are judged, the limits, and where the result goes.
 
-    `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is
+    `data` is whatever --data takes, or arrays; without it, seeded random inputs are run and no accuracy is
     told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
-    see docs/accuracy.md.
+    see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
+    for, `extra_uj` what each turn of it takes besides.
     """
 
     data: Data | None
@@ -83,6 +84,9 @@ class Judging(Running, Held, total=False):
     output: str | int | None
     threshold: float | None
     out: str | Path | None
+    every: str | None
+    battery: str | None
+    extra_uj: float | None
 
 
 class Sweeping(TypedDict, total=False):
