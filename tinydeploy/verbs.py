@@ -1,7 +1,7 @@
 """The verbs of the command line as typed functions: plain values in, a frozen dataclass out.
 
 They raise the errors of tinydeploy.errors, print nothing, and leave nothing half-written. How to deploy
-(board, engine, target, port, …) is one set of keywords, option_types.Deploying. What is not given, a
+(board, engine, target, port, …) is one set of keywords, keyword_types.Deploying. What is not given, a
 tinydeploy.toml beside the model may say, as for the command line.
 """
 
@@ -19,28 +19,26 @@ from tinydeploy.boards.board import Board
 from tinydeploy.diagnosis import Finding
 from tinydeploy.engines.engine_registry import engine_names
 from tinydeploy.errors import TinydeployError, UsageError
-from tinydeploy.evaluate import arena_sizing, config, exporting, failed_run, inspection, selftest
+from tinydeploy.evaluate import arena_sizing, config, failed_run, inspection
 from tinydeploy.evaluate import fit as board_fit
 from tinydeploy.evaluate.arena_sizing import ArenaReport
 from tinydeploy.evaluate.baselines import Baselines
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
+from tinydeploy.evaluate.keyword_types import Building, Deploying, Judging, Running
 from tinydeploy.evaluate.keywords import checked_keywords
-from tinydeploy.evaluate.option_types import Building, Deploying, Judging, Running
 from tinydeploy.evaluate.request import (
-    Beside,
     Model,
     Run,
     load_model,
     taken_budget,
-    unlabelled_samples,
     with_usual,
 )
 from tinydeploy.evaluate.run import Way, evaluate
-from tinydeploy.firmware import project
+from tinydeploy.evaluate.source_verbs import export as export
+from tinydeploy.evaluate.source_verbs import generate as generate
 from tinydeploy.firmware.build import Firmware
-from tinydeploy.firmware.export import model_library
 from tinydeploy.link.messages import Greeting
 from tinydeploy.model.metric_choice import Wishes
 from tinydeploy.model.samples import Data, Samples
@@ -49,8 +47,7 @@ from tinydeploy.report import report_files
 from tinydeploy.results import gates, stored
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
-from tinydeploy.targets.target_registry import self_testing
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, FORMS, SELFTEST_SAMPLES
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from tinydeploy.prepare.making import Made
@@ -93,76 +90,6 @@ def fit(
     """How the model fits the boards that `words` select, as fit.fits says; of `options`, `logits` counts."""
     graph = load_model(model, with_usual(model, options, "fit"))
     return board_fit.fits(graph, board_files.select(words), every_goal=every_goal)
-
-
-@checked_keywords
-def generate(
-    model: Model,
-    out: str | Path,
-    *,
-    renode_test: bool = False,
-    data: Data | None = None,
-    samples: int | None = None,
-    max_instructions: int | None = None,
-    notice: Notice = unsaid,
-    **options: Unpack[Deploying],
-) -> Path:
-    """Writes a PlatformIO project that stands on its own into the folder `out`, and returns it.
-
-    It is for the board itself, wherever there is such a board, if no `target` is named. `notice` is told
-    what there is to know of it.
-    With `renode_test` it has a self-test for Renode too: so many `samples` of `data`, or of seeded random
-    inputs, with the outputs that they should give, in a suite for renode-test. There an inference
-    may take `max_instructions`.
-    """
-    settled = with_usual(model, {**options, "data": data}, "generate")
-    if renode_test:
-        target, tester = settled.get("target"), self_testing()
-        if target not in (None, tester.name):
-            raise UsageError(
-                f"a test for {tester.title} cannot be made for the target '{target}'", "leave --target out"
-            )
-        settled["target"] = tester.name
-    elif samples is not None or max_instructions is not None:
-        ignored = "samples" if samples is not None else "max_instructions"
-        raise UsageError(f"{ignored} is for a self-test, and none was asked for", "add --renode-test")
-    data = settled.pop("data", None)
-    job = prepare(load_model(model, settled), for_board=True, **settled)
-    test = None
-    if renode_test:
-        inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES, Beside.of(model))
-        test = selftest.make(job, inputs, max_instructions)
-    folder = project.write(job.project(job.planned_bytes, test), Path(out))
-    for note in job.notes:
-        notice(note)
-    return folder
-
-
-@checked_keywords
-def export(
-    models: Model | Sequence[Model],
-    out: str | Path,
-    *,
-    forms: Sequence[str] = FORMS[:1],
-    core: str | None = None,
-    portable: bool = False,
-    labels: Sequence[str] = (),
-    data: Data | None = None,
-    samples: int | None = None,
-    **options: Unpack[Deploying],
-) -> Path:
-    """Writes the models as a library for one's own firmware into the folder `out`, and returns it.
-
-    A model may be NAME=FILE; else it is called after its file. `forms` are words of FORMS. The kernels are
-    those of the `board`, of a `core`, or `portable` ones. `labels` name the classes. The self-test runs so
-    many `samples` of `data`, or of seeded random inputs. Of `options`, `signature`, `logits`, `board` and
-    `optimize` count.
-    """
-    chosen = exporting.core_of({"board": options.get("board"), "core": core, "portable": portable})
-    given = {**options, "labels": labels, "data": data, "samples": samples}
-    listed = [models] if isinstance(models, str | bytes | Path) else [*models]
-    made = [exporting.model_interface(model, given, chosen) for model in listed]
-    return model_library.write(model_library.library(made, forms), Path(out))
 
 
 @checked_keywords
@@ -258,7 +185,7 @@ def run(
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
-    `options` are option_types.Judging's. `notice` is told what was understood of the data. Without a `port`,
+    `options` are keyword_types.Judging's. `notice` is told what was understood of the data. Without a `port`,
     a board that no emulator has runs on a machine of its core. A check that failed is no exception:
     verdict.failures(result) names it. What fails on the way from the build on leaves a failed.json and a
     report.html that say how far it came.

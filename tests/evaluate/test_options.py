@@ -14,10 +14,10 @@ import tinydeploy as tinydeploy_package
 from tinydeploy.cli import tinydeploy
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import config
+from tinydeploy.evaluate.keyword_types import Judging
 from tinydeploy.evaluate.keywords import keywords
 from tinydeploy.evaluate.option import CODE, COMMAND, Option
 from tinydeploy.evaluate.option_table import VERBS, in_file
-from tinydeploy.evaluate.option_types import Judging
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))

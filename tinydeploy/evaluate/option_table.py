@@ -14,16 +14,6 @@ from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
 from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, many_verbs
-    BASELINE,
-    FIGURE,
-    FORCE,
-    MANY,
-    MARKDOWN,
-    OUTPUTS,
-    PAGE,
-    PLAN,
-    SWEEP,
-)
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
@@ -306,9 +296,7 @@ VERBS = {
         (*_SOURCE, *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
         ("flash",),
     ),
-    **many_verbs(
-        _BOARD, (_DATA, _SAMPLES, _METRIC, _TARGET, _TIMEOUT, _OUT), (_JSON, *_ALWAYS)
-    ),
+    **many_verbs(_BOARD, (_DATA, _SAMPLES, _METRIC, _TARGET, _TIMEOUT, _OUT), (_JSON, *_ALWAYS)),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
 }
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Unpack
 
 from tinydeploy.errors import UsageError
+from tinydeploy.evaluate.keyword_types import Held, Sweeping
 from tinydeploy.evaluate.keywords import checked_keywords
-from tinydeploy.evaluate.option_types import Held, Sweeping
 from tinydeploy.lab import checking, collection, sweep_list
 from tinydeploy.lab import sweep as sweeping
 from tinydeploy.lab.collection import Found

@@ -9,7 +9,7 @@ from typing import Any
 
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import config
-from tinydeploy.evaluate.option_types import SWEPT
+from tinydeploy.evaluate.keyword_types import SWEPT
 from tinydeploy.lab import sweep
 from tinydeploy.lab.sweep import Job
 

@@ -1,4 +1,4 @@
-"""The types of the keywords that the Python functions take, option by option as option_table has them."""
+"""The keywords of the Python functions: the names of the table of options, with their types and meaning."""
 
 from __future__ import annotations
 
