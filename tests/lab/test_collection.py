@@ -37,12 +37,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_is_there(folder: Path) -> None:
-    found = tinydeploy.results(folder)
+    found = tinydeploy.all_results(folder)
     assert [Path(one.place).name for one in found] == ["a", "b", "broken", "c"]
     assert [one.result is None for one in found] == [False, False, True, False]
     assert "is no JSON" in found[2].problem
     with pytest.raises(UsageError, match="there is no folder"):
-        tinydeploy.results(folder / "nowhere")
+        tinydeploy.all_results(folder / "nowhere")
 
 
 def test_a_figure_over_time(folder: Path) -> None:

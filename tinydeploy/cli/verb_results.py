@@ -22,7 +22,7 @@ def command(folder: Path, as_json: bool) -> None:
     from tinydeploy.lab import many_verbs
     from tinydeploy.report.layout import Column, Columns
 
-    found = many_verbs.results(folder)
+    found = many_verbs.all_results(folder)
     if as_json:
         show_json([_plain(one) for one in found])
         return

@@ -109,7 +109,7 @@ def many_verbs(board: Option, of_runs: tuple[Option, ...], always: tuple[Option,
             ("compare",),
             MANY,
         ),
-        "results": Verb("The results that are there.", always, ("results",), MANY),
+        "results": Verb("The results that are there.", always, ("all_results",), MANY),
         "history": Verb(
             "A figure over the results, by commit where known.", (FIGURE, PAGE, *always), ("history",), MANY
         ),

@@ -17,7 +17,7 @@ from tinydeploy.evaluate.option_table import DUTY, JUDGED, from_file
 from tinydeploy.model import card as cards
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
-from tinydeploy.model.card import Card
+from tinydeploy.model.card import Card, FloatFigure
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.logits import without_softmax
 from tinydeploy.model.metric_choice import Wishes
@@ -94,6 +94,10 @@ class Run:
             beside,
             duty(own["every"], own["battery"], own["extra_uj"]),
         )
+
+    def float_figure(self) -> FloatFigure | None:
+        """How good the float model was, if the card says it."""
+        return self.beside.card.figure if self.beside.card else None
 
     def samples(self, progress: Progress) -> Samples:
         """The samples in the model's own types."""

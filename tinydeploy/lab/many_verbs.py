@@ -43,7 +43,7 @@ def compare(paths: Sequence[str | Path], *, force: bool = False) -> Comparison:
     return found
 
 
-def results(folder: str | Path = DEFAULT_FOLDER) -> tuple[Found, ...]:
+def all_results(folder: str | Path = DEFAULT_FOLDER) -> tuple[Found, ...]:
     """Every result below a folder; what cannot be read is listed with the reason."""
     return collection.results(Path(folder))
 
