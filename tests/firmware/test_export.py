@@ -417,6 +417,7 @@ def test_what_cannot_be_exported_is_one_line(tmp_path: Path) -> None:
         ({"forms": ()}, "no form was asked for"),
         ({"core": "z80"}, "there is no core 'z80'"),
         ({"board": "mps2-an385"}, "--board and --core exclude each other"),
+        ({"samples": 64}, "a self-test cannot have 64 samples"),
         ({"portable": True}, "--core and --portable exclude each other"),
     ):
         with pytest.raises(UsageError, match=words):

@@ -242,6 +242,47 @@ def test_the_esp_idf_component_registers_all_sources(library: Path) -> None:
     assert re.search(r'^version: "\d+\.\d+\.\d+"$', manifest, re.MULTILINE) and 'idf: ">=5.0"' in manifest
 
 
+STUBS = {
+    "esp-idf/main": {
+        "esp_log.h": "void say(const char *, const char *, ...);\n"
+        "#define ESP_LOGI say\n#define ESP_LOGE say\n",
+        "esp_sleep.h": "int esp_sleep_enable_timer_wakeup(unsigned long long);\n"
+        "int esp_light_sleep_start(void);\n",
+        "freertos/FreeRTOS.h": "#define pdMS_TO_TICKS(ms) (ms)\n",
+        "freertos/task.h": "void vTaskDelay(unsigned);\n",
+    },
+    "zephyr/src": {
+        "zephyr/kernel.h": "int k_msleep(int);\n",
+        "zephyr/sys/printk.h": "void printk(const char *, ...);\n",
+    },
+}
+"""What the examples use of systems that are not here."""
+
+
+@pytest.mark.parametrize("example", STUBS)
+def test_examples_for_systems_that_are_not_here_are_c(library: Path, tmp_path: Path, example: str) -> None:
+    for name, text in STUBS[example].items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-Wno-missing-declarations", "-fsyntax-only"]
+    tool("gcc", *flags, f"-I{tmp_path}", f"-I{library}/include", library / "examples" / example / "main.c")
+
+
+def test_the_esp_idf_branch_builds_a_component(library: Path, tmp_path: Path) -> None:
+    """With the function of ESP-IDF's build system as its documentation describes it."""
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.16)\nproject(stand_in C CXX)\nset(ESP_PLATFORM 1)\n"
+        "set(COMPONENT_LIB __idf_motion)\n"
+        'function(idf_component_register)\n  cmake_parse_arguments(_ "" "" "SRCS;INCLUDE_DIRS" ${ARGN})\n'
+        "  add_library(${COMPONENT_LIB} STATIC ${__SRCS})\n"
+        "  target_include_directories(${COMPONENT_LIB} PUBLIC ${__INCLUDE_DIRS})\nendfunction()\n"
+        f"add_subdirectory({library} motion)\n"
+        f"add_executable(main {library}/examples/host/main.c)\ntarget_link_libraries(main __idf_motion)\n"
+        "enable_testing()\nadd_test(NAME main COMMAND main)\n"
+    )
+    assert "self-test: passed" in cmake(tmp_path, tmp_path / "build")
+
+
 def test_the_pack_describes_files_that_are_there(library: Path) -> None:
     """Elements in the order of PACK.xsd."""
     root = ElementTree.parse(library / "tinydeploy.motion.pdsc").getroot()
