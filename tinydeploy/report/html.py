@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from tinydeploy.host import templates
-from tinydeploy.report import facts, families, pictures, text
+from tinydeploy.report import closer, facts, families, pictures, text
 from tinydeploy.results import gates
 from tinydeploy.results.failure import PHASES, Failure
 from tinydeploy.results.result import Result
@@ -186,6 +186,7 @@ def render(result: Result) -> str:
             parity=_parity(result),
             confusion=Markup(pictures.confusion(accuracy)) if accuracy and drawn else None,
             mistakes=_mistakes(result),
+            closer=closer,
         )
     )
 
