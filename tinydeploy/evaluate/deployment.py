@@ -14,7 +14,8 @@ from tinydeploy.engines.engine import EngineSources, Library
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, engine_named
 from tinydeploy.errors import ModelError, TargetError, UsageError, WrongFirmwareError
 from tinydeploy.evaluate import board_checks
-from tinydeploy.evaluate.option_table import AT_PORT, Deploying
+from tinydeploy.evaluate.keyword_types import Deploying
+from tinydeploy.evaluate.option_table import AT_PORT
 from tinydeploy.firmware import build, elf, project
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.firmware.made_for import SelfTest
@@ -137,9 +138,14 @@ class Job:
         return LibraryInfo(library.name, library.version, kernels, tuple(dict.fromkeys(flags)))
 
     @contextmanager
-    def session(self, firmware: Firmware, timeout: float, progress: Progress = silent) -> Iterator[Session]:
-        """The firmware running on the board's target, closed on every way out."""
-        session = Session(self._open(firmware, progress), firmware, self.graph.sha256, timeout)
+    def session(
+        self, firmware: Firmware, timeout: float, progress: Progress = silent, *, recording: bool = False
+    ) -> Iterator[Session]:
+        """The firmware running on the board's target, closed on every way out.
+
+        With `recording` the target says what is executed, where it `records`.
+        """
+        session = Session(self._open(firmware, progress, recording), firmware, self.graph.sha256, timeout)
         with self._greeted(session):
             greeting = session.greeting
             runs, built = greeting.engine, self.sources.engine
@@ -162,7 +168,7 @@ class Job:
                 raise WrongFirmwareError(error.message, "without --no-upload it is loaded") from error
             raise
 
-    def _open(self, firmware: Firmware, progress: Progress) -> Target:
+    def _open(self, firmware: Firmware, progress: Progress, recording: bool) -> Target:
         def load(port: str) -> None:
             progress(f"uploading to {port}", 0, 0)
             upload.upload(firmware, self.board, port, self.upload_command)
@@ -175,6 +181,7 @@ class Job:
             port=self.port,
             load=None if self.no_upload else load,
             lines=self.lines,
+            recording=recording,
         )
 
 

@@ -13,7 +13,7 @@ from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import board_checks
 from tinydeploy.evaluate.deployment import model_path
 from tinydeploy.evaluate.export_options import TESTED
-from tinydeploy.evaluate.request import Model, load_model, unlabelled_samples, with_usual
+from tinydeploy.evaluate.request import Beside, Model, load_model, unlabelled_samples, with_usual
 from tinydeploy.evaluate.selftest import reference_run
 from tinydeploy.firmware.export.identifiers import checked_name, model_name
 from tinydeploy.firmware.export.interface import ModelInterface, SelfTestData
@@ -39,14 +39,16 @@ def model_interface(model: Model, given: Mapping[str, Any], core: Core | None) -
     else:
         assert core is not None
         code = engine.code(graph, core)
-    count = settled.get("samples") or EXPORTED_SAMPLES
+    count, beside = settled.get("samples") or EXPORTED_SAMPLES, Beside.of(model)
     if count > TESTED["most"]:
         raise UsageError(f"a self-test cannot have {count} samples", f"at most {TESTED['most']}")
-    samples = unlabelled_samples(graph, settled.get("data"), count)
+    samples = unlabelled_samples(graph, settled.get("data"), count, beside)
     inputs, expected = reference_run(graph, samples)
     test = SelfTestData(len(samples.inputs[0]), inputs, expected)
     name = name or model_name(Path(graph.path).stem)
-    return ModelInterface.of(name, code, core, settled.get("labels", ()), test)
+    return ModelInterface.of(
+        name, code, core, settled.get("labels") or (beside.card.labels if beside.card else ()), test
+    )
 
 
 PORTABLE = CORES["avr"]

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinydeploy.evaluate.deployment import Job
+from tinydeploy.evaluate.estimation import Estimates
 from tinydeploy.firmware import elf
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.link.messages import Stats
@@ -63,9 +64,9 @@ def slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:
 
 
 def per_op(
-    job: Job, firmware: Firmware, op_counts: Sequence[Spread], clock_hz: int | None
+    job: Job, firmware: Firmware, op_counts: Sequence[Spread], clock_hz: int | None, estimated: Estimates
 ) -> tuple[OpCost, ...]:
-    """Each op's counts (see `counted`), its stack, if known, and how the engine does it, if it chose."""
+    """Each op's counts (see `counted`), its stack, how the engine does it, and what is estimated of it."""
     stack = {
         int(function[1]): bytes_
         for name, bytes_ in elf.stack_use(firmware.elf).items()
@@ -74,9 +75,15 @@ def per_op(
     layers = {layer.op: layer for layer in job.sources.layers}
 
     def cost(op: Op, count: Spread) -> OpCost:
-        found = counted(count, clock_hz)
         return OpCost(
-            op.index, op.kind, op_macs(job.graph, op), found, stack.get(op.index), layers.get(op.index)
+            op.index,
+            op.kind,
+            op_macs(job.graph, op),
+            counted(count, clock_hz),
+            stack.get(op.index),
+            layers.get(op.index),
+            estimated.ops.get(op.index),
+            estimated.executed_by_op.get(op.index),
         )
 
     ops = [job.graph.ops[index] for index in job.sources.profiled_ops]

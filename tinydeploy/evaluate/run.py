@@ -8,10 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tinydeploy.errors import ModelError
+from tinydeploy.estimate.energy import Duty
 from tinydeploy.evaluate import accuracy, arena_sizing, execution, second_opinion
 from tinydeploy.evaluate.deployment import Job
+from tinydeploy.evaluate.estimation import Estimates, estimates
 from tinydeploy.evaluate.execution import Measurement
 from tinydeploy.evaluate.result_parts import (
     arena_info,
@@ -24,6 +27,7 @@ from tinydeploy.evaluate.result_parts import (
     versions,
 )
 from tinydeploy.firmware.build import Firmware
+from tinydeploy.host import git
 from tinydeploy.host.reference import Reference
 from tinydeploy.host.reference import available as reference_available
 from tinydeploy.link.messages import Stats
@@ -40,6 +44,8 @@ from tinydeploy.results.setting import (
     TargetInfo,
 )
 from tinydeploy.targets.session import Session
+
+_NO_DUTY = Duty()
 
 
 @dataclass
@@ -59,6 +65,7 @@ def evaluate(
     timeout: float,
     progress: Progress = silent,
     way: Way | None = None,
+    duty: Duty = _NO_DUTY,
 ) -> Result:
     """Builds the job's firmware, runs the samples on its target and on the host, and reports.
 
@@ -81,6 +88,8 @@ def evaluate(
         with _timed(way, "reference"):
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
+    with _timed(way, "estimate"):
+        found = estimates(job, firmware, samples, seen.measured, seen.arena.bytes, duty, timeout, progress)
     with _timed(way, "second opinion"):
         progress("comparing with the host", 0, 0)
         opinion = _opinion(job, samples, expected)
@@ -91,8 +100,9 @@ def evaluate(
         duration_s=round(time.monotonic() - clock, 3),
         phases_s=way.phases_s,
         data=samples.source,
+        commit=git.commit(Path(job.graph.path).parent),
     )
-    return _result(job, firmware, samples, seen, expected, opinion, provenance)
+    return _result(job, firmware, samples, seen, expected, opinion, found, provenance)
 
 
 def _built(
@@ -156,6 +166,7 @@ def _result(
     seen: _Seen,
     expected: _Expected,
     opinion: second_opinion.Opinion,
+    estimated: Estimates,
     provenance: Provenance,
 ) -> Result:
     library = job.library_info(firmware)
@@ -172,7 +183,7 @@ def _result(
         stack_bytes=seen.stats.stack_bytes,
         stack_budget=job.board.stack_bytes,
         counted=counted(counts, seen.ticks_hz),
-        per_op=per_op(job, firmware, seen.op_counts, seen.ticks_hz),
+        per_op=per_op(job, firmware, seen.op_counts, seen.ticks_hz, estimated),
         accuracy=judged if isinstance(judged, Accuracy) else None,
         unjudged=None if isinstance(judged, Accuracy) else judged or None,
         parity=_parity(job, seen.measured, samples, expected),
@@ -186,9 +197,13 @@ def _result(
             *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
             *expected.problem,
             *opinion.warnings,
+            *estimated.warnings,
         ),
         provenance=provenance,
         library=library,
+        estimate=estimated.time,
+        energy=estimated.energy,
+        executed=estimated.executed,
         second_opinion=opinion.parity,
         predictions=seen.measured.outputs,
     )

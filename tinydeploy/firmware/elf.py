@@ -234,6 +234,12 @@ def compile_flags(path: Path, source: str = "") -> tuple[str, ...]:
     return ()
 
 
+def disassembly(path: Path) -> str:
+    """What the toolchain's objdump writes of the code; empty if it is missing or fails."""
+    with _opened(path) as elf:
+        return _binutil(elf, "objdump", "-d", "-z", str(path))
+
+
 def locate(path: Path, address: int) -> str:
     """Where `address` is: "function (src/file.cpp:12)", as much of it as the firmware's ELF can tell."""
     with _opened(path) as elf:

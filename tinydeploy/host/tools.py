@@ -37,7 +37,7 @@ TOOLS = (
     Tool("qemu-system-avr", ("qemu-system-misc",), "AVR boards", ("test",)),
     # 41 MB to download, 138 MB installed.
     Tool("xtensa-lx106-elf-gcc", ("gcc-xtensa-lx106",), "the tests", ("test",)),
-    Tool("g++", ("g++",), "the tests", ("test",)),
+    Tool("g++", ("g++",), "estimates of time, and the tests", ("demo", "test")),
 )
 
 _CXX_LIBRARIES = {"arm-none-eabi-": "libstdc++-arm-none-eabi-newlib"}

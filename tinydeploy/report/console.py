@@ -9,16 +9,20 @@ from rich.text import Text
 
 from tinydeploy.report import text
 from tinydeploy.report.facts import (
-    NOT_TIME,
+    budget_row,
     facts,
     judged,
     kernels,
+    not_time,
     others,
     side_by_side,
     target_name,
     versus,
 )
 from tinydeploy.report.layout import Column, Columns, Facts, Prose
+from tinydeploy.results import gates
+from tinydeploy.results.case import Case
+from tinydeploy.results.measured import Gate
 from tinydeploy.results.result import Result
 
 _TOP_OPS = 8
@@ -38,6 +42,16 @@ def _figures(result: Result) -> Columns:
     ]
     columns = (Column(), Column(right=True), Column(), Column())
     return Columns(columns, rows, prose=True, title=f"{name} on {result.board.name}")
+
+
+def budget(limits: Sequence[Gate]) -> Columns:
+    """Every limit, and how near to it the figure is."""
+    rows = [
+        (Text(row.label, "dim"), Text(row.value, "bold"), _MARKS[row.good], row.limit, Text(row.detail))
+        for row in map(budget_row, limits)
+    ]
+    columns = (Column("Budget"), Column("is", right=True), Column(), Column("limit", right=True), Column())
+    return Columns(columns, rows, prose=True)
 
 
 def _setting(result: Result) -> Facts:
@@ -61,6 +75,10 @@ def _setting(result: Result) -> Facts:
         path, sha256, rest = result.provenance.data.rpartition(", sha256 ")
         data = (f"{path},", "sha256", *rest.split()) if sha256 else tuple(rest.split())
         rows.append(("Data", data))
+    if result.estimate:
+        rows.append(("Fitted on", result.estimate.fitted_on))
+    if result.energy:
+        rows.append(("Energy", result.energy.method))
     if result.accuracy:
         rows.append(("Judged", judged(result.accuracy)))
         if result.accuracy.also:
@@ -80,7 +98,7 @@ def _top_ops(result: Result) -> Columns:
     costs = sorted(result.per_op, key=lambda cost: cost.count, reverse=True)
     total = sum(cost.count for cost in costs)
     shapes = {op.index: text.shape(op.output_shape) for op in result.model.ops}
-    shown = costs[:_TOP_OPS]
+    shown, timed = costs[:_TOP_OPS], result.estimate is not None
     rows = [
         (
             str(cost.index),
@@ -90,26 +108,47 @@ def _top_ops(result: Result) -> Columns:
             text.percent(text.ratio(cost.count, total)),
             text.millions(cost.macs) if cost.macs else "–",
             text.per_mac(cost.count, cost.macs),
+            *([text.micros(1e3 * cost.estimate.ms) if cost.estimate else "–"] if timed else []),
         )
         for cost in shown
     ]
     columns = [Column("#", right=True), Column("Op"), Column("Output")]
-    columns += (Column(name, right=True) for name in (result.unit, "share", "MACs", "per MAC"))
+    columns += (
+        Column(name, right=True) for name in (result.unit, "share", "MACs", "per MAC", *["estimated"] * timed)
+    )
     title = f"Costliest ops, {len(shown)} of {len(costs)}" if len(shown) < len(costs) else "Ops by cost"
     return Columns(columns, rows, spare=(5, 2, 6), title=title)
 
 
 def summary(result: Result) -> RenderableType:
     """The headline figures, what was run on what, the costliest ops and the warnings."""
-    parts: list[RenderableType] = [_figures(result)]
-    if result.unit == "instructions":
-        parts.append(Prose(NOT_TIME, "dim"))
+    parts: list[RenderableType] = [
+        *(_prose(f"✗ {gates.phrase(gate)}", "bold red") for gate in gates.missed(result.gates or ()))
+    ]
+    parts += [*([Text()] if parts else []), _figures(result)]
+    if said := not_time([result]):
+        parts.append(Prose(said, "dim"))
+    if result.gates:
+        parts += [Text(), budget(result.gates)]
     parts += [Text(), _setting(result)]
     if result.per_op:
         parts += [Text(), _top_ops(result)]
     if result.warnings:
         parts += [Text(), *(_prose(f"! {warning}", "yellow") for warning in result.warnings)]
     return Group(*parts)
+
+
+def checked(cases: Sequence[Case]) -> RenderableType:
+    """Each case with its limits, and how many hold."""
+    parts: list[RenderableType] = []
+    for case in cases:
+        head = Text.assemble(_MARKS[case.passed], " ", (text.printable(case.name), "bold"))
+        parts += [head, *(_prose(f"  ✗ {line}", "red") for line in case.lines)]
+        if case.gates:
+            parts.append(budget(case.gates))
+        parts.append(Text())
+    passed = sum(case.passed for case in cases)
+    return Group(*parts, Prose(f"{passed} of {len(cases)} within all limits"))
 
 
 def comparison(results: Sequence[Result]) -> RenderableType:
@@ -126,7 +165,7 @@ def comparison(results: Sequence[Result]) -> RenderableType:
     parts: list[RenderableType] = [
         table,
         *(Prose(sentence) for sentence in versus(results)),
-        *([Prose(NOT_TIME, "dim")] if first.unit == "instructions" else []),
+        *([Prose(said, "dim")] if (said := not_time(results)) else []),
     ]
     for result in results:
         if result.library:

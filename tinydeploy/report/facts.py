@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tinydeploy.report import text
-from tinydeploy.results import metric_table
-from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity
+from tinydeploy.results import gates, metric_table
+from tinydeploy.results.measured import Accuracy, ArenaInfo, Gate, Parity
 from tinydeploy.results.result import Result
 from tinydeploy.results.setting import Layer, LibraryInfo, TargetInfo
 from tinydeploy.results.verdict import checks
 
 NOT_TIME = "Instructions are counted by the emulator; they are not time."
+ESTIMATED = "Instructions are counted by the emulator; the time is estimated from them."
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def facts(result: Result) -> Iterator[Fact]:
             text.micros(times.median),
             f"p95 {text.micros(times.p95)}; at {text.clock(result.board.clock_hz)}",
         )
+    yield from _estimated(result)
     yield Fact(
         result.unit,
         f"{result.unit.capitalize()} per inference",
@@ -147,6 +149,70 @@ def facts(result: Result) -> Iterator[Fact]:
     if result.second_opinion:
         second = result.second_opinion
         yield _agreement("second_opinion", "Reference", second, False if second.worse else None)
+
+
+def _estimated(result: Result) -> Iterator[Fact]:
+    """Time and energy that no board has measured, with their intervals."""
+    if (time := result.estimate) is not None:
+        yield Fact(
+            "estimate",
+            "Time, estimated",
+            text.micros(1e3 * time.ms),
+            f"{text.micros(1e3 * time.low)} to {text.micros(1e3 * time.high)} at "
+            f"{text.clock(result.board.clock_hz)}; {time.model}",
+        )
+    if (energy := result.energy) is not None:
+        yield Fact(
+            "energy",
+            "Energy, estimated",
+            text.microjoules(energy.uj),
+            f"{text.microjoules(energy.low)} to {text.microjoules(energy.high)}",
+        )
+        if energy.every_s is not None and energy.average_uw is not None:
+            lasts = f"{energy.battery_days:,.4g} days" if energy.battery_days is not None else "–"
+            battery = f" from {energy.battery_mah:g} mAh" if energy.battery_mah is not None else ""
+            yield Fact(
+                "battery",
+                "Battery life, estimated",
+                lasts,
+                f"one inference every {energy.every_s:g} s{battery}: {energy.average_uw:,.4g} µW on average",
+            )
+
+
+def not_time(results: Sequence[Result]) -> str:
+    """What is to be said of an emulator's counts; "" where a board counted."""
+    if results[0].unit != "instructions":
+        return ""
+    return ESTIMATED if any(result.estimate for result in results) else NOT_TIME
+
+
+@dataclass(frozen=True)
+class BudgetRow:
+    """A limit for people: what it is of, the figure, the limit, and how near the one is to the other."""
+
+    label: str
+    value: str
+    limit: str
+    detail: str
+    good: bool | None
+    share: float | None
+
+
+def budget_row(gate: Gate) -> BudgetRow:
+    """A gate for people: sizes in KiB, shares in percent."""
+
+    def shown(value: float) -> str:
+        return text.kib(round(value)) if gate.unit == "bytes" else gates.shown(value, gate.unit)
+
+    if gate.figure is None:
+        return BudgetRow(gate.name, "–", shown(gate.limit), gate.reason, gate.held, None)
+    share = gate.share
+    detail = "" if share is None else f"{text.percent(share)} of it" if gate.is_most else ""
+    if not gate.is_most:
+        detail = f"{shown(abs(gate.figure - gate.limit))} {'to spare' if gate.held else 'short'}"
+    if gate.against != "budget":
+        detail = "; ".join(filter(None, (detail, f"by {gate.against}")))
+    return BudgetRow(gate.name, shown(gate.figure), shown(gate.limit), detail, gate.held, share)
 
 
 def _agreement(key: str, of: str, found: Parity, good: bool | None) -> Fact:

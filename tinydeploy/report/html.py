@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from tinydeploy.host import templates
 from tinydeploy.report import facts, families, pictures, text
+from tinydeploy.results import gates
 from tinydeploy.results.failure import PHASES, Failure
 from tinydeploy.results.result import Result
 from tinydeploy.results.verdict import checks
@@ -139,6 +140,7 @@ def _environment() -> Environment:
         "seconds": text.seconds,
         "shape": text.shape,
         "clock": text.clock,
+        "micros": text.micros,
         "base_name": text.base_name,
         "metric_name": facts.metric_name,
         "count": lambda number: f"{number:,}",
@@ -171,7 +173,9 @@ def render(result: Result) -> str:
             facts=headline,
             sound=_sound(result),
             verdict=facts.verdict(result),
-            not_time=facts.NOT_TIME if result.unit == "instructions" else "",
+            missed=[gates.phrase(gate) for gate in gates.missed(result.gates or ())],
+            budget=[facts.budget_row(gate) for gate in result.gates or ()],
+            not_time=facts.not_time([result]),
             css=_css(),
             schedule=Markup(pictures.schedule(result)),
             legend=_legend(result),
@@ -189,7 +193,7 @@ def render(result: Result) -> str:
 def _sound(result: Result) -> bool | None:
     """Whether all that there is to check was checked and held; None if something could not be checked."""
     held = checks(result)
-    if False in held.values():
+    if False in held.values() or gates.missed(result.gates or ()):
         return False
     unlabelled = result.accuracy is None and result.unjudged is None
     return True if all(good or (key == "accuracy" and unlabelled) for key, good in held.items()) else None
@@ -206,10 +210,15 @@ def render_runs(results: Sequence[Result]) -> str:
             rows=facts.side_by_side(results),
             sentences=facts.versus(results),
             costs_by_result=[{cost.index: cost for cost in result.per_op} for result in results],
-            not_time=facts.NOT_TIME if results[0].unit == "instructions" else "",
+            not_time=facts.not_time(results),
             css=_css(),
         )
     )
+
+
+def page(template: str, **content: Any) -> str:
+    """A page of another template of this room, with the style sheet."""
+    return _environment().get_template(template).render(css=_css(), zip=zip, **content)
 
 
 def render_failure(failure: Failure) -> str:

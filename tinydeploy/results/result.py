@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-from tinydeploy.results.measured import Accuracy, ArenaInfo, Count, OpCost, Parity, Spread, Unit, spread_of
+from tinydeploy.results.estimated import EnergyEstimate, Estimate
+from tinydeploy.results.measured import (
+    Accuracy,
+    ArenaInfo,
+    Count,
+    Gate,
+    OpCost,
+    Parity,
+    Spread,
+    Unit,
+    spread_of,
+)
 from tinydeploy.results.setting import (
     BoardInfo,
     BuildInfo,
@@ -75,7 +86,13 @@ class Result:
     library: LibraryInfo | None = None  # for an engine that stands on one
     optimize: Annotated[str, Rule({"enum": [*GOALS]})] | None = None
     unjudged: str | None = None
+    estimate: Estimate | None = None  # of the time on the board, where an emulator ran it
+    energy: EnergyEstimate | None = None
+    executed: Mapping[str, int] | None = (
+        None  # instructions by class, and memory traffic, see estimate.counts
+    )
     second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
+    gates: tuple[Gate, ...] | None = None  # limits that it was held against
     # What the device answered: per model output an array [samples, *shape], in the model's own type.
     predictions: tuple[npt.NDArray[Any], ...] = field(
         default=(), repr=False, compare=False, metadata=NOT_IN_JSON

@@ -23,8 +23,10 @@ from tinydeploy.errors import TargetDiedError, ToolError, UsageError
 from tinydeploy.firmware.made_for import ByHand
 from tinydeploy.link.channel import FdStream, Stream
 from tinydeploy.targets import stand_in
+from tinydeploy.targets.executed import Executed
 from tinydeploy.targets.place import HERE, Place
 from tinydeploy.targets.process import kept
+from tinydeploy.targets.qemu_counting import Recorder
 from tinydeploy.targets.target import Opening, Target, TargetKind, check_link
 from tinydeploy.words import LINKS as LINKS
 
@@ -127,8 +129,13 @@ def _serial(backend: str) -> list[str]:
 class QemuTarget(Target):
     """One firmware in QEMU. Instructions take 2**icount_shift ns, so counts are exact and repeatable."""
 
-    def __init__(self, board: Board, elf: Path, link: str = "pipe", place: Place = HERE) -> None:
+    def __init__(
+        self, board: Board, elf: Path, link: str = "pipe", place: Place = HERE, recording: bool = False
+    ) -> None:
         self._machine = _machine(board)
+        self._board = board
+        self._recording = recording
+        self._recorder: Recorder | None = None
         check_link(link)
         self._elf = elf
         self._link = link
@@ -171,6 +178,13 @@ class QemuTarget(Target):
         if self._words is not None:
             self._words.close()
             self._words = None
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
+
+    def executed(self) -> list[Executed]:
+        """See Target."""
+        return self._recorder.intervals() if self._recorder else super().executed()
 
     def _open_pipe(self) -> FdStream:
         firmware_reads, we_write = os.pipe()
@@ -232,6 +246,9 @@ class QemuTarget(Target):
             *_arguments(self._machine, str(self._elf)),
             *options,
         ]
+        if self._recording:
+            self._recorder = Recorder(self._board, self._elf, self.version)
+            command += self._recorder.options
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         try:
             self._process = self._place.start(
@@ -291,7 +308,11 @@ class QemuKind(TargetKind):
 
     def open(self, opening: Opening) -> QemuTarget:
         """See TargetKind."""
-        return QemuTarget(opening.board, opening.elf, opening.link, opening.place)
+        return QemuTarget(opening.board, opening.elf, opening.link, opening.place, opening.recording)
+
+    def records(self, board: Board) -> bool:
+        """See TargetKind."""
+        return _machine(board).icount_shift is not None
 
     def warnings(self, board: Board) -> tuple[str, ...]:
         """See TargetKind."""
