@@ -9,7 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
+from tinydeploy.boards.board import Board
+from tinydeploy.engines.engine import EngineSources
 from tinydeploy.errors import TargetError, ToolError
 from tinydeploy.estimate import intervals
 from tinydeploy.estimate.counts import Counts, counts
@@ -19,6 +22,7 @@ from tinydeploy.evaluate import execution
 from tinydeploy.evaluate.deployment import Job
 from tinydeploy.evaluate.execution import Measurement
 from tinydeploy.firmware.build import Firmware
+from tinydeploy.model.graph import Graph, op_macs, op_shape
 from tinydeploy.model.samples import Samples
 from tinydeploy.progress import Progress
 from tinydeploy.results.estimated import EnergyEstimate, Estimate, OpEstimate
@@ -45,9 +49,8 @@ class Estimates:
     warnings: tuple[str, ...] = ()
 
 
-def model_for(job: Job) -> TimeModel | None:
-    """The time model of the job's board; None for a board that has no clock of its own, or no model."""
-    board = job.board
+def model_for(board: Board) -> TimeModel | None:
+    """The board's time model; None for a board that has no clock of its own, or no model."""
     if board.only_emulated and board.timing is None:
         return None
     return time_model(board)
@@ -64,7 +67,7 @@ def estimates(
     progress: Progress,
 ) -> Estimates:
     """The estimates of a run whose samples have been `measured`; none of what a board measures itself."""
-    model = model_for(job)
+    model = model_for(job.board)
     if model is None or not job.target.is_emulator:
         asked = duty.every_s is not None
         return Estimates(warnings=("there is no estimate of energy: the time is not estimated",) * asked)
@@ -98,6 +101,23 @@ def _of_duty(job: Job, time: Estimate, spent: EnergyEstimate | None, duty: Duty)
         yield f"there is no estimate of energy: what {job.board.id} draws is not known"
     elif spent is not None and spent.every_s is not None and spent.average_uw is None:
         yield f"an inference takes about {time.ms:,.4g} ms: one every {spent.every_s:g} s is too often"
+
+
+def rough(graph: Graph, sources: EngineSources, board: Board) -> Estimate | None:
+    """The time by the instructions that are expected, by the engine's cost model or what is usual for a core.
+
+    None for a board without a time model.
+    """
+    model = model_for(board)
+    if model is None:
+        return None
+    expected = {layer.op: layer.instructions for layer in sources.layers}
+    instructions = 0.0
+    for index in sources.profiled_ops:
+        op = graph.ops[index]
+        usual = model.core.per_mac * op_macs(graph, op) + model.core.per_output * prod(op_shape(graph, op))
+        instructions += expected.get(index) or usual
+    return model.rough(round(instructions))
 
 
 def execution_of(
