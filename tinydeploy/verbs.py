@@ -262,7 +262,7 @@ def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folde
     """The result; what fails on the way leaves a report of it in the folder."""
     way = Way()
     try:
-        return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way, duty=asked.duty)
+        return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way, wanted=asked.wanted)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
             report_files.write_failure(failed_run.failure(error, job, way), folder, asked.mark)

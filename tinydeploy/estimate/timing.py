@@ -41,7 +41,8 @@ class TimeModel:
         """The time of so many instructions, mixed as in the published points; with an interval for others."""
         mix = _mix(self.core.core)
         cycles = instructions * self.factors.predict(mix) / mix.instructions
-        return self._told(cycles, hypot(self.factors.spread, _OTHER_MIX))
+        found = self._told(cycles, hypot(self.factors.spread, _OTHER_MIX))
+        return replace(found, model=f"{found.model}; of instructions that are expected")
 
     def _told(self, cycles: float, off: float) -> Estimate:
         ms = 1e3 * cycles / self.clock_hz

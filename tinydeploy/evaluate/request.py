@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.errors import UsageError
-from tinydeploy.estimate.energy import Duty, duty
+from tinydeploy.estimate.energy import duty
 from tinydeploy.evaluate import arena_sizing, config, result_folder
 from tinydeploy.evaluate.config import Config
 from tinydeploy.evaluate.deployment import model_path
-from tinydeploy.evaluate.option_table import DUTY, JUDGED, from_file
+from tinydeploy.evaluate.estimation import Wanted
+from tinydeploy.evaluate.option_table import ESTIMATED, JUDGED, from_file
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
 from tinydeploy.model.graph import Graph
@@ -43,7 +44,7 @@ class Run:
     folder: Path
     mark: str  # what the folder is told apart by from others of its name; "" if somebody has named it
     timeout: float
-    duty: Duty
+    wanted: Wanted
 
     @classmethod
     def of(cls, model: Model, settled: dict[str, Any]) -> Run:
@@ -53,7 +54,7 @@ class Run:
             folder, mark = Path(settled["out"]), ""
         else:
             folder, mark = result_folder.folder(Path("tinydeploy-out"), graph, settled, report_files.mark)
-        own = {name: settled.pop(name, None) for name in (*JUDGED, *DUTY, "out", "timeout")}
+        own = {name: settled.pop(name, None) for name in (*JUDGED, *ESTIMATED, "out", "timeout")}
         return cls(
             graph,
             settled,
@@ -63,7 +64,7 @@ class Run:
             folder,
             mark,
             own["timeout"] or DEFAULT_TIMEOUT,
-            duty(own["every"], own["battery"], own["extra_uj"]),
+            Wanted(duty(own["every"], own["battery"], own["extra_uj"]), bool(own["profile"])),
         )
 
     def samples(self, progress: Progress) -> Samples:

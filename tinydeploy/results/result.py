@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 from tinydeploy.results.estimated import EnergyEstimate, Estimate
 from tinydeploy.results.measured import Accuracy, ArenaInfo, Count, OpCost, Parity, Spread, Unit, spread_of
+from tinydeploy.results.profiled import Profile
 from tinydeploy.results.setting import (
     BoardInfo,
     BuildInfo,
@@ -81,6 +82,7 @@ class Result:
     executed: Mapping[str, int] | None = (
         None  # instructions by class, and memory traffic, see estimate.counts
     )
+    profile: Profile | None = None
     second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
     # What the device answered: per model output an array [samples, *shape], in the model's own type.
     predictions: tuple[npt.NDArray[Any], ...] = field(
