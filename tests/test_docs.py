@@ -151,6 +151,7 @@ def test_every_file_and_every_variable_that_is_named_exists() -> None:
     roots = "models|docs|tests|benchmarks|scripts|boards|firmware_templates|tinydeploy"
     program = "".join(path.read_text() for path in (REPO / "tinydeploy").rglob("*.py"))
     program += "".join(path.read_text() for path in (REPO / "tests").glob("*.py"))
+    program += "".join(path.read_text() for path in (REPO / "firmware_templates/export").iterdir())
     for document in DOCUMENTS:
         for code in commands(document):
             for path in re.findall(rf"(?<![\w/.-])(?:{roots})/[\w./-]*[\w/]", code):

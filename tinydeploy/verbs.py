@@ -1,7 +1,7 @@
 """The verbs of the command line as typed functions: plain values in, a frozen dataclass out.
 
 They raise the errors of tinydeploy.errors, print nothing, and leave nothing half-written. How to deploy
-(board, engine, target, port, …) is one set of keyword arguments, option_table.Deploying. What is not given, a
+(board, engine, target, port, …) is one set of keywords, keyword_types.Deploying. What is not given, a
 tinydeploy.toml beside the model may say, as for the command line.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from tinydeploy import diagnosis as doctor_checks
 from tinydeploy.boards import lookup as board_files
@@ -19,26 +19,45 @@ from tinydeploy.boards.board import Board
 from tinydeploy.diagnosis import Finding
 from tinydeploy.engines.engine_registry import engine_names
 from tinydeploy.errors import TinydeployError, UsageError
-from tinydeploy.evaluate import arena_sizing, config, failed_run, inspection, selftest
+from tinydeploy.evaluate import arena_sizing, config, exporting, failed_run, inspection, selftest
 from tinydeploy.evaluate import fit as board_fit
 from tinydeploy.evaluate.arena_sizing import ArenaReport
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
+from tinydeploy.evaluate.keyword_types import Building, Deploying, Held, Judging, Running
 from tinydeploy.evaluate.keywords import checked_keywords
-from tinydeploy.evaluate.option_types import Deploying, Judging, Running
-from tinydeploy.evaluate.request import Model, Run, load_model, unlabelled_samples, with_usual
+from tinydeploy.evaluate.request import (
+    Beside,
+    Model,
+    Run,
+    load_model,
+    taken_budget,
+    unlabelled_samples,
+    with_usual,
+)
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
 from tinydeploy.firmware.build import Firmware
+from tinydeploy.firmware.export import model_library
+from tinydeploy.lab import checking
+from tinydeploy.lab.baselines import Baselines
 from tinydeploy.link.messages import Greeting
+from tinydeploy.model.metric_choice import Wishes
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.report import report_files
+from tinydeploy.results import compare as comparison
+from tinydeploy.results import gates, stored
+from tinydeploy.results.case import Case
+from tinydeploy.results.compare import Comparison
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
 from tinydeploy.targets.target_registry import self_testing
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, SELFTEST_SAMPLES
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, FORMS, SELFTEST_SAMPLES
+
+if TYPE_CHECKING:
+    from tinydeploy.prepare.making import Made
 
 
 @dataclass(frozen=True)
@@ -115,7 +134,7 @@ def generate(
     job = prepare(load_model(model, settled), for_board=True, **settled)
     test = None
     if renode_test:
-        inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES)
+        inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES, Beside.of(model))
         test = selftest.make(job, inputs, max_instructions)
     folder = project.write(job.project(job.planned_bytes, test), Path(out))
     for note in job.notes:
@@ -124,12 +143,50 @@ def generate(
 
 
 @checked_keywords
-def build(model: Model, *, progress: Progress = silent, **options: Unpack[Deploying]) -> Firmware:
-    """The firmware that `generate` makes, with its sizes, from the cache if nothing changed."""
+def export(
+    models: Model | Sequence[Model],
+    out: str | Path,
+    *,
+    forms: Sequence[str] = FORMS[:1],
+    core: str | None = None,
+    portable: bool = False,
+    labels: Sequence[str] = (),
+    data: Data | None = None,
+    samples: int | None = None,
+    **options: Unpack[Deploying],
+) -> Path:
+    """Writes the models as a library for one's own firmware into the folder `out`, and returns it.
+
+    A model may be NAME=FILE; else it is called after its file. `forms` are words of FORMS. The kernels are
+    those of the `board`, of a `core`, or `portable` ones. `labels` name the classes. The self-test runs so
+    many `samples` of `data`, or of seeded random inputs. Of `options`, `signature`, `logits`, `board` and
+    `optimize` count.
+    """
+    chosen = exporting.core_of({"board": options.get("board"), "core": core, "portable": portable})
+    given = {**options, "labels": labels, "data": data, "samples": samples}
+    listed = [models] if isinstance(models, str | bytes | Path) else [*models]
+    made = [exporting.model_interface(model, given, chosen) for model in listed]
+    return model_library.write(model_library.library(made, forms), Path(out))
+
+
+@checked_keywords
+def build(model: Model, *, progress: Progress = silent, **options: Unpack[Building]) -> Firmware:
+    """The firmware that `generate` makes, with its sizes, from the cache if nothing changed.
+
+    A limit that it misses is no exception: it is in `gates`.
+    """
     settled = with_usual(model, options, "build")
+    budget = taken_budget(settled)
     progress("compiling the model", 0, 0)
     job = prepare(load_model(model, settled), for_board=True, **settled)
-    return job.build(job.planned_bytes, progress)
+    firmware = job.build(job.planned_bytes, progress)
+    arena = job.planned_bytes
+    figures: dict[str, gates.Figure] = {
+        "max_flash": firmware.sizes.flash_bytes,
+        "max_ram": firmware.sizes.ram_bytes,
+        "max_arena": gates.Missing("the engine has no plan of it") if arena is None else arena,
+    }
+    return replace(firmware, gates=gates.held(budget, lambda limit: figures[limit.name]))
 
 
 @checked_keywords
@@ -200,21 +257,27 @@ def run(
     model: Model,
     *,
     progress: Progress = silent,
+    notice: Notice = unsaid,
     **options: Unpack[Judging],
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
-    `options` are option_table.Judging's. Without a `port`, a board that no emulator has runs on a machine of
-    its core. A check that failed is no exception: verdict.failures(result) names it. What fails on the way
-    from the build on leaves a failed.json and a report.html that say how far it came.
+    `options` are keyword_types.Judging's. `notice` is told what was understood of the data. Without a `port`,
+    a board that no emulator has runs on a machine of its core. A check that failed is no exception:
+    verdict.failures(result) names it. What fails on the way from the build on leaves a failed.json and a
+    report.html that say how far it came.
     """
     settled = with_usual(model, options, "run")
+    baselines = Baselines.taken(settled)
     asked = Run.of(model, settled)
     report_files.check_writable(asked.folder)
+    against = baselines.of(asked.folder / stored.FILE)
     chosen = asked.samples(progress)
+    for line in chosen.told:
+        notice(line)
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
-    result = _evaluated(job, chosen, asked, progress, asked.folder)
+    result = against(_evaluated(job, chosen, asked, progress, asked.folder))
     report_files.write(result, asked.folder, asked.mark)
     return result, asked.folder
 
@@ -225,6 +288,7 @@ def run_each(
     engines: Sequence[str],
     *,
     progress: Progress = silent,
+    notice: Notice = unsaid,
     **options: Unpack[Judging],
 ) -> tuple[tuple[Result, ...], Path]:
     """`run` with each engine, into a folder of its own in the folder returned, and the figures side by side.
@@ -233,9 +297,13 @@ def run_each(
     """
     settled = with_usual(model, options, "run")
     engines = [name.strip() for name in engines]
+    baselines = Baselines.taken(settled)
     asked = Run.of(model, settled | {"engine": ",".join(engines)})
     report_files.check_writable(asked.folder, engines)
+    against = [baselines.of(asked.folder / engine / stored.FILE) for engine in engines]
     chosen = asked.samples(progress)
+    for line in chosen.told:
+        notice(line)
     progress("compiling the model", 0, 0)
     goal = asked.options.pop("optimize", None)
     named = engine_names(",".join(engines), goal)
@@ -244,13 +312,100 @@ def run_each(
         for name, goal in named
     ]
     results = tuple(
-        _evaluated(job, chosen, asked, progress, asked.folder / engine)
-        for engine, job in zip(engines, jobs, strict=True)
+        held(_evaluated(job, chosen, asked, progress, asked.folder / engine))
+        for engine, job, held in zip(engines, jobs, against, strict=True)
     )
     for engine, result in zip(engines, results, strict=True):
         report_files.write(result, asked.folder / engine)
     report_files.write_runs(results, asked.folder, asked.mark)
     return results, asked.folder
+
+
+@checked_keywords
+def quantize(
+    model: str | Path,
+    calibration: Data | None = None,
+    *,
+    out: str | Path,
+    data: Data | None = None,
+    samples: int | None = None,
+    activations: str = "int8",
+    weights: str = "int8",
+    max_loss: float = 0.01,
+    float_io: bool = False,
+    repair: bool = False,
+    experiment: str = "",
+    labels: Sequence[str] = (),
+    metric: str | None = None,
+    output: str | int | None = None,
+    threshold: float | None = None,
+    progress: Progress = silent,
+    notice: Notice = unsaid,
+) -> Made:
+    """A float model quantised with the ranges of `calibration`, and what that costs on `data`.
+
+    The .tflite, its card and a quantize.json go to the folder `out`, or as `out` if that ends in .tflite.
+    """
+    from tinydeploy.prepare import making
+
+    wishes = Wishes(metric, None if output is None else str(output), threshold, tuple(labels))
+    bits = {"int8": 8, "int16": 16}
+    if activations not in bits or weights not in ("int8", "int4", "mixed"):
+        raise UsageError("activations are int8 or int16, weights int8, int4 or mixed")
+    asked = making.Asked(
+        data, samples, bits[activations], weights, max_loss, float_io, repair, experiment, wishes
+    )
+    return making.make(model, calibration, out, asked, progress, notice)
+
+
+@checked_keywords
+def check(
+    paths: Sequence[str | Path] = (),
+    *,
+    plan: bool = False,
+    board: str | None = None,
+    progress: Progress = silent,
+    **options: Unpack[Held],
+) -> tuple[Case, ...]:
+    """Results, or all that a tinydeploy.toml deploys, held against their limits: a case each.
+
+    A path is a result.json or a folder with one, or a tinydeploy.toml with [[deploy]] entries, which are run;
+    without any, it is the tinydeploy.toml here. With `plan` paths are models, whose plans are held against
+    the limits without a build. Limits that are given beat those of the files.
+    """
+    settled: dict[str, Any] = dict(options)
+    baselines, chosen = Baselines.taken(settled), [Path(path) for path in paths]
+    budget = taken_budget(settled)
+    if not plan:
+        given = budget if board is None else {**budget, "board": board}
+
+        def against(result: Result, file: Path) -> Result:
+            return baselines.of(file)(result)
+
+        return checking.cases(chosen or [Path()], given, run, against, progress)
+    found: list[Case] = []
+    for path in chosen:
+        here = with_usual(path, {**budget, "board": board}, "check")
+        limits = taken_budget(here)
+        fits = board_fit.fits(load_model(path, {}), [board_files.board(here.get("board", DEFAULT_BOARD))])
+        found += checking.planned(fits, model_path(path), limits)
+    return tuple(found)
+
+
+def compare(paths: Sequence[str | Path], *, force: bool = False) -> Comparison:
+    """The results in these files or folders, the first of which the others are held against.
+
+    Raises UsageError for fewer than two, or where they cannot be compared, unless by `force`.
+    """
+    if len(paths) < 2:
+        raise UsageError("a comparison takes two results or more", "tinydeploy compare A B")
+    found = comparison.compare([stored.read(Path(path)) for path in paths], [str(path) for path in paths])
+    if found.obstructed and not force:
+        raise UsageError(
+            f"these results cannot be compared: {'; '.join(found.obstructed)}",
+            "--force compares all the same",
+        )
+    return found
 
 
 def usual(model: Model, name: str) -> Any:
@@ -262,7 +417,10 @@ def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folde
     """The result; what fails on the way leaves a report of it in the folder."""
     way = Way()
     try:
-        return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way, wanted=asked.wanted)
+        result = evaluate(
+            job, samples, timeout=asked.timeout, progress=progress, way=way, wanted=asked.wanted
+        )
+        return gates.judged(result, asked.budget)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
             report_files.write_failure(failed_run.failure(error, job, way), folder, asked.mark)

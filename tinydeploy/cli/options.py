@@ -49,6 +49,22 @@ class Seconds(click.FloatRange):
         return self.fail(f"{value} is no number of seconds", param, ctx) if math.isnan(number) else number
 
 
+class Parsed(click.ParamType[Any]):
+    """A value that a function of the table makes of what is written."""
+
+    name = "value"
+
+    def __init__(self, parse: Callable[[object], Any]) -> None:
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click."""
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            return self.fail(str(error), param, ctx)
+
+
 def _completed(option: Option) -> dict[str, Any]:
     """How a shell completes the option, where it can do more than click does by itself."""
     words = option.completions
@@ -63,6 +79,8 @@ def _completed(option: Option) -> dict[str, Any]:
 
 def _type(option: Option) -> Any:
     """What click makes of what is given."""
+    if option.parse is not None:
+        return Parsed(option.parse)
     if option.choices:
         return click.Choice(option.choices)
     if option.kind is int:
@@ -88,9 +106,11 @@ _OBEYED = {"verbose": _obeyed(shell.be_verbose), "quiet": _obeyed(shell.be_quiet
 def _option(option: Option) -> Decorator:
     """The option of the table as click's."""
     is_flag = option.kind is bool
+    several = option.kind is tuple
     return click.option(
         *filter(None, (option.short, option.long, option.name)),
-        cls=Once,
+        cls=click.Option if several else Once,
+        multiple=several,
         is_flag=is_flag,
         default=None,
         type=None if is_flag else _type(option),
@@ -132,4 +152,4 @@ def board_ids(_context: click.Context, _argument: click.Parameter, begun: str) -
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The flags that were given."""
-    return {name: flag for name, flag in flags.items() if flag is not None}
+    return {name: flag for name, flag in flags.items() if flag not in (None, ())}

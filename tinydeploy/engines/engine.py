@@ -51,9 +51,10 @@ class Refusal:
 
 @dataclass(frozen=True)
 class EngineSources:
-    """The generated files of a firmware project, and what the host must know about them.
+    """The sources that are made of a model, and what the host must know about them.
 
-    `files` maps a path in the project to its text. `profiled_ops[i]` is the graph's op that the
+    `model` maps a path in the folder of sources to its text, `kernels` likewise those that the model calls.
+    `profiled_ops[i]` is the graph's op that the
     firmware's i-th hook call closes (ops that cost nothing have none). `arena` is None if the size
     has to be searched on the target. `layers` has the choices of an engine that makes some, `optimize`
     what it strove for, `instances` how often the code has each kernel, and `constant_bytes` is the size of
@@ -61,13 +62,19 @@ class EngineSources:
     """
 
     engine: str
-    files: Mapping[str, str]
+    model: Mapping[str, str]
     profiled_ops: tuple[int, ...]
     arena: ArenaPlan | None
     layers: tuple[Layer, ...] = ()
     optimize: str | None = None
     instances: Mapping[str, int] = field(default_factory=dict)
     constant_bytes: int = 0
+    kernels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The model's and the kernels'."""
+        return {**self.model, **self.kernels}
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,8 @@ class Library:
     It wants a C and a C++ standard library. `version` says all that is known of where it comes from.
     `kernels` tells by kind of op how to know fast kernels in a firmware: {"CONV_2D": {"CMSIS-NN":
     "arm_convolve_"}} says that a function of that prefix is linked only where CMSIS-NN runs CONV_2D.
-    `files` are what it adds to the project, `sources` the filter by which PlatformIO chooses what is compiled
-    of it for this model (empty: all). `warnings` are what every result got with it has to say.
+    `files` are sources that it adds to the model's, `sources` the filter by which PlatformIO chooses what is
+    compiled of it for this model (empty: all). `warnings` are what every result got with it has to say.
     """
 
     name: str

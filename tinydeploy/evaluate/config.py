@@ -13,10 +13,14 @@ from tinydeploy.engines.engine_registry import ENGINES
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option
 from tinydeploy.evaluate.option_table import AT_PORT, in_file
+from tinydeploy.evaluate.python_data import is_python
+from tinydeploy.model.preparation import Preparation
 from tinydeploy.targets.target_registry import KINDS, choose_target, means_nothing, target_at_port
 from tinydeploy.words import DEFAULT_BOARD
 
 FILE_NAME = "tinydeploy.toml"
+LISTS = ("deploy", "sweep")
+"""The tables of such a file that are about several runs."""
 
 _MOST_BYTES = 1 << 20  # of a file
 _KNOWN = in_file()
@@ -53,6 +57,11 @@ def _value(path: Path, option: Option, raw: Any) -> Any:
     """What the file says of an option, as the verbs take it. Raises UsageError if that cannot be."""
     _check(path, option, raw)
     _refuse_untrusted(path, option, raw)
+    if option.parse is not None:
+        try:
+            return option.parse(raw)
+        except ValueError as error:
+            raise UsageError(f"{path}: '{option.key}' {error}") from error
     if option.kind is Path:
         return path.parent / raw
     if option.also is not None:
@@ -62,6 +71,8 @@ def _value(path: Path, option: Option, raw: Any) -> Any:
 
 def _check(path: Path, option: Option, raw: Any) -> None:
     key = option.key
+    if option.parse is not None:
+        return
     types = (*([option.also] if option.also else ()), *_TYPES[option.kind])
     wrong = not isinstance(raw, types) or (isinstance(raw, bool) and bool not in types)
     if isinstance(raw, list):
@@ -79,10 +90,11 @@ def _check(path: Path, option: Option, raw: Any) -> None:
 
 def _refuse_untrusted(path: Path, option: Option, raw: Any) -> None:
     """Whoever made the file, which may have come with the model, runs nothing and writes nowhere else."""
-    hint = f"give it by {option.short or option.long} or {option.variable}"
-    if option.untrusted in (COMMAND, CODE):
+    hint = f"give it by {' or '.join(filter(None, (option.short or option.long, option.variable)))}"
+    is_code = option.untrusted in (COMMAND, CODE)
+    if is_code or (option.name == "data" and is_python(str(raw))):
         raise UsageError(
-            f"{path}: '{option.key}' is {option.untrusted}, "
+            f"{path}: '{option.key}' is {option.untrusted if is_code else CODE}, "
             "and a file beside a model is not trusted with any",
             hint,
         )
@@ -103,23 +115,51 @@ def load(model: Path) -> Config:
     value of the wrong type.
     """
     path = model.parent / FILE_NAME
+    own, _ = _parted(path)
+    return Config(**values(path, {key: value for key, value in own.items() if key not in LISTS}))
+
+
+def raw(path: Path) -> dict[str, Any]:
+    """What a TOML file holds; nothing if there is none. Raises UsageError for one that cannot be read."""
     if not path.is_file():
-        return Config()
+        return {}
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise UsageError(f"{path}: too large for what it is", f"at most {_MOST_BYTES:,} bytes")
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
         raise UsageError(f"{path}: nested too deeply") from error
     except (ValueError, OSError) as error:  # TOMLDecodeError, UnicodeDecodeError, numbers of too many digits
-        raise UsageError(f"{path}: {error}") from error
-    values = dict(_flat(raw))
-    for key in values:
+        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def values(path: Path, table: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """The options that a table of the file holds, by their keywords. Raises UsageError as `load`."""
+    found = dict(_flat(table))
+    for key in found:
         if key not in _KNOWN:
             near = difflib.get_close_matches(key, _KNOWN, n=1, cutoff=0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(_KNOWN)}"
-            raise UsageError(f"{path}: unknown key '{key}'", hint)
-    return Config(**{_KNOWN[key].name: _value(path, _KNOWN[key], value) for key, value in values.items()})
+            raise UsageError(f"{path}: {where}unknown key '{key}'", hint)
+    return {_KNOWN[key].name: _value(path, _KNOWN[key], value) for key, value in found.items()}
+
+
+def preparation(model: Path) -> Preparation:
+    """What the table [data] of the file beside `model` says of how raw data become the model's input."""
+    path = model.parent / FILE_NAME
+    return Preparation.parse(f"{path}: [data]", _parted(path)[1])
+
+
+def _parted(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The file without its table [data], whose `file` is the key `data`; and the rest of that table."""
+    told = raw(path)
+    table = told.get("data")
+    if not isinstance(table, dict):
+        return told, {}
+    own = {key: value for key, value in told.items() if key != "data"}
+    return own | ({"data": table["file"]} if "file" in table else {}), {
+        key: value for key, value in table.items() if key != "file"
+    }
 
 
 def settled(file: Config, given: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
@@ -156,7 +196,7 @@ def _meant_for_another_target(values: Mapping[str, Any], given: Mapping[str, Any
     return [name for name in values if name in alien and name not in given]
 
 
-def _flat(raw: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flat(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The keys of tables by their dotted names: library in [tflm] is tflm.library."""
     for key, value in raw.items():
         if isinstance(value, dict):

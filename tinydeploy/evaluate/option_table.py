@@ -11,6 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
+from tinydeploy.evaluate import prepare_options
+from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
+from tinydeploy.evaluate.deciding_options import BASELINE, FORCE, MARKDOWN, OUTPUTS, PAGE, PLAN
+from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
@@ -80,7 +84,14 @@ _TFLM_LIBRARY = Option(
     key="tflm.library",
     untrusted=CODE,
 )
-_DATA = Option("data", "Labelled samples: an .npz with x and y.", kind=Path, metavar="FILE", key="data")
+_DATA = Option(
+    "data",
+    "Labelled samples: an .npz with x and y, x.npy,y.npy, a table (CSV, Parquet), a folder of images or WAV "
+    "files, or a Python file's load().",
+    kind=Path,
+    metavar="FILE|FOLDER",
+    key="data",
+)
 _SAMPLES = Option(
     "samples",
     "How many samples to run, spread over the file.",
@@ -254,8 +265,19 @@ VERBS = {
         (replace(_OUT, key=""), *_MADE, *_SELFTEST, _JSON, *_ALWAYS),
         ("generate",),
     ),
+    "export": Verb(
+        "Write models as a library for one's own firmware.",
+        (
+            *(replace(_OUT, key=""), FORM, _SIGNATURE, _LOGITS, _BOARD, CORE, PORTABLE, _OPTIMIZE, _LABELS),
+            replace(_DATA, help="Samples for the self-test: an .npz with x.", key=""),
+            *(replace(_SAMPLES, **TESTED), _JSON, *_ALWAYS),
+        ),
+        ("export",),
+    ),
     "build": Verb(
-        "Build the firmware; show flash and RAM against the budget.", (*_MADE, _JSON, *_ALWAYS), ("build",)
+        "Build the firmware; show flash and RAM against the budget.",
+        (*_MADE, *BUILT_BUDGET, _JSON, *_ALWAYS),
+        ("build",),
     ),
     "arena": Verb(
         "The tensor arena's size, and its proof.",
@@ -264,13 +286,26 @@ VERBS = {
     ),
     "run": Verb(
         "The whole way: build, load, measure, and report.",
-        (*_JUDGED, _OUT, *_DEPLOYED, *_ESTIMATED, _JSON, *_ALWAYS),
+        (*_JUDGED, _OUT, *_DEPLOYED, *_ESTIMATED, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
         ("run", "run_each"),
+    ),
+    "quantize": prepare_options.quantize(
+        _OUT, _DATA, _SAMPLES, (_LABELS, _METRIC, _OUTPUT, _THRESHOLD), (_JSON, *_ALWAYS)
     ),
     "flash": Verb(
         "Build, upload to a board, and make sure that it answers.",
         (*_SOURCE, *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
         ("flash",),
+    ),
+    "check": Verb(
+        "Hold results, or all that a list deploys, against their limits.",
+        (PLAN, _BOARD, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
+        ("check",),
+    ),
+    "compare": Verb(
+        "Results side by side: what changed, and where.",
+        (FORCE, PAGE, MARKDOWN, _JSON, *_ALWAYS),
+        ("compare",),
     ),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
 }

@@ -48,7 +48,7 @@ class Running(Deploying, total=False):
 class Judging(Running, total=False):
     """The same, which samples to run there, how their outputs are judged, and where the result goes.
 
-    `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is
+    `data` is whatever --data takes, or arrays; without it, seeded random inputs are run and no accuracy is
     told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tinydeploy.errors import ModelError
 from tinydeploy.evaluate import accuracy, arena_sizing, execution, second_opinion
@@ -25,6 +26,7 @@ from tinydeploy.evaluate.result_parts import (
     versions,
 )
 from tinydeploy.firmware.build import Firmware
+from tinydeploy.host import git
 from tinydeploy.host.reference import Reference
 from tinydeploy.host.reference import available as reference_available
 from tinydeploy.link.messages import Stats
@@ -97,6 +99,7 @@ def evaluate(
         duration_s=round(time.monotonic() - clock, 3),
         phases_s=way.phases_s,
         data=samples.source,
+        commit=git.commit(Path(job.graph.path).parent),
     )
     return _result(job, firmware, samples, seen, expected, opinion, found, provenance)
 

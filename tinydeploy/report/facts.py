@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tinydeploy.report import text
-from tinydeploy.results import metric_table
-from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity
+from tinydeploy.results import gates, metric_table
+from tinydeploy.results.measured import Accuracy, ArenaInfo, Gate, Parity
 from tinydeploy.results.result import Result
 from tinydeploy.results.setting import Layer, LibraryInfo, TargetInfo
 from tinydeploy.results.verdict import checks
@@ -184,6 +184,35 @@ def not_time(results: Sequence[Result]) -> str:
     if results[0].unit != "instructions":
         return ""
     return ESTIMATED if any(result.estimate for result in results) else NOT_TIME
+
+
+@dataclass(frozen=True)
+class BudgetRow:
+    """A limit for people: what it is of, the figure, the limit, and how near the one is to the other."""
+
+    label: str
+    value: str
+    limit: str
+    detail: str
+    good: bool | None
+    share: float | None
+
+
+def budget_row(gate: Gate) -> BudgetRow:
+    """A gate for people: sizes in KiB, shares in percent."""
+
+    def shown(value: float) -> str:
+        return text.kib(round(value)) if gate.unit == "bytes" else gates.shown(value, gate.unit)
+
+    if gate.figure is None:
+        return BudgetRow(gate.name, "–", shown(gate.limit), gate.reason, gate.held, None)
+    share = gate.share
+    detail = "" if share is None else f"{text.percent(share)} of it" if gate.is_most else ""
+    if not gate.is_most:
+        detail = f"{shown(abs(gate.figure - gate.limit))} {'to spare' if gate.held else 'short'}"
+    if gate.against != "budget":
+        detail = "; ".join(filter(None, (detail, f"by {gate.against}")))
+    return BudgetRow(gate.name, shown(gate.figure), shown(gate.limit), detail, gate.held, share)
 
 
 def _agreement(key: str, of: str, found: Parity, good: bool | None) -> Fact:
