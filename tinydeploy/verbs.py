@@ -290,7 +290,9 @@ def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folde
     """The result; what fails on the way leaves a report of it in the folder."""
     way = Way()
     try:
-        result = evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way, duty=asked.duty)
+        result = evaluate(
+            job, samples, timeout=asked.timeout, progress=progress, way=way, wanted=asked.wanted
+        )
         if (known := asked.float_figure()) and result.accuracy and known.metric == result.accuracy.metric:
             result = replace(result, accuracy=replace(result.accuracy, float_value=known.value))
         return gates.judged(result, asked.budget)
