@@ -102,3 +102,20 @@ class Sweeping(TypedDict, total=False):
     target: str | None
     timeout: float | None
     out: str | Path | None
+
+
+class Quantizing(TypedDict, total=False):
+    """How to quantise a model: see making.Asked; `data` is a test set."""
+
+    data: Data | None
+    samples: int | None
+    activations: str
+    weights: str
+    max_loss: float
+    float_io: bool
+    repair: bool
+    experiment: str
+    labels: Sequence[str]
+    metric: str | None
+    output: str | int | None
+    threshold: float | None
