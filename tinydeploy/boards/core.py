@@ -80,6 +80,12 @@ CORES = {
             ("-march=rv32imac", "-misa-spec=2.2", "-mabi=ilp32", "-mcmodel=medany"),
             "rv32im",
         ),
+        Core(
+            "xtensa-lx106",
+            "Xtensa LX106",
+            "xtensa-lx106-elf-",
+            ("-mlongcalls", "-mtext-section-literals"),
+        ),
         # Only with Arduino cores, whose platforms bring compiler and flags with them.
         Core("xtensa-lx6", "Xtensa LX6", "xtensa-esp32-elf-", (), features=("fpu",)),
         Core("xtensa-lx7", "Xtensa LX7", "xtensa-esp32s3-elf-", (), features=("fpu",)),

@@ -27,7 +27,7 @@ constexpr uint32_t wrap_cost = 0;
 
 #else
 
-volatile uint32_t wraps;
+volatile uint32_t wraps asm("tinydeploy_wraps");
 uint32_t wrap_cost;  // instructions of the interrupt that counts a wrap
 
 #if TINYDEPLOY_COUNTER_CMSDK_TIMER  // Arm CMSDK APB timer, counting down
@@ -100,9 +100,31 @@ uint32_t value() {
 }
 void acknowledge() {}
 
+#elif TINYDEPLOY_COUNTER_CCOUNT  // Xtensa's cycle counter: Instruction Set Architecture Reference Manual 4.4.5
+
+// Its timer interrupts where it wraps, when it is equal to CCOMPARE0.
+constexpr uint64_t kPeriod = uint64_t{1} << 32;
+uint32_t value() {
+  uint32_t count;
+  asm volatile("rsr.ccount %0" : "=r"(count));
+  return count;
+}
+void restart() { asm volatile("wsr.ccount %0\nwsr.ccompare0 %0\nesync" ::"r"(0)); }
+void start() { restart(); }
+
 #endif
 
-#if TINYDEPLOY_COUNTS_INSTRUCTIONS
+#if TINYDEPLOY_COUNTER_CCOUNT
+// Of a loop that takes longer than `soon` ticks, when the counter's interrupt may come.
+[[gnu::noipa]] uint32_t instructions_until(uint32_t soon) {
+  const uint32_t begin = value();
+  asm volatile("wsr.ccompare0 %0\nesync\nrsil a15, 0" ::"r"(begin + soon) : "a15", "memory");
+  for (uint32_t i = 0; i < 100; ++i) asm volatile("");
+  const uint32_t end = value();
+  asm volatile("rsil a15, 1" ::: "a15", "memory");
+  return static_cast<uint32_t>(to_counts(end - begin));
+}
+#elif TINYDEPLOY_COUNTS_INSTRUCTIONS
 // Of a call of `function`, with what surrounds it. Compiled once, so that it adds the same to any function's.
 [[gnu::noipa]] uint32_t instructions_of(void (*function)()) {
   const uint32_t begin = value();
@@ -145,12 +167,27 @@ Reading read() {
 void open() {
   start();
   enable_interrupts();
-#if TINYDEPLOY_COUNTS_INSTRUCTIONS
+#if TINYDEPLOY_COUNTER_CCOUNT
+  constexpr uint32_t kSoon = 2000;  // some ten instructions or more
+  wrap_cost = instructions_until(kSoon) - instructions_until(UINT32_MAX);
+  wraps = 0;
+#elif TINYDEPLOY_COUNTS_INSTRUCTIONS
   // An exception takes no instructions to enter, and then runs the handler as a call does.
   wrap_cost = instructions_of(tinydeploy_count_wrap) - instructions_of(nothing) + 1;  // "nothing" returns, too
   wraps = 0;
 #endif
 }
+
+#if TINYDEPLOY_COUNTER_CCOUNT
+
+void on() {
+  restart();
+  asm volatile("rsil a15, 0" ::: "a15", "memory");
+}
+
+void off() { asm volatile("rsil a15, 1" ::: "a15", "memory"); }
+
+#else
 
 void on() {
   constexpr uint32_t kIcsr = 0xe000ed04;       // ARMv7-M Architecture Reference Manual B3.2.4
@@ -164,6 +201,8 @@ void on() {
 }
 
 void off() { asm volatile("cpsid i" ::: "memory"); }
+
+#endif
 
 Reading read() {
   Reading reading;
@@ -193,7 +232,25 @@ uint64_t between(const Reading& begin, const Reading& end) {
 }  // namespace counter
 }  // namespace tinydeploy
 
-#if !TINYDEPLOY_COUNTER_RDINSTRET && !TINYDEPLOY_COUNTER_MCYCLE
+#if TINYDEPLOY_COUNTER_CCOUNT
+// Jumped to by the exception vector, with EXCSAVE1 as a0 was. To write CCOMPARE0 takes the interrupt back.
+asm(".section .text.tinydeploy_count_wrap, \"ax\"\n"
+    ".balign 4\n"
+    ".literal_position\n"
+    ".global tinydeploy_count_wrap\n"
+    "tinydeploy_count_wrap:\n"
+    "  wsr.excsave2 a2\n"
+    "  movi a0, tinydeploy_wraps\n"
+    "  l32i a2, a0, 0\n"
+    "  addi a2, a2, 1\n"
+    "  s32i a2, a0, 0\n"
+    "  movi a2, 0\n"
+    "  wsr.ccompare0 a2\n"
+    "  rsr.excsave2 a2\n"
+    "  rsr.excsave1 a0\n"
+    "  rfe\n"
+    ".previous\n");
+#elif !TINYDEPLOY_COUNTER_RDINSTRET && !TINYDEPLOY_COUNTER_MCYCLE
 extern "C" [[gnu::noipa]] void tinydeploy_count_wrap() {
   using namespace tinydeploy;
   acknowledge();
