@@ -85,10 +85,11 @@ CORES = {
             "Xtensa LX106",
             "xtensa-lx106-elf-",
             ("-mlongcalls", "-mtext-section-literals"),
+            "xtensa",
         ),
         # Only with Arduino cores, whose platforms bring compiler and flags with them.
-        Core("xtensa-lx6", "Xtensa LX6", "xtensa-esp32-elf-", (), features=("fpu",)),
-        Core("xtensa-lx7", "Xtensa LX7", "xtensa-esp32s3-elf-", (), features=("fpu",)),
+        Core("xtensa-lx6", "Xtensa LX6", "xtensa-esp32-elf-", (), "xtensa", ("fpu",)),
+        Core("xtensa-lx7", "Xtensa LX7", "xtensa-esp32s3-elf-", (), "xtensa", ("fpu",)),
         Core("avr", "AVR", "avr-", ()),
     )
 }
