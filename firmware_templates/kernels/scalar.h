@@ -4,14 +4,8 @@
 #include <stdint.h>
 
 #include "requantize.h"
+#include "xtensa_core.h"
 
-// Xtensa's toolchains for an ESP32 say in this header what the core was configured with. Without it, as for the LX106,
-// a core is taken to have the least.
-#if defined(__XTENSA__) && defined(__has_include)
-#if __has_include(<xtensa/config/core-isa.h>)
-#include <xtensa/config/core-isa.h>
-#endif
-#endif
 // The high word of a product, which otherwise is a call.
 #if defined(__ARM_ARCH_6M__) || (defined(__XTENSA__) && !XCHAL_HAVE_MUL32_HIGH)
 #define TINYDEPLOY_HIGH_PRODUCT 0
