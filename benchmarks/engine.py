@@ -26,7 +26,6 @@ import click
 from tinydeploy import verbs
 from tinydeploy.boards import lookup
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
-from tinydeploy.engines.engine import Layer
 from tinydeploy.errors import TinydeployError
 from tinydeploy.evaluate.deployment import prepare
 from tinydeploy.firmware import build, project
@@ -35,6 +34,7 @@ from tinydeploy.model.readers import tflite_model
 from tinydeploy.report import text
 from tinydeploy.results.measured import OpCost
 from tinydeploy.results.result import Result
+from tinydeploy.results.setting import Layer
 from tinydeploy.targets.target_registry import choose_target
 
 BOARDS = (

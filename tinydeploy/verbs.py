@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from tinydeploy import diagnosis as doctor_checks
 from tinydeploy.boards import lookup as board_files
@@ -19,26 +19,31 @@ from tinydeploy.boards.board import Board
 from tinydeploy.diagnosis import Finding
 from tinydeploy.engines.engine_registry import engine_names
 from tinydeploy.errors import TinydeployError, UsageError
-from tinydeploy.evaluate import arena_sizing, config, failed_run, inspection, selftest
+from tinydeploy.evaluate import arena_sizing, config, exporting, failed_run, inspection, selftest
 from tinydeploy.evaluate import fit as board_fit
 from tinydeploy.evaluate.arena_sizing import ArenaReport
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
 from tinydeploy.evaluate.keywords import checked_keywords
-from tinydeploy.evaluate.option_table import Deploying, Judging, Running
-from tinydeploy.evaluate.request import Model, Run, load_model, unlabelled_samples, with_usual
+from tinydeploy.evaluate.option_types import Deploying, Judging, Running
+from tinydeploy.evaluate.request import Beside, Model, Run, load_model, unlabelled_samples, with_usual
 from tinydeploy.evaluate.run import Way, evaluate
 from tinydeploy.firmware import project
 from tinydeploy.firmware.build import Firmware
+from tinydeploy.firmware.export import model_library
 from tinydeploy.link.messages import Greeting
+from tinydeploy.model.metric_choice import Wishes
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.report import report_files
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
 from tinydeploy.targets.target_registry import self_testing
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, SELFTEST_SAMPLES
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, FORMS, SELFTEST_SAMPLES
+
+if TYPE_CHECKING:
+    from tinydeploy.prepare.making import Made
 
 
 @dataclass(frozen=True)
@@ -115,12 +120,39 @@ def generate(
     job = prepare(load_model(model, settled), for_board=True, **settled)
     test = None
     if renode_test:
-        inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES)
+        inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES, Beside.of(model))
         test = selftest.make(job, inputs, max_instructions)
     folder = project.write(job.project(job.planned_bytes, test), Path(out))
     for note in job.notes:
         notice(note)
     return folder
+
+
+@checked_keywords
+def export(
+    models: Model | Sequence[Model],
+    out: str | Path,
+    *,
+    forms: Sequence[str] = FORMS[:1],
+    core: str | None = None,
+    portable: bool = False,
+    labels: Sequence[str] = (),
+    data: Data | None = None,
+    samples: int | None = None,
+    **options: Unpack[Deploying],
+) -> Path:
+    """Writes the models as a library for one's own firmware into the folder `out`, and returns it.
+
+    A model may be NAME=FILE; else it is called after its file. `forms` are words of FORMS. The kernels are
+    those of the `board`, of a `core`, or `portable` ones. `labels` name the classes. The self-test runs so
+    many `samples` of `data`, or of seeded random inputs. Of `options`, `signature`, `logits`, `board` and
+    `optimize` count.
+    """
+    chosen = exporting.core_of({"board": options.get("board"), "core": core, "portable": portable})
+    given = {**options, "labels": labels, "data": data, "samples": samples}
+    listed = [models] if isinstance(models, str | bytes | Path) else [*models]
+    made = [exporting.model_interface(model, given, chosen) for model in listed]
+    return model_library.write(model_library.library(made, forms), Path(out))
 
 
 @checked_keywords
@@ -200,18 +232,22 @@ def run(
     model: Model,
     *,
     progress: Progress = silent,
+    notice: Notice = unsaid,
     **options: Unpack[Judging],
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
 
-    `options` are option_table.Judging's. For a board that QEMU does not emulate, the target is the board. A
-    check that failed is no exception: verdict.failures(result) names it. What fails on the way from the build
-    on leaves a failed.json and a report.html that say how far it came.
+    `options` are option_table.Judging's. `notice` is told what was understood of the data. Without a `port`,
+    a board that no emulator has runs on a machine of its core. A check that failed is no exception:
+    verdict.failures(result) names it. What fails on the way from the build on leaves a failed.json and a
+    report.html that say how far it came.
     """
     settled = with_usual(model, options, "run")
     asked = Run.of(model, settled)
     report_files.check_writable(asked.folder)
     chosen = asked.samples(progress)
+    for line in chosen.told:
+        notice(line)
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
     result = _evaluated(job, chosen, asked, progress, asked.folder)
@@ -225,6 +261,7 @@ def run_each(
     engines: Sequence[str],
     *,
     progress: Progress = silent,
+    notice: Notice = unsaid,
     **options: Unpack[Judging],
 ) -> tuple[tuple[Result, ...], Path]:
     """`run` with each engine, into a folder of its own in the folder returned, and the figures side by side.
@@ -236,6 +273,8 @@ def run_each(
     asked = Run.of(model, settled | {"engine": ",".join(engines)})
     report_files.check_writable(asked.folder, engines)
     chosen = asked.samples(progress)
+    for line in chosen.told:
+        notice(line)
     progress("compiling the model", 0, 0)
     goal = asked.options.pop("optimize", None)
     named = engine_names(",".join(engines), goal)
@@ -253,6 +292,43 @@ def run_each(
     return results, asked.folder
 
 
+@checked_keywords
+def quantize(
+    model: str | Path,
+    calibration: Data | None = None,
+    *,
+    out: str | Path,
+    data: Data | None = None,
+    samples: int | None = None,
+    activations: str = "int8",
+    weights: str = "int8",
+    max_loss: float = 0.01,
+    float_io: bool = False,
+    repair: bool = False,
+    experiment: str = "",
+    labels: Sequence[str] = (),
+    metric: str | None = None,
+    output: str | int | None = None,
+    threshold: float | None = None,
+    progress: Progress = silent,
+    notice: Notice = unsaid,
+) -> Made:
+    """A float model quantised with the ranges of `calibration`, and what that costs on `data`.
+
+    The .tflite, its card and a quantize.json go to the folder `out`, or as `out` if that ends in .tflite.
+    """
+    from tinydeploy.prepare import making
+
+    wishes = Wishes(metric, None if output is None else str(output), threshold, tuple(labels))
+    bits = {"int8": 8, "int16": 16}
+    if activations not in bits or weights not in ("int8", "int4", "mixed"):
+        raise UsageError("activations are int8 or int16, weights int8, int4 or mixed")
+    asked = making.Asked(
+        data, samples, bits[activations], weights, max_loss, float_io, repair, experiment, wishes
+    )
+    return making.make(model, calibration, out, asked, progress, notice)
+
+
 def usual(model: Model, name: str) -> Any:
     """What the tinydeploy.toml beside the model says of an option; None without one."""
     return None if isinstance(model, bytes) else getattr(config.load(model_path(model)), name)
@@ -262,7 +338,7 @@ def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folde
     """The result; what fails on the way leaves a report of it in the folder."""
     way = Way()
     try:
-        return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way)
+        return evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way, duty=asked.duty)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
             report_files.write_failure(failed_run.failure(error, job, way), folder, asked.mark)

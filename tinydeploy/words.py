@@ -16,3 +16,5 @@ DEFAULT_TIMEOUT = 30.0  # seconds
 SELFTEST_SAMPLES = 3
 TFLM_VARIABLE = "TINYDEPLOY_TFLM"
 """The environment variable that names the TFLite Micro library."""
+EXPORTED_SAMPLES = 4
+FORMS = ("c", "cmake", "platformio", "arduino", "esp-idf", "zephyr", "cmsis-pack")

@@ -129,7 +129,7 @@ def test_flags_beat_the_file(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["board"]["id"] == "mps2-an386"
-    assert result["instructions"]["runs"] == 3
+    assert result["counted"][0]["spread"]["runs"] == 3
     assert (tmp_path / "there" / "report.html").is_file()
     assert json.loads((tmp_path / "there" / "result.json").read_text()) == result
 

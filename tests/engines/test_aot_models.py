@@ -200,9 +200,7 @@ def test_equal_constants_are_stored_once() -> None:
         x = y
     blob = model.build([0], [x])
     native.assert_parity([blob])
-    data = (
-        AotEngine().generate(tflite_model.parse(blob, "model"), native.PORTABLE).files["src/model_data.cpp"]
-    )
+    data = AotEngine().generate(tflite_model.parse(blob, "model"), native.PORTABLE).files["model_data.cpp"]
     assert len(re.findall(r"const int8_t \w+_weights\[25\]", data)) == 1
 
 

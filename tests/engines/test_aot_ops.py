@@ -688,10 +688,16 @@ def test_cross_compilers_warn_of_nothing_and_keep_every_call(board: str, tmp_pat
             *flags,
             f"-I{paths.FIRMWARE / 'runtime'}",
         ]
-        tool([*compiler, "-c", "src/model.cpp", "-o", "model.o"], folder)
+        tool([*compiler, "-c", "model.cpp", "-o", "model.o"], folder)
         listing = tool([f"{target.core.toolchain}objdump", "-drC", "model.o"], folder)
-        functions = set(re.findall(r"void (op\d+_\w+)\(\)", (folder / "src/model.cpp").read_text()))
-        return [name for name in functions if not re.search(rf"^\s.*{name}\(\)(>|$)", listing, re.MULTILINE)]
+        functions = set(
+            re.findall(r"void (op\d+_\w+)\(uint8_t\* arena\)", (folder / "model.cpp").read_text())
+        )
+        return [
+            name
+            for name in functions
+            if not re.search(rf"^\s.*{name}\(unsigned char\*\)(>|$)", listing, re.MULTILINE)
+        ]
 
     def tool(command: list[str], folder: Path) -> str:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)

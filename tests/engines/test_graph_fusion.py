@@ -312,7 +312,7 @@ def test_concatenations_in_place() -> None:
     copies = [
         AotEngine()
         .generate(tflite_model.parse(model, "model"), native.DSP)
-        .files["src/model.cpp"]
+        .files["model.cpp"]
         .count("copy_rows<")
         for model in models
     ]

@@ -19,11 +19,11 @@ from tinydeploy import verbs
 from tinydeploy.boards import lookup
 from tinydeploy.engines.aot.objective import GOALS
 from tinydeploy.engines.aot.pipeline import AotEngine
-from tinydeploy.engines.engine import Layer
 from tinydeploy.errors import UsageError
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
 from tinydeploy.results.result import Result
+from tinydeploy.results.setting import Layer
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "models" / "mlperf-tiny"
 BOARD = "mps2-an386"
@@ -162,7 +162,7 @@ def test_cores_without_the_dsp_extension_have_nothing_to_widen_but_shorter_runs(
         found = layers(graph, "speed", board)
         assert not any("wide" in layer.kernel for layer in found)
         assert all(layer.instructions is None for layer in found)
-        small = AotEngine("size").generate(graph, lookup.board(board)).files["src/model.cpp"]
+        small = AotEngine("size").generate(graph, lookup.board(board)).files["model.cpp"]
         assert set(re.findall(r"kRun = (\d+)", small.split("Op 5")[0])) == {"4"}
 
 
@@ -181,7 +181,7 @@ def test_layers_with_equal_parameters_share_a_kernel_unless_speed_is_all() -> No
     # With this scale RELU6 bounds what RELU does not.
     for goal, structs, called in (("balanced", "03", "0003"), ("speed", "0123", "0123")):
         for board in native.KERNELS:
-            code = AotEngine(goal).generate(graph, board).files["src/model.cpp"]
+            code = AotEngine(goal).generate(graph, board).files["model.cpp"]
             assert "".join(re.findall(r"struct Op(\d)", code)) == structs
             assert "".join(re.findall(r"<Op(\d)", code)) == called
         native.assert_parity([blob], generate=AotEngine(goal).generate)

@@ -172,7 +172,7 @@ def firmware(board: Board) -> OnBoard:
     arena = max(sources.arena.bytes for _, sources in made if sources.arena) + GUARDS
     models = [bundle.Model(case.graph, sources, case.seed) for case, sources in made]
     files = bundle.files(models, parts=4)
-    files["src/engine.cpp"] = "".join(
+    files["engine.cpp"] = "".join(
         [
             f"#define LAYER_COUNT {len(models)}\n#define LAYER_SAMPLES {SAMPLES}\n",
             (bundle.FOLDER / "engine.cpp").read_text(),
@@ -257,8 +257,8 @@ def test_every_kernel_of_every_core_is_taken() -> None:
         engine = AotEngine(GOALS[seed % len(GOALS)])
         for board in () if engine.refusals(graph) else native.KERNELS:
             files = engine.generate(graph, board).files
-            missing -= {path.removeprefix("src/kernels/") for path in files}
-            missing -= set(re.findall(r"^  (\w+)<Op0", files["src/model.cpp"], re.MULTILINE))
+            missing -= {path.removeprefix("kernels/") for path in files}
+            missing -= set(re.findall(r"^  (\w+)<Op0", files["model.cpp"], re.MULTILINE))
         if not missing:
             return
     raise AssertionError(f"no random layer takes {', '.join(sorted(missing))}: see random_graphs.LAYERS")
@@ -290,11 +290,11 @@ def test_sanitizers_see_a_read_past_the_end(tensor: str) -> None:
 
     def generate(graph: Graph, board: Board) -> EngineSources:
         sources = AotEngine().generate(graph, board)
-        text = sources.files["src/model.cpp"]
-        place = {"input": "at<const int8_t>(kTensor0)", "weights": "model::op0_weights"}[tensor]
+        text = sources.files["model.cpp"]
+        place = {"input": "at<const int8_t>(arena + kTensor0)", "weights": "model::op0_weights"}[tensor]
         assert text.count(place) == 1
-        changed = {"src/model.cpp": text.replace(place, f"{place} + 1")}
-        return replace(sources, files={**sources.files, **changed})
+        changed = {"model.cpp": text.replace(place, f"{place} + 1")}
+        return replace(sources, model={**sources.model, **changed})
 
     samples = native.random_samples(graph, 1)
     native.compile_all([graph], sanitize=True)[0].run(samples)

@@ -254,7 +254,7 @@ def test_functions_of_elements_in_an_emulator(tmp_path: Path) -> None:
     result, *_ = verbs.run(model, board="mps2-an386", samples=3, out=tmp_path, optimize="ram")
     assert result.parity is not None
     assert result.parity.identical == result.parity.outputs
-    assert all(cost.stripes > 1 for cost in result.per_op)
+    assert all(cost.layer.stripes > 1 for cost in result.per_op)
 
 
 @pytest.mark.parametrize("board", ["mps2-an386", "qemu-virt-rv32"])
@@ -264,9 +264,8 @@ def test_in_an_emulator(board: str, tmp_path: Path) -> None:
     result, *_ = verbs.run(model, board=board, samples=3, out=tmp_path, optimize="ram")
     assert result.parity is not None
     assert result.parity.identical == result.parity.outputs
-    assert [(cost.index, cost.patches, cost.stripes) for cost in result.per_op] == [
-        (n, 4, 15) for n in range(4)
-    ]
+    layers = [cost.layer for cost in result.per_op]
+    assert [(layer.op, layer.patches, layer.stripes) for layer in layers] == [(n, 4, 15) for n in range(4)]
     assert "4 patches of 15 stripes, 2,088 outputs twice" in html.render(result)
     sum_of_ops = sum(cost.instructions or 0 for cost in result.per_op)
     assert sum_of_ops == pytest.approx(result.instructions.median, rel=0.01)

@@ -88,20 +88,20 @@ def test_the_program_registers_exactly_the_ops_of_the_model(tmp_path: Path, cach
     graph = tflite_model.load(MODELS / "mnist" / "mnist.tflite")
     sources = TflmEngine().generate(graph, BOARD)
     tree = fake_of_digits(tmp_path / "tree", graph)
-    resolver = TflmEngine(str(tree)).library(graph, BOARD).files["src/op_resolver.h"]
+    resolver = TflmEngine(str(tree)).library(graph, BOARD).files["op_resolver.h"]
     kinds = {op.kind for op in graph.ops}
     assert set(re.findall(r"if \(resolver\.(\w+)\(\) != kTfLiteOk\) return false;", resolver)) == {
         ADDERS[kind] for kind in kinds
     }
     assert f"MicroMutableOpResolver<{len(kinds)}>" in resolver
-    assert '#include "op_resolver.h"' in sources.files["src/model.cpp"]
+    assert '#include "op_resolver.h"' in sources.files["model.cpp"]
     assert sources.arena is None
     assert sources.profiled_ops == tuple(range(len(graph.ops)))
 
 
 def test_the_model_is_in_it_to_the_last_byte() -> None:
     graph = tflite_model.load(MODELS / "digits" / "digits.tflite")
-    text = TflmEngine().generate(graph, BOARD).files["src/model_data.cpp"]
+    text = TflmEngine().generate(graph, BOARD).files["model_data.cpp"]
     assert f"alignas(16) const uint8_t kFile[{graph.file_bytes}]" in text
     body = text[text.index("= {") + 3 : text.index("};")]
     assert bytes(int(number) for number in body.replace(",", " ").split()) == graph.content
@@ -414,7 +414,7 @@ def test_kernels_that_are_found_nowhere_bring_all_sources(tree: Path, cache: Pat
 def test_kernels_for_the_models_types_alone_where_the_library_has_them(
     tree: Path, cache: Path, suffix: str, call: str
 ) -> None:
-    assert call in library.find(str(tree), BOARD, {"AddConv2D": suffix}).files["src/op_resolver.h"]
+    assert call in library.find(str(tree), BOARD, {"AddConv2D": suffix}).files["op_resolver.h"]
 
 
 def test_which_kernels_are_for_the_models_types_alone() -> None:

@@ -46,7 +46,7 @@ class Adversary:
         )
         # Bands so narrow that a bisection, whose first failure lies above half of what is needed, meets each.
         text = f"#define ADVERSARY_NEEDS {self.needs}\n#define ADVERSARY_BAND {self.needs // 16}\n{source}"
-        return EngineSources(self.name, {"src/model.cpp": text}, (0,), None)
+        return EngineSources(self.name, {"model.cpp": text}, (0,), None)
 
 
 @pytest.fixture

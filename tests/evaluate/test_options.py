@@ -16,7 +16,8 @@ from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import config
 from tinydeploy.evaluate.keywords import keywords
 from tinydeploy.evaluate.option import CODE, COMMAND, Option
-from tinydeploy.evaluate.option_table import VERBS, Judging, in_file
+from tinydeploy.evaluate.option_table import VERBS, in_file
+from tinydeploy.evaluate.option_types import Judging
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))

@@ -23,8 +23,10 @@ from tinydeploy.results.result import Result, schema
 REPO = Path(__file__).resolve().parents[2]
 MODELS = REPO / "models"
 MLPERF_TINY = REPO.parent / "shared" / "models" / "mlperf-tiny"
-CORES = ("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "mps2-an385", "qemu-virt-rv32", "qemu-xtensa")
-
+CORES = (
+    *("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "mps2-an385"),
+    *("qemu-virt-rv32", "qemu-xtensa"),
+)
 ALL_KINDS = ("mps2-an386", "mps2-an385", "qemu-virt-rv32")
 STATES = ("mps2-an386", "qemu-virt-rv32")
 

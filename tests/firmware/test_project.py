@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import increment
@@ -30,6 +31,42 @@ def test_the_project_says_what_the_board_file_says(board: Board) -> None:
     assert upload.get("protocols", []) == [uploader.program for uploader in board.uploaders]
     assert int(manifest["build"]["link_symbols"]["__ram_origin"], 16) == board.ram.origin
     assert f"board = {board.platformio}".encode() in made.files["platformio.ini"]
+
+
+@pytest.mark.parametrize(
+    ("board", "link"),
+    [
+        *(("mps2-an386", "pipe"), ("mps2-an386", "uart"), ("hifive1", "pipe"), ("hifive1", "uart")),
+        *(("nucleo_f446re", "uart"), ("nrf52840_dk", "uart"), ("megaatmega2560", "uart")),
+    ],
+)
+def test_a_project_has_what_it_includes_and_the_drivers_that_its_board_names(board: str, link: str) -> None:
+    files = {
+        path.removeprefix("src/"): text.decode()
+        for path, text in increment.make(board, link=link).files.items()
+        if path.startswith("src/")
+    }
+    named: set[str] = {"runtime/main.cpp"}
+    for path, text in files.items():
+        for name in re.findall(r'^#include "([^"]+)"', text, re.MULTILINE):
+            places = (f"{Path(path).parent}/{name}", f"runtime/{name}", name, str(Path(name)))
+            found = {str(Path(place)) for place in places} & {*files}
+            named |= found
+            assert found or ".." in name, (path, name)
+    headers = {path for path in files if path.endswith(".h")}
+    assert headers - named <= {path for path in headers if "/counter_" in path}
+    ports = {Path(path).stem for path in files if "/port/" in path}
+    expected = {
+        "mps2-an386": {"arm", "clock_fixed", "counter_cmsdk_timer"}
+        | {"uart": {"uart_cmsdk"}, "pipe": {"pipe"}}[link],
+        "nucleo_f446re": {"arm", "clock_stm32f4", "counter_dwt", "uart_stm32"},
+        "hifive1": {"riscv", "clock_fe310", "counter_rdinstret"}
+        | {"uart": {"uart_sifive"}, "pipe": {"pipe"}}[link],
+        "nrf52840_dk": {"arm", "clock_nrf52", "counter_dwt", "uart_nrf"},
+        "megaatmega2560": {"arduino"},
+    }[board]
+    shared = {"cache", "clock", "counter", "interrupt", "link", "mmio", "stack", "startup", "uart"}
+    assert ports - shared == expected
 
 
 def test_a_model_name_cannot_break_out() -> None:

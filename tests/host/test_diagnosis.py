@@ -24,6 +24,7 @@ def test_everything_is_here() -> None:
         "qemu-system-avr",
         "xtensa-lx106-elf-gcc",
         "qemu-system-xtensa",
+        "g++",
         "libstdc++ for Arm",
         "renode",
         "tflite-micro",
@@ -70,11 +71,11 @@ def test_the_makefile_asks_for_what_is_missing(tmp_path: Path) -> None:
         )
         return done.stdout.split()
 
-    assert missing("demo", str(tmp_path)) == ["gcc-arm-none-eabi", "qemu-system-arm"]
+    assert missing("demo", str(tmp_path)) == ["gcc-arm-none-eabi", "qemu-system-arm", "g++"]
     assert set(missing("test", str(tmp_path))) > {
         "gcc-riscv64-unknown-elf",
         "qemu-system-riscv|qemu-system-misc",
     }
-    for program in ("arm-none-eabi-gcc", "qemu-system-arm"):
+    for program in ("arm-none-eabi-gcc", "qemu-system-arm", "g++"):
         (tmp_path / program).touch(mode=0o755)
     assert missing("demo", str(tmp_path)) == []

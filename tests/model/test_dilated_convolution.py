@@ -283,7 +283,7 @@ def test_any_other_padding_is_an_op() -> None:
 
 def test_what_was_changed_is_told_and_what_is_gone_is_listed() -> None:
     graph = read(Case())
-    assert graph.note == dilated_convolution.NOTE
+    assert graph.edits == (dilated_convolution.EDIT,)
     assert [op.index for op in graph.ops] == list(range(len(graph.ops)))
     assert [graph.ops[index].kind for index in sorted(graph.folded)] == [
         "SPACE_TO_BATCH_ND",
@@ -291,7 +291,7 @@ def test_what_was_changed_is_told_and_what_is_gone_is_listed() -> None:
     ]
     assert graph.outputs == graph.running[-1].outputs
     again = tflite_model.parse(graph.content, "again.tflite")
-    assert again.content == graph.content and not again.note
+    assert again.content == graph.content and not again.edits
     assert again.macs == graph.macs
 
 
@@ -323,4 +323,4 @@ def test_what_is_no_dilated_convolution_stays(change: str) -> None:
         y = model.made("BATCH_TO_SPACE_ND", [c, block, zeros], shape, 5)
     inputs = [x, edges] if change == "runtime" else [x]
     graph = tflite_model.parse(model.build(inputs, [y, *outputs]), "other.tflite")
-    assert graph.running == graph.ops and not graph.note
+    assert graph.running == graph.ops and not graph.edits

@@ -42,8 +42,8 @@ def test_a_run_without_it_says_so(tmp_path: Path) -> None:
     assert result.parity.identical == result.parity.outputs == 200
     assert result.accuracy.metric == "top1"
     jsonschema.validate(result.to_json(), schema())
-    assert result.to_json()["model"]["note"] == logits.NOTE
-    assert logits.NOTE in (folder / "report.html").read_text()
+    assert result.to_json()["model"]["edits"] == [vars(logits.EDIT)]
+    assert logits.EDIT.words in (folder / "report.html").read_text()
 
 
 def test_random_inputs_are_compared_by_class_too(tmp_path: Path) -> None:

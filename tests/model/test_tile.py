@@ -47,7 +47,9 @@ def test_it_moves_the_same(dtype: str) -> None:
     models = [tile(shape, times, dtype) for shape, times, _ in WHOLE]
     for blob, (_, times, kind) in zip(models, WHOLE, strict=True):
         graph = tflite_model.parse(blob, "tile.tflite")
-        assert [op.kind for op in graph.ops] == [kind, "RELU"] and graph.note == f"TILE as {kind}"
+        assert [op.kind for op in graph.ops] == [kind, "RELU"] and [edit.words for edit in graph.edits] == [
+            f"TILE as {kind}"
+        ]
         samples = native.random_samples(graph, 3)
         for sample, outputs in zip(samples, native.tflm(blob, samples), strict=True):
             assert np.array_equal(outputs[0], np.tile(np.maximum(sample[0], 0), times))
@@ -67,7 +69,7 @@ def test_any_other_is_refused_with_what_to_write_instead(
     shape: tuple[int, ...], times: tuple[int, ...], engine: str
 ) -> None:
     graph = tflite_model.parse(tile(shape, times), "tile.tflite")
-    assert graph.ops[0].kind == "TILE" and not graph.note
+    assert graph.ops[0].kind == "TILE" and not graph.edits
     with pytest.raises(ModelError, match="TILE") as refused:
         board_checks.check_ops(graph, ENGINES[engine])
     assert refused.value.hint == board_checks.TILE_HINT

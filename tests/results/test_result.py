@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -13,6 +15,9 @@ import pytest
 
 from tinydeploy.results import result as results
 from tinydeploy.results.result import Result
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+import result_schema
 
 RESULTS: dict[str, Callable[[], Result]] = {
     "image": made_up.made_up,
@@ -45,7 +50,7 @@ def test_what_was_not_measured_has_no_key() -> None:
 
 def test_every_named_key_is_there() -> None:
     plain = made_up.made_up(accuracy=made_up.classifier()).to_json()
-    assert plain["schema"] == "tinydeploy.result/1"
+    assert plain["schema"] == "tinydeploy.result/2"
     named = {
         "model": "path sha256 file_bytes macs ops",
         "board": "id core clock_hz",
@@ -53,14 +58,17 @@ def test_every_named_key_is_there() -> None:
         "build": "compiler flags platformio flash_bytes ram_bytes flash_budget ram_budget model_flash_bytes "
         "runtime_flash_bytes",
         "arena": "bytes method passes_at probes",
-        "instructions": "median p95 p99 min max runs",
         "accuracy": "metric value samples per_class reference",
         "parity": "reference outputs identical off_by_one worse top1_agreement",
         "provenance": "versions host started duration_s",
     }
     for section, keys in named.items():
         assert set(keys.split()) <= set(plain[section])
-    assert set(plain["per_op"][0]) == {"index", "op", "instructions", "macs", "stack_bytes"}
+    assert set(plain["per_op"][0]) == {"index", "op", "counted", "macs", "stack_bytes"}
+    (count,) = plain["counted"]
+    assert count["unit"] == "instructions" and set(count["spread"]) == {
+        *["median", "p95", "p99", "min", "max", "runs"]
+    }
     assert {"engine", "stack_bytes"} <= set(plain)
     assert made_up.made_up(searched=True).to_json()["arena"]["fails_at"] > 0
 
@@ -123,7 +131,7 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     "change",
     [
-        _set("schema", "tinydeploy.result/2"),
+        _set("schema", "tinydeploy.result/1"),
         _set("model.sha256", "AB" * 32),
         _set("model.macs", -1),
         _set("board.clock_hz", 0),
@@ -132,9 +140,12 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
         _set("build.largest_symbols.0.region", "eeprom"),
         _set("arena.method", "guessed"),
         _set("arena.passes_at", None),
-        _set("instructions.median", "19 M"),
-        _set("instructions.runs", 0),
-        _set("per_op.0.instructions", None),
+        _set("counted.0.spread.median", "19 M"),
+        _set("counted.0.spread.median", 19.5),
+        _set("counted.0.spread.runs", 0),
+        _set("counted.0.unit", "seconds"),
+        _set("counted", []),
+        _set("per_op.0.counted", []),
         _set("accuracy.metric", "accurate"),
         _set("parity.top1_agreement", 100),
         _set("warnings", "none"),
@@ -151,33 +162,27 @@ def test_altered_results_are_refused(
 
 
 class TestInstructionsOrCycles:
-    """An emulator gives instructions, a board cycles and time_us; never both, nor a mix."""
-
-    SPREAD = made_up.made_up().to_json()["instructions"]
+    """An emulator gives instructions, a board cycles and microseconds; never both, nor a mix."""
 
     def board(self) -> dict[str, Any]:
-        plain = made_up.made_up().to_json()
-        del plain["instructions"]
-        plain |= {"cycles": self.SPREAD, "time_us": {**self.SPREAD, "median": 1234.5}}
-        for cost in plain["per_op"]:
-            cost |= {"cycles": cost.pop("instructions"), "time_us": 1.25}
-        return plain
+        return made_up.on_a_board(made_up.made_up()).to_json()
 
     def test_a_board_gives_cycles_and_time(self, validator: jsonschema.Draft202012Validator) -> None:
         validator.validate(self.board())
 
-    @pytest.mark.parametrize("missing", ["cycles", "time_us"])
-    def test_one_without_the_other(self, missing: str, validator: jsonschema.Draft202012Validator) -> None:
+    @pytest.mark.parametrize("missing", [0, 1])
+    def test_one_without_the_other(self, missing: int, validator: jsonschema.Draft202012Validator) -> None:
         top, op = self.board(), self.board()
-        del top[missing]
-        del op["per_op"][0][missing]
+        del top["counted"][missing]
+        del op["per_op"][0]["counted"][missing]
         assert not validator.is_valid(top)
         assert not validator.is_valid(op)
 
     def test_both(self, validator: jsonschema.Draft202012Validator) -> None:
         top, op = self.board(), self.board()
-        top["instructions"] = self.SPREAD
-        op["per_op"][0]["instructions"] = 1
+        (count,) = made_up.made_up().to_json()["counted"]
+        top["counted"].append(count)
+        op["per_op"][0]["counted"].append(count)
         assert not validator.is_valid(top)
         assert not validator.is_valid(op)
 
@@ -187,3 +192,7 @@ class TestInstructionsOrCycles:
         plain = self.board()
         plain["per_op"] = made_up.made_up().to_json()["per_op"]
         assert not validator.is_valid(plain)
+
+
+def test_the_schema_is_made_from_the_dataclasses() -> None:
+    assert result_schema.FILE.read_text() == result_schema.text(), "python scripts/result_schema.py"

@@ -153,7 +153,7 @@ def test_a_failed_check_is_told_after_the_result(
         shell.guarded(verb_run.command)
     assert ended.value.code == code
     told = capsys.readouterr()
-    assert '"schema": "tinydeploy.result/1"' in told.out
+    assert '"schema": "tinydeploy.result/2"' in told.out
     assert told.err.count("\n") == bool(code) and line in told.err
 
 

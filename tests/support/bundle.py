@@ -57,8 +57,8 @@ def files(models: Sequence[Model], parts: int = 1) -> dict[str, str]:
     """The program's sources by path, for any main or engine; the models are spread over so many files."""
     names = [f"model{i}" for i in range(len(models))]
     found = {
-        "src/layers.h": (FOLDER / "layers.h").read_text(),
-        "src/layers.cpp": _render("layers.cpp.j2", names=names),
+        "layers.h": (FOLDER / "layers.h").read_text(),
+        "layers.cpp": _render("layers.cpp.j2", names=names),
     }
     for part in range(parts):
         some = range(part, len(models), parts)
@@ -66,10 +66,10 @@ def files(models: Sequence[Model], parts: int = 1) -> dict[str, str]:
         rendered = []
         for i in some:
             sources = models[i].sources
-            headers |= {*re.findall(r'^#include "(kernels/.+)"', sources.files["src/model.cpp"], re.M)}
-            found |= {p: text for p, text in sources.files.items() if p.startswith("src/kernels/")}
+            headers |= {*re.findall(r'^#include "(kernels/.+)"', sources.files["model.cpp"], re.M)}
+            found |= {p: text for p, text in sources.files.items() if p.startswith("kernels/")}
             rendered.append(_model(models[i], names[i]))
-        found[f"src/models{part}.cpp"] = _render("models.cpp.j2", headers=sorted(headers), models=rendered)
+        found[f"models{part}.cpp"] = _render("models.cpp.j2", headers=sorted(headers), models=rendered)
     return found
 
 
@@ -78,7 +78,7 @@ def _render(template: str, **values: object) -> str:
 
 
 def _model(model: Model, name: str) -> dict[str, object]:
-    texts = [model.sources.files[f"src/{file}"] for file in ("model_data.h", "model_data.cpp", "model.cpp")]
+    texts = [model.sources.files[file] for file in ("model_data.h", "model_data.cpp", "model.cpp")]
     lines = [line for text in texts for line in text.splitlines() if not line.startswith("#")]
     assert model.sources.arena is not None
     fills = [fill_of(model.graph, model.graph.tensors[index]) for index in model.graph.inputs]

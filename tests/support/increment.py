@@ -18,8 +18,8 @@ GRAPH = Graph("somewhere/in crement.tflite", b"TFL3", "", (), (), (), ())
 def sources(extra: str = "") -> EngineSources:
     """The engine's sources; `extra` is C++ that is appended to them."""
     files = {
-        "src/model.cpp": (APP / "engine.cpp").read_text() + extra,
-        "src/model_data.cpp": (APP / "model_data.cpp").read_text(),
+        "model.cpp": (APP / "engine.cpp").read_text() + extra,
+        "model_data.cpp": (APP / "model_data.cpp").read_text(),
     }
     return EngineSources("aot", files, (0,), None)
 
@@ -29,4 +29,5 @@ def make(
 ) -> Project:
     """The firmware project of that engine."""
     chosen = lookup.board(board)
-    return project.generate(GRAPH, chosen, sources(extra), link, arena, target=choose_target(chosen, None))
+    target = choose_target(chosen, None, stand_ins=False)
+    return project.generate(GRAPH, chosen, sources(extra), link, arena, target=target)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from math import prod
 
+from tinydeploy.evaluate.result_parts import counted
 from tinydeploy.results.measured import (
     Accuracy,
     ArenaBuffer,
     ArenaInfo,
     ClassFigure,
+    Count,
     JudgedOutput,
     OpCost,
     Parity,
@@ -90,6 +92,11 @@ def _plan(ops: tuple[OpInfo, ...], input_bytes: int) -> tuple[ArenaBuffer, ...]:
     return tuple(placed)
 
 
+def instructions(median: int, more: int = 0, runs: int = 16) -> tuple[Count, ...]:
+    """As many instructions, and at the most some more."""
+    return (Count("instructions", Spread(median, median + more, median + more, median, median + more, runs)),)
+
+
 def made_up(
     ops: tuple[OpInfo, ...] = mobilenet_v1(),
     path: str = "models/made-up.tflite",
@@ -103,14 +110,14 @@ def made_up(
         OpCost(
             op.index,
             op.op,
-            round(op.macs * _PER_MAC.get(op.op, 0) + prod(op.output_shape) * 11),
             op.macs,
+            instructions(round(op.macs * _PER_MAC.get(op.op, 0) + prod(op.output_shape) * 11)),
             stack_bytes=96 + op.index,
         )
         for op in ops
         if op.op != "RESHAPE"
     )
-    total = sum(cost.instructions for cost in costs)
+    total = sum(cost.count for cost in costs)
     buffers = _plan(ops, 96 * 96 * 3 if len(ops) > 3 else 640)
     arena = max(buffer.offset + buffer.bytes for buffer in buffers)
     if searched:
@@ -157,7 +164,7 @@ def made_up(
         arena=info,
         stack_bytes=1_336,
         stack_budget=8_192,
-        instructions=Spread(total, total + 12, total + 14, total, total + 14, 1_000 if labelled else 16),
+        counted=instructions(total, 14, 1_000 if labelled else 16),
         per_op=costs,
         accuracy=accuracy,
         parity=Parity("TFLite Micro", 2_000, 2_000, 0, 0, 1.0, 1_000 if labelled else 16),
@@ -178,6 +185,15 @@ def made_up(
             data="models/made-up/test.npz, sha256 12cd34ef" if labelled else "random, seed 0",
         ),
     )
+
+
+def on_a_board(result: Result) -> Result:
+    """The same, counted in cycles of the board's clock."""
+    hertz = result.board.clock_hz
+    per_op = tuple(
+        dataclasses.replace(cost, counted=counted(cost.counted[0].spread, hertz)) for cost in result.per_op
+    )
+    return dataclasses.replace(result, counted=counted(result.counts, hertz), per_op=per_op)
 
 
 def classifier(classes: int = 10) -> Accuracy:

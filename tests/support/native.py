@@ -204,7 +204,7 @@ def compile_sources(
         for path, text in bundle.files(some).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
-        (folder / "all.cpp").write_text('#include "src/models0.cpp"\n#include "src/layers.cpp"\n')
+        (folder / "all.cpp").write_text('#include "models0.cpp"\n#include "layers.cpp"\n')
         _compile(*flags, f"-I{RUNTIME}", folder / "all.cpp", main, "-o", folder / "program")
         return [Native(model.graph, model.sources, folder / "program", i) for i, model in enumerate(some)]
 
@@ -303,7 +303,7 @@ def assert_parity(
 
 def code(sources: EngineSources) -> str:
     """What tells two models' programs apart."""
-    return "".join(text for path, text in sources.files.items() if path != "src/model_data.h")
+    return "".join(text for path, text in sources.files.items() if path != "model_data.h")
 
 
 def _assert_equal(

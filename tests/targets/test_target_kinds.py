@@ -117,7 +117,7 @@ def test_a_wrong_table_is_refused(name: str, table: dict[str, Any], problem: str
 
 def test_a_board_without_a_port_is_not_opened() -> None:
     with pytest.raises(UsageError, match="nothing here can run"):
-        open_target(lookup.board("nucleo_f446re"), Path("x.elf"), "uart")
+        open_target(lookup.board("esp32dev"), Path("x.elf"), "uart")
 
 
 class Twin(TargetKind):

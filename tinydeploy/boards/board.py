@@ -103,6 +103,35 @@ class Uploader:
     target: str
 
 
+@dataclass(frozen=True)
+class Timing:
+    """How the part's memories bear on time, for estimates: see docs/time-model.md.
+
+    `line_cycles` are the core's cycles for a line of 16 bytes of flash data that is newly fetched, known
+    within the relative `line_spread`. `points` is whose published times are this part's too, if not the
+    board's own.
+    """
+
+    line_cycles: float
+    line_spread: float
+    source: str
+    points: str = ""
+
+
+@dataclass(frozen=True)
+class Power:
+    """What the part draws while it computes at the board's clock, in mW, known within the relative `spread`.
+
+    `sleep_uw` is what it draws while it sleeps with its RAM kept, in µW, and `volts` what both are for.
+    """
+
+    active_mw: float
+    spread: float
+    sleep_uw: float
+    volts: float
+    source: str
+
+
 VERIFIED = {
     "emulated": "built, and run in an emulator of this board or of its part",
     "compiled": "built, and not run",
@@ -145,6 +174,8 @@ class Board:
     only_emulated: bool = False
     bootloader: str = ""
     lines: Lines = Lines()
+    timing: Timing | None = None
+    power: Power | None = None
 
     @property
     def kind(self) -> str:

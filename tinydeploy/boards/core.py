@@ -25,6 +25,12 @@ class Core:
         """Whether this is a Cortex-M."""
         return self.toolchain.startswith("arm")
 
+    @property
+    def macro(self) -> str:
+        """The macro that a compiler for this architecture defines."""
+        macros = {"arm": "__arm__", "riscv64": "__riscv", "xtensa": "__XTENSA__", "avr": "__AVR__"}
+        return macros[self.toolchain.partition("-")[0]]
+
 
 _ARM = "arm-none-eabi-"
 CORES = {

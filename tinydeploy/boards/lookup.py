@@ -17,6 +17,8 @@ from tinydeploy.boards.board import (
     Device,
     Lines,
     Memory,
+    Power,
+    Timing,
     Uploader,
 )
 from tinydeploy.boards.core import CORES
@@ -60,7 +62,14 @@ def _read(path: Path) -> Board:
         only_emulated=raw.get("only_emulated", False),
         bootloader=usb.get("bootloader", ""),
         lines=Lines(**raw.get("lines", {})),
+        timing=Timing(**_in_a_line(raw["timing"])) if "timing" in raw else None,
+        power=Power(**_in_a_line(raw["power"])) if "power" in raw else None,
     )
+
+
+def _in_a_line(raw: dict[str, Any]) -> dict[str, Any]:
+    """The same with its source, which a file may give in several lines, in one."""
+    return raw | {"source": " ".join(raw["source"].split())}
 
 
 def _clock_of(raw: dict[str, Any]) -> Clock:

@@ -88,9 +88,11 @@ _OBEYED = {"verbose": _obeyed(shell.be_verbose), "quiet": _obeyed(shell.be_quiet
 def _option(option: Option) -> Decorator:
     """The option of the table as click's."""
     is_flag = option.kind is bool
+    several = option.kind is tuple
     return click.option(
         *filter(None, (option.short, option.long, option.name)),
-        cls=Once,
+        cls=click.Option if several else Once,
+        multiple=several,
         is_flag=is_flag,
         default=None,
         type=None if is_flag else _type(option),
@@ -132,4 +134,4 @@ def board_ids(_context: click.Context, _argument: click.Parameter, begun: str) -
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The flags that were given."""
-    return {name: flag for name, flag in flags.items() if flag is not None}
+    return {name: flag for name, flag in flags.items() if flag not in (None, ())}

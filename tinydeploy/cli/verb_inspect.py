@@ -11,10 +11,10 @@ from rich.text import Text
 
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import progress, show, show_json
-from tinydeploy.engines.engine import Layer
 from tinydeploy.evaluate.inspection import Inspection, OpRow, TensorInfo
 from tinydeploy.report import text
 from tinydeploy.report.layout import Column, Columns, Facts, Prose
+from tinydeploy.results.setting import Layer
 
 _BAR = 12  # characters for the peak
 _JOINED = Layer(-1, "with the op before", 0, 0, 0)
@@ -41,8 +41,8 @@ def _header(inspection: Inspection) -> Facts:
     add(("File", f"{text.kib(inspection.file_bytes)}, sha256 {inspection.sha256}"))
     if inspection.signature:
         add(("Signature", (text.printable(inspection.signature),)))
-    if inspection.note:
-        add(("Changed", inspection.note))
+    for edit in inspection.edits:
+        add(("Changed", edit.words))
     add(("MACs", text.millions(inspection.macs)))
     add(("Constants", text.kib(inspection.constant_bytes)))
     for heading, tensors in (("Input", inspection.inputs), ("Output", inspection.outputs)):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.cli import options
-from tinydeploy.cli.shell import EXIT_CODES, progress, show, show_json
+from tinydeploy.cli.shell import EXIT_CODES, progress, show, show_json, tell
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
 from tinydeploy.errors import GateError
 
@@ -22,7 +22,7 @@ def command(model: Path, as_json: bool, **flags: Any) -> None:
 
         arguments = options.given(flags)
         engines = (arguments.pop("engine", "") or verbs.usual(model, "engine") or DEFAULT_ENGINE).split(",")
-        arguments["progress"] = update
+        arguments |= {"progress": update, "notice": tell}
         if len(engines) > 1:
             results, folder = verbs.run_each(model, engines, **arguments)
         else:

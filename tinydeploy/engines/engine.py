@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tinydeploy.boards.board import Board
 from tinydeploy.model.graph import Graph
+from tinydeploy.results.setting import Layer
 
 
 @dataclass(frozen=True)
@@ -49,31 +50,11 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Layer:
-    """How an op is done: by which kernels, with how many bytes of constants in flash and of working memory.
-
-    In `stripes` turns it makes some rows each, together with its neighbours. `saved_bytes` of its output are
-    then never held, as only the rows are that are needed next. Several `patches` side by side are each done
-    so; they overlap, and `repeated_outputs` of its elements are computed once more.
-    `instructions` is what the engine's cost model expects; None if it has no model of a kernel.
-    """
-
-    op: int
-    kernel: str
-    constant_bytes: int
-    scratch_bytes: int = 0
-    instructions: int | None = None
-    stripes: int = 1
-    saved_bytes: int = 0
-    patches: int = 1
-    repeated_outputs: int = 0
-
-
-@dataclass(frozen=True)
 class EngineSources:
-    """The generated files of a firmware project, and what the host must know about them.
+    """The sources that are made of a model, and what the host must know about them.
 
-    `files` maps a path in the project to its text. `profiled_ops[i]` is the graph's op that the
+    `model` maps a path in the folder of sources to its text, `kernels` likewise those that the model calls.
+    `profiled_ops[i]` is the graph's op that the
     firmware's i-th hook call closes (ops that cost nothing have none). `arena` is None if the size
     has to be searched on the target. `layers` has the choices of an engine that makes some, `optimize`
     what it strove for, `instances` how often the code has each kernel, and `constant_bytes` is the size of
@@ -81,13 +62,19 @@ class EngineSources:
     """
 
     engine: str
-    files: Mapping[str, str]
+    model: Mapping[str, str]
     profiled_ops: tuple[int, ...]
     arena: ArenaPlan | None
     layers: tuple[Layer, ...] = ()
     optimize: str | None = None
     instances: Mapping[str, int] = field(default_factory=dict)
     constant_bytes: int = 0
+    kernels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The model's and the kernels'."""
+        return {**self.model, **self.kernels}
 
 
 @dataclass(frozen=True)
@@ -97,8 +84,8 @@ class Library:
     It wants a C and a C++ standard library. `version` says all that is known of where it comes from.
     `kernels` tells by kind of op how to know fast kernels in a firmware: {"CONV_2D": {"CMSIS-NN":
     "arm_convolve_"}} says that a function of that prefix is linked only where CMSIS-NN runs CONV_2D.
-    `files` are what it adds to the project, `sources` the filter by which PlatformIO chooses what is compiled
-    of it for this model (empty: all). `warnings` are what every result got with it has to say.
+    `files` are sources that it adds to the model's, `sources` the filter by which PlatformIO chooses what is
+    compiled of it for this model (empty: all). `warnings` are what every result got with it has to say.
     """
 
     name: str

@@ -13,6 +13,8 @@ from tinydeploy.engines.engine_registry import ENGINES
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option
 from tinydeploy.evaluate.option_table import AT_PORT, in_file
+from tinydeploy.evaluate.python_data import is_python
+from tinydeploy.model.preparation import Preparation
 from tinydeploy.targets.target_registry import KINDS, choose_target, means_nothing, target_at_port
 from tinydeploy.words import DEFAULT_BOARD
 
@@ -79,10 +81,11 @@ def _check(path: Path, option: Option, raw: Any) -> None:
 
 def _refuse_untrusted(path: Path, option: Option, raw: Any) -> None:
     """Whoever made the file, which may have come with the model, runs nothing and writes nowhere else."""
-    hint = f"give it by {option.short or option.long} or {option.variable}"
-    if option.untrusted in (COMMAND, CODE):
+    hint = f"give it by {' or '.join(filter(None, (option.short or option.long, option.variable)))}"
+    is_code = option.untrusted in (COMMAND, CODE)
+    if is_code or (option.name == "data" and is_python(str(raw))):
         raise UsageError(
-            f"{path}: '{option.key}' is {option.untrusted}, "
+            f"{path}: '{option.key}' is {option.untrusted if is_code else CODE}, "
             "and a file beside a model is not trusted with any",
             hint,
         )
@@ -103,16 +106,7 @@ def load(model: Path) -> Config:
     value of the wrong type.
     """
     path = model.parent / FILE_NAME
-    if not path.is_file():
-        return Config()
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageError(f"{path}: too large for what it is", f"at most {_MOST_BYTES:,} bytes")
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise UsageError(f"{path}: nested too deeply") from error
-    except (ValueError, OSError) as error:  # TOMLDecodeError, UnicodeDecodeError, numbers of too many digits
-        raise UsageError(f"{path}: {error}") from error
+    raw, _ = _parted(path)
     values = dict(_flat(raw))
     for key in values:
         if key not in _KNOWN:
@@ -120,6 +114,37 @@ def load(model: Path) -> Config:
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(_KNOWN)}"
             raise UsageError(f"{path}: unknown key '{key}'", hint)
     return Config(**{_KNOWN[key].name: _value(path, _KNOWN[key], value) for key, value in values.items()})
+
+
+def preparation(model: Path) -> Preparation:
+    """What the table [data] of the file beside `model` says of how raw data become the model's input."""
+    path = model.parent / FILE_NAME
+    return Preparation.parse(f"{path}: [data]", _parted(path)[1])
+
+
+def _parted(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The file without its table [data], whose `file` is the key `data`; and the rest of that table."""
+    raw = _read(path)
+    table = raw.get("data")
+    if not isinstance(table, dict):
+        return raw, {}
+    own = {key: value for key, value in raw.items() if key != "data"}
+    return own | ({"data": table["file"]} if "file" in table else {}), {
+        key: value for key, value in table.items() if key != "file"
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UsageError(f"{path}: too large for what it is", f"at most {_MOST_BYTES:,} bytes")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise UsageError(f"{path}: nested too deeply") from error
+    except (ValueError, OSError) as error:  # TOMLDecodeError, UnicodeDecodeError, numbers of too many digits
+        raise UsageError(f"{path}: {error}") from error
 
 
 def settled(file: Config, given: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:

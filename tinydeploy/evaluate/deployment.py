@@ -14,7 +14,8 @@ from tinydeploy.engines.engine import EngineSources, Library
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, engine_named
 from tinydeploy.errors import ModelError, TargetError, UsageError, WrongFirmwareError
 from tinydeploy.evaluate import board_checks
-from tinydeploy.evaluate.option_table import AT_PORT, Deploying
+from tinydeploy.evaluate.option_table import AT_PORT
+from tinydeploy.evaluate.option_types import Deploying
 from tinydeploy.firmware import build, elf, project
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.firmware.made_for import SelfTest
@@ -30,7 +31,6 @@ from tinydeploy.targets.target import Target, TargetKind, check_link
 from tinydeploy.targets.target_registry import (
     KINDS,
     choose_target,
-    emulators,
     means_nothing,
     open_target,
     target_at_port,
@@ -82,17 +82,7 @@ class Job:
         """The same with its port found, if it runs on the board. Raises TargetError or UsageError."""
         if "port" not in self.target.options:
             return self
-        try:
-            port = ports.find(self.port_name or ports.AUTO, self.board)
-        except TargetError as error:
-            stand_ins = emulators(self.board)
-            if self.port_name or not stand_ins:
-                raise
-            names = " and ".join(kind.title for kind in stand_ins)
-            raise TargetError(
-                f"{error.message}, and it is emulated by {names} alone, which has to be asked for",
-                f"--target {stand_ins[0].name} runs it there; --port names the board's port",
-            ) from error
+        port = ports.find(self.port_name or ports.AUTO, self.board)
         if self.no_upload and port.is_due:
             raise TargetError(f"no port of the board {self.board.name} is there", "is it plugged in?")
         return replace(self, port=port)
@@ -148,9 +138,14 @@ class Job:
         return LibraryInfo(library.name, library.version, kernels, tuple(dict.fromkeys(flags)))
 
     @contextmanager
-    def session(self, firmware: Firmware, timeout: float, progress: Progress = silent) -> Iterator[Session]:
-        """The firmware running on the board's target, closed on every way out."""
-        session = Session(self._open(firmware, progress), firmware, self.graph.sha256, timeout)
+    def session(
+        self, firmware: Firmware, timeout: float, progress: Progress = silent, *, recording: bool = False
+    ) -> Iterator[Session]:
+        """The firmware running on the board's target, closed on every way out.
+
+        With `recording` the target says what is executed, where it `records`.
+        """
+        session = Session(self._open(firmware, progress, recording), firmware, self.graph.sha256, timeout)
         with self._greeted(session):
             greeting = session.greeting
             runs, built = greeting.engine, self.sources.engine
@@ -173,7 +168,7 @@ class Job:
                 raise WrongFirmwareError(error.message, "without --no-upload it is loaded") from error
             raise
 
-    def _open(self, firmware: Firmware, progress: Progress) -> Target:
+    def _open(self, firmware: Firmware, progress: Progress, recording: bool) -> Target:
         def load(port: str) -> None:
             progress(f"uploading to {port}", 0, 0)
             upload.upload(firmware, self.board, port, self.upload_command)
@@ -186,6 +181,7 @@ class Job:
             port=self.port,
             load=None if self.no_upload else load,
             lines=self.lines,
+            recording=recording,
         )
 
 
@@ -201,6 +197,7 @@ def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Deployin
     target = choose_target(board, named, for_board=for_board)
     if port is not None and "port" not in target.options:
         raise UsageError(f"the target '{named}' is at no port", "leave out --port, or --target")
+    board = target.made_for(board)
     _refuse_what_is_ignored(board, target, options)
     engine = options.get("engine", DEFAULT_ENGINE)
     if isinstance(engine, str):

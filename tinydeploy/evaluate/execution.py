@@ -40,7 +40,7 @@ def run_samples(
     counts: list[int] = []
     for sample in range(total):
         progress("running samples", sample, total)
-        counts.append(_invoke(device, graph, inputs, sample, profile=False))
+        counts.append(invoke(device, graph, inputs, sample, profile=False))
         rows.append([_read(device, graph, position) for position in range(len(graph.outputs))])
     return Measurement(tuple(np.stack(column) for column in zip(*rows, strict=True)), tuple(counts))
 
@@ -72,18 +72,19 @@ def _listed(sizes: Sequence[int]) -> str:
 
 def profile_ops(
     device: Device, graph: Graph, inputs: Sequence[Array], progress: Progress = silent
-) -> tuple[int, ...]:
-    """The median count of each profiled op over the first PROFILED_SAMPLES samples."""
+) -> tuple[Spread, ...]:
+    """The counts of each profiled op over the first PROFILED_SAMPLES samples."""
     total = min(len(inputs[0]), PROFILED_SAMPLES)
     rows: list[Sequence[int]] = []
     for sample in range(total):
         progress("profiling each op", sample, total)
-        _invoke(device, graph, inputs, sample, profile=True)
+        invoke(device, graph, inputs, sample, profile=True)
         rows.append(device.op_counts())
-    return tuple(int(np.median(column)) for column in zip(*rows, strict=True))
+    return tuple(spread(column) for column in zip(*rows, strict=True))
 
 
-def _invoke(device: Device, graph: Graph, inputs: Sequence[Array], sample: int, profile: bool) -> int:
+def invoke(device: Device, graph: Graph, inputs: Sequence[Array], sample: int, profile: bool) -> int:
+    """The count of an inference of one sample, from a clean state; with `profile` of its ops, too."""
     if graph.has_state:
         device.reset_state()
     for position, array in enumerate(inputs):

@@ -97,7 +97,7 @@ def _tried(
 
 def _judged(sources: EngineSources, board: Board, goal: str) -> Fit:
     assert sources.arena is not None
-    link = choose_target(board, None).links(board)[0]
+    link = choose_target(board, None, stand_ins=False).links(board)[0]
     ram, flash = footprint.ram(sources, board, link), footprint.flash(sources, board)
     needs = {"RAM": ram, "flash": flash}
     short = [f"{name} by {-need.left:,} bytes" for name, need in needs.items() if need.at_least > need.budget]

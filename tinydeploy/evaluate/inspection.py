@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from tinydeploy.boards.board import Board
-from tinydeploy.engines.engine import ArenaPlan, Layer
+from tinydeploy.engines.engine import ArenaPlan
 from tinydeploy.engines.engine_registry import ENGINES, engine_named
 from tinydeploy.evaluate import board_checks
 from tinydeploy.model.graph import Graph, Op, Tensor, op_macs, op_shape
+from tinydeploy.results.setting import Edit, Layer
 from tinydeploy.words import GOALS
 
 
@@ -49,7 +50,7 @@ class Inspection:
 
     `arenas` has the plan of each engine that makes one, and `goal_arenas` the aot engine's bytes by goal.
     `refusals` says by engine why it cannot run the model, "" if it can, and `evidence` how that is known, if
-    not by the engine's own checks alone. `note` is what was changed of the file's model.
+    not by the engine's own checks alone. `edits` are what was changed of the file's model.
     """
 
     path: str
@@ -66,7 +67,7 @@ class Inspection:
     refusals: dict[str, str]
     evidence: dict[str, str]
     signature: str = ""
-    note: str = ""
+    edits: tuple[Edit, ...] = ()
 
 
 def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> Inspection:
@@ -104,7 +105,7 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
         refusals=refusals,
         evidence={name: engine.evidence for name, engine in ENGINES.items() if not refusals[name]},
         signature=graph.signature,
-        note=graph.note,
+        edits=graph.edits,
     )
 
 

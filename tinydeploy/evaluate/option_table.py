@@ -6,12 +6,13 @@ It loads nothing that `--help` would have to wait for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
+from tinydeploy.evaluate import prepare_options
+from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
@@ -25,10 +26,6 @@ from tinydeploy.words import (
     SELFTEST_SAMPLES,
     TFLM_VARIABLE,
 )
-
-if TYPE_CHECKING:
-    from tinydeploy.engines.engine import Engine
-    from tinydeploy.model.samples import Data
 
 MOST_SAMPLES = 10_000_000
 LONGEST_TIMEOUT = 86_400.0  # seconds: a day
@@ -85,7 +82,14 @@ _TFLM_LIBRARY = Option(
     key="tflm.library",
     untrusted=CODE,
 )
-_DATA = Option("data", "Labelled samples: an .npz with x and y.", kind=Path, metavar="FILE", key="data")
+_DATA = Option(
+    "data",
+    "Labelled samples: an .npz with x and y, x.npy,y.npy, a table (CSV, Parquet), a folder of images or WAV "
+    "files, or a Python file's load().",
+    kind=Path,
+    metavar="FILE|FOLDER",
+    key="data",
+)
 _SAMPLES = Option(
     "samples",
     "How many samples to run, spread over the file.",
@@ -123,6 +127,22 @@ _THRESHOLD = Option(
     any_number=True,
     key="threshold",
 )
+_EVERY = Option(
+    "every",
+    "From one inference to the next, for the estimate of power and battery life: 1s, 10min.",
+    metavar="TIME",
+    key="every",
+)
+_BATTERY = Option("battery", "What the battery holds, with --every: 220mAh.", metavar="CHARGE", key="battery")
+_EXTRA_UJ = Option(
+    "extra_uj",
+    "Microjoules that waking up and the sensor take each time, with --every.",
+    kind=float,
+    default="0",
+    metavar="NUMBER",
+    most=1e12,
+    key="extra_uj",
+)
 _OUT = Option(
     "out",
     "The folder to write to; run names one in tinydeploy-out by default.",
@@ -136,7 +156,7 @@ _OUT = Option(
 _TARGET = Option(
     "target",
     "What the firmware is made for, and runs on.",
-    default="QEMU if it has the board, else the board",
+    default="an emulator that has the board, else a machine of its core",
     choices=TARGETS,
     key="target",
 )
@@ -204,6 +224,7 @@ _ALWAYS = (_VERBOSE, _QUIET)
 _SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _TFLM_LIBRARY)
 _MADE = (*_SOURCE, _TARGET_MADE, _LINK)
 _JUDGED = (_DATA, _SAMPLES, _LABELS, _METRIC, _OUTPUT, _THRESHOLD)
+_DUTY = (_EVERY, _BATTERY, _EXTRA_UJ)
 _AT_PORT = (_PORT, _UPLOAD_COMMAND, _DTR, _RTS)
 _DEPLOYED = (*_SOURCE, _TARGET, _LINK, *_AT_PORT, _NO_UPLOAD, _TIMEOUT)
 _SELFTEST = (
@@ -241,6 +262,15 @@ VERBS = {
         (replace(_OUT, key=""), *_MADE, *_SELFTEST, _JSON, *_ALWAYS),
         ("generate",),
     ),
+    "export": Verb(
+        "Write models as a library for one's own firmware.",
+        (
+            *(replace(_OUT, key=""), FORM, _SIGNATURE, _LOGITS, _BOARD, CORE, PORTABLE, _OPTIMIZE, _LABELS),
+            replace(_DATA, help="Samples for the self-test: an .npz with x.", key=""),
+            *(replace(_SAMPLES, **TESTED), _JSON, *_ALWAYS),
+        ),
+        ("export",),
+    ),
     "build": Verb(
         "Build the firmware; show flash and RAM against the budget.", (*_MADE, _JSON, *_ALWAYS), ("build",)
     ),
@@ -251,8 +281,11 @@ VERBS = {
     ),
     "run": Verb(
         "The whole way: build, load, measure, and report.",
-        (*_JUDGED, _OUT, *_DEPLOYED, _JSON, *_ALWAYS),
+        (*_JUDGED, _OUT, *_DEPLOYED, *_DUTY, _JSON, *_ALWAYS),
         ("run", "run_each"),
+    ),
+    "quantize": prepare_options.quantize(
+        _OUT, _DATA, _SAMPLES, (_LABELS, _METRIC, _OUTPUT, _THRESHOLD), (_JSON, *_ALWAYS)
     ),
     "flash": Verb(
         "Build, upload to a board, and make sure that it answers.",
@@ -264,6 +297,8 @@ VERBS = {
 
 ALWAYS = _ALWAYS
 """What `tinydeploy` takes without a verb."""
+DUTY = tuple(option.name for option in _DUTY)
+"""What says how often an inference runs, and from what battery."""
 JUDGED = tuple(option.name for option in _JUDGED)
 """What says which samples are run, and how their outputs are judged."""
 AT_PORT = ("upload_command", "no_upload", "dtr", "rts")
@@ -279,55 +314,3 @@ def in_file() -> dict[str, Option]:
 def from_file(verb: str) -> tuple[str, ...]:
     """The keywords of the options that tinydeploy.toml may settle for a verb."""
     return tuple(option.name for option in VERBS[verb].options if option.key)
-
-
-class Deploying(TypedDict, total=False):
-    """How to deploy a model.
-
-    `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
-    at the model's end. `engine` may be one that is not in the registry.
-    `optimize` is what the aot engine strives for, one of its GOALS. `link` is for targets that have several:
-    elsewhere there is but the UART. `target` is as choose_target says. `port` is a device, a URL of
-    pyserial's, a USB serial number, or "auto" for the one port with the board's USB ids; with it the target
-    is the board, flashed by `upload_command` or as its PlatformIO platform does it, or with `no_upload` not
-    at all. `dtr` and `rts`, one of LEVELS, are what becomes of the port's control lines; else the board's
-    file says it.
-    """
-
-    signature: str | None
-    logits: bool
-    board: str
-    engine: str | Engine
-    optimize: str
-    tflm_library: str | None
-    target: str | None
-    link: str
-    port: str | None
-    upload_command: str
-    no_upload: bool
-    dtr: str
-    rts: str
-
-
-class Running(Deploying, total=False):
-    """How to deploy a model, and how long (seconds) its target may take for one answer."""
-
-    timeout: float | None
-
-
-class Judging(Running, total=False):
-    """The same, which samples to run there, how their outputs are judged, and where the result goes.
-
-    `data` is an .npz with x and y, or arrays; without it, seeded random inputs are run and no accuracy is
-    told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
-    METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
-    see docs/accuracy.md.
-    """
-
-    data: Data | None
-    samples: int | None
-    labels: Sequence[str]
-    metric: str | None
-    output: str | int | None
-    threshold: float | None
-    out: str | Path | None

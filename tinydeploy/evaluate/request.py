@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tinydeploy.errors import UsageError
-from tinydeploy.evaluate import arena_sizing, config, result_folder
+from tinydeploy.estimate.energy import Duty, duty
+from tinydeploy.evaluate import arena_sizing, config, data_request, result_folder
 from tinydeploy.evaluate.config import Config
 from tinydeploy.evaluate.deployment import model_path
-from tinydeploy.evaluate.option_table import JUDGED, from_file
+from tinydeploy.evaluate.option_table import DUTY, JUDGED, from_file
+from tinydeploy.model import card as cards
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
+from tinydeploy.model.card import Card
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.logits import without_softmax
 from tinydeploy.model.metric_choice import Wishes
+from tinydeploy.model.preparation import AS_IS, Preparation
 from tinydeploy.model.readers import tflite_model
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Progress
@@ -28,6 +32,23 @@ RANDOM_SAMPLES = 16
 
 Model = str | Path | bytes
 """A .tflite: its path, that of a folder that holds it, or its content."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What files beside a model say of it: its card, and how raw data become its input."""
+
+    card: Card | None = None
+    preparation: Preparation = AS_IS
+
+    @classmethod
+    def of(cls, model: Model) -> Beside:
+        """Of a file's or a folder's model; nothing of one that is given as bytes."""
+        if isinstance(model, bytes):
+            return cls()
+        path = model_path(model)
+        card, said = cards.load(path), config.preparation(path)
+        return cls(card, said.over(card.preparation) if card else said)
 
 
 @dataclass(frozen=True)
@@ -42,6 +63,8 @@ class Run:
     folder: Path
     mark: str  # what the folder is told apart by from others of its name; "" if somebody has named it
     timeout: float
+    beside: Beside
+    duty: Duty
 
     @classmethod
     def of(cls, model: Model, settled: dict[str, Any]) -> Run:
@@ -51,22 +74,26 @@ class Run:
             folder, mark = Path(settled["out"]), ""
         else:
             folder, mark = result_folder.folder(Path("tinydeploy-out"), graph, settled, report_files.mark)
-        own = {name: settled.pop(name, None) for name in (*JUDGED, "out", "timeout")}
+        own = {name: settled.pop(name, None) for name in (*JUDGED, *DUTY, "out", "timeout")}
+        beside = Beside.of(model)
+        labels = own["labels"] or (beside.card.labels if beside.card else ())
         return cls(
             graph,
             settled,
             own["data"],
             own["samples"],
-            _wishes(own["metric"], own["output"], own["threshold"], own["labels"] or ()),
+            _wishes(own["metric"], own["output"], own["threshold"], labels),
             folder,
             mark,
             own["timeout"] or DEFAULT_TIMEOUT,
+            beside,
+            duty(own["every"], own["battery"], own["extra_uj"]),
         )
 
     def samples(self, progress: Progress) -> Samples:
         """The samples in the model's own types."""
         progress("reading the samples", 0, 0)
-        return _samples(self.graph, self.data, self.count, self.wishes)
+        return _samples(self.graph, self.data, self.count, self.wishes, self.beside)
 
 
 def with_usual(model: Model, options: Mapping[str, Any], verb: str) -> dict[str, Any]:
@@ -91,10 +118,10 @@ def _wishes(
     return Wishes(metric, None if output is None else str(output), threshold, tuple(labels))
 
 
-def _samples(graph: Graph, data: Data | None, count: int | None, wishes: Wishes) -> Samples:
+def _samples(graph: Graph, data: Data | None, count: int | None, wishes: Wishes, beside: Beside) -> Samples:
     """`count` samples of the file `data`, held against its labels; without a file, random inputs."""
     if data is not None:
-        return sample_files.load(data, graph, count, wishes)
+        return labelled_samples(graph, data, count, wishes, beside)
     if wishes.metric is not None or wishes.threshold is not None:
         raise UsageError("a metric or a threshold needs labels", "give --data, an .npz with x and y")
     if wishes.output is not None:
@@ -102,8 +129,19 @@ def _samples(graph: Graph, data: Data | None, count: int | None, wishes: Wishes)
     return sample_files.random(graph, count or RANDOM_SAMPLES, arena_sizing.SEED)
 
 
-def unlabelled_samples(graph: Graph, data: Data | None, count: int) -> Samples:
+def labelled_samples(graph: Graph, data: Data, count: int | None, wishes: Wishes, beside: Beside) -> Samples:
+    """`count` samples of `data`, prepared as the files beside the model say, and held against its card."""
+    read = data_request.read(data, graph, beside.preparation)
+    found = sample_files.load(read, graph, count, wishes)
+    if beside.card is None:
+        return found
+    doubts = cards.doubts(beside.card, graph.file), beside.card.check(found.given[0])
+    return replace(found, warnings=(*filter(None, doubts), *found.warnings))
+
+
+def unlabelled_samples(graph: Graph, data: Data | None, count: int, beside: Beside) -> Samples:
     """`count` samples of the file or the arrays `data`, without labels; without data, random inputs."""
     if data is not None:
-        return sample_files.load(data, graph, count, labelled=False)
+        read = data_request.read(data, graph, beside.preparation)
+        return sample_files.load(read, graph, count, labelled=False)
     return sample_files.random(graph, count, arena_sizing.SEED)

@@ -10,11 +10,12 @@ from dataclasses import replace
 import numpy as np
 
 from tinydeploy.evaluate.deployment import Job
+from tinydeploy.evaluate.estimation import Estimates
 from tinydeploy.firmware import elf
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.link.messages import Stats
 from tinydeploy.model.graph import Op, op_macs, op_shape
-from tinydeploy.results.measured import ArenaInfo, OpCost, Spread
+from tinydeploy.results.measured import ArenaInfo, Count, OpCost, Spread
 from tinydeploy.results.setting import BuildInfo, LibraryInfo, ModelInfo, OpInfo, TargetInfo
 from tinydeploy.version import __version__
 
@@ -23,7 +24,9 @@ def model_info(job: Job) -> ModelInfo:
     """The model and its ops."""
     graph = job.graph
     ops = tuple(OpInfo(op.index, op.kind, op_shape(graph, op), op_macs(graph, op)) for op in graph.ops)
-    return ModelInfo(graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.note, graph.signature)
+    return ModelInfo(
+        graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.edits, graph.signature
+    )
 
 
 def build_info(job: Job, firmware: Firmware) -> BuildInfo:
@@ -61,37 +64,39 @@ def slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:
 
 
 def per_op(
-    job: Job, firmware: Firmware, op_counts: Sequence[int], clock_hz: int | None
+    job: Job, firmware: Firmware, op_counts: Sequence[Spread], clock_hz: int | None, estimated: Estimates
 ) -> tuple[OpCost, ...]:
-    """Each op's instructions, or with a clock its cycles and their time; and its stack, if known."""
+    """Each op's counts (see `counted`), its stack, how the engine does it, and what is estimated of it."""
     stack = {
         int(function[1]): bytes_
         for name, bytes_ in elf.stack_use(firmware.elf).items()
         if (function := re.match(r"tinydeploy::op(\d+)_", name))
     }
-
     layers = {layer.op: layer for layer in job.sources.layers}
 
-    def cost(op: Op, count: int) -> OpCost:
-        cycles, micros = (None, None) if clock_hz is None else (count, _micros(count, clock_hz))
-        instructions = count if clock_hz is None else None
-        macs, layer = op_macs(job.graph, op), layers.get(op.index)
-        names = ("kernel", "constant_bytes", "scratch_bytes", "stripes", "patches", "repeated_outputs")
-        made = {name: getattr(layer, name) for name in names} if layer else {}
-        return OpCost(op.index, op.kind, instructions, macs, cycles, micros, stack.get(op.index), **made)
+    def cost(op: Op, count: Spread) -> OpCost:
+        return OpCost(
+            op.index,
+            op.kind,
+            op_macs(job.graph, op),
+            counted(count, clock_hz),
+            stack.get(op.index),
+            layers.get(op.index),
+            estimated.ops.get(op.index),
+            estimated.executed_by_op.get(op.index),
+        )
 
     ops = [job.graph.ops[index] for index in job.sources.profiled_ops]
     return tuple(cost(op, count) for op, count in zip(ops, op_counts, strict=True))
 
 
-def times(cycles: Spread, clock_hz: int) -> Spread:
-    """Microseconds of these cycles at a clock."""
+def counted(count: Spread, clock_hz: int | None) -> tuple[Count, ...]:
+    """The counts that follow from one: instructions, or of a core with a clock cycles and their time."""
+    if clock_hz is None:
+        return (Count("instructions", count),)
     ranks = ("median", "p95", "p99", "min", "max")
-    return Spread(runs=cycles.runs, **{rank: _micros(getattr(cycles, rank), clock_hz) for rank in ranks})
-
-
-def _micros(cycles: float, clock_hz: int) -> float:
-    return round(1e6 * cycles / clock_hz, 3)
+    micros = {rank: round(1e6 * getattr(count, rank) / clock_hz, 3) for rank in ranks}
+    return Count("cycles", count), Count("microseconds", Spread(runs=count.runs, **micros))
 
 
 def arena_info(arena: ArenaInfo, stats: Stats) -> ArenaInfo:

@@ -10,17 +10,19 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from tinydeploy.errors import ModelError
+from tinydeploy.estimate.energy import Duty
 from tinydeploy.evaluate import accuracy, arena_sizing, execution, second_opinion
 from tinydeploy.evaluate.deployment import Job
+from tinydeploy.evaluate.estimation import Estimates, estimates
 from tinydeploy.evaluate.execution import Measurement
 from tinydeploy.evaluate.result_parts import (
     arena_info,
     build_info,
+    counted,
     device_warnings,
     model_info,
     per_op,
     slow_kernels,
-    times,
     versions,
 )
 from tinydeploy.firmware.build import Firmware
@@ -32,7 +34,7 @@ from tinydeploy.model.metric_choice import CLASSES
 from tinydeploy.model.outputs import Kind, Output
 from tinydeploy.model.samples import Samples
 from tinydeploy.progress import Progress, silent
-from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity
+from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity, Spread
 from tinydeploy.results.result import Result
 from tinydeploy.results.setting import (
     BoardInfo,
@@ -40,6 +42,8 @@ from tinydeploy.results.setting import (
     TargetInfo,
 )
 from tinydeploy.targets.session import Session
+
+_NO_DUTY = Duty()
 
 
 @dataclass
@@ -59,6 +63,7 @@ def evaluate(
     timeout: float,
     progress: Progress = silent,
     way: Way | None = None,
+    duty: Duty = _NO_DUTY,
 ) -> Result:
     """Builds the job's firmware, runs the samples on its target and on the host, and reports.
 
@@ -81,6 +86,8 @@ def evaluate(
         with _timed(way, "reference"):
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
+    with _timed(way, "estimate"):
+        found = estimates(job, firmware, samples, seen.measured, seen.arena.bytes, duty, timeout, progress)
     with _timed(way, "second opinion"):
         progress("comparing with the host", 0, 0)
         opinion = _opinion(job, samples, expected)
@@ -92,7 +99,7 @@ def evaluate(
         phases_s=way.phases_s,
         data=samples.source,
     )
-    return _result(job, firmware, samples, seen, expected, opinion, provenance)
+    return _result(job, firmware, samples, seen, expected, opinion, found, provenance)
 
 
 def _built(
@@ -117,11 +124,16 @@ class _Seen:
 
     target: TargetInfo
     arena: ArenaInfo
-    op_counts: Sequence[int]
+    op_counts: Sequence[Spread]
     measured: Measurement
     stats: Stats
     in_cycles: bool
     clock_hz: int
+
+    @property
+    def ticks_hz(self) -> int | None:
+        """The clock whose cycles were counted; None if it was instructions."""
+        return self.clock_hz if self.in_cycles else None
 
 
 def _run(
@@ -151,6 +163,7 @@ def _result(
     seen: _Seen,
     expected: _Expected,
     opinion: second_opinion.Opinion,
+    estimated: Estimates,
     provenance: Provenance,
 ) -> Result:
     library = job.library_info(firmware)
@@ -166,10 +179,8 @@ def _result(
         arena=arena_info(seen.arena, seen.stats),
         stack_bytes=seen.stats.stack_bytes,
         stack_budget=job.board.stack_bytes,
-        instructions=None if seen.in_cycles else counts,
-        cycles=counts if seen.in_cycles else None,
-        time_us=times(counts, clock_hz) if seen.in_cycles else None,
-        per_op=per_op(job, firmware, seen.op_counts, clock_hz if seen.in_cycles else None),
+        counted=counted(counts, seen.ticks_hz),
+        per_op=per_op(job, firmware, seen.op_counts, seen.ticks_hz, estimated),
         accuracy=judged if isinstance(judged, Accuracy) else None,
         unjudged=None if isinstance(judged, Accuracy) else judged or None,
         parity=_parity(job, seen.measured, samples, expected),
@@ -183,9 +194,13 @@ def _result(
             *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
             *expected.problem,
             *opinion.warnings,
+            *estimated.warnings,
         ),
         provenance=provenance,
         library=library,
+        estimate=estimated.time,
+        energy=estimated.energy,
+        executed=estimated.executed,
         second_opinion=opinion.parity,
         predictions=seen.measured.outputs,
     )

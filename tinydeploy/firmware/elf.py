@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
+from tinydeploy.firmware.tree import SOURCES
 from tinydeploy.host import memo
 from tinydeploy.results.setting import Symbol
 
@@ -129,7 +130,7 @@ def _sizes(path: Path) -> Mapping[str, Any]:
 
 
 @_once
-def unit_bytes(path: Path, source: str = "src/model.cpp") -> int:
+def unit_bytes(path: Path, source: str = f"{SOURCES}/model.cpp") -> int:
     """The flash that one source file takes: its functions, inline ones included, and its own constants.
 
     Functions are known by the debug information, constants by the symbol table, where local symbols follow
@@ -236,6 +237,12 @@ def compile_flags(path: Path, source: str = "") -> tuple[str, ...]:
                 if text.startswith("GNU C++") and name and source in name.value.decode():
                     return tuple(word for word in text.split() if word.startswith("-"))
     return ()
+
+
+def disassembly(path: Path) -> str:
+    """What the toolchain's objdump writes of the code; empty if it is missing or fails."""
+    with _opened(path) as elf:
+        return _binutil(elf, "objdump", "-d", "-z", str(path))
 
 
 def locate(path: Path, address: int) -> str:

@@ -1,4 +1,4 @@
-"""The firmware project: a PlatformIO folder that stands on its own, first as a value, then on disk."""
+"""The PlatformIO project: a folder that builds a firmware tree on its own, first as a value, then on disk."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import re
 import shlex
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tinydeploy.boards.board import Board, Counting
@@ -16,7 +16,8 @@ from tinydeploy.engines.engine import EngineSources, Library
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
 from tinydeploy.errors import UsageError
 from tinydeploy.firmware.made_for import ByHand, MadeFor, SelfTest
-from tinydeploy.host import output_folder, paths, templates, tools
+from tinydeploy.firmware.tree import RUNTIME, SOURCES, plant, shipped_files
+from tinydeploy.host import output_folder, templates, tools
 from tinydeploy.host.output_folder import Manifest
 from tinydeploy.model.graph import Graph
 
@@ -24,27 +25,22 @@ MANIFEST = "tinydeploy-project.json"
 """Names every file that was generated, with its SHA-256: what differs from it is the user's own work."""
 
 _MANIFEST = Manifest(MANIFEST, "tinydeploy.project/1", alone=True)
-_TEMPLATES = {
-    "platformio.ini": "platformio.ini.j2",
-    "README.md": "README.md.j2",
-    "src/board.h": "board.h.j2",
-}
-_SELFTEST_TEMPLATES = {"src/selftest_data.cpp": "selftest_data.cpp.j2"}
+_TEMPLATES = {"platformio.ini": "platformio.ini.j2", "README.md": "README.md.j2"}
 _PLACES = (
-    ("src/model.cpp", "the model: one inference, as code or as a TFLite Micro program"),
-    ("src/model_data*", "the model's constants"),
-    ("src/debug_log.cpp", "what TFLite Micro asks of a system"),
-    ("src/newlib.cpp", "what the C library asks of a system"),
-    ("src/kernels/", "the operators that the model uses"),
-    ("src/runtime/", "link, counters and `main`, or what takes its place: the same in every project"),
+    ("model.cpp", "the model: one inference, as code or as a TFLite Micro program"),
+    ("model_data*", "the model's constants"),
+    ("debug_log.cpp", "what TFLite Micro asks of a system"),
+    ("newlib.cpp", "what the C library asks of a system"),
+    ("kernels/", "the operators that the model uses"),
+    ("runtime/", "link, counters and `main`, or what takes its place: the same in every project"),
     (
-        "src/runtime/engine.h",
+        "runtime/engine.h",
         "the interface between the two: call it from a `main` of your own to use the model in a product",
     ),
-    ("src/board.h", "what this build is for: board, link, arena size"),
-    ("src/selftest_data.cpp", "the samples that the self-test runs, and what they should give"),
+    ("board.h", "what this build is for: board, link, arena size"),
+    ("selftest_data.cpp", "the samples that the self-test runs, and what they should give"),
 )
-"""What is where, of all that a project may have: its sources."""
+"""What is where in the folder of sources, of all that a tree may have."""
 
 _BUILD_PLACES = (
     ("platforms/baremetal/", "PlatformIO's build rules: compiler flags and how the firmware is linked"),
@@ -89,29 +85,27 @@ def generate(
     firmware is for the board itself. With a `selftest`, the project has a second environment that runs it.
     `by_hand` is how it is run there without tinydeploy.
     """
+    counting = target.counting(board) if target else Counting(board.counter, False)
+    tree = plant(
+        sources, board, counting, link, arena_bytes or _arduino_arena(board), library, selftest=selftest
+    )
     context = {
         **_context(graph, board, sources, library),
-        "counting": target.counting(board) if target else Counting(board.counter, False),
         "emulator": target.name if target and target.is_emulator else "",
         "link_option": f" --link {link}" if target and link != target.links(board)[0] else "",
-        "link": link,
-        "arena_bytes": arena_bytes or _arduino_arena(board),
         "selftest": selftest,
         "notes": notes(board, target, library),
         "command": shlex.join(by_hand.command) if by_hand else "",
         "told": by_hand.told if by_hand else "",
     }
-    wanted: Mapping[str, str] = _TEMPLATES
-    if selftest is not None:
-        wanted = {**_TEMPLATES, **_SELFTEST_TEMPLATES, **selftest.suite.templates}
-        context["inputs"] = _byte_lines(selftest.inputs)
-        context["expected"] = _byte_lines(selftest.expected)
-    files = _brought(sources, library, selftest, by_hand) | _shipped(board, library)
+    wanted = {**_TEMPLATES, **(selftest.suite.templates if selftest else {})}
+    files = {**_brought(selftest, by_hand), **tree.files, **_platform(board)}
     context["places"] = _places({*files, *wanted}, selftest, by_hand)
     files |= {path: templates.render(name, **context).encode() for path, name in wanted.items()}
     files[".gitignore"] = f"/{_BUILD_FOLDER}/\n".encode()
     build_id = content_hash(files)[:_BUILD_ID_DIGITS]
-    files["src/build_id.h"] = templates.render("build_id.h.j2", build_id=build_id, **context).encode()
+    called = templates.render("build_id.h.j2", build_id=build_id, **context).encode()
+    files |= replace(tree, meta={**tree.meta, "build_id.h": called}).files
     files[MANIFEST] = _MANIFEST.content(files)
     return Project(dict(sorted(files.items())), board.platformio, build_id)
 
@@ -128,19 +122,13 @@ def _context(graph: Graph, board: Board, sources: EngineSources, library: Librar
         "model_sha256": graph.sha256,
         "elf": firmware_path(board),
         "packages": _packages(board, library),
+        "includes": f"{SOURCES}/{RUNTIME}",
     }
 
 
-def _brought(
-    sources: EngineSources, library: Library | None, selftest: SelfTest | None, by_hand: ByHand | None
-) -> dict[str, bytes]:
-    """The files that the engine, its library and the target bring."""
-    brought = {
-        **(by_hand.files if by_hand else {}),
-        **sources.files,
-        **(library.files if library else {}),
-        **(selftest.suite.files if selftest else {}),
-    }
+def _brought(selftest: SelfTest | None, by_hand: ByHand | None) -> dict[str, bytes]:
+    """The files that the target brings."""
+    brought = {**(by_hand.files if by_hand else {}), **(selftest.suite.files if selftest else {})}
     return {path: text.encode() for path, text in brought.items()}
 
 
@@ -148,27 +136,21 @@ def _places(
     paths: Collection[str], selftest: SelfTest | None, by_hand: ByHand | None
 ) -> list[tuple[str, str]]:
     """What is where: the places that are one of `paths`, hold one, or begin one with what is before a "*"."""
+    ours = ((f"{SOURCES}/{place}", what) for place, what in _PLACES)
     running = (*(by_hand.places if by_hand else ()), *(selftest.suite.places if selftest else ()))
     return [
         (place, what)
-        for place, what in dict((*_PLACES, *running, *_BUILD_PLACES)).items()
+        for place, what in dict((*ours, *running, *_BUILD_PLACES)).items()
         if any(path == place or path.startswith(place.rstrip("*")) for path in paths)
     ]
 
 
-def _shipped(board: Board, library: Library | None) -> dict[str, bytes]:
-    """The files that a project gets as they are: the runtime, and the platform that compiles it."""
-    left_out = {"memory.cpp"} if library else set()  # a C library brings its own
-    files = {
-        f"src/runtime/{path}": text
-        for path, text in _tree(paths.FIRMWARE / "runtime").items()
-        if _is_for(board, path) and path not in left_out
-    }
-    if not board.downloads:
-        platform = _tree(paths.FIRMWARE / "platform")
-        files |= {f"platforms/baremetal/{path}": text for path, text in platform.items()}
-        files[f"boards/{board.platformio}.json"] = _json(board_manifest(board))
-    return files
+def _platform(board: Board) -> dict[str, bytes]:
+    """The platform that compiles it, and the board as it wants it; none where PlatformIO downloads one."""
+    if board.downloads:
+        return {}
+    platform = {f"platforms/baremetal/{path}": text for path, text in shipped_files("platform").items()}
+    return {**platform, f"boards/{board.platformio}.json": _json(board_manifest(board))}
 
 
 def firmware_path(board: Board) -> str:
@@ -206,16 +188,6 @@ def content_hash(files: Mapping[str, bytes], *also: str) -> str:
 def _arduino_arena(board: Board) -> int | None:
     """An Arduino core does not say how much RAM it leaves free: a search has half of what loop() may have."""
     return (board.ram.bytes - board.stack_bytes) // 32 * 16 if board.arduino else None
-
-
-def _is_for(board: Board, path: str) -> bool:
-    """Whether this file of the runtime is for the board: all ports are there for either kind, or for both."""
-    arduino = "port/arduino.cpp"
-    if board.arduino is None:
-        return path != arduino
-    # An Arduino core has a main(), a C library and drivers of its own.
-    bare = path in ("main.cpp", "memory.cpp") or (path.startswith("port/") and path.endswith(".cpp"))
-    return path == arduino or not bare
 
 
 def board_manifest(board: Board) -> dict[str, Any]:
@@ -281,23 +253,6 @@ def write_files(project: Project, folder: Path) -> None:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-
-
-def _tree(folder: Path) -> dict[str, bytes]:
-    """Every file under `folder` by relative path, without what Python and PlatformIO leave there."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        relative = PurePosixPath(path.relative_to(folder))
-        if path.is_file() and "__pycache__" not in relative.parts and relative.parts[0] != _BUILD_FOLDER:
-            found[str(relative)] = path.read_bytes()
-    return found
-
-
-def _byte_lines(content: bytes) -> list[str]:
-    """The bytes as lines of C++, 24 in each."""
-    return [
-        "".join(f"{byte}, " for byte in content[at : at + 24]).rstrip() for at in range(0, len(content), 24)
-    ]
 
 
 def _json(value: Any) -> bytes:

@@ -42,7 +42,9 @@ def environment(loader: jinja2.BaseLoader, **options: Any) -> jinja2.Environment
 @cache
 def _project() -> jinja2.Environment:
     return environment(
-        jinja2.FileSystemLoader(paths.FIRMWARE / "project"), keep_trailing_newline=True, autoescape=False
+        jinja2.FileSystemLoader([paths.FIRMWARE / "project", paths.FIRMWARE / "export"]),
+        keep_trailing_newline=True,
+        autoescape=False,
     )
 
 

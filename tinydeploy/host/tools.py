@@ -38,7 +38,7 @@ TOOLS = (
     # 41 MB to download, 138 MB installed.
     Tool("xtensa-lx106-elf-gcc", ("gcc-xtensa-lx106",), "Xtensa boards", ("test",)),
     Tool("qemu-system-xtensa", ("qemu-system-misc",), "Xtensa boards", ("test",)),
-    Tool("g++", ("g++",), "the tests", ("test",)),
+    Tool("g++", ("g++",), "estimates of time, and the tests", ("demo", "test")),
 )
 
 _CXX_LIBRARIES = {"arm-none-eabi-": "libstdc++-arm-none-eabi-newlib"}

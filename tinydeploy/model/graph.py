@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tinydeploy.model.dtype import DType as DType  # part of what a graph is
 from tinydeploy.model.ops import catalogue
+from tinydeploy.results.setting import Edit
 
 MAX_RANK = 8
 MAX_TENSOR_BYTES = 2**31 - 1
@@ -117,7 +118,7 @@ class Graph:
     ops: tuple[Op, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    note: str = ""  # what was changed of the file's model
+    edits: tuple[Edit, ...] = ()  # what was changed of the file's model
     folded: frozenset[int] = frozenset()
     signature: str = ""
     rewritten: Callable[[], bytes] | None = field(default=None, repr=False)

@@ -10,8 +10,9 @@ import tflite
 from tinydeploy.errors import UsageError
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
+from tinydeploy.results.setting import Edit
 
-NOTE = "without its last SOFTMAX: the outputs are logits"
+EDIT = Edit("logits", "without its last SOFTMAX: the outputs are logits")
 
 # Fields of the schema's table SubGraph, as offsets in a vtable.
 _OUTPUTS, _OPERATORS = 8, 10
@@ -33,5 +34,4 @@ def without_softmax(graph: Graph) -> Graph:
     struct.pack_into("<i", content, outputs, last.inputs[0])
     struct.pack_into("<I", content, operators - 4, len(graph.running) - 1)
     bare = tflite_model.parse(bytes(content), graph.path)
-    note = "; ".join(filter(None, (graph.note, NOTE)))
-    return replace(bare, note=note, signature=graph.signature)
+    return replace(bare, edits=(*graph.edits, EDIT), signature=graph.signature)

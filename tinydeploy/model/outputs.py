@@ -100,7 +100,7 @@ def _output(graph: Graph, position: int) -> Output:
     maker = makers.get(source)
     shape = graph.tensors[source].shape
     kind = _KINDS.get(maker.kind if maker else "", Kind.RAW)
-    if position == 0 and logits.NOTE in graph.note:
+    if position == 0 and logits.EDIT in graph.edits:
         kind = Kind.LOGITS
     if kind is Kind.INDEX:
         classes = _told_apart(graph, maker) if maker else 1

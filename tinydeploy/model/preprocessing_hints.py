@@ -117,14 +117,24 @@ def _pixels(key: str, tensor: Tensor) -> str:
     floats = f"{key}.astype('float32')"
     if tensor.quantization is None:
         return f"{floats} / 255, or as in training"
-    for expression, low, high in (
-        (f"{floats} / 255", 0, 1),
-        (f"{floats} / 127.5 - 1", -1, 1),
-        (floats, 0, 255),
-    ):
-        if _covers(tensor, low, high):
-            return f"{expression} makes of pixels what the input holds"
+    expressions = {
+        (0.0, 255.0): f"{floats} / 255",
+        (127.5, 127.5): f"{floats} / 127.5 - 1",
+        (0.0, 1.0): floats,
+    }
+    found = pixel_scaling(tensor)
+    if found is not None:
+        return f"{expressions.get(found, floats)} makes of pixels what the input holds"
     return f"{floats}, scaled as in training{_held(tensor)}"
+
+
+def pixel_scaling(tensor: Tensor) -> tuple[float, float] | None:
+    """The mean and scale by which (pixel - mean) / scale fills a quantised input's range; None if none do."""
+    if tensor.quantization is not None:
+        for scaling, low, high in (((0.0, 255.0), 0, 1), ((127.5, 127.5), -1, 1), ((0.0, 1.0), 0, 255)):
+            if _covers(tensor, low, high):
+                return scaling
+    return None
 
 
 def of_range(key: str, given: Array, tensor: Tensor) -> str:

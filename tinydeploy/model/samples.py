@@ -16,11 +16,14 @@ from tinydeploy.model.affine import dequantize, quantize
 from tinydeploy.model.graph import DType, Graph, Tensor, positions_below
 from tinydeploy.model.metric_choice import NO_WISHES, Judge, Wishes, choose
 from tinydeploy.model.readers import array_samples, npz
+from tinydeploy.model.readers.loaded import Loaded
 
 Array = npt.NDArray[Any]
 
-Data = array_samples.Data
-"""Where samples come from: an .npz file's path, or arrays by their names in such a file, or (x, y)."""
+Data = array_samples.Data | Loaded
+"""Where samples come from: a path, or arrays by their names in an .npz, or (x, y); or what was read."""
+names = array_samples.names
+digest = array_samples.digest
 
 SEED = 0  # of the choice of samples
 
@@ -29,6 +32,7 @@ NARROW_SPAN = 1 / 8
 CLIPPED = 0.05
 
 _MOST_RANDOM_BYTES = 1 << 30
+_NAMED = 12  # so many classes and groups are named
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,9 @@ class Samples:
 
     `inputs` holds an array [n, *shape] per model input. `judge` says how answers are held against the labels;
     without it, `unjudged` says why labels cannot be used ("" without labels). `source` says where the samples
-    come from: a file, its sha256 and which of its samples, or a seed.
+    come from: a file, its sha256 and which of its samples, or a seed. `groups` names the group of each, [n].
+    `told` are the lines that say what was understood of the data; `given` are the values before they were
+    quantised.
     """
 
     inputs: tuple[Array, ...]
@@ -45,6 +51,10 @@ class Samples:
     source: str
     warnings: tuple[str, ...] = ()
     unjudged: str = ""
+    groups: Array | None = None
+    told: tuple[str, ...] = ()
+    given: tuple[Array, ...] = ()
+    loaded: Loaded | None = None
 
     @property
     def count(self) -> int:
@@ -67,36 +77,105 @@ def load(
     be left out. With a `limit` that many are taken, as `spread` does. Unless they are `labelled`, y is not
     read. Raises DataError, and UsageError for wishes that the model cannot fulfil.
     """
-    wanted = array_samples.names(graph)
-    if isinstance(data, str | Path):
-        file, arrays = str(data), npz.read(Path(data), wanted, ["y"] if labelled else [])
-        source = f"{data}, sha256 {_digest(Path(data))}"
-    else:
-        file, arrays = "the data", array_samples.arrays(data, wanted)
-        source = f"arrays, sha256 {array_samples.digest(arrays)}"
-    shaped = []
-    for key, index in zip(wanted, graph.inputs, strict=True):
-        shaped.append(_shaped(f"{file}: {key}", key, arrays[key], graph.tensors[index]))
-        if len(shaped[-1]) != len(shaped[0]):
-            raise DataError(f"{file}: {key} has {len(shaped[-1])} samples, {wanted[0]} has {len(shaped[0])}")
+    loaded = _loaded(data, names(graph), labelled)
+    arrays = loaded.arrays
+    shaped = _all_shaped(loaded, graph)
     total = len(shaped[0])
-    judge = _judge(file, graph, arrays.get("y"), total, wishes)
-    rows = np.arange(total)
+    judge = _judge(loaded.file, graph, arrays.get("y") if labelled else None, total, wishes)
+    groups = _groups(loaded, total)
+    rows, source = np.arange(total), loaded.source
     if limit is not None and limit < total:
         strata = judge.strata if isinstance(judge, Judge) else None
         rows = spread(total, limit, strata)
         how = "over the file" if strata is None else "by class"
         source += f"; {limit:,} of its {total:,} samples, spread {how}, seed {SEED}"
-    inputs, warnings = [], []
-    for key, index, values in zip(wanted, graph.inputs, shaped, strict=True):
+    inputs, given, warnings = [], [], []
+    for key, index, values in zip(names(graph), graph.inputs, shaped, strict=True):
         tensor = graph.tensors[index]
-        some = values if len(rows) == total else values[rows]
-        codes, clipped = _in_model_type(f"{file}: {key}", key, some, tensor)
+        given.append(values if len(rows) == total else values[rows])
+        codes, clipped = _in_model_type(f"{loaded.file}: {key}", key, given[-1], tensor)
         inputs.append(codes)
-        warnings += _range_warnings(key, some, codes, tensor, clipped)
+        warnings += _range_warnings(key, given[-1], codes, tensor, clipped)
+    judged = judge.of(rows) if isinstance(judge, Judge) else None
+    return Samples(
+        tuple(inputs),
+        judged,
+        source,
+        tuple(warnings),
+        judge if isinstance(judge, str) else "",
+        None if groups is None else groups[rows],
+        _told(loaded, shaped, judge, groups),
+        tuple(given),
+        loaded,
+    )
+
+
+def _loaded(data: Data, wanted: list[str], labelled: bool) -> Loaded:
+    """What was read, or is read now of an .npz or of arrays."""
+    if isinstance(data, Loaded):
+        return data
+    if isinstance(data, str | Path):
+        arrays = npz.read(Path(data), wanted, ["y", "group"] if labelled else [])
+        source = f"{data}, sha256 {_digest(Path(data))}"
+        return Loaded(arrays, f"{', '.join(arrays)} of {data}", source=source, file=str(data))
+    arrays = array_samples.arrays(data, wanted)
+    source = f"arrays, sha256 {digest(arrays)}"
+    return Loaded(arrays, f"arrays {', '.join(arrays)}", source=source, file="the data")
+
+
+def _all_shaped(loaded: Loaded, graph: Graph) -> list[Array]:
+    """The inputs' arrays, each [n, *shape of its input]."""
+    shaped: list[Array] = []
+    for key, index in zip(names(graph), graph.inputs, strict=True):
+        shaped.append(_shaped(f"{loaded.file}: {key}", key, loaded.arrays[key], graph.tensors[index]))
+        if len(shaped[-1]) != len(shaped[0]):
+            raise DataError(
+                f"{loaded.file}: {key} has {len(shaped[-1])} samples, {names(graph)[0]} has {len(shaped[0])}"
+            )
+    return shaped
+
+
+def _groups(loaded: Loaded, total: int) -> Array | None:
+    groups = loaded.arrays.get("group")
+    if groups is None:
+        return None
+    if groups.shape not in ((total,), (total, 1)):
+        raise DataError(
+            f"{loaded.file}: group has shape {list(groups.shape)} for {total} samples",
+            "a group for each sample",
+        )
+    return groups.reshape(-1).astype(str)
+
+
+def _told(loaded: Loaded, shaped: list[Array], judge: Judge | str, groups: Array | None) -> tuple[str, ...]:
+    """What was understood of the data, in two lines."""
+    parts = [
+        f"{values.dtype} {list(values.shape)} from {values.min():.4g} to {values.max():.4g}"
+        if values.dtype.kind in "iuf"
+        else f"{values.dtype} {list(values.shape)}"
+        for values in shaped
+    ]
     if isinstance(judge, Judge):
-        return Samples(tuple(inputs), judge.of(rows), source, tuple(warnings))
-    return Samples(tuple(inputs), None, source, tuple(warnings), judge)
+        parts.append(_told_classes(judge))
+    elif not judge:
+        parts.append("no labels")
+    if groups is not None:
+        found, counts = np.unique(groups, return_counts=True)
+        parts.append(f"{len(found)} groups: {_counted(found.tolist(), counts)}")
+    return (f"data: {loaded.what}", f"data: {'; '.join(parts)}")
+
+
+def _told_classes(judge: Judge) -> str:
+    if judge.strata is None:
+        return judge.told
+    found, counts = np.unique(judge.strata, return_counts=True)
+    named = [judge.names[number] if 0 <= number < len(judge.names) else str(number) for number in found]
+    return f"{len(found)} classes: {_counted(named, counts)}"
+
+
+def _counted(found: list[str], counts: Array) -> str:
+    some = [f"{name} ({n:,})" for name, n in zip(found, counts, strict=True)][:_NAMED]
+    return ", ".join(some) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
 
 
 def _judge(file: str, graph: Graph, y: Array | None, samples: int, wishes: Wishes) -> Judge | str:

@@ -29,22 +29,34 @@ class Writer:
         self,
         shape: Sequence[int],
         dtype: DType,
-        quantization: tuple[float, int] | None = None,
+        quantization: tuple[float, int] | tuple[Sequence[float], int, int] | None = None,
         data: bytes = b"",
+        name: str = "",
     ) -> int:
-        """The index of a new tensor; `quantization` is scale and zero point, `data` makes it a constant."""
+        """The index of a new tensor; `data` makes it a constant.
+
+        `quantization` is scale and zero point; or scales, the zero point of all, and the axis they go along.
+        """
         parameters = None
         if quantization is not None:
-            scale, zero_point = quantization
-            vectors = self._vector([scale], np.float32), self._vector([zero_point], np.int64)
-            parameters = self._table("QuantizationParameters", Scale=vectors[0], ZeroPoint=vectors[1])
+            scales = quantization[0] if isinstance(quantization[0], Sequence) else [quantization[0]]
+            vectors = (
+                self._vector(scales, np.float32),
+                self._vector([quantization[1]] * len(scales), np.int64),
+            )
+            along = {"QuantizedDimension": quantization[2]} if len(quantization) > 2 else {}
+            parameters = self._table(
+                "QuantizationParameters", Scale=vectors[0], ZeroPoint=vectors[1], **along
+            )
         buffer = 0
         if data:
             buffer = len(self._buffers)
-            values = self._builder.CreateNumpyVector(np.frombuffer(data, np.uint8))
+            values = self._aligned(data)
             self._buffers.append(self._table("Buffer", Data=values))
         fields = {"Shape": self._vector(shape), "Type": getattr(tflite.TensorType, dtype.name)}
         given = {} if parameters is None else {"Quantization": parameters}
+        if name:
+            given["Name"] = self._builder.CreateString(name)
         self._tensors.append(self._table("Tensor", **fields, Buffer=buffer, **given))
         return len(self._tensors) - 1
 
@@ -94,6 +106,13 @@ class Writer:
         for field, value in fields.items():
             getattr(tflite, f"{name}Add{field}")(self._builder, value)
         return int(getattr(tflite, f"{name}End")(self._builder))
+
+    def _aligned(self, data: bytes) -> int:
+        """A vector of bytes that begins at a multiple of 16, as the schema wants of constants."""
+        self._builder.StartVector(1, len(data), 16)
+        self._builder.head -= len(data)
+        self._builder.Bytes[self._builder.head : self._builder.head + len(data)] = data
+        return int(self._builder.EndVector())
 
     def _vector(self, numbers: Sequence[float], dtype: type[np.generic] = np.int32) -> int:
         return int(self._builder.CreateNumpyVector(np.array(numbers, dtype)))

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from tinydeploy.report import text
 from tinydeploy.report.facts import (
-    NOT_TIME,
     facts,
     judged,
     kernels,
+    not_time,
     others,
     side_by_side,
     target_name,
@@ -45,9 +45,10 @@ def _setting(result: Result) -> Facts:
     named = (f"signature {model.signature}",) if model.signature else ()
     described = (model.path, f"{len(model.ops)} ops", f"{text.millions(model.macs)} MACs", *named)
     rows: list[tuple[str, str | tuple[str, ...]]] = [
-        ("Model", _listed(*described, *([model.note] if model.note else []))),
+        ("Model", _listed(*described, *(edit.words for edit in model.edits))),
         ("Board", _listed(board.id, board.core, text.clock(board.clock_hz))),
         ("Target", f"{target_name(target)}, link {target.link}"),
+        *([("Stand-in", target.note)] if target.note else []),
         ("Engine", result.engine + (f", optimised for {result.optimize}" if result.optimize else "")),
     ]
     if result.library:
@@ -60,6 +61,10 @@ def _setting(result: Result) -> Facts:
         path, sha256, rest = result.provenance.data.rpartition(", sha256 ")
         data = (f"{path},", "sha256", *rest.split()) if sha256 else tuple(rest.split())
         rows.append(("Data", data))
+    if result.estimate:
+        rows.append(("Fitted on", result.estimate.fitted_on))
+    if result.energy:
+        rows.append(("Energy", result.energy.method))
     if result.accuracy:
         rows.append(("Judged", judged(result.accuracy)))
         if result.accuracy.also:
@@ -79,7 +84,7 @@ def _top_ops(result: Result) -> Columns:
     costs = sorted(result.per_op, key=lambda cost: cost.count, reverse=True)
     total = sum(cost.count for cost in costs)
     shapes = {op.index: text.shape(op.output_shape) for op in result.model.ops}
-    shown = costs[:_TOP_OPS]
+    shown, timed = costs[:_TOP_OPS], result.estimate is not None
     rows = [
         (
             str(cost.index),
@@ -89,11 +94,14 @@ def _top_ops(result: Result) -> Columns:
             text.percent(text.ratio(cost.count, total)),
             text.millions(cost.macs) if cost.macs else "–",
             text.per_mac(cost.count, cost.macs),
+            *([text.micros(1e3 * cost.estimate.ms) if cost.estimate else "–"] if timed else []),
         )
         for cost in shown
     ]
     columns = [Column("#", right=True), Column("Op"), Column("Output")]
-    columns += (Column(name, right=True) for name in (result.unit, "share", "MACs", "per MAC"))
+    columns += (
+        Column(name, right=True) for name in (result.unit, "share", "MACs", "per MAC", *["estimated"] * timed)
+    )
     title = f"Costliest ops, {len(shown)} of {len(costs)}" if len(shown) < len(costs) else "Ops by cost"
     return Columns(columns, rows, spare=(5, 2, 6), title=title)
 
@@ -101,8 +109,8 @@ def _top_ops(result: Result) -> Columns:
 def summary(result: Result) -> RenderableType:
     """The headline figures, what was run on what, the costliest ops and the warnings."""
     parts: list[RenderableType] = [_figures(result)]
-    if result.unit == "instructions":
-        parts.append(Prose(NOT_TIME, "dim"))
+    if said := not_time([result]):
+        parts.append(Prose(said, "dim"))
     parts += [Text(), _setting(result)]
     if result.per_op:
         parts += [Text(), _top_ops(result)]
@@ -125,7 +133,7 @@ def comparison(results: Sequence[Result]) -> RenderableType:
     parts: list[RenderableType] = [
         table,
         *(Prose(sentence) for sentence in versus(results)),
-        *([Prose(NOT_TIME, "dim")] if first.unit == "instructions" else []),
+        *([Prose(said, "dim")] if (said := not_time(results)) else []),
     ]
     for result in results:
         if result.library:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from tinydeploy.report import text
 from tinydeploy.results import metric_table
-from tinydeploy.results.measured import Accuracy, ArenaInfo, OpCost, Parity
+from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity
 from tinydeploy.results.result import Result
-from tinydeploy.results.setting import LibraryInfo, TargetInfo
+from tinydeploy.results.setting import Layer, LibraryInfo, TargetInfo
 from tinydeploy.results.verdict import checks
 
 NOT_TIME = "Instructions are counted by the emulator; they are not time."
+ESTIMATED = "Instructions are counted by the emulator; the time is estimated from them."
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ def kernels(library: LibraryInfo) -> str:
     return "; ".join(f"{maker}: {', '.join(ops)}" for maker, ops in sorted(by_maker.items()))
 
 
-def turns(cost: OpCost) -> str:
+def turns(layer: Layer) -> str:
     """In how many turns an op is done: "2 patches of 16 stripes, 1,024 outputs twice"."""
-    stripes = f"{cost.stripes} stripes"
-    done = f"{cost.patches} patches of {stripes}" if (cost.patches or 1) > 1 else stripes
-    return done + (f", {cost.repeated_outputs:,} outputs twice" if cost.repeated_outputs else "")
+    stripes = f"{layer.stripes} stripes"
+    done = f"{layer.patches} patches of {stripes}" if layer.patches > 1 else stripes
+    return done + (f", {layer.repeated_outputs:,} outputs twice" if layer.repeated_outputs else "")
 
 
 def _budget(key: str, label: str, used: int, budget: int, good: bool | None, detail: str = "") -> Fact:
@@ -125,6 +126,7 @@ def facts(result: Result) -> Iterator[Fact]:
             text.micros(times.median),
             f"p95 {text.micros(times.p95)}; at {text.clock(result.board.clock_hz)}",
         )
+    yield from _estimated(result)
     yield Fact(
         result.unit,
         f"{result.unit.capitalize()} per inference",
@@ -147,6 +149,41 @@ def facts(result: Result) -> Iterator[Fact]:
     if result.second_opinion:
         second = result.second_opinion
         yield _agreement("second_opinion", "Reference", second, False if second.worse else None)
+
+
+def _estimated(result: Result) -> Iterator[Fact]:
+    """Time and energy that no board has measured, with their intervals."""
+    if (time := result.estimate) is not None:
+        yield Fact(
+            "estimate",
+            "Time, estimated",
+            text.micros(1e3 * time.ms),
+            f"{text.micros(1e3 * time.low)} to {text.micros(1e3 * time.high)} at "
+            f"{text.clock(result.board.clock_hz)}; {time.model}",
+        )
+    if (energy := result.energy) is not None:
+        yield Fact(
+            "energy",
+            "Energy, estimated",
+            text.microjoules(energy.uj),
+            f"{text.microjoules(energy.low)} to {text.microjoules(energy.high)}",
+        )
+        if energy.every_s is not None and energy.average_uw is not None:
+            lasts = f"{energy.battery_days:,.4g} days" if energy.battery_days is not None else "–"
+            battery = f" from {energy.battery_mah:g} mAh" if energy.battery_mah is not None else ""
+            yield Fact(
+                "battery",
+                "Battery life, estimated",
+                lasts,
+                f"one inference every {energy.every_s:g} s{battery}: {energy.average_uw:,.4g} µW on average",
+            )
+
+
+def not_time(results: Sequence[Result]) -> str:
+    """What is to be said of an emulator's counts; "" where a board counted."""
+    if results[0].unit != "instructions":
+        return ""
+    return ESTIMATED if any(result.estimate for result in results) else NOT_TIME
 
 
 def _agreement(key: str, of: str, found: Parity, good: bool | None) -> Fact:

@@ -139,6 +139,7 @@ def _environment() -> Environment:
         "seconds": text.seconds,
         "shape": text.shape,
         "clock": text.clock,
+        "micros": text.micros,
         "base_name": text.base_name,
         "metric_name": facts.metric_name,
         "count": lambda number: f"{number:,}",
@@ -171,7 +172,7 @@ def render(result: Result) -> str:
             facts=headline,
             sound=_sound(result),
             verdict=facts.verdict(result),
-            not_time=facts.NOT_TIME if result.unit == "instructions" else "",
+            not_time=facts.not_time([result]),
             css=_css(),
             schedule=Markup(pictures.schedule(result)),
             legend=_legend(result),
@@ -206,7 +207,7 @@ def render_runs(results: Sequence[Result]) -> str:
             rows=facts.side_by_side(results),
             sentences=facts.versus(results),
             costs_by_result=[{cost.index: cost for cost in result.per_op} for result in results],
-            not_time=facts.NOT_TIME if results[0].unit == "instructions" else "",
+            not_time=facts.not_time(results),
             css=_css(),
         )
     )

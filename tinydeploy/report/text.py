@@ -63,6 +63,14 @@ def micros(duration: float) -> str:
     return f"{duration:#.3g}".rstrip(".") + " µs"
 
 
+def microjoules(energy: float) -> str:
+    """An energy in microjoules with three significant digits: "72.2 µJ", "1.43 mJ", "2.10 J"."""
+    for unit, scale in (("J", 1e6), ("mJ", 1e3)):
+        if energy >= scale:
+            return f"{energy / scale:#.3g}".rstrip(".") + f" {unit}"
+    return f"{energy:#.3g}".rstrip(".") + " µJ"
+
+
 def clock(hertz: int) -> str:
     """A clock: "25 MHz"."""
     return f"{hertz / 1e6:g} MHz"

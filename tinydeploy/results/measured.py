@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from tinydeploy.results import metric_table
+from tinydeploy.results.estimated import OpEstimate
+from tinydeploy.results.setting import Layer, NotNegative, Rule
+
+Share = Annotated[float, Rule({"minimum": 0, "maximum": 1})]
+AtLeastOne = Annotated[int, Rule({"minimum": 1})]
+OpIndex = Annotated[int, Rule({"minimum": -1})]  # -1: before the first op
+MetricName = Annotated[
+    str, Rule({"anyOf": [{"enum": list(metric_table.METRICS)}, {"pattern": "^top[1-9][0-9]*$"}]})
+]
+Unit = Literal["instructions", "cycles", "microseconds"]
 
 
 @dataclass(frozen=True)
@@ -13,8 +26,8 @@ class ArenaBuffer:
     label: str
     offset: int
     bytes: int
-    first_op: int
-    last_op: int
+    first_op: OpIndex
+    last_op: OpIndex
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,7 @@ class ArenaInfo:
     """The tensor arena. `passes_at` and `fails_at` are its proof, `probes` how many were made: `outcomes`."""
 
     bytes: int
-    method: str  # "planned" or "searched"
+    method: Literal["planned", "searched"]
     passes_at: int | None
     fails_at: int | None
     probes: int
@@ -49,41 +62,73 @@ class ArenaInfo:
 class Spread:
     """Percentiles over the runs, of a count (whole numbers) or of a time. p50 is `median`."""
 
-    median: float
-    p95: float
-    p99: float
-    min: float
-    max: float
-    runs: int
+    median: NotNegative
+    p95: NotNegative
+    p99: NotNegative
+    min: NotNegative
+    max: NotNegative
+    runs: AtLeastOne
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of a unit an inference, or one op of it, takes."""
+
+    unit: Unit
+    spread: Spread
+
+    RULE: ClassVar[Mapping[str, Any]] = {
+        "$comment": "What is counted is whole; a time is what a clock makes of it.",
+        "if": {"properties": {"unit": {"enum": ["instructions", "cycles"]}}},
+        "then": {"properties": {"spread": {"additionalProperties": {"type": "integer"}}}},
+    }
+
+
+def spread_of(counted: Sequence[Count], unit: Unit) -> Spread | None:
+    """The spread of what was counted in `unit`; None if nothing was."""
+    return next((count.spread for count in counted if count.unit == unit), None)
 
 
 @dataclass(frozen=True)
 class OpCost:
-    """Median instructions of one op, or its cycles and their time.
+    """What one op takes: counts over the profiled inferences, in the units of the whole one.
 
     `stack_bytes` is what its code takes of the stack, as the firmware's frames and calls say.
-    Of an engine that chooses kernels also which, its constants in flash and its working memory in the arena;
-    the turns in which it is done, in `patches` of `stripes`; and the outputs that it computes twice for that.
+    Of an engine that chooses kernels, `layer` is how the op is done.
     """
 
     index: int
     op: str
-    instructions: int | None
     macs: int
-    cycles: int | None = None
-    time_us: float | None = None
+    counted: tuple[Count, ...]
     stack_bytes: int | None = None
-    kernel: str | None = None
-    constant_bytes: int | None = None
-    scratch_bytes: int | None = None
-    stripes: int | None = None
-    patches: int | None = None
-    repeated_outputs: int | None = None
+    layer: Layer | None = None
+    estimate: OpEstimate | None = None
+    executed: Mapping[str, int] | None = None  # as the whole result's
+
+    @property
+    def instructions(self) -> float | None:
+        """The median of its instructions, if an emulator counted them."""
+        return self._median("instructions")
+
+    @property
+    def cycles(self) -> float | None:
+        """The median of its cycles, if a board counted them."""
+        return self._median("cycles")
+
+    @property
+    def time_us(self) -> float | None:
+        """The median of its time in microseconds, if a board measured it."""
+        return self._median("microseconds")
 
     @property
     def count(self) -> int:
-        """Instructions or cycles, whichever were counted."""
-        return (self.cycles if self.instructions is None else self.instructions) or 0
+        """The median of its instructions or cycles, whichever were counted."""
+        return int(self.instructions or self.cycles or 0)
+
+    def _median(self, unit: Unit) -> float | None:
+        spread = spread_of(self.counted, unit)
+        return None if spread is None else spread.median
 
 
 @dataclass(frozen=True)
@@ -96,9 +141,9 @@ class ClassFigure:
     label: str
     samples: int
     correct: int
-    precision: float | None = None
-    recall: float | None = None
-    f1: float | None = None
+    precision: Share | None = None
+    recall: Share | None = None
+    f1: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -120,19 +165,19 @@ class Accuracy:
     constant answer reaches. `doubts` are the reasons for which the value says little.
     """
 
-    metric: str
+    metric: MetricName
     value: float
     samples: int
     reference: float | None
     per_class: tuple[ClassFigure, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
-    also: Mapping[str, float] = field(default_factory=dict)
+    also: Mapping[MetricName, float] = field(default_factory=dict)
     output: JudgedOutput | None = None
     chosen: str = ""
     labels: str = ""
     threshold: float | None = None
     chance: float | None = None
-    places: int = 1
+    places: AtLeastOne = 1
     doubts: tuple[str, ...] = ()
 
 
@@ -145,5 +190,5 @@ class Parity:
     identical: int
     off_by_one: int
     worse: int
-    top1_agreement: float | None
+    top1_agreement: Share | None
     samples: int

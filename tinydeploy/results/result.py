@@ -1,7 +1,8 @@
 """The result: frozen dataclasses whose JSON is result.json, checked by result.schema.json.
 
-Sizes are bytes, counts are raw, durations are seconds. An emulator fills `instructions` and a board
-`cycles` and `time_us`; a figure that was not measured is None and its key is left out of the JSON.
+Sizes are bytes, counts are raw, durations are seconds. An emulator counts instructions, a board cycles and
+microseconds; a figure that was not measured is None and its key is left out of the JSON.
+`stored` reads such a file again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tinydeploy.errors import ToolError
 
@@ -19,19 +20,42 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-from tinydeploy.results.measured import Accuracy, ArenaInfo, OpCost, Parity, Spread
-from tinydeploy.results.setting import BoardInfo, BuildInfo, LibraryInfo, ModelInfo, Provenance, TargetInfo
+from tinydeploy.results.estimated import EnergyEstimate, Estimate
+from tinydeploy.results.measured import Accuracy, ArenaInfo, Count, OpCost, Parity, Spread, Unit, spread_of
+from tinydeploy.results.setting import (
+    BoardInfo,
+    BuildInfo,
+    LibraryInfo,
+    ModelInfo,
+    Provenance,
+    Rule,
+    TargetInfo,
+)
+from tinydeploy.words import GOALS
 
-SCHEMA = "tinydeploy.result/1"
-_NOT_IN_JSON = {"json": False}
+Schema = Literal["tinydeploy.result/2"]
+SCHEMA: Schema = "tinydeploy.result/2"
+NOT_IN_JSON = {"json": False}
+
+
+def _in_units(some: tuple[Unit, ...], none: tuple[Unit, ...]) -> dict[str, Any]:
+    """The rule that a result and its ops are counted in each of `some` units, and in none of the others."""
+
+    def has(unit: Unit) -> dict[str, Any]:
+        return {"contains": {"properties": {"unit": {"const": unit}}}}
+
+    counted = {"allOf": [has(unit) for unit in some], "not": {"anyOf": [has(unit) for unit in none]}}
+    per_op = {"items": {"properties": {"counted": counted}}}
+    return {"properties": {"counted": counted, "per_op": per_op}}
 
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """One run of one model on one board with one engine. `time_us` is `cycles` at the board's clock.
+    """One run of one model on one board with one engine.
 
-    `optimize` is what the engine strove for, if it knows goals. `unjudged` says why labelled samples have no
-    accuracy. `predictions` are not in the JSON.
+    `counted` are the instructions of an inference, or its cycles and the microseconds that they take at the
+    board's clock. `optimize` is what the engine strove for, if it knows goals. `unjudged` says why labelled
+    samples have no accuracy. `predictions` are not in the JSON.
     """
 
     model: ModelInfo
@@ -42,27 +66,53 @@ class Result:
     arena: ArenaInfo
     stack_bytes: int
     stack_budget: int
-    instructions: Spread | None
+    counted: tuple[Count, ...]
     per_op: tuple[OpCost, ...]
     accuracy: Accuracy | None
     parity: Parity | None
     warnings: tuple[str, ...]
     provenance: Provenance
-    cycles: Spread | None = None
-    time_us: Spread | None = None
-    schema: str = SCHEMA
+    schema: Schema = SCHEMA
     library: LibraryInfo | None = None  # for an engine that stands on one
-    optimize: str | None = None
+    optimize: Annotated[str, Rule({"enum": [*GOALS]})] | None = None
     unjudged: str | None = None
+    estimate: Estimate | None = None  # of the time on the board, where an emulator ran it
+    energy: EnergyEstimate | None = None
+    executed: Mapping[str, int] | None = (
+        None  # instructions by class, and memory traffic, see estimate.counts
+    )
     second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
     # What the device answered: per model output an array [samples, *shape], in the model's own type.
     predictions: tuple[npt.NDArray[Any], ...] = field(
-        default=(), repr=False, compare=False, metadata=_NOT_IN_JSON
+        default=(), repr=False, compare=False, metadata=NOT_IN_JSON
     )
 
+    RULE: ClassVar[Mapping[str, Any]] = {
+        "$comment": "An emulator counts instructions and knows no time; a board counts cycles of its clock.",
+        "oneOf": [
+            _in_units(("instructions",), ("cycles", "microseconds")),
+            _in_units(("cycles", "microseconds"), ("instructions",)),
+        ],
+    }
+
     @property
-    def unit(self) -> str:
-        """What was counted: "instructions" or "cycles"."""
+    def instructions(self) -> Spread | None:
+        """The instructions of an inference, if an emulator counted them."""
+        return spread_of(self.counted, "instructions")
+
+    @property
+    def cycles(self) -> Spread | None:
+        """The cycles of an inference, if a board counted them."""
+        return spread_of(self.counted, "cycles")
+
+    @property
+    def time_us(self) -> Spread | None:
+        """The time of an inference in microseconds, if a board measured it."""
+        return spread_of(self.counted, "microseconds")
+
+    @property
+    def unit(self) -> Literal["instructions", "cycles"]:
+        """What was counted."""
         return "instructions" if self.cycles is None else "cycles"
 
     @property
@@ -100,7 +150,7 @@ class Result:
             ) from error
         shapes = {op.index: op.output_shape for op in self.model.ops}
         rows = [
-            {"index": cost.index, "op": cost.op, "output_shape": shapes.get(cost.index), **plain(cost)}
+            {"index": cost.index, "op": cost.op, "output_shape": shapes.get(cost.index), **_flat(cost)}
             for cost in self.per_op
         ]
         frame = pd.DataFrame(rows, columns=None if rows else ["index", "op", "output_shape"])
@@ -112,6 +162,15 @@ class Result:
         return content
 
 
+def _flat(cost: OpCost) -> dict[str, Any]:
+    """An op's figures without anything nested: the median of each count by its unit, and the layer's own."""
+    row: dict[str, Any] = {count.unit: count.spread.median for count in cost.counted}
+    row |= {"macs": cost.macs, "stack_bytes": cost.stack_bytes}
+    layer = plain(cost.layer) if cost.layer else {}
+    expected = {"expected_instructions": layer.pop("instructions")} if "instructions" in layer else {}
+    return row | {name: value for name, value in layer.items() if name != "op"} | expected
+
+
 as_html: list[Callable[[Result], str]] = []
 """Who shows a result as HTML in a notebook: the report, which results know nothing of, adds itself."""
 
@@ -119,7 +178,7 @@ as_html: list[Callable[[Result], str]] = []
 def plain(value: Any) -> Any:
     """Dataclasses as dictionaries, without what is None; tuples as lists."""
     if dataclasses.is_dataclass(value):
-        shown = [item for item in dataclasses.fields(value) if item.metadata != _NOT_IN_JSON]
+        shown = [item for item in dataclasses.fields(value) if item.metadata != NOT_IN_JSON]
         pairs = ((item.name, getattr(value, item.name)) for item in shown)
         return {name: plain(item) for name, item in pairs if item is not None}
     if isinstance(value, tuple | list):

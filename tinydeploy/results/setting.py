@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """What else the JSON Schema says of a type, in its keywords."""
+
+    keywords: Mapping[str, Any]
+
+
+NotNegative = Annotated[float, Rule({"minimum": 0})]
+Sha256 = Annotated[str, Rule({"pattern": "^[0-9a-f]{64}$"})]
+Hertz = Annotated[int, Rule({"minimum": 1})]
+Instant = Annotated[str, Rule({"pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)$"})]
 
 
 @dataclass(frozen=True)
@@ -17,16 +31,48 @@ class OpInfo:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """One thing that was changed of the file's model: its `kind` for programs, and in words for people."""
+
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True)
 class ModelInfo:
-    """The model file."""
+    """The model file, and what was changed of its model before it was run.
+
+    `signature` is the name of the function that was run, if the file has several.
+    """
 
     path: str
-    sha256: str
+    sha256: Sha256
     file_bytes: int
     macs: int
     ops: tuple[OpInfo, ...]
-    note: str = ""  # what was changed of the file's model
-    signature: str = ""  # the name of the function that was run, if the file has several
+    edits: tuple[Edit, ...] = ()
+    signature: str = ""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How an op is done: by which kernels, with how many bytes of constants in flash and of working memory.
+
+    In `stripes` turns it makes some rows each, together with its neighbours. `saved_bytes` of its output are
+    then never held, as only the rows are that are needed next. Several `patches` side by side are each done
+    so; they overlap, and `repeated_outputs` of its elements are computed once more.
+    `instructions` is what the engine's cost model expects; None if it has no model of a kernel.
+    """
+
+    op: int
+    kernel: str
+    constant_bytes: int
+    scratch_bytes: int = 0
+    instructions: int | None = None
+    stripes: int = 1
+    saved_bytes: int = 0
+    patches: int = 1
+    repeated_outputs: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,7 +82,7 @@ class BoardInfo:
     id: str
     name: str
     core: str
-    clock_hz: int
+    clock_hz: Hertz
     notes: str = ""
 
 
@@ -52,11 +98,11 @@ class TargetInfo:
 
 @dataclass(frozen=True)
 class Symbol:
-    """A symbol of the firmware and its size; `region` is "flash" or "ram" (initialised data is in both)."""
+    """A symbol of the firmware and its size; initialised data are in both regions."""
 
     name: str
     bytes: int
-    region: str
+    region: Literal["flash", "ram"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +146,7 @@ class Provenance:
 
     versions: Mapping[str, str]
     host: str
-    started: str
-    duration_s: float
-    phases_s: Mapping[str, float] = field(default_factory=dict)
+    started: Instant
+    duration_s: NotNegative
+    phases_s: Mapping[str, NotNegative] = field(default_factory=dict)
     data: str = ""  # the samples' file and sha256, or the random seed

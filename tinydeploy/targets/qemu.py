@@ -23,8 +23,11 @@ from tinydeploy.errors import TargetDiedError, ToolError, UsageError
 from tinydeploy.firmware.made_for import ByHand
 from tinydeploy.host import tools
 from tinydeploy.link.channel import FdStream, Stream
+from tinydeploy.targets import stand_in
+from tinydeploy.targets.executed import Executed
 from tinydeploy.targets.place import HERE, Place
 from tinydeploy.targets.process import kept
+from tinydeploy.targets.qemu_counting import Recorder
 from tinydeploy.targets.target import Opening, Target, TargetKind, check_link
 from tinydeploy.words import LINKS as LINKS
 
@@ -138,8 +141,13 @@ def _serial(machine: Qemu, backend: str) -> list[str]:
 class QemuTarget(Target):
     """One firmware in QEMU. Instructions take 2**icount_shift ns, so counts are exact and repeatable."""
 
-    def __init__(self, board: Board, elf: Path, link: str = "pipe", place: Place = HERE) -> None:
+    def __init__(
+        self, board: Board, elf: Path, link: str = "pipe", place: Place = HERE, recording: bool = False
+    ) -> None:
         self._machine = _machine(board)
+        self._board = board
+        self._recording = recording
+        self._recorder: Recorder | None = None
         check_link(link)
         self._elf = elf
         self._link = link
@@ -182,6 +190,13 @@ class QemuTarget(Target):
         if self._words is not None:
             self._words.close()
             self._words = None
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
+
+    def executed(self) -> list[Executed]:
+        """See Target."""
+        return self._recorder.intervals() if self._recorder else super().executed()
 
     def _open_pipe(self) -> FdStream:
         firmware_reads, we_write = os.pipe()
@@ -243,6 +258,9 @@ class QemuTarget(Target):
             *_arguments(self._machine, str(self._elf)),
             *options,
         ]
+        if self._recording:
+            self._recorder = Recorder(self._board, self._elf, self.version)
+            command += self._recorder.options
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         try:
             self._process = self._place.start(
@@ -268,7 +286,7 @@ class QemuTarget(Target):
 
 
 class QemuKind(TargetKind):
-    """QEMU, which stands in for every board that it has a machine for."""
+    """QEMU: with the board's own machine, or else with that of the board's core."""
 
     name = "qemu"
     title = "QEMU"
@@ -278,7 +296,15 @@ class QemuKind(TargetKind):
 
     def runs(self, board: Board) -> bool:
         """See TargetKind."""
+        return self.models(board) or stand_in.has_machine(board)
+
+    def models(self, board: Board) -> bool:
+        """See TargetKind."""
         return self.name in board.emulation
+
+    def made_for(self, board: Board) -> Board:
+        """See TargetKind."""
+        return board if self.models(board) else stand_in.on_machine(board, self.name)
 
     def described(self, board: Board) -> Qemu | None:
         """See TargetKind."""
@@ -294,7 +320,11 @@ class QemuKind(TargetKind):
 
     def open(self, opening: Opening) -> QemuTarget:
         """See TargetKind."""
-        return QemuTarget(opening.board, opening.elf, opening.link, opening.place)
+        return QemuTarget(opening.board, opening.elf, opening.link, opening.place, opening.recording)
+
+    def records(self, board: Board) -> bool:
+        """See TargetKind."""
+        return _machine(board).icount_shift is not None
 
     def warnings(self, board: Board) -> tuple[str, ...]:
         """See TargetKind."""

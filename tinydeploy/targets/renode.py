@@ -274,7 +274,7 @@ class _WatchedStream(FdStream):
 
 
 class RenodeKind(TargetKind):
-    """Renode, which has to be asked for."""
+    """Renode. No package holds it: unasked it is taken where it is installed and models the board alone."""
 
     name = NAME
     title = "Renode"
@@ -283,6 +283,13 @@ class RenodeKind(TargetKind):
     def runs(self, board: Board) -> bool:
         """See TargetKind."""
         return self.name in board.emulation
+
+    def is_here(self) -> bool:
+        """See TargetKind."""
+        try:
+            return bool(program())
+        except ToolError:
+            return False
 
     def described(self, board: Board) -> Renode | None:
         """See TargetKind."""

@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Any, ClassVar, Protocol, Self
 
 from tinydeploy.boards.board import Board, Counting, Lines
-from tinydeploy.errors import UsageError
+from tinydeploy.errors import TargetError, UsageError
 from tinydeploy.firmware.made_for import ByHand, Suite
 from tinydeploy.link.channel import Stream
+from tinydeploy.targets.executed import Executed
 from tinydeploy.targets.place import HERE, Place
 from tinydeploy.targets.ports import Port
 from tinydeploy.words import LINKS
@@ -43,6 +44,13 @@ class Target(Protocol):
         """Ends what runs, and starts again; the earlier stream is closed."""
         return self.start()
 
+    def executed(self) -> list[Executed]:
+        """What the firmware executed from one read of its counter to the next, from reset on, in order.
+
+        Of a target that was opened with `recording`. Raises TargetError if it cannot tell.
+        """
+        raise TargetError(f"{self.kind} does not say what a firmware executes")
+
     def close(self) -> None:
         """Ends what runs; harmless when done twice."""
 
@@ -59,8 +67,9 @@ class Target(Protocol):
 class Opening:
     """What a target is opened with: a firmware for a board, its link, and the place where it is to run.
 
-    For a board at a serial port, that port, what uploads the firmware through the port of a name ("" where
-    none is there yet), if that is to be done, and what becomes of the port's control lines.
+    With `recording` the target is to say what is executed. For a board at a serial port, that port, what
+    uploads the firmware through the port of a name ("" where none is there yet), if that is to be done, and
+    what becomes of the port's control lines.
     """
 
     board: Board
@@ -70,6 +79,7 @@ class Opening:
     port: Port | None = None
     load: Callable[[str], None] | None = None
     lines: Lines = Lines()  # noqa: RUF009 - it is frozen
+    recording: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ class TargetKind(ABC):
     is_emulator: ClassVar[bool] = True
     """Whether it stands in for a board; its firmware counts instructions then, or else cycles."""
     unasked: ClassVar[bool] = False
-    """Whether it is taken where nobody names a target."""
+    """Whether it is taken where nobody names a target, however it is installed."""
     ways: ClassVar[tuple[str, ...]] = ("uart",)
     """The links that it has, the default first."""
     options: ClassVar[frozenset[str]] = frozenset()
@@ -112,9 +122,25 @@ class TargetKind(ABC):
     def runs(self, board: Board) -> bool:
         """Whether it can run a firmware for this board."""
 
+    def models(self, board: Board) -> bool:
+        """Whether it runs the firmware on this board, or a model of it, and not of its core alone."""
+        return self.runs(board)
+
+    def made_for(self, board: Board) -> Board:
+        """The board that a firmware is built for to run here: as it is, or with what stands in for it."""
+        return board
+
+    def is_here(self) -> bool:
+        """Whether what it needs is installed, as far as it may be taken unasked."""
+        return self.unasked
+
     @abstractmethod
     def counting(self, board: Board) -> Counting:
-        """How a firmware for this board counts here."""
+        """How a firmware for this board, `made_for` this target, counts here."""
+
+    def records(self, board: Board) -> bool:
+        """Whether it can say what a firmware for this board executes, instruction by instruction."""
+        return False
 
     @abstractmethod
     def open(self, opening: Opening) -> Target:

@@ -28,8 +28,8 @@ TARGETS = tuple(KINDS)
 
 
 def emulators(board: Board) -> tuple[TargetKind, ...]:
-    """The emulators that can stand in for the board."""
-    return tuple(kind for kind in KINDS.values() if kind.is_emulator and kind.runs(board))
+    """The emulators that have a model of the board."""
+    return tuple(kind for kind in KINDS.values() if kind.is_emulator and kind.models(board))
 
 
 def target_at_port() -> TargetKind:
@@ -42,21 +42,31 @@ def self_testing() -> TargetKind:
     return next(kind for kind in KINDS.values() if kind.has_suite)
 
 
-def choose_target(board: Board, name: str | None, *, for_board: bool = False) -> TargetKind:
-    """The target `name`, or the emulator that stands in for the board unasked, or the board itself.
+def choose_target(
+    board: Board, name: str | None, *, for_board: bool = False, stand_ins: bool = True
+) -> TargetKind:
+    """The target `name`, or what runs the board's firmware unasked.
 
-    With `for_board` an unnamed target is the board wherever there is such a board. Raises UsageError for a
-    target that cannot run the board's firmware.
+    That is the first emulator that models the board and is here, else one that has a stand-in of its core,
+    else the board itself. With `for_board` it is the board wherever there is such a board; without
+    `stand_ins`, what runs the board's own firmware. Raises UsageError for a target that cannot run it.
     """
     able = [kind for kind in KINDS.values() if kind.runs(board)]
     if name is None:
-        unasked = [kind for kind in able if kind.unasked] or able
-        return min(unasked, key=lambda kind: kind.is_emulator) if for_board else unasked[0]
+        here = [kind for kind in able if kind.is_here() and (stand_ins or kind.models(board))] or able
+        return min(here, key=lambda kind: kind.is_emulator if for_board else _rank(kind, board))
     named = [kind for kind in able if kind.name == name]
     if not named:
         known = " or ".join(kind.title for kind in emulators(board))
         raise UsageError(f"{board.name} has no target '{name}'", known and f"it runs in {known}")
     return named[0]
+
+
+def _rank(kind: TargetKind, board: Board) -> int:
+    """Models of the board come first, stand-ins of its core second, the board itself last."""
+    if not kind.is_emulator:
+        return 2
+    return 0 if kind.models(board) else 1
 
 
 def means_nothing(kind: TargetKind) -> frozenset[str]:

@@ -1,6 +1,6 @@
 // The link over SIMCALL, the host call of Xtensa's simulators, which QEMU's sim machine serves: with the pipe, its
 // standard input and output; as a UART, the machine's console, whatever that is connected to.
-#if defined(__XTENSA__) && !defined(ARDUINO)
+#if defined(__XTENSA__)
 
 #include "board.h"
 #include "link.h"

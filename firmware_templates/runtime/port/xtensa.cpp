@@ -1,6 +1,6 @@
 // Xtensa with the call0 ABI, as an emulator starts it: reset, exceptions. Xtensa Instruction Set Architecture Reference
 // Manual, 4.4 (exceptions) and 5.3 (special registers). Registers that the exception was not given are read where it was.
-#if defined(__XTENSA__) && !defined(ARDUINO)
+#if defined(__XTENSA__)
 
 #include "../fault.h"
 #include "interrupt.h"

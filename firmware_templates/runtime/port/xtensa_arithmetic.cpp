@@ -1,7 +1,7 @@
 // What GCC calls for arithmetic that Xtensa's LX106 has no instructions for. Its libgcc leaves these to the ROM of the
 // chip that the core is best known from, so they are here. Floats are IEEE 754's binary32, to nearest even; every NaN
 // that comes out is the same.
-#if defined(__XTENSA__) && !defined(ARDUINO)
+#if defined(__XTENSA__)
 
 #include <stdint.h>
 

@@ -3,11 +3,10 @@
 
 #include <stdint.h>
 
-// The way to the host: the board's UART, or the semihosting console of an emulator or a debugger, without which
-// it faults.
+// The way to the host: the semihosting console of an emulator or a debugger, without which it faults.
 #define TINYDEPLOY_LINK_PIPE 1
-#define TINYDEPLOY_UART_CMSDK 1
 #define TINYDEPLOY_COUNTER_CMSDK_TIMER 1
+#define TINYDEPLOY_COUNTER_DRIVER "counter_cmsdk_timer.h"
 #define TINYDEPLOY_CLOCK_FIXED 1
 
 // Bytes of the tensor arena. 0: all RAM that is left free; the host then names the size at run time.
@@ -19,9 +18,7 @@ namespace tinydeploy {
 namespace board {
 
 constexpr uint32_t kClockHz = 25000000;
-constexpr uint32_t kUartBaud = 115200;
 constexpr uint32_t kRamBytes = 0x400000;
-constexpr uint32_t kUartBase = 0x40004000;
 constexpr uint32_t kCounterBase = 0x40000000;
 
 // An emulator lets every instruction take the same time, so a reading of the counter is an exact number of

@@ -61,13 +61,14 @@ def parameter(name: str, value: int | float | bool) -> Parameter:
     if isinstance(value, bool):
         return Parameter(name, "bool", str(value).lower())
     if isinstance(value, float):
-        return Parameter(name, "float", _float(value))
+        return Parameter(name, "float", float_literal(value))
     if _INT32.min <= value <= _INT32.max:
         return Parameter(name, "int32_t", str(value) if value > _INT32.min else "INT32_MIN")
     return Parameter(name, "int64_t", f"INT64_C({value})")
 
 
-def _float(value: float) -> str:
+def float_literal(value: float) -> str:
+    """The single-precision value in C or C++."""
     single = np.float32(value)
     if np.isfinite(single):
         return f"{single!s}f"
@@ -79,7 +80,7 @@ def definition(constant: Constant) -> dict[str, object]:
     values = constant.values
     ctype = type_name(values.dtype)
     if ctype == "float":
-        literals = [_float(value) for value in values.tolist()]
+        literals = [float_literal(value) for value in values.tolist()]
     elif ctype == "int64_t":
         literals = [f"INT64_C({value})" for value in values.tolist()]
     elif values.dtype.itemsize == 1:  # most of a model: each of the 256 is written out once

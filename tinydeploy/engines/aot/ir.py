@@ -59,6 +59,8 @@ class Scratch:
 
 Argument = Read | Write | State | Scratch | Constant
 Value = int | float | bool
+P = TypeVar("P", bound="Params")
+Q = TypeVar("Q", bound="Params")
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,14 @@ class Params:
             elif value is not None:
                 yield member(name), value
 
+    def parts(self, kind: type[Q]) -> Iterator[Q]:
+        """The Params of that kind among its fields, and among theirs."""
+        for value in (getattr(self, found.name) for found in fields(self)):
+            if isinstance(value, kind):
+                yield value
+            elif isinstance(value, Params):
+                yield from value.parts(kind)
+
     @property
     def variant(self) -> str:
         """Which form of its kernel this is, in words for people; empty for the usual one."""
@@ -90,10 +100,6 @@ class Params:
 def member(name: str) -> str:
     """The C++ name of a field."""
     return "k" + "".join(word[:1].upper() + word[1:] for word in name.split("_"))
-
-
-P = TypeVar("P", bound=Params)
-Q = TypeVar("Q", bound=Params)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.lowering.dispatch import lower_op
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.engines.aot.memory.arena_plan import arena_bytes
+from tinydeploy.engines.aot.model_source import LibraryCode, library_code
 from tinydeploy.engines.aot.objective import GOALS, flash_left, flash_room, towards
 from tinydeploy.engines.aot.rewrite import add_into_conv, concat_in_place, float_islands, graph_fusion
 from tinydeploy.engines.aot.tiling import stripes
@@ -35,6 +36,7 @@ _MEANS = {
     "ram": (stripes.Means(0), stripes.Means(400), stripes.Means(0, patches=4), stripes.Means(400, patches=4)),
 }
 
+_ALL_FLASH = 1 << 31  # bytes: more than any part has
 _MINDS_FLASH = ("speed", "ram")  # the goals that ask how much flash there is
 
 
@@ -227,8 +229,16 @@ class AotEngine:
         return frozenset((*graph.inputs, *graph.outputs))
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
-        """src/model.cpp, src/model_data.{h,cpp} and src/kernels/. Raises ModelError if an op is refused."""
+        """model.cpp, model_data.{h,cpp} and kernels/. Raises ModelError if an op is refused."""
         core, room = self.limits(board)
+        return emit(self._program(graph, core, room), kernels_of(core), self.optimize)
+
+    def code(self, graph: Graph, core: Core, room: int = _ALL_FLASH) -> LibraryCode:
+        """What a library of the model is made of, for a core with so much flash. Raises as `generate`."""
+        return library_code(self._program(graph, core, room), alone=self.optimize == "speed")
+
+    def _program(self, graph: Graph, core: Core, room: int) -> Program:
+        """The graph compiled for a core, with `room` bytes of flash."""
         kernels = kernels_of(core)
         # Code that all layers share would be there twice.
         adding = kernels.folds_additions and not (kernels.sharing and self.optimize == "size")
@@ -243,8 +253,7 @@ class AotEngine:
         ways = (True, False) if adding and self.optimize == "ram" else (adding,)
         wanted = [Wanted(way, kernels, self.optimize, room, _tries(graph, kernels)) for way in ways]
         programs = [run_passes(TUNING_PASSES, _portable(graph, way.adding), way).program for way in wanted]
-        best = min(programs, key=arena_bytes) if len(programs) > 1 else programs[0]
-        return emit(best, kernels, self.optimize)
+        return min(programs, key=arena_bytes) if len(programs) > 1 else programs[0]
 
     def limits(self, board: Board) -> tuple[Core, int]:
         """All that `generate` asks of a board: the sources of boards of equal limits are the same.

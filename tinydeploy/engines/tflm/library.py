@@ -160,7 +160,7 @@ def _recognise(folder: Path, board: Board, variants: Mapping[str, str], per_chan
         flags=tuple(f"-D{define}" for define in defines),
         kernels={kind: row.fast_kernels for kind, row in CATALOGUE.items() if row.fast_kernels},
         warnings=() if knows else (_ONE_SCALE.format(f"{name} {version}"),),
-        files={"src/op_resolver.h": resolver},
+        files={"op_resolver.h": resolver},
         sources=tuple(sources),
     )
 

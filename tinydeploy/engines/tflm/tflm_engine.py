@@ -46,7 +46,7 @@ class TflmEngine:
         return frozenset(i for i in used if graph.tensors[i].data is None)
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
-        """src/model.cpp, src/model_data.{h,cpp} and what ties the library to the runtime.
+        """model.cpp, model_data.{h,cpp} and what ties the library to the runtime.
 
         Raises ModelError if an op is refused.
         """
@@ -70,13 +70,10 @@ class TflmEngine:
         data = templates.render("tflm_model_data.cpp.j2", bytes=[str(b) for b in graph.content])
         return EngineSources(
             engine=self.name,
-            files={
-                "src/model.cpp": model,
-                "src/model_data.cpp": data,
-                **{
-                    f"src/{name}": (paths.FIRMWARE / "tflm" / name).read_text(encoding="utf-8")
-                    for name in copied
-                },
+            model={
+                "model.cpp": model,
+                "model_data.cpp": data,
+                **{name: (paths.FIRMWARE / "tflm" / name).read_text(encoding="utf-8") for name in copied},
             },
             profiled_ops=tuple(op.index for op in graph.running),
             arena=None,

@@ -21,8 +21,9 @@ from tinydeploy.model.canonicalize.shape_inference import infer
 from tinydeploy.model.graph import MAX_STEP, DType, Graph, Op, Tensor, same_code
 from tinydeploy.model.ops import catalogue
 from tinydeploy.model.ops.op_kind import GoesBy
+from tinydeploy.results.setting import Edit
 
-NOTE = "dilated convolutions as one op each"
+EDIT = Edit("dilated convolution", "dilated convolutions as one op each")
 
 _RESHAPES = catalogue.kinds(lambda op: op.reshapes)
 
@@ -259,7 +260,7 @@ class _Merger:
             tensors=tuple(self._tensors),
             ops=tuple(self._ops),
             folded=self._graph.folded | self._gone,
-            note="; ".join(filter(None, (self._graph.note, NOTE))),
+            edits=(*self._graph.edits, EDIT),
         )
 
     def merge(self, region: _Region) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinydeploy.model.canonicalize.constant_ops import Call
 from tinydeploy.model.graph import DType, Graph, Op, OptionValue, Tensor, same_code
+from tinydeploy.results.setting import Edit
 
 _MOST_RANK = 5  # of BROADCAST_TO in TFLite Micro
 _MOST_JOINED = 10  # by CONCATENATION in TFLite Micro
@@ -41,8 +42,8 @@ def settle(graph: Graph) -> Graph:
     kinds = sorted({after.kind for before, after in zip(graph.ops, ops, strict=True) if after is not before})
     if not kinds:
         return graph
-    note = "; ".join(filter(None, (graph.note, f"TILE as {' and '.join(kinds)}")))
-    return replace(graph, tensors=tuple(tensors), ops=tuple(ops), note=note)
+    edit = Edit("tile", f"TILE as {' and '.join(kinds)}")
+    return replace(graph, tensors=tuple(tensors), ops=tuple(ops), edits=(*graph.edits, edit))
 
 
 def _times(graph: Graph, op: Op) -> tuple[int, ...]:

@@ -25,13 +25,13 @@ def names(graph: Graph) -> list[str]:
 
 
 def arrays(data: Any, inputs: Sequence[str]) -> dict[str, Array]:
-    """The arrays by name, `inputs` and perhaps y: C-ordered, in the machine's byte order.
+    """The arrays by name, `inputs` and perhaps y and group: C-ordered, in the machine's byte order.
 
-    `data` maps names to what numpy can make arrays of, or is (x, y) or (x,), where x is a list of arrays if
-    the model has several inputs. Raises DataError for everything else.
+    `data` maps names to what numpy can make arrays of, or is (x, y), (x, y, group) or (x,), where x is a
+    list of arrays if the model has several inputs. Raises DataError for everything else.
     """
     named = dict(data) if isinstance(data, Mapping) else _by_place(data, inputs)
-    known = [*inputs, "y"]
+    known = [*inputs, "y", "group"]
     for name in named:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.3)
@@ -44,7 +44,7 @@ def arrays(data: Any, inputs: Sequence[str]) -> dict[str, Array]:
 
 
 def _by_place(data: Any, inputs: Sequence[str]) -> dict[str, Any]:
-    if not isinstance(data, tuple) or not 1 <= len(data) <= 2:
+    if not isinstance(data, tuple) or not 1 <= len(data) <= 3:
         raise DataError(f"the data are {type(data).__name__} where a path or arrays are wanted", _FORM)
     x, *rest = data
     if len(inputs) == 1:
@@ -53,7 +53,7 @@ def _by_place(data: Any, inputs: Sequence[str]) -> dict[str, Any]:
         named = dict(zip(inputs, x, strict=True))
     else:
         raise DataError(f"the model has {len(inputs)} inputs", f"x is a list of {len(inputs)} arrays")
-    return named | ({"y": rest[0]} if rest else {})
+    return named | dict(zip(("y", "group"), rest, strict=False))
 
 
 def _array(name: str, value: Any) -> Array:

@@ -46,7 +46,7 @@ def read(file: Path, required: Iterable[str], optional: Iterable[str] = ()) -> d
             wanted += [name for name in optional if f"{name}.npy" in names]
             total, found = 0, {}
             for name in wanted:
-                found[name] = _member(archive, f"{file}: {name}", f"{name}.npy", LIMIT_BYTES - total)
+                found[name] = member(archive, f"{file}: {name}", f"{name}.npy", LIMIT_BYTES - total)
                 total += found[name].nbytes
             return found
     except DataError:
@@ -128,7 +128,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(some[:_NAMES_SHOWN]) + more
 
 
-def _member(archive: zipfile.ZipFile, where: str, name: str, room: int) -> Array:
+def member(archive: zipfile.ZipFile, where: str, name: str, room: int) -> Array:
     """The member's array, of at most `room` bytes."""
     info = archive.getinfo(name)
     if info.flag_bits & _ENCRYPTED:

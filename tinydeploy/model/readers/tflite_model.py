@@ -61,11 +61,13 @@ def load(path: Path | str, signature: str | None = None) -> Graph:
     return parse(data, str(path), signature)
 
 
-def parse(data: bytes, path: str, signature: str | None = None) -> Graph:
+def parse(data: bytes, path: str, signature: str | None = None, *, may_be_float: bool = False) -> Graph:
     """The graph in the bytes of a .tflite file; `path` is for messages only. Raises ModelError.
 
-    `signature` names one of several functions in the file. Constants are read-only, shaped like their
-    tensors, and views of `data` but for those of four bits, which become int8, and those computed here.
+    `signature` names one of several functions in the file. A model that computes in float is refused, unless
+    it `may_be_float`: then it is to be quantised, not to be run on a device. Constants are read-only, shaped
+    like their tensors, and views of `data` but for those of four bits, which become int8, and those computed
+    here.
     """
     if not data:
         raise ModelError(f"{path} is empty", DAMAGED_HINT)
@@ -75,7 +77,8 @@ def parse(data: bytes, path: str, signature: str | None = None) -> Graph:
         graph = _Reader(data, path).graph(signature)
     except (struct.error, ValueError, TypeError, IndexError, OverflowError) as error:
         raise ModelError(f"{path} is cut short or damaged: offsets point outside it", DAMAGED_HINT) from error
-    tflite_checks.check_float(graph)
+    if not may_be_float:
+        tflite_checks.check_float(graph)
     return graph
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,12 +19,14 @@ class Arena:
     """The plan, and the offsets that it gives to tensors (by index) and to scratch (by op and name).
 
     `initialised` are the tensors that live across inferences: variables, and constants that are outputs.
+    Where the plan keeps them apart, they have offsets in `state_bytes` of their own.
     """
 
     plan: ArenaPlan
     tensors: Mapping[int, int]
     scratch: Mapping[tuple[int, str], int]
     initialised: tuple[int, ...]
+    state_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,13 @@ class _Problem:
     buffers: Mapping[int | tuple[int, str], Buffer]
     overlaps: allocator.Overlaps  # between positions in `buffers`
     initialised: tuple[int, ...]
+
+    def without(self, gone: Collection[int | tuple[int, str]]) -> _Problem:
+        """The same without these buffers, which share no bytes with others."""
+        kept = {key: buffer for key, buffer in self.buffers.items() if key not in gone}
+        old, new = list(self.buffers), {key: n for n, key in enumerate(kept)}
+        pairs = {(new[old[i]], new[old[j]]): d for (i, j), d in self.overlaps.items()}
+        return _Problem(kept, pairs, self.initialised)
 
 
 def needed(program: Program) -> dict[int, int]:
@@ -56,11 +65,18 @@ def arena_bytes(program: Program) -> int:
 
 
 @lru_cache(maxsize=16)  # stripes.py compares each program with several others
-def plan_arena(program: Program) -> Arena:
-    """Plans the memory of `program`. Time runs in ops: before the first is -1, after the last is len(ops)."""
+def plan_arena(program: Program, apart: bool = False) -> Arena:
+    """Plans the memory of `program`. Time runs in ops: before the first is -1, after the last is len(ops).
+
+    What lives across inferences lies in the arena too, or `apart` from it.
+    """
     graph, problem = program.graph, _problem(program)
+    state, state_bytes = _state(problem) if apart else ({}, 0)
+    problem = problem.without(state)
     buffers = tuple(problem.buffers.values())
-    offsets = dict(zip(problem.buffers, allocator.plan(buffers, problem.overlaps), strict=True))
+    offsets: dict[int | tuple[int, str], int] = dict(
+        zip(problem.buffers, allocator.plan(buffers, problem.overlaps), strict=True)
+    )
     shared: dict[int, list[int]] = {root: [] for root in offsets if isinstance(root, int)}
     for tensor, root in program.memory.items():
         if root in shared:
@@ -76,6 +92,12 @@ def plan_arena(program: Program) -> Arena:
         )
         for key, buffer in problem.buffers.items()
     )
+    offsets |= state
+    shared |= {
+        root: [t for t, at in program.memory.items() if at == root]
+        for root in problem.initialised
+        if root in state
+    }
     plan = ArenaPlan(
         bytes=allocator.align(max((place.offset + place.bytes for place in placements), default=0)),
         lower_bound=allocator.lower_bound(buffers, problem.overlaps),
@@ -90,7 +112,18 @@ def plan_arena(program: Program) -> Arena:
         },
         scratch={key: offset for key, offset in offsets.items() if not isinstance(key, int)},
         initialised=problem.initialised,
+        state_bytes=state_bytes,
     )
+
+
+def _state(problem: _Problem) -> tuple[dict[int | tuple[int, str], int], int]:
+    """Offsets, one after the other, of the tensors that live across inferences, and the bytes of all."""
+    offsets: dict[int | tuple[int, str], int] = {}
+    end = 0
+    for root in problem.initialised:
+        offsets[root] = end
+        end += allocator.align(problem.buffers[root].bytes)
+    return offsets, end
 
 
 @lru_cache(maxsize=16)

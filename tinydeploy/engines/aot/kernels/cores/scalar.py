@@ -37,7 +37,7 @@ class Blocks:
     convolution: tuple[int, int]
     one_row: int  # channels
     depthwise: int  # outputs of one channel
-    shared: bool = False  # layers share the code of convolutions: it costs nothing where all sums are in memory
+    shared: bool = False  # layers share the code of convolutions: free where all sums are in memory
     biased: bool = False  # weights of convolutions are unsigned: where there is no load of signed bytes
 
 
@@ -162,7 +162,7 @@ def _columns(
 
 def _column_words(layer: _Layer, run: int, blocks: Blocks) -> int:
     """Of a column: its positions, and where weights are biased a word for each run."""
-    length = layer.weights.shape[1]
+    length: int = layer.weights.shape[1]
     return length + (-(-length // run) if blocks.biased else 0)
 
 

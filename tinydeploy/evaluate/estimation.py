@@ -1,0 +1,138 @@
+"""What a run estimates besides what it measures: time and energy on the board that the target stands in for.
+
+One inference runs once more, on a target that says what it executes: that of the sample whose count is the
+median.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tinydeploy.errors import TargetError, ToolError
+from tinydeploy.estimate import intervals
+from tinydeploy.estimate.counts import Counts, counts
+from tinydeploy.estimate.energy import Duty, energy
+from tinydeploy.estimate.timing import TimeModel, time_model
+from tinydeploy.evaluate import execution
+from tinydeploy.evaluate.deployment import Job
+from tinydeploy.evaluate.execution import Measurement
+from tinydeploy.firmware.build import Firmware
+from tinydeploy.model.samples import Samples
+from tinydeploy.progress import Progress
+from tinydeploy.results.estimated import EnergyEstimate, Estimate, OpEstimate
+from tinydeploy.targets.executed import Executed
+
+
+@dataclass(frozen=True, eq=False)
+class Execution:
+    """What an inference executed, and each of its ops, by the op's index."""
+
+    inference: Executed
+    ops: Mapping[int, Executed]
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What is estimated, if anything is; else, where one would expect it, a warning says why not."""
+
+    time: Estimate | None = None
+    energy: EnergyEstimate | None = None
+    ops: Mapping[int, OpEstimate] = field(default_factory=dict)
+    executed: Mapping[str, int] | None = None
+    executed_by_op: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def model_for(job: Job) -> TimeModel | None:
+    """The time model of the job's board; None for a board that has no clock of its own, or no model."""
+    board = job.board
+    if board.only_emulated and board.timing is None:
+        return None
+    return time_model(board)
+
+
+def estimates(
+    job: Job,
+    firmware: Firmware,
+    samples: Samples,
+    measured: Measurement,
+    arena_bytes: int,
+    duty: Duty,
+    timeout: float,
+    progress: Progress,
+) -> Estimates:
+    """The estimates of a run whose samples have been `measured`; none of what a board measures itself."""
+    model = model_for(job)
+    if model is None or not job.target.is_emulator:
+        asked = duty.every_s is not None
+        return Estimates(warnings=("there is no estimate of energy: the time is not estimated",) * asked)
+    if not job.target.records(job.board):
+        return Estimates(
+            warnings=(f"there is no estimate of time: {job.target.title} does not say what runs",)
+        )
+    progress("counting what an inference executes", 0, 0)
+    try:
+        seen = execution_of(job, firmware, samples, measured, arena_bytes, timeout)
+    except (ToolError, TargetError) as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        return Estimates(warnings=(f"there is no estimate of time: {error.message}{hint}",))
+    whole = counts(seen.inference, firmware.elf)
+    by_op = {index: counts(own, firmware.elf) for index, own in seen.ops.items()}
+    time = model.estimate(whole)
+    spent = energy(job.board, time, duty)
+    return Estimates(
+        time,
+        spent,
+        {index: _of_op(model.estimate(own)) for index, own in by_op.items()},
+        _told(whole),
+        {index: _told(own) for index, own in by_op.items()},
+        tuple(_of_duty(job, time, spent, duty)),
+    )
+
+
+def _of_duty(job: Job, time: Estimate, spent: EnergyEstimate | None, duty: Duty) -> Iterator[str]:
+    """What stands against a duty cycle that was asked for."""
+    if duty.every_s is not None and spent is None:
+        yield f"there is no estimate of energy: what {job.board.id} draws is not known"
+    elif spent is not None and spent.every_s is not None and spent.average_uw is None:
+        yield f"an inference takes about {time.ms:,.4g} ms: one every {spent.every_s:g} s is too often"
+
+
+def execution_of(
+    job: Job,
+    firmware: Firmware,
+    samples: Samples,
+    measured: Measurement,
+    arena_bytes: int,
+    timeout: float,
+) -> Execution:
+    """What the sample's inference executed whose count is the median of those measured.
+
+    Raises TargetError or ToolError, also if what the target says does not add up to what the firmware counts.
+    """
+    sample = measured.counts.index(execution.spread(measured.counts).median)
+    with job.session(firmware, timeout, recording=True) as session:
+        device = session.device
+        execution.setup(device, job.graph, arena_bytes)
+        total = execution.invoke(device, job.graph, samples.inputs, sample, profile=False)
+        before = session.target.executed()
+        inference = intervals.inference(before, firmware.elf)
+        execution.invoke(device, job.graph, samples.inputs, sample, profile=True)
+        after = session.target.executed()
+        ops = intervals.ops(after, len(before), firmware.elf, job.sources.profiled_ops)
+    if inference.instructions != total or total != measured.counts[sample]:
+        raise TargetError(
+            f"the emulator saw {inference.instructions:,} instructions, and the firmware counts {total:,}"
+        )
+    return Execution(inference, ops)
+
+
+def _of_op(found: Estimate) -> OpEstimate:
+    return OpEstimate(found.cycles, found.ms, found.low, found.high)
+
+
+def _told(found: Counts) -> dict[str, int]:
+    """The classes that occur."""
+    return {name: count for name, count in dataclasses.asdict(found).items() if count}

@@ -1,0 +1,67 @@
+"""The types of the keywords that the Python functions take, option by option as option_table has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from tinydeploy.engines.engine import Engine
+    from tinydeploy.model.samples import Data
+
+
+class Deploying(TypedDict, total=False):
+    """How to deploy a model.
+
+    `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
+    at the model's end. `engine` may be one that is not in the registry.
+    `optimize` is what the aot engine strives for, one of its GOALS. `link` is for targets that have several:
+    elsewhere there is but the UART. `target` is as choose_target says. `port` is a device, a URL of
+    pyserial's, a USB serial number, or "auto" for the one port with the board's USB ids; with it the target
+    is the board, flashed by `upload_command` or as its PlatformIO platform does it, or with `no_upload` not
+    at all. `dtr` and `rts`, one of LEVELS, are what becomes of the port's control lines; else the board's
+    file says it.
+    """
+
+    signature: str | None
+    logits: bool
+    board: str
+    engine: str | Engine
+    optimize: str
+    tflm_library: str | None
+    target: str | None
+    link: str
+    port: str | None
+    upload_command: str
+    no_upload: bool
+    dtr: str
+    rts: str
+
+
+class Running(Deploying, total=False):
+    """How to deploy a model, and how long (seconds) its target may take for one answer."""
+
+    timeout: float | None
+
+
+class Judging(Running, total=False):
+    """The same, which samples to run there, how their outputs are judged, and where the result goes.
+
+    `data` is whatever --data takes, or arrays; without it, seeded random inputs are run and no accuracy is
+    told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
+    METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
+    see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
+    for, `extra_uj` what each turn of it takes besides.
+    """
+
+    data: Data | None
+    samples: int | None
+    labels: Sequence[str]
+    metric: str | None
+    output: str | int | None
+    threshold: float | None
+    out: str | Path | None
+    every: str | None
+    battery: str | None
+    extra_uj: float | None

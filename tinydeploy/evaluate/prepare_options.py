@@ -1,0 +1,57 @@
+"""Options of the verbs that prepare a model: rows of the table in option_table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from tinydeploy.evaluate.option import Option, Verb
+
+CALIBRATION = Option(
+    "calibration",
+    "Data that ranges are found with: 100 to 1,000 samples of what --data takes, spread over the classes.",
+    kind=Path,
+    metavar="FILE|FOLDER",
+)
+ACTIVATIONS = Option("activations", "The type between the layers.", default="int8", choices=("int8", "int16"))
+WEIGHTS = Option(
+    "weights",
+    "The layers' weights; mixed is int4 where that costs little.",
+    default="int8",
+    choices=("int8", "int4", "mixed"),
+)
+MAX_LOSS = Option(
+    "max_loss",
+    "How much of the metric mixed weights may cost.",
+    kind=float,
+    default="0.01",
+    metavar="NUMBER",
+    any_number=True,
+)
+FLOAT_IO = Option("float_io", "Leave the model's inputs and outputs float.", kind=bool)
+REPAIR = Option(
+    "repair",
+    "Equalise layers, clip ranges, correct biases: whatever makes the model better.",
+    kind=bool,
+)
+EXPERIMENT = Option(
+    "experiment",
+    "Show what the calibration set is worth: 5 classes or all, 20 samples or 200.",
+    choices=("calibration",),
+)
+
+
+def quantize(
+    out: Option, data: Option, samples: Option, judged: tuple[Option, ...], always: tuple[Option, ...]
+) -> Verb:
+    """The verb, with the table's own options where it has them; none is read from a tinydeploy.toml."""
+    test = replace(data, help="A test set: what is lost is told of it.", default="--calibration", key="")
+    written = replace(out, help="The folder, or the .tflite, to write.", key="", variable="", untrusted="")
+    count = replace(samples, help="How many samples calibrate.", default="500", key="")
+    own = (ACTIVATIONS, WEIGHTS, MAX_LOSS, FLOAT_IO, REPAIR, EXPERIMENT)
+    kept = (replace(option, key="") for option in judged)
+    return Verb(
+        "A float model as a good int8 one: .tflite, ONNX, Keras, PyTorch.",
+        (CALIBRATION, written, test, count, *own, *kept, *always),
+        ("quantize",),
+    )

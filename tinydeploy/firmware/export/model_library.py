@@ -1,0 +1,93 @@
+"""The library: models with the kernels that they share, in the forms that build systems want, on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tinydeploy.errors import UsageError
+from tinydeploy.firmware.export.forms import FORMS, Asked, files_of
+from tinydeploy.firmware.export.identifiers import check_apart
+from tinydeploy.firmware.export.interface import ModelInterface
+from tinydeploy.firmware.tree import shipped_files
+from tinydeploy.host import output_folder
+from tinydeploy.host.output_folder import Manifest
+
+MANIFEST = "tinydeploy-export.json"
+"""Names every file that was written, with its SHA-256: what differs from it is the user's own work."""
+
+_MANIFEST = Manifest(MANIFEST, "tinydeploy.export/1", alone=True)
+_NAMESPACE = re.compile(r"^namespace tinydeploy \{$", re.MULTILINE)
+_END = re.compile(r"^\}  // namespace tinydeploy$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ModelLibrary:
+    """A library's files, by their paths in its folder, and its name."""
+
+    name: str
+    files: Mapping[str, bytes]
+
+
+def library(models: Sequence[ModelInterface], forms: Sequence[str]) -> ModelLibrary:
+    """The library of `models` in so many `forms`, words of FORMS, named after the first model.
+
+    Raises UsageError if names of models clash, or their kernels are for different cores.
+    """
+    asked = Asked(models[0].core, _known(forms))
+    if others := [model.core.name for model in models if model.core != asked.core]:
+        raise UsageError(f"the models are for {asked.core.name} and {others[0]}", "name one board with -b")
+    check_apart([model.name for model in models])
+    files: dict[str, str] = {}
+    for model in models:
+        files |= model.files()
+        files |= {f"src/{path}": versioned(text) for path, text in model.code.kernels.items()}
+    files |= files_of(models, [*files], asked)
+    return ModelLibrary(models[0].name, {path: text.encode() for path, text in sorted(files.items())})
+
+
+def _known(forms: Sequence[str]) -> tuple[str, ...]:
+    """The forms, each once. Raises UsageError if there is none, or one is no form."""
+    unknown = [form for form in forms if form not in FORMS]
+    if unknown or not forms:
+        wrong = f"there is no form '{unknown[0]}'" if unknown else "no form was asked for"
+        raise UsageError(wrong, f"it is one of {', '.join(FORMS)}")
+    return tuple(dict.fromkeys(forms))
+
+
+def write(made: ModelLibrary, folder: Path) -> Path:
+    """Writes the library to `folder`, which appears with all its files or stays as it was; returns it.
+
+    Raises UsageError, naming the file, if the folder holds what was not written so.
+    """
+    try:
+        folder = folder.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links
+        raise UsageError(f"cannot write to {folder}: {error}", "choose another folder with -o") from error
+    files = {**made.files, MANIFEST: _MANIFEST.content(made.files)}
+    with output_folder.staged(folder, files, _MANIFEST) as fresh:
+        for path, content in files.items():
+            (fresh / path).parent.mkdir(parents=True, exist_ok=True)
+            (fresh / path).write_bytes(content)
+    return folder
+
+
+def versioned(header: str) -> str:
+    """A kernel's header with all it has in a namespace of this version, so that several link together."""
+    inside = f"namespace tinydeploy {{\ninline namespace {_version()} {{"
+    return _END.sub(
+        f"}}  // namespace {_version()}\n}}  // namespace tinydeploy", _NAMESPACE.sub(inside, header)
+    )
+
+
+@cache
+def _version() -> str:
+    """The namespace of these very kernels."""
+    digest = hashlib.sha256()
+    for path, content in sorted(shipped_files("kernels").items()):
+        digest.update(f"{path} {len(content)}\n".encode() + content)
+    return f"kernels_{digest.hexdigest()[:8]}"
