@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.errors import UsageError
-from tinydeploy.estimate.energy import Duty, duty
+from tinydeploy.estimate.energy import duty
 from tinydeploy.evaluate import arena_sizing, config, data_request, result_folder
 from tinydeploy.evaluate.config import Config
 from tinydeploy.evaluate.deployment import model_path
-from tinydeploy.evaluate.option_table import DUTY, JUDGED, from_file
+from tinydeploy.evaluate.estimation import Wanted
+from tinydeploy.evaluate.option_table import ESTIMATED, JUDGED, from_file
 from tinydeploy.model import card as cards
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
-from tinydeploy.model.card import Card
+from tinydeploy.model.card import Card, FloatFigure
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.logits import without_softmax
 from tinydeploy.model.metric_choice import Wishes
@@ -65,9 +66,9 @@ class Run:
     folder: Path
     mark: str  # what the folder is told apart by from others of its name; "" if somebody has named it
     timeout: float
-    beside: Beside
-    duty: Duty
     budget: Budget
+    beside: Beside
+    wanted: Wanted
 
     @classmethod
     def of(cls, model: Model, settled: dict[str, Any]) -> Run:
@@ -78,7 +79,7 @@ class Run:
             folder, mark = Path(settled["out"]), ""
         else:
             folder, mark = result_folder.folder(Path("tinydeploy-out"), graph, settled, report_files.mark)
-        own = {name: settled.pop(name, None) for name in (*JUDGED, *DUTY, "out", "timeout")}
+        own = {name: settled.pop(name, None) for name in (*JUDGED, *ESTIMATED, "out", "timeout")}
         beside = Beside.of(model)
         labels = own["labels"] or (beside.card.labels if beside.card else ())
         return cls(
@@ -90,10 +91,14 @@ class Run:
             folder,
             mark,
             own["timeout"] or DEFAULT_TIMEOUT,
-            beside,
-            duty(own["every"], own["battery"], own["extra_uj"]),
             budget,
+            beside,
+            Wanted(duty(own["every"], own["battery"], own["extra_uj"]), bool(own["profile"])),
         )
+
+    def float_figure(self) -> FloatFigure | None:
+        """How good the float model was, if the card says it."""
+        return self.beside.card.figure if self.beside.card else None
 
     def samples(self, progress: Progress) -> Samples:
         """The samples in the model's own types."""
