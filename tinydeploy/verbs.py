@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from tinydeploy import diagnosis as doctor_checks
 from tinydeploy.boards import lookup as board_files
@@ -26,7 +26,7 @@ from tinydeploy.evaluate.baselines import Baselines
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
-from tinydeploy.evaluate.keyword_types import Building, Deploying, Judging, Running
+from tinydeploy.evaluate.keyword_types import Building, Deploying, Judging, Quantizing, Running
 from tinydeploy.evaluate.keywords import checked_keywords
 from tinydeploy.evaluate.request import (
     Model,
@@ -40,17 +40,14 @@ from tinydeploy.evaluate.source_verbs import export as export
 from tinydeploy.evaluate.source_verbs import generate as generate
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.link.messages import Greeting
-from tinydeploy.model.metric_choice import Wishes
 from tinydeploy.model.samples import Data, Samples
+from tinydeploy.prepare import making
 from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.report import report_files
 from tinydeploy.results import gates, stored
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
 from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT
-
-if TYPE_CHECKING:
-    from tinydeploy.prepare.making import Made
 
 
 @dataclass(frozen=True)
@@ -196,10 +193,10 @@ def run(
     report_files.check_writable(asked.folder)
     against = baselines.of(asked.folder / stored.FILE)
     chosen = asked.samples(progress)
-    for line in chosen.told:
-        notice(line)
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
+    for line in chosen.told:
+        notice(line)
     result = against(_evaluated(job, chosen, asked, progress, asked.folder))
     report_files.write(result, asked.folder, asked.mark)
     return result, asked.folder
@@ -225,8 +222,6 @@ def run_each(
     report_files.check_writable(asked.folder, engines)
     against = [baselines.of(asked.folder / engine / stored.FILE) for engine in engines]
     chosen = asked.samples(progress)
-    for line in chosen.told:
-        notice(line)
     progress("compiling the model", 0, 0)
     goal = asked.options.pop("optimize", None)
     named = engine_names(",".join(engines), goal)
@@ -234,6 +229,8 @@ def run_each(
         prepare(asked.graph, **asked.options | _engine_options(name, goal)).connected()
         for name, goal in named
     ]
+    for line in chosen.told:
+        notice(line)
     results = tuple(
         held(_evaluated(job, chosen, asked, progress, asked.folder / engine))
         for engine, job, held in zip(engines, jobs, against, strict=True)
@@ -250,34 +247,15 @@ def quantize(
     calibration: Data | None = None,
     *,
     out: str | Path,
-    data: Data | None = None,
-    samples: int | None = None,
-    activations: str = "int8",
-    weights: str = "int8",
-    max_loss: float = 0.01,
-    float_io: bool = False,
-    repair: bool = False,
-    experiment: str = "",
-    labels: Sequence[str] = (),
-    metric: str | None = None,
-    output: str | int | None = None,
-    threshold: float | None = None,
     progress: Progress = silent,
     notice: Notice = unsaid,
-) -> Made:
-    """A float model quantised with the ranges of `calibration`, and what that costs on `data`.
+    **options: Unpack[Quantizing],
+) -> making.Made:
+    """A float model quantised with the ranges of `calibration`, and what that costs, as making.Asked says it.
 
     The .tflite, its card and a quantize.json go to the folder `out`, or as `out` if that ends in .tflite.
     """
-    from tinydeploy.prepare import making
-
-    wishes = Wishes(metric, None if output is None else str(output), threshold, tuple(labels))
-    bits = {"int8": 8, "int16": 16}
-    if activations not in bits or weights not in ("int8", "int4", "mixed"):
-        raise UsageError("activations are int8 or int16, weights int8, int4 or mixed")
-    asked = making.Asked(
-        data, samples, bits[activations], weights, max_loss, float_io, repair, experiment, wishes
-    )
+    asked = making.Asked.of(options)
     return making.make(model, calibration, out, asked, progress, notice)
 
 
@@ -290,7 +268,9 @@ def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folde
     """The result; what fails on the way leaves a report of it in the folder."""
     way = Way()
     try:
-        result = evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way, duty=asked.duty)
+        result = evaluate(
+            job, samples, timeout=asked.timeout, progress=progress, way=way, wanted=asked.wanted
+        )
         if (known := asked.float_figure()) and result.accuracy and known.metric == result.accuracy.metric:
             result = replace(result, accuracy=replace(result.accuracy, float_value=known.value))
         return gates.judged(result, asked.budget)

@@ -74,7 +74,7 @@ class Judging(Running, Held, total=False):
     told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
-    for, `extra_uj` what each turn of it takes besides.
+    for, `extra_uj` what each turn of it takes besides. With `profile` the result says where the cycles go.
     """
 
     data: Data | None
@@ -87,6 +87,7 @@ class Judging(Running, Held, total=False):
     every: str | None
     battery: str | None
     extra_uj: float | None
+    profile: bool
 
 
 class Sweeping(TypedDict, total=False):
@@ -101,3 +102,20 @@ class Sweeping(TypedDict, total=False):
     target: str | None
     timeout: float | None
     out: str | Path | None
+
+
+class Quantizing(TypedDict, total=False):
+    """How to quantise a model: see making.Asked; `data` is a test set."""
+
+    data: Data | None
+    samples: int | None
+    activations: str
+    weights: str
+    max_loss: float
+    float_io: bool
+    repair: bool
+    experiment: str
+    labels: Sequence[str]
+    metric: str | None
+    output: str | int | None
+    threshold: float | None

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.errors import UsageError
-from tinydeploy.estimate.energy import Duty, duty
+from tinydeploy.estimate.energy import duty
 from tinydeploy.evaluate import arena_sizing, config, data_request, result_folder
 from tinydeploy.evaluate.config import Config
 from tinydeploy.evaluate.deployment import model_path
-from tinydeploy.evaluate.option_table import DUTY, JUDGED, from_file
+from tinydeploy.evaluate.estimation import Wanted
+from tinydeploy.evaluate.option_table import ESTIMATED, JUDGED, from_file
 from tinydeploy.model import card as cards
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
@@ -67,7 +68,7 @@ class Run:
     timeout: float
     budget: Budget
     beside: Beside
-    duty: Duty
+    wanted: Wanted
 
     @classmethod
     def of(cls, model: Model, settled: dict[str, Any]) -> Run:
@@ -78,7 +79,7 @@ class Run:
             folder, mark = Path(settled["out"]), ""
         else:
             folder, mark = result_folder.folder(Path("tinydeploy-out"), graph, settled, report_files.mark)
-        own = {name: settled.pop(name, None) for name in (*JUDGED, *DUTY, "out", "timeout")}
+        own = {name: settled.pop(name, None) for name in (*JUDGED, *ESTIMATED, "out", "timeout")}
         beside = Beside.of(model)
         labels = own["labels"] or (beside.card.labels if beside.card else ())
         return cls(
@@ -92,7 +93,7 @@ class Run:
             own["timeout"] or DEFAULT_TIMEOUT,
             budget,
             beside,
-            duty(own["every"], own["battery"], own["extra_uj"]),
+            Wanted(duty(own["every"], own["battery"], own["extra_uj"]), bool(own["profile"])),
         )
 
     def float_figure(self) -> FloatFigure | None:
