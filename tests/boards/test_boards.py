@@ -167,11 +167,8 @@ def test_an_esp32_takes_what_its_core_has(tmp_path: Path, board_id: str) -> None
     code = (tmp_path / "model.s").read_text()
     assert "clamps\t" in code or "clamps " in code
     assert "__muldi3" in code  # MULSH, where the compiler has it
-    runtime = ["arena", "fault", "frame", "log", "measure", "session"]
-    files = [
-        *tmp_path.glob("src/model_data.cpp"),
-        *(tmp_path / f"src/runtime/{name}.cpp" for name in runtime),
-    ]
+    files = [*tmp_path.glob("src/model_data.cpp"), *tmp_path.glob("src/runtime/*.cpp")]
+    assert len(files) > 4
     linked = ["-nostdlib", "-r", "-o", str(tmp_path / "linked.o")]
     subprocess.run([*command, *linked, *map(str, files)], check=True, timeout=120)
 

@@ -10,14 +10,14 @@ from typing import Any
 import click
 import pytest
 
-from tinydeploy import verbs
+import tinydeploy as tinydeploy_package
 from tinydeploy.cli import tinydeploy
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import config
+from tinydeploy.evaluate.keyword_types import Judging
 from tinydeploy.evaluate.keywords import keywords
 from tinydeploy.evaluate.option import CODE, COMMAND, Option
 from tinydeploy.evaluate.option_table import VERBS, in_file
-from tinydeploy.evaluate.option_types import Judging
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -42,7 +42,7 @@ def test_the_command_line_has_what_the_table_has(verb: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_functions_know_what_the_table_has(verb: str) -> None:
     for name in VERBS[verb].functions:
-        known = keywords(getattr(verbs, name))
+        known = keywords(getattr(tinydeploy_package, name))
         own = {"on", "engine"} if name.endswith("_each") else set()  # what sets the one apart from the others
         assert {option.name for option in VERBS[verb].options if option.in_python} - own <= known, name
     everywhere = {option.name for verb in VERBS.values() for option in verb.options}
@@ -52,7 +52,7 @@ def test_the_functions_know_what_the_table_has(verb: str) -> None:
 def usual(option: Option) -> Any:
     """A value that the option takes."""
     values: dict[type, Any] = {str: "a", bool: True, int: 2, float: 2.5, Path: "below", tuple: ["a", "b"]}
-    return option.choices[0] if option.choices else values[option.kind]
+    return option.choices[0] if option.choices else 1 if option.parse else values[option.kind]
 
 
 def toml(key: str, value: Any) -> str:

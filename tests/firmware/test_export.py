@@ -8,12 +8,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import native
 import numpy as np
 import pytest
+import random_graphs
 from model_builder import ModelBuilder
+from nightly import turn
 
 from tinydeploy import verbs
 from tinydeploy.boards.core import CORES
+from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.firmware.export import model_library
 from tinydeploy.firmware.export.identifiers import (
@@ -172,6 +176,50 @@ def test_two_versions_of_tinydeploy_link_together(tmp_path: Path, monkeypatch: p
     tool("gcc", "-std=c99", *includes, CHECKS, "-c", "-o", tmp_path / "check.o")
     tool("g++", tmp_path / "check.o", *objects, "-o", tmp_path / "check")
     assert tool(tmp_path / "check") == "all checks passed\n"
+
+
+@pytest.mark.parametrize(
+    ("core", "goal"),
+    turn(
+        [("avr", "ram"), ("cortex-m4f", "ram"), ("cortex-m3", "size"), ("cortex-m55", "speed")],
+        ("avr", "ram"),
+    ),
+)
+def test_random_graphs_pass_their_self_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, core: str, goal: str
+) -> None:
+    """Graphs of every kind of op, with inputs and outputs of all types and numbers, as one library."""
+    monkeypatch.setattr(allocator, "PLACEMENTS", 2000)  # arenas need not be the best
+    for seed in range(5 * native.FACTOR):
+        (tmp_path / f"g{seed}.tflite").write_bytes(random_graphs.make(90_000 + seed))
+    models = sorted(tmp_path.glob("*.tflite"))
+    folder = exported(tmp_path / "out", models, core=core, optimize=goal, samples=2)
+    names = [path.stem for path in models]
+    text = "".join(f'#include "{name}.h"\n' for name in names) + "int main(void) {\n  int failed = 0;\n"
+    for name in names:
+        text += (
+            f"  {{ static uint8_t arena[{name.upper()}_ARENA_BYTES] {name.upper()}_ALIGNED; {name}_model m;\n"
+            f"    failed |= {name}_init(&m, arena, sizeof arena) || {name}_self_test(&m); }}\n"
+        )
+    (tmp_path / "main.c").write_text(text + "  return failed;\n}\n")
+    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"] if native.NIGHTLY else []
+    flags = [flag for flag in HEADER_FLAGS if flag not in ("-fsyntax-only", "-ffreestanding")]
+    objects = compiled(
+        folder, tmp_path / "objects", ["-O0", *sanitizers], "c++11" if core == "avr" else "c++17"
+    )
+    tool(
+        "gcc",
+        "-std=c99",
+        *flags,
+        *sanitizers,
+        f"-I{folder}/include",
+        "-c",
+        tmp_path / "main.c",
+        "-o",
+        tmp_path / "main.o",
+    )
+    tool("g++", *sanitizers, tmp_path / "main.o", *objects, "-o", tmp_path / "main")
+    tool(tmp_path / "main")
 
 
 @pytest.fixture(scope="module")
@@ -369,6 +417,7 @@ def test_what_cannot_be_exported_is_one_line(tmp_path: Path) -> None:
         ({"forms": ()}, "no form was asked for"),
         ({"core": "z80"}, "there is no core 'z80'"),
         ({"board": "mps2-an385"}, "--board and --core exclude each other"),
+        ({"samples": 64}, "a self-test cannot have 64 samples"),
         ({"portable": True}, "--core and --portable exclude each other"),
     ):
         with pytest.raises(UsageError, match=words):

@@ -49,6 +49,22 @@ class Seconds(click.FloatRange):
         return self.fail(f"{value} is no number of seconds", param, ctx) if math.isnan(number) else number
 
 
+class Parsed(click.ParamType[Any]):
+    """A value that a function of the table makes of what is written."""
+
+    name = "value"
+
+    def __init__(self, parse: Callable[[object], Any]) -> None:
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click."""
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            return self.fail(str(error), param, ctx)
+
+
 def _completed(option: Option) -> dict[str, Any]:
     """How a shell completes the option, where it can do more than click does by itself."""
     words = option.completions
@@ -63,6 +79,8 @@ def _completed(option: Option) -> dict[str, Any]:
 
 def _type(option: Option) -> Any:
     """What click makes of what is given."""
+    if option.parse is not None:
+        return Parsed(option.parse)
     if option.choices:
         return click.Choice(option.choices)
     if option.kind is int:

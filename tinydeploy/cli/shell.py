@@ -12,7 +12,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from tinydeploy.errors import TinydeployError, UsageError
+from tinydeploy.errors import GateError, TinydeployError, UsageError
 from tinydeploy.progress import Progress, silent
 from tinydeploy.report.printable import printable
 
@@ -156,6 +156,14 @@ def tell(line: str) -> None:
     """A line on stderr that is no error."""
     if not _is_quiet:
         _complain(line)
+
+
+def check_failed(failures: Sequence[str], hint: str = "") -> None:
+    """Each check that failed as an error of one line; raises GateError of the last, if there is one."""
+    for failure in failures[:-1]:
+        _complain(f"a check failed: {failure}")
+    if failures:
+        raise GateError(f"a check failed: {failures[-1]}", hint)
 
 
 def _complain(message: str, hint: str = "") -> None:

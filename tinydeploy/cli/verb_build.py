@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from tinydeploy.cli import options
-from tinydeploy.cli.shell import progress, show, show_json
-from tinydeploy.report import text
+from tinydeploy.cli.shell import check_failed, progress, show, show_json
+from tinydeploy.report import console, text
 from tinydeploy.report.layout import Column, Columns, Facts
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def command(model: Path, as_json: bool, **flags: Any) -> None:
     with progress("reading the model") as update:
         from tinydeploy import verbs, words
         from tinydeploy.boards import lookup
+        from tinydeploy.results import gates
 
         arguments = options.given(flags)
         firmware = verbs.build(model, progress=update, **arguments)
@@ -32,6 +34,7 @@ def command(model: Path, as_json: bool, **flags: Any) -> None:
         show_json(firmware)
     else:
         show(_table(firmware, lookup.board(board)))
+    check_failed([gates.phrase(gate) for gate in gates.missed(firmware.gates)])
 
 
 def _table(firmware: Firmware, board: Board) -> RenderableType:
@@ -47,7 +50,9 @@ def _table(firmware: Firmware, board: Board) -> RenderableType:
         for symbol in sizes.largest_symbols
     ]
     made = (str(firmware.elf), "(from the cache)" if firmware.cached else "")
-    return Group(Columns((Column(), Column(right=True), Column()), rows), Facts([("Firmware", made)]))
+    table = Columns((Column(), Column(right=True), Column()), rows)
+    budget: list[RenderableType] = [console.budget(firmware.gates), Text()] if firmware.gates else []
+    return Group(table, *budget, Facts([("Firmware", made)]))
 
 
 def _of(used: int, budget: int) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tinydeploy.cli import options
-from tinydeploy.cli.shell import EXIT_CODES, progress, show, show_json, tell
+from tinydeploy.cli import ci_outputs, options
+from tinydeploy.cli.shell import EXIT_CODES, check_failed, progress, show, show_json, tell
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
-from tinydeploy.errors import GateError
 
 
 @options.verb("run", epilog=EXIT_CODES)
@@ -19,8 +18,10 @@ def command(model: Path, as_json: bool, **flags: Any) -> None:
         from tinydeploy import verbs
         from tinydeploy.report import console, report_files
         from tinydeploy.results import verdict
+        from tinydeploy.results.case import of_result
 
         arguments = options.given(flags)
+        told = ci_outputs.taken(arguments)
         engines = (arguments.pop("engine", "") or verbs.usual(model, "engine") or DEFAULT_ENGINE).split(",")
         arguments |= {"progress": update, "notice": tell}
         if len(engines) > 1:
@@ -33,10 +34,17 @@ def command(model: Path, as_json: bool, **flags: Any) -> None:
     else:
         show(console.comparison(results) if len(engines) > 1 else console.summary(results[0]))
         show(f"\nReport: {folder / 'report.html'}")
+    folders = [folder / result.engine if len(engines) > 1 else folder for result in results]
+    ci_outputs.tell(
+        [
+            of_result(result, result.model.path, str(place))
+            for result, place in zip(results, folders, strict=True)
+        ],
+        told,
+    )
     failed = [
         f"{result.engine}: {failure}" if len(engines) > 1 else failure
         for result in results
         for failure in verdict.failures(result)
     ]
-    if failed:
-        raise GateError(f"a check failed: {'; '.join(failed)}", f"the report is in {folder}")
+    check_failed(failed, f"the report is in {folder}")

@@ -40,6 +40,7 @@ class _Found:
     confusion: tuple[tuple[int, ...], ...] = ()
     doubts: tuple[str, ...] = ()
     threshold: float | None = None
+    right: str | None = None
 
 
 def accuracy(
@@ -82,6 +83,7 @@ def accuracy(
         chance=found.chance.get(judge.metric),
         places=judge.places,
         doubts=(*found.doubts, *_no_better_than_chance(judge.metric, found)),
+        right=found.right,
     )
 
 
@@ -158,6 +160,7 @@ def _counted(judge: Judge, truth: Array, taken: Array, classes: int, figures: Fi
         _per_class(judge.names, tally),
         confusion,
         _missing(judge, tally),
+        right="".join("01"[hit] for hit in (truth == taken).tolist()) if judge.places == 1 else None,
     )
 
 

@@ -19,6 +19,8 @@ from tinydeploy.targets.target_registry import KINDS, choose_target, means_nothi
 from tinydeploy.words import DEFAULT_BOARD
 
 FILE_NAME = "tinydeploy.toml"
+LISTS = ("deploy", "sweep")
+"""The tables of such a file that are about several runs."""
 
 _MOST_BYTES = 1 << 20  # of a file
 _KNOWN = in_file()
@@ -55,6 +57,11 @@ def _value(path: Path, option: Option, raw: Any) -> Any:
     """What the file says of an option, as the verbs take it. Raises UsageError if that cannot be."""
     _check(path, option, raw)
     _refuse_untrusted(path, option, raw)
+    if option.parse is not None:
+        try:
+            return option.parse(raw)
+        except ValueError as error:
+            raise UsageError(f"{path}: '{option.key}' {error}") from error
     if option.kind is Path:
         return path.parent / raw
     if option.also is not None:
@@ -64,6 +71,8 @@ def _value(path: Path, option: Option, raw: Any) -> Any:
 
 def _check(path: Path, option: Option, raw: Any) -> None:
     key = option.key
+    if option.parse is not None:
+        return
     types = (*([option.also] if option.also else ()), *_TYPES[option.kind])
     wrong = not isinstance(raw, types) or (isinstance(raw, bool) and bool not in types)
     if isinstance(raw, list):
@@ -106,14 +115,19 @@ def load(model: Path) -> Config:
     value of the wrong type.
     """
     path = model.parent / FILE_NAME
-    raw, _ = _parted(path)
-    values = dict(_flat(raw))
-    for key in values:
+    own, _ = _parted(path)
+    return Config(**values(path, {key: value for key, value in own.items() if key not in LISTS}))
+
+
+def values(path: Path, table: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """The options that a table of the file holds, by their keywords. Raises UsageError as `load`."""
+    found = dict(_flat(table))
+    for key in found:
         if key not in _KNOWN:
             near = difflib.get_close_matches(key, _KNOWN, n=1, cutoff=0.5)
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(_KNOWN)}"
-            raise UsageError(f"{path}: unknown key '{key}'", hint)
-    return Config(**{_KNOWN[key].name: _value(path, _KNOWN[key], value) for key, value in values.items()})
+            raise UsageError(f"{path}: {where}unknown key '{key}'", hint)
+    return {_KNOWN[key].name: _value(path, _KNOWN[key], value) for key, value in found.items()}
 
 
 def preparation(model: Path) -> Preparation:
@@ -124,19 +138,18 @@ def preparation(model: Path) -> Preparation:
 
 def _parted(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The file without its table [data], whose `file` is the key `data`; and the rest of that table."""
-    raw = _read(path)
-    table = raw.get("data")
+    whole = raw(path) if path.is_file() else {}
+    table = whole.get("data")
     if not isinstance(table, dict):
-        return raw, {}
-    own = {key: value for key, value in raw.items() if key != "data"}
+        return whole, {}
+    own = {key: value for key, value in whole.items() if key != "data"}
     return own | ({"data": table["file"]} if "file" in table else {}), {
         key: value for key, value in table.items() if key != "file"
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
+def raw(path: Path) -> dict[str, Any]:
+    """What a TOML file holds. Raises UsageError for one that cannot be read."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise UsageError(f"{path}: too large for what it is", f"at most {_MOST_BYTES:,} bytes")
@@ -144,7 +157,7 @@ def _read(path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise UsageError(f"{path}: nested too deeply") from error
     except (ValueError, OSError) as error:  # TOMLDecodeError, UnicodeDecodeError, numbers of too many digits
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def settled(file: Config, given: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
@@ -181,7 +194,7 @@ def _meant_for_another_target(values: Mapping[str, Any], given: Mapping[str, Any
     return [name for name in values if name in alien and name not in given]
 
 
-def _flat(raw: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flat(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The keys of tables by their dotted names: library in [tflm] is tflm.library."""
     for key, value in raw.items():
         if isinstance(value, dict):

@@ -14,8 +14,8 @@ from tinydeploy.engines.engine import EngineSources, Library
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, engine_named
 from tinydeploy.errors import ModelError, TargetError, UsageError, WrongFirmwareError
 from tinydeploy.evaluate import board_checks
+from tinydeploy.evaluate.keyword_types import Deploying
 from tinydeploy.evaluate.option_table import AT_PORT
-from tinydeploy.evaluate.option_types import Deploying
 from tinydeploy.firmware import build, elf, project
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.firmware.made_for import SelfTest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 COMMAND = "a command"
 """What Option.untrusted says of a command, which a file beside a model may not give."""
@@ -22,7 +23,8 @@ class Option:
     A number has to be above zero and at most `most`, unless it is `any_number`. `variable` is the environment
     variable that may hold it; `variable_below` says that it is read where the value is used, and is no flag.
     `key` is its name in tinydeploy.toml, where it may be an `also` as well; without one it is not known
-    there. `untrusted` says why such a file is not believed: COMMAND, CODE or PLACE.
+    there. `untrusted` says why such a file is not believed: COMMAND, CODE or PLACE. `parse` makes of what is
+    written, wherever that is, what is meant, and raises ValueError with words that follow the option's name.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Option:
     key: str = ""
     also: type | None = None
     untrusted: str = ""
+    parse: Callable[[object], Any] | None = None
     on_command_line: bool = True
     in_python: bool = True
 
@@ -57,8 +60,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: its line in --help, its options in the order of its own --help, its functions in Python."""
+    """A verb: its line in --help, its options in the order of its own --help, its functions in Python.
+
+    `home` is the module that they stand in.
+    """
 
     help: str
     options: tuple[Option, ...]
     functions: tuple[str, ...] = ()
+    home: str = "verbs"

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate import prepare_options
+from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
+from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, many_verbs
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
@@ -143,6 +145,7 @@ _EXTRA_UJ = Option(
     most=1e12,
     key="extra_uj",
 )
+_PROFILE = Option("profile", "Say where the cycles go: by function, source line, instruction.", kind=bool)
 _OUT = Option(
     "out",
     "The folder to write to; run names one in tinydeploy-out by default.",
@@ -224,7 +227,7 @@ _ALWAYS = (_VERBOSE, _QUIET)
 _SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _TFLM_LIBRARY)
 _MADE = (*_SOURCE, _TARGET_MADE, _LINK)
 _JUDGED = (_DATA, _SAMPLES, _LABELS, _METRIC, _OUTPUT, _THRESHOLD)
-_DUTY = (_EVERY, _BATTERY, _EXTRA_UJ)
+_ESTIMATED = (_EVERY, _BATTERY, _EXTRA_UJ, _PROFILE)
 _AT_PORT = (_PORT, _UPLOAD_COMMAND, _DTR, _RTS)
 _DEPLOYED = (*_SOURCE, _TARGET, _LINK, *_AT_PORT, _NO_UPLOAD, _TIMEOUT)
 _SELFTEST = (
@@ -272,7 +275,9 @@ VERBS = {
         ("export",),
     ),
     "build": Verb(
-        "Build the firmware; show flash and RAM against the budget.", (*_MADE, _JSON, *_ALWAYS), ("build",)
+        "Build the firmware; show flash and RAM against the budget.",
+        (*_MADE, *BUILT_BUDGET, _JSON, *_ALWAYS),
+        ("build",),
     ),
     "arena": Verb(
         "The tensor arena's size, and its proof.",
@@ -281,7 +286,7 @@ VERBS = {
     ),
     "run": Verb(
         "The whole way: build, load, measure, and report.",
-        (*_JUDGED, _OUT, *_DEPLOYED, *_DUTY, _JSON, *_ALWAYS),
+        (*_JUDGED, _OUT, *_DEPLOYED, *_ESTIMATED, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
         ("run", "run_each"),
     ),
     "quantize": prepare_options.quantize(
@@ -292,13 +297,14 @@ VERBS = {
         (*_SOURCE, *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
         ("flash",),
     ),
+    **many_verbs(_BOARD, (_DATA, _SAMPLES, _METRIC, _TARGET, _TIMEOUT, _OUT), (_JSON, *_ALWAYS)),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
 }
 
 ALWAYS = _ALWAYS
 """What `tinydeploy` takes without a verb."""
-DUTY = tuple(option.name for option in _DUTY)
-"""What says how often an inference runs, and from what battery."""
+ESTIMATED = tuple(option.name for option in _ESTIMATED)
+"""What says what to estimate besides the time."""
 JUDGED = tuple(option.name for option in _JUDGED)
 """What says which samples are run, and how their outputs are judged."""
 AT_PORT = ("upload_command", "no_upload", "dtr", "rts")

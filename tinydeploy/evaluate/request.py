@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.errors import UsageError
-from tinydeploy.estimate.energy import Duty, duty
+from tinydeploy.estimate.energy import duty
 from tinydeploy.evaluate import arena_sizing, config, data_request, result_folder
 from tinydeploy.evaluate.config import Config
 from tinydeploy.evaluate.deployment import model_path
-from tinydeploy.evaluate.option_table import DUTY, JUDGED, from_file
+from tinydeploy.evaluate.estimation import Wanted
+from tinydeploy.evaluate.option_table import ESTIMATED, JUDGED, from_file
 from tinydeploy.model import card as cards
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
-from tinydeploy.model.card import Card
+from tinydeploy.model.card import Card, FloatFigure
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.logits import without_softmax
 from tinydeploy.model.metric_choice import Wishes
@@ -26,6 +27,8 @@ from tinydeploy.model.readers import tflite_model
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.progress import Progress
 from tinydeploy.report import report_files
+from tinydeploy.results.gates import Budget
+from tinydeploy.results.limits import LIMITS, parse
 from tinydeploy.words import DEFAULT_TIMEOUT
 
 RANDOM_SAMPLES = 16
@@ -63,18 +66,20 @@ class Run:
     folder: Path
     mark: str  # what the folder is told apart by from others of its name; "" if somebody has named it
     timeout: float
+    budget: Budget
     beside: Beside
-    duty: Duty
+    wanted: Wanted
 
     @classmethod
     def of(cls, model: Model, settled: dict[str, Any]) -> Run:
         """From all that is settled; only what says how to deploy is left in `options`."""
+        budget = taken_budget(settled)
         graph = load_model(model, settled)
         if settled.get("out"):
             folder, mark = Path(settled["out"]), ""
         else:
             folder, mark = result_folder.folder(Path("tinydeploy-out"), graph, settled, report_files.mark)
-        own = {name: settled.pop(name, None) for name in (*JUDGED, *DUTY, "out", "timeout")}
+        own = {name: settled.pop(name, None) for name in (*JUDGED, *ESTIMATED, "out", "timeout")}
         beside = Beside.of(model)
         labels = own["labels"] or (beside.card.labels if beside.card else ())
         return cls(
@@ -86,14 +91,30 @@ class Run:
             folder,
             mark,
             own["timeout"] or DEFAULT_TIMEOUT,
+            budget,
             beside,
-            duty(own["every"], own["battery"], own["extra_uj"]),
+            Wanted(duty(own["every"], own["battery"], own["extra_uj"]), bool(own["profile"])),
         )
+
+    def float_figure(self) -> FloatFigure | None:
+        """How good the float model was, if the card says it."""
+        return self.beside.card.figure if self.beside.card else None
 
     def samples(self, progress: Progress) -> Samples:
         """The samples in the model's own types."""
         progress("reading the samples", 0, 0)
         return _samples(self.graph, self.data, self.count, self.wishes, self.beside)
+
+
+def taken_budget(settled: dict[str, Any]) -> dict[str, float]:
+    """The limits, which are taken out of all that is settled. Raises UsageError for one that is none."""
+    budget = {}
+    for name in [name for name in settled if name in LIMITS]:
+        try:
+            budget[name] = parse(LIMITS[name], settled.pop(name))
+        except ValueError as error:
+            raise UsageError(f"{name} {error}") from error
+    return budget
 
 
 def with_usual(model: Model, options: Mapping[str, Any], verb: str) -> dict[str, Any]:

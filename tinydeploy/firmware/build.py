@@ -18,6 +18,7 @@ from tinydeploy.firmware import elf
 from tinydeploy.firmware.elf import Sizes
 from tinydeploy.firmware.project import Project, content_hash, write_files
 from tinydeploy.host import cache, paths, platformio, tools
+from tinydeploy.results.measured import Gate
 
 DEFAULT_TIMEOUT = 1800.0  # seconds for one build; a library of 300 files takes minutes on a small machine
 _OVERFLOW = re.compile(r"region `(flash|ram)' overflowed by (\d+) bytes?")
@@ -36,7 +37,7 @@ class Firmware:
     """A built firmware. `cached` says that nothing had to be compiled; `log` holds PlatformIO's output.
 
     `project` is the folder it was built in, as PlatformIO needs it to upload what it has built there.
-    `build_id` is what the firmware says of itself when it is greeted.
+    `build_id` is what the firmware says of itself when it is greeted. `gates` are the limits it was held to.
     """
 
     elf: Path
@@ -48,6 +49,7 @@ class Firmware:
     flags: tuple[str, ...]
     platformio: str
     cached: bool
+    gates: tuple[Gate, ...] = ()
 
 
 def build(project: Project, board: Board, *, timeout: float = DEFAULT_TIMEOUT) -> Firmware:

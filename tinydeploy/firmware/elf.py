@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 10
 _BETWEEN_MEMORIES = 1 << 23  # bytes, at the least
+_AT_ONCE = 2000  # addresses in one command line
 _TOOL_TIMEOUT = 20.0  # seconds
 _TOOLS = {
     "EM_ARM": "arm-none-eabi-",
@@ -262,6 +263,24 @@ def locate(path: Path, address: int) -> str:
     if line.startswith("??"):
         return function
     return f"{function} ({line.split(' (discriminator')[0].removeprefix('./')})"
+
+
+def lines(path: Path, addresses: Sequence[int]) -> list[str]:
+    """For each address the source line that it comes from, "src/file.cpp:12"; empty if nothing knows it."""
+    found: list[str] = []
+    with _opened(path) as elf:
+        for first in range(0, len(addresses), _AT_ONCE):
+            some = [hex(address) for address in addresses[first : first + _AT_ONCE]]
+            answer = _binutil(elf, "addr2line", "-e", str(path), *some).splitlines()
+            answer = answer if len(answer) == len(some) else [""] * len(some)
+            found += [line.split(" (discriminator")[0].removeprefix("./") for line in answer]
+    return ["" if line.startswith("??") else line for line in found]
+
+
+def demangled(path: Path, names: Sequence[str]) -> list[str]:
+    """The linker's names of functions as a person reads them."""
+    with _opened(path) as elf:
+        return _demangled(elf, names)
 
 
 def _allocated(elf: ELFFile) -> list[Section]:

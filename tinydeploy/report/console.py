@@ -9,6 +9,7 @@ from rich.text import Text
 
 from tinydeploy.report import text
 from tinydeploy.report.facts import (
+    budget_row,
     facts,
     judged,
     kernels,
@@ -19,6 +20,10 @@ from tinydeploy.report.facts import (
     versus,
 )
 from tinydeploy.report.layout import Column, Columns, Facts, Prose
+from tinydeploy.results import gates
+from tinydeploy.results.case import Case
+from tinydeploy.results.measured import Gate
+from tinydeploy.results.profiled import Profile
 from tinydeploy.results.result import Result
 
 _TOP_OPS = 8
@@ -38,6 +43,16 @@ def _figures(result: Result) -> Columns:
     ]
     columns = (Column(), Column(right=True), Column(), Column())
     return Columns(columns, rows, prose=True, title=f"{name} on {result.board.name}")
+
+
+def budget(limits: Sequence[Gate]) -> Columns:
+    """Every limit, and how near to it the figure is."""
+    rows = [
+        (Text(row.label, "dim"), Text(row.value, "bold"), _MARKS[row.good], row.limit, Text(row.detail))
+        for row in map(budget_row, limits)
+    ]
+    columns = (Column("Budget"), Column("is", right=True), Column(), Column("limit", right=True), Column())
+    return Columns(columns, rows, prose=True)
 
 
 def _setting(result: Result) -> Facts:
@@ -106,17 +121,51 @@ def _top_ops(result: Result) -> Columns:
     return Columns(columns, rows, spare=(5, 2, 6), title=title)
 
 
+def _hot_functions(profile: Profile) -> Columns:
+    shown = profile.functions[:_TOP_OPS]
+    rows = [
+        (
+            text.millions(one.count),
+            text.percent(text.ratio(one.count, profile.total)),
+            text.printable(one.name),
+        )
+        for one in shown
+    ]
+    columns = (Column(profile.unit, right=True), Column("share", right=True), Column("Function"))
+    return Columns(columns, rows, title=f"Where they go, {len(shown)} of {len(profile.functions)} functions")
+
+
 def summary(result: Result) -> RenderableType:
     """The headline figures, what was run on what, the costliest ops and the warnings."""
-    parts: list[RenderableType] = [_figures(result)]
+    parts: list[RenderableType] = [
+        *(_prose(f"✗ {gates.phrase(gate)}", "bold red") for gate in gates.missed(result.gates or ()))
+    ]
+    parts += [*([Text()] if parts else []), _figures(result)]
     if said := not_time([result]):
         parts.append(Prose(said, "dim"))
+    if result.gates:
+        parts += [Text(), budget(result.gates)]
     parts += [Text(), _setting(result)]
     if result.per_op:
         parts += [Text(), _top_ops(result)]
+    if result.profile:
+        parts += [Text(), _hot_functions(result.profile)]
     if result.warnings:
         parts += [Text(), *(_prose(f"! {warning}", "yellow") for warning in result.warnings)]
     return Group(*parts)
+
+
+def checked(cases: Sequence[Case]) -> RenderableType:
+    """Each case with its limits, and how many hold."""
+    parts: list[RenderableType] = []
+    for case in cases:
+        head = Text.assemble(_MARKS[case.passed], " ", (text.printable(case.name), "bold"))
+        parts += [head, *(_prose(f"  ✗ {line}", "red") for line in case.lines)]
+        if case.gates:
+            parts.append(budget(case.gates))
+        parts.append(Text())
+    passed = sum(case.passed for case in cases)
+    return Group(*parts, Prose(f"{passed} of {len(cases)} within all limits"))
 
 
 def comparison(results: Sequence[Result]) -> RenderableType:

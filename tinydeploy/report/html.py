@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from tinydeploy.host import templates
 from tinydeploy.report import facts, families, pictures, text
+from tinydeploy.results import gates
 from tinydeploy.results.failure import PHASES, Failure
 from tinydeploy.results.result import Result
 from tinydeploy.results.verdict import checks
@@ -172,6 +173,8 @@ def render(result: Result) -> str:
             facts=headline,
             sound=_sound(result),
             verdict=facts.verdict(result),
+            missed=[gates.phrase(gate) for gate in gates.missed(result.gates or ())],
+            budget=[facts.budget_row(gate) for gate in result.gates or ()],
             not_time=facts.not_time([result]),
             css=_css(),
             schedule=Markup(pictures.schedule(result)),
@@ -190,7 +193,7 @@ def render(result: Result) -> str:
 def _sound(result: Result) -> bool | None:
     """Whether all that there is to check was checked and held; None if something could not be checked."""
     held = checks(result)
-    if False in held.values():
+    if False in held.values() or gates.missed(result.gates or ()):
         return False
     unlabelled = result.accuracy is None and result.unjudged is None
     return True if all(good or (key == "accuracy" and unlabelled) for key, good in held.items()) else None
@@ -211,6 +214,11 @@ def render_runs(results: Sequence[Result]) -> str:
             css=_css(),
         )
     )
+
+
+def page(template: str, **content: Any) -> str:
+    """A page of another template of this room, with the style sheet."""
+    return _environment().get_template(template).render(css=_css(), zip=zip, **content)
 
 
 def render_failure(failure: Failure) -> str:

@@ -162,7 +162,9 @@ class Accuracy:
     `reference` is the host's. `confusion[i][j]` counts samples of class i that were taken for class j;
     `places` are how many each sample has (the pixels of a segmentation; else 1). `also` holds further metrics
     by name. `chosen` says why this metric of this output, `labels` how the labels were read, `chance` what a
-    constant answer reaches. `doubts` are the reasons for which the value says little.
+    constant answer reaches. `doubts` are the reasons for which the value says little. Of samples with a class
+    each, `right` has "1" for each that was taken for its own, else "0". `float_value` is the metric of the
+    float model that this one was made from, if it is known.
     """
 
     metric: MetricName
@@ -179,6 +181,38 @@ class Accuracy:
     chance: float | None = None
     places: AtLeastOne = 1
     doubts: tuple[str, ...] = ()
+    right: Annotated[str, Rule({"pattern": "^[01]*$"})] | None = None
+    float_value: float | None = None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A limit, and how the result stands to it: the limit's `name`, `figure` and `limit` in its `unit`.
+
+    `held` is None where the target has no such figure, and False where something else is missing for it:
+    `reason` says what. `against` is what the limit comes from.
+    """
+
+    name: str
+    figure: float | None
+    limit: float
+    held: bool | None
+    unit: str
+    reason: str = ""
+    against: str = "budget"
+
+    @property
+    def is_most(self) -> bool:
+        """Whether the limit is the most that may be, not the least."""
+        return self.name.startswith("max_")
+
+    @property
+    def share(self) -> float | None:
+        """How near the figure is to the limit: 1 at it, above if it is missed; None without either."""
+        part, whole = (self.figure, self.limit) if self.is_most else (self.limit, self.figure)
+        if part is None or whole is None or part < 0:
+            return None
+        return part / whole if whole > 0 else 0.0 if part == 0 else None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from tinydeploy.results.estimated import EnergyEstimate, Estimate
-from tinydeploy.results.measured import Accuracy, ArenaInfo, Count, OpCost, Parity, Spread, Unit, spread_of
+from tinydeploy.results.measured import (
+    Accuracy,
+    ArenaInfo,
+    Count,
+    Gate,
+    OpCost,
+    Parity,
+    Spread,
+    Unit,
+    spread_of,
+)
+from tinydeploy.results.profiled import Profile
 from tinydeploy.results.setting import (
     BoardInfo,
     BuildInfo,
@@ -81,7 +92,9 @@ class Result:
     executed: Mapping[str, int] | None = (
         None  # instructions by class, and memory traffic, see estimate.counts
     )
+    profile: Profile | None = None
     second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
+    gates: tuple[Gate, ...] | None = None  # limits that it was held against
     # What the device answered: per model output an array [samples, *shape], in the model's own type.
     predictions: tuple[npt.NDArray[Any], ...] = field(
         default=(), repr=False, compare=False, metadata=NOT_IN_JSON

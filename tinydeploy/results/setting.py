@@ -150,3 +150,4 @@ class Provenance:
     duration_s: NotNegative
     phases_s: Mapping[str, NotNegative] = field(default_factory=dict)
     data: str = ""  # the samples' file and sha256, or the random seed
+    commit: str | None = None  # of the model's folder, by git; "+" after it if files there were changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tinydeploy.results import metric_table
+from tinydeploy.results import gates, metric_table
 from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity
 from tinydeploy.results.result import Result
 
@@ -36,7 +36,7 @@ def is_exact(result: Result) -> bool:
 
 
 def failures(result: Result) -> tuple[str, ...]:
-    """The checks that failed, a phrase each; none if the run is good."""
+    """The checks that failed and the limits that were missed, a phrase each; none if the run is good."""
     failed = {key for key, held in checks(result).items() if held is False}
     build, arena, parity, accuracy = result.build, result.arena, result.parity, result.accuracy
     phrases = {
@@ -52,7 +52,8 @@ def failures(result: Result) -> tuple[str, ...]:
         what = "differ" if is_exact(result) else "differ by more than one"
         count = parity.worse + (parity.off_by_one if is_exact(result) else 0)
         phrases["parity"] = f"{count:,} of {parity.outputs:,} outputs {what} from {parity.reference}'s"
-    return tuple(phrase for key, phrase in phrases.items() if key in failed)
+    limits = map(gates.phrase, gates.missed(result.gates or ()))
+    return (*(phrase for key, phrase in phrases.items() if key in failed), *limits)
 
 
 def _arena(arena: ArenaInfo) -> bool | None:

@@ -1,10 +1,12 @@
-"""The types of the keywords that the Python functions take, option by option as option_table has them."""
+"""The keywords of the Python functions: the names of the table of options, with their types and meaning."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
+
+from tinydeploy.evaluate.budget_options import Budgeted, BuildBudget
 
 if TYPE_CHECKING:
     from tinydeploy.engines.engine import Engine
@@ -45,14 +47,34 @@ class Running(Deploying, total=False):
     timeout: float | None
 
 
-class Judging(Running, total=False):
-    """The same, which samples to run there, how their outputs are judged, and where the result goes.
+class Building(Deploying, BuildBudget, total=False):
+    """How to deploy a model, and what its firmware may take."""
+
+
+class Held(Budgeted, total=False):
+    """The limits of a result, and the baseline that it may not be worse than, but for what `allow` says.
+
+    `baseline` is a file, a folder, or git:REF; `allow` is as "instructions=2%,stack=64". With `force` even
+    results that cannot be compared are.
+    """
+
+    baseline: str | Path | None
+    allow: str | None
+    force: bool
+
+
+SWEPT = {"boards": "board", "engines": "engine", "goals": "optimize"}
+"""The keywords of a sweep that are lists of values, by the option that each is a list for."""
+
+
+class Judging(Running, Held, total=False):
+    """The same, which samples to run, how their outputs are judged, the limits, and where the result goes.
 
     `data` is whatever --data takes, or arrays; without it, seeded random inputs are run and no accuracy is
     told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
-    for, `extra_uj` what each turn of it takes besides.
+    for, `extra_uj` what each turn of it takes besides. With `profile` the result says where the cycles go.
     """
 
     data: Data | None
@@ -65,3 +87,35 @@ class Judging(Running, total=False):
     every: str | None
     battery: str | None
     extra_uj: float | None
+    profile: bool
+
+
+class Sweeping(TypedDict, total=False):
+    """What a sweep combines, and what all its runs share; the folder `out` is the sweep's."""
+
+    boards: Sequence[str]
+    engines: Sequence[str]
+    goals: Sequence[str]
+    data: str | Path | None
+    samples: int | None
+    metric: str | None
+    target: str | None
+    timeout: float | None
+    out: str | Path | None
+
+
+class Quantizing(TypedDict, total=False):
+    """How to quantise a model: see making.Asked; `data` is a test set."""
+
+    data: Data | None
+    samples: int | None
+    activations: str
+    weights: str
+    max_loss: float
+    float_io: bool
+    repair: bool
+    experiment: str
+    labels: Sequence[str]
+    metric: str | None
+    output: str | int | None
+    threshold: float | None

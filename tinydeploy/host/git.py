@@ -1,0 +1,76 @@
+"""What git knows of files: their content at a commit, and which commit a folder is at."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tinydeploy.errors import ToolError, UsageError
+
+_SECONDS = 20
+_MOST_COMMITS = 500
+
+
+def at(ref: str, file: Path) -> str:
+    """The text of the file as committed at `ref`. Raises UsageError, in one line, if it is not there."""
+    if not ref or ref.startswith("-") or any(c.isspace() for c in ref):
+        raise UsageError(f"{ref!r} is no git ref", "git:main, git:v1.2, git:HEAD~1")
+    folder = _folder(file)
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    if top.returncode:
+        raise UsageError(f"{folder} is in no git repository", "commit the result, and name its commit")
+    if _git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").returncode:
+        raise UsageError(f"there is no commit '{ref}' here", "git fetch brings branches and tags")
+    path = file.resolve().relative_to(Path(top.stdout.strip()).resolve())
+    shown = _git(folder, "show", f"{ref}:{path.as_posix()}")
+    if shown.returncode:
+        raise UsageError(f"commit '{ref}' has no {path}", "commit a result there first")
+    return shown.stdout
+
+
+def versions(file: Path) -> list[tuple[str, str]]:
+    """Each commit that changed the file, the newest first, and the file's text there; none without git."""
+    try:
+        log = _git(_folder(file), "log", "--format=%H", "--", str(file.resolve()))
+    except ToolError:
+        return []
+    commits = log.stdout.split() if log.returncode == 0 else []
+    found = []
+    for commit in commits[:_MOST_COMMITS]:
+        try:
+            found.append((commit, at(commit, file)))
+        except UsageError:  # it was removed there
+            continue
+    return found
+
+
+def commit(folder: Path) -> str | None:
+    """The commit that the folder is at, with "+" after it if something is changed; None without git."""
+    try:
+        head = _git(_folder(folder / "x"), "rev-parse", "HEAD")
+        if head.returncode:
+            return None
+        status = _git(_folder(folder / "x"), "status", "--porcelain", "--untracked-files=no")
+    except ToolError:
+        return None
+    return head.stdout.strip() + ("+" if status.stdout.strip() else "")
+
+
+def _folder(file: Path) -> Path:
+    """The nearest folder above the file that is there."""
+    return next(parent for parent in file.resolve().parents if parent.is_dir())
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(f"git cannot be asked: {error}", "apt-get install git") from error
