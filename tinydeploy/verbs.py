@@ -275,14 +275,17 @@ def _evaluated(
     """The result; what fails on the way leaves a report of it in the folder."""
     way = Way()
     try:
-        result = evaluate(job, samples, timeout=asked.timeout, progress=progress, way=way, duty=asked.duty)
+        result = evaluate(
+            job, samples, timeout=asked.timeout, progress=progress, way=way, wanted=asked.wanted
+        )
         look = breakdown.look(job.graph, samples, result.predictions, floats)
         result = replace(result, closer=look)
         if look is not None and look.floats is not None and result.accuracy:
             result = replace(result, accuracy=replace(result.accuracy, float_value=look.floats.value))
         elif (known := asked.float_figure()) and result.accuracy and known.metric == result.accuracy.metric:
             result = replace(result, accuracy=replace(result.accuracy, float_value=known.value))
-        return gates.judged(result, asked.budget)
+        origin = replace(result.provenance, command=asked.command or None)
+        return gates.judged(replace(result, provenance=origin), asked.budget)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
             report_files.write_failure(failed_run.failure(error, job, way), folder, asked.mark)

@@ -108,3 +108,12 @@ def test_a_wrong_file_of_points(tmp_path: Path, row: str, problem: str) -> None:
     path.write_text(f"board,core,mhz,engine,task,variant,ms,source,instructions\n{row}\n")
     with pytest.raises(UsageError, match=problem):
         points(path)
+
+
+def test_a_rough_estimate_has_a_wide_interval() -> None:
+    model = time_model(lookup.board("nucleo_l4r5zi"))
+    assert model is not None
+    point = BY_BOARD["nucleo_l4r5zi"][1]
+    rough = model.rough(point.counts.instructions)
+    assert rough.low < point.ms < rough.high
+    assert (rough.high - rough.low) / rough.ms > 0.5

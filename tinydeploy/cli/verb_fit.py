@@ -12,6 +12,7 @@ from rich.text import Text
 
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import progress, show, show_json
+from tinydeploy.report import text
 from tinydeploy.report.layout import Column, Columns, Prose
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ def _table(found: Sequence[Fit]) -> RenderableType:
     rows = []
     for fit in found:
         arena = "–" if fit.arena_bytes is None else _kib(fit.arena_bytes)
-        figures = (arena, *_figures(fit.ram), *_figures(fit.flash))
+        time = "–" if fit.estimate is None else text.micros(1e3 * fit.estimate.ms)
+        figures = (arena, *_figures(fit.ram), *_figures(fit.flash), time)
         rows.append((Text(*_MARKS[fit.verdict]), fit.board, fit.optimize, *figures))
     columns = [Column(), Column("Board"), Column("Goal")]
-    columns += [Column(name, right=True) for name in ("Arena", "RAM", "left", "Flash", "left")]
+    columns += [Column(name, right=True) for name in ("Arena", "RAM", "left", "Flash", "left", "Time")]
     return Columns(columns, rows, spare=(3,))
 
 
@@ -73,6 +75,14 @@ def _notes(found: Sequence[Fit]) -> list[RenderableType]:
             "dim",
         )
     ]
+    if any(fit.estimate for fit in found):
+        notes.append(
+            Prose(
+                "Time: a rough estimate from the instructions that are expected, which may be 40 % off; run "
+                "estimates it from what is executed.",
+                "dim",
+            )
+        )
     problems: dict[tuple[Verdict, str], list[str]] = {}
     for fit in found:
         if fit.problem and (fit.verdict == "tight" or fit.ram is None):

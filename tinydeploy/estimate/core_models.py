@@ -18,13 +18,16 @@ class CoreModel:
     """Cycles by class of Counts, to be added up; memories are not included.
 
     `spread` is the relative half-width of the interval in which four boards of five are expected, if
-    nothing is fitted. `source` says where it is from.
+    nothing is fitted. `source` says where it is from. `per_mac` and `per_output` are
+    the aot engine's instructions by and large, for a multiply-accumulate and for an element of an output.
     """
 
     core: str
     cycles: Mapping[str, float]
     spread: float
     source: str
+    per_mac: float
+    per_output: float
 
 
 @cache
@@ -36,4 +39,5 @@ def core_model(core: str) -> CoreModel | None:
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
     unknown = set(raw["cycles"]) - {field.name for field in fields(Counts)}
     assert not unknown, f"{path.name} names no class: {unknown}"
-    return CoreModel(core, raw["cycles"], raw["spread"], " ".join(raw["source"].split()))
+    source = " ".join(raw["source"].split())
+    return CoreModel(core, raw["cycles"], raw["spread"], source, **raw["expected"])

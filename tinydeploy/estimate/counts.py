@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -86,6 +86,26 @@ def counts(executed: Executed, elf: Path) -> Counts:
             "other_accesses": int(rows["other_reads"].sum() + rows["other_writes"].sum()),
         }
     )
+
+
+def by_instruction(executed: Executed, elf: Path, cycles: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """For each row of what ran its part of the sum that `cycles` by class of Counts make of it."""
+    addresses, table = _table(elf)
+    known = np.isin(executed.rows["address"], addresses)
+    rows = executed.rows[known]
+    at = np.searchsorted(addresses, rows["address"])
+    costs = cycles.get("instructions", 0.0) * rows["executed"].astype(np.float64)
+    for name, each in cycles.items():
+        if name in table and name != "instructions":
+            costs += each * rows["executed"] * table[name][at]
+        elif name in (rows.dtype.names or ()):
+            costs += each * rows[name]
+    broken = rows["arrived"] * table["chained_loads"][at]
+    costs += broken * (cycles.get("first_loads", 0.0) - cycles.get("chained_loads", 0.0))
+    costs += rows["taken"] * cycles.get("taken_branches", 0.0)
+    found = np.zeros(len(executed.rows))
+    found[known] = costs
+    return found
 
 
 @lru_cache(maxsize=4)

@@ -9,20 +9,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
+from tinydeploy.boards.board import Board
+from tinydeploy.engines.engine import EngineSources
 from tinydeploy.errors import TargetError, ToolError
 from tinydeploy.estimate import intervals
 from tinydeploy.estimate.counts import Counts, counts
 from tinydeploy.estimate.energy import Duty, energy
+from tinydeploy.estimate.profiling import profile
 from tinydeploy.estimate.timing import TimeModel, time_model
 from tinydeploy.evaluate import execution
 from tinydeploy.evaluate.deployment import Job
 from tinydeploy.evaluate.execution import Measurement
 from tinydeploy.firmware.build import Firmware
+from tinydeploy.model.graph import Graph, op_macs, op_shape
 from tinydeploy.model.samples import Samples
 from tinydeploy.progress import Progress
 from tinydeploy.results.estimated import EnergyEstimate, Estimate, OpEstimate
+from tinydeploy.results.profiled import Profile
 from tinydeploy.targets.executed import Executed
+
+_NONE = "there is no estimate of time"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +50,20 @@ class Estimates:
     ops: Mapping[int, OpEstimate] = field(default_factory=dict)
     executed: Mapping[str, int] | None = None
     executed_by_op: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    profile: Profile | None = None
     warnings: tuple[str, ...] = ()
 
 
-def model_for(job: Job) -> TimeModel | None:
-    """The time model of the job's board; None for a board that has no clock of its own, or no model."""
-    board = job.board
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for beyond the time: the energy of a duty cycle, a profile."""
+
+    duty: Duty = Duty()  # noqa: RUF009 - it is frozen
+    profile: bool = False
+
+
+def model_for(board: Board) -> TimeModel | None:
+    """The board's time model; None for a board that has no clock of its own, or no model."""
     if board.only_emulated and board.timing is None:
         return None
     return time_model(board)
@@ -59,15 +75,15 @@ def estimates(
     samples: Samples,
     measured: Measurement,
     arena_bytes: int,
-    duty: Duty,
+    wanted: Wanted,
     timeout: float,
     progress: Progress,
 ) -> Estimates:
     """The estimates of a run whose samples have been `measured`; none of what a board measures itself."""
-    model = model_for(job)
-    if model is None or not job.target.is_emulator:
-        asked = duty.every_s is not None
-        return Estimates(warnings=("there is no estimate of energy: the time is not estimated",) * asked)
+    model = model_for(job.board)
+    emulated = job.target.is_emulator
+    if not emulated or (model is None and not wanted.profile):
+        return Estimates(warnings=tuple(_without_time(wanted)))
     if not job.target.records(job.board):
         return Estimates(
             warnings=(f"there is no estimate of time: {job.target.title} does not say what runs",)
@@ -77,19 +93,25 @@ def estimates(
         seen = execution_of(job, firmware, samples, measured, arena_bytes, timeout)
     except (ToolError, TargetError) as error:
         hint = f"; {error.hint}" if error.hint else ""
-        return Estimates(warnings=(f"there is no estimate of time: {error.message}{hint}",))
+        return Estimates(warnings=(f"{_NONE}: {error.message}{hint}",))
     whole = counts(seen.inference, firmware.elf)
     by_op = {index: counts(own, firmware.elf) for index, own in seen.ops.items()}
-    time = model.estimate(whole)
-    spent = energy(job.board, time, duty)
+    time = model.estimate(whole) if model else None
+    spent = energy(job.board, time, wanted.duty) if time else None
     return Estimates(
         time,
         spent,
-        {index: _of_op(model.estimate(own)) for index, own in by_op.items()},
+        {index: _of_op(model.estimate(own)) for index, own in by_op.items()} if model else {},
         _told(whole),
         {index: _told(own) for index, own in by_op.items()},
-        tuple(_of_duty(job, time, spent, duty)),
+        profile(seen.ops, firmware.elf, model.factors.cycles if model else None) if wanted.profile else None,
+        tuple(_of_duty(job, time, spent, wanted.duty) if time else _without_time(wanted)),
     )
+
+
+def _without_time(wanted: Wanted) -> Iterator[str]:
+    if wanted.duty.every_s is not None:
+        yield "there is no estimate of energy: the time is not estimated"
 
 
 def _of_duty(job: Job, time: Estimate, spent: EnergyEstimate | None, duty: Duty) -> Iterator[str]:
@@ -98,6 +120,23 @@ def _of_duty(job: Job, time: Estimate, spent: EnergyEstimate | None, duty: Duty)
         yield f"there is no estimate of energy: what {job.board.id} draws is not known"
     elif spent is not None and spent.every_s is not None and spent.average_uw is None:
         yield f"an inference takes about {time.ms:,.4g} ms: one every {spent.every_s:g} s is too often"
+
+
+def rough(graph: Graph, sources: EngineSources, board: Board) -> Estimate | None:
+    """The time by the instructions that are expected, by the engine's cost model or what is usual for a core.
+
+    None for a board without a time model.
+    """
+    model = model_for(board)
+    if model is None:
+        return None
+    expected = {layer.op: layer.instructions for layer in sources.layers}
+    instructions = 0.0
+    for index in sources.profiled_ops:
+        op = graph.ops[index]
+        usual = model.core.per_mac * op_macs(graph, op) + model.core.per_output * prod(op_shape(graph, op))
+        instructions += expected.get(index) or usual
+    return model.rough(round(instructions))
 
 
 def execution_of(

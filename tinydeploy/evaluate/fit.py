@@ -11,9 +11,11 @@ from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
 from tinydeploy.engines.engine import EngineSources
 from tinydeploy.errors import FitError
 from tinydeploy.evaluate import board_checks
+from tinydeploy.evaluate.estimation import rough
 from tinydeploy.firmware import footprint
 from tinydeploy.firmware.footprint import Need
 from tinydeploy.model.graph import Graph
+from tinydeploy.results.estimated import Estimate
 from tinydeploy.targets.target_registry import choose_target
 
 _FOR_ROOM = ("balanced", "size", "ram")  # the goals to try in turn where nobody asks for all
@@ -44,6 +46,7 @@ class Fit:
     arena_bytes: int | None = None
     ram: Need | None = None
     flash: Need | None = None
+    estimate: Estimate | None = None  # of the time, by what the engine's cost model expects
 
     @property
     def is_roomy(self) -> bool:
@@ -89,14 +92,15 @@ def _tried(
         return [Fit(board.id, board.core.name, goal, Verdict.NO, error.message) for goal in named]
     tried = []
     for goal in goals:
-        tried.append(_judged(programs.of(board, goal), board, goal))
+        tried.append(_judged(graph, programs.of(board, goal), board, goal))
         if not every_goal and tried[-1].is_roomy:
             break  # no other goal would change the verdict
     return tried
 
 
-def _judged(sources: EngineSources, board: Board, goal: str) -> Fit:
+def _judged(graph: Graph, sources: EngineSources, board: Board, goal: str) -> Fit:
     assert sources.arena is not None
+    estimate = rough(graph, sources, board)
     link = choose_target(board, None, stand_ins=False).links(board)[0]
     ram, flash = footprint.ram(sources, board, link), footprint.flash(sources, board)
     needs = {"RAM": ram, "flash": flash}
@@ -110,7 +114,7 @@ def _judged(sources: EngineSources, board: Board, goal: str) -> Fit:
         verdict, problem = Verdict.TIGHT, "what the Arduino core takes is not known here: a build decides"
     else:
         verdict, problem = Verdict.FITS, ""
-    return Fit(board.id, board.core.name, goal, verdict, problem, sources.arena.bytes, ram, flash)
+    return Fit(board.id, board.core.name, goal, verdict, problem, sources.arena.bytes, ram, flash, estimate)
 
 
 class _Programs:

@@ -74,7 +74,8 @@ class Judging(Running, Held, total=False):
     told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
-    for, `extra_uj` what each turn of it takes besides. `float_model` is put beside.
+    for, `extra_uj` what each turn of it takes besides. With `profile` the result says where the cycles go;
+    `float_model` is put beside.
     """
 
     data: Data | None
@@ -88,6 +89,21 @@ class Judging(Running, Held, total=False):
     every: str | None
     battery: str | None
     extra_uj: float | None
+    profile: bool
+
+
+class Sweeping(TypedDict, total=False):
+    """What a sweep combines, and what all its runs share; the folder `out` is the sweep's."""
+
+    boards: Sequence[str]
+    engines: Sequence[str]
+    goals: Sequence[str]
+    data: str | Path | None
+    samples: int | None
+    metric: str | None
+    target: str | None
+    timeout: float | None
+    out: str | Path | None
 
 
 class Quantizing(TypedDict, total=False):
@@ -105,17 +121,3 @@ class Quantizing(TypedDict, total=False):
     metric: str | None
     output: str | int | None
     threshold: float | None
-
-
-class Sweeping(TypedDict, total=False):
-    """What a sweep combines, and what all its runs share; the folder `out` is the sweep's."""
-
-    boards: Sequence[str]
-    engines: Sequence[str]
-    goals: Sequence[str]
-    data: str | Path | None
-    samples: int | None
-    metric: str | None
-    target: str | None
-    timeout: float | None
-    out: str | Path | None

@@ -145,6 +145,7 @@ _EXTRA_UJ = Option(
     most=1e12,
     key="extra_uj",
 )
+_PROFILE = Option("profile", "Say where the cycles go: by function, source line, instruction.", kind=bool)
 _OUT = Option(
     "out",
     "The folder to write to; run names one in tinydeploy-out by default.",
@@ -226,7 +227,7 @@ _ALWAYS = (_VERBOSE, _QUIET)
 _SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _TFLM_LIBRARY)
 _MADE = (*_SOURCE, _TARGET_MADE, _LINK)
 _JUDGED = (_DATA, _SAMPLES, _LABELS, _METRIC, _OUTPUT, _THRESHOLD)
-_DUTY = (_EVERY, _BATTERY, _EXTRA_UJ)
+_ESTIMATED = (_EVERY, _BATTERY, _EXTRA_UJ, _PROFILE)
 _AT_PORT = (_PORT, _UPLOAD_COMMAND, _DTR, _RTS)
 _DEPLOYED = (*_SOURCE, _TARGET, _LINK, *_AT_PORT, _NO_UPLOAD, _TIMEOUT)
 _SELFTEST = (
@@ -290,7 +291,7 @@ VERBS = {
             prepare_options.FLOAT,
             _OUT,
             *_DEPLOYED,
-            *_DUTY,
+            *_ESTIMATED,
             *BUDGET,
             *BASELINE,
             *OUTPUTS,
@@ -313,8 +314,8 @@ VERBS = {
 
 ALWAYS = _ALWAYS
 """What `tinydeploy` takes without a verb."""
-DUTY = tuple(option.name for option in _DUTY)
-"""What says how often an inference runs, and from what battery."""
+ESTIMATED = tuple(option.name for option in _ESTIMATED)
+"""What says what to estimate besides the time."""
 JUDGED = tuple(option.name for option in _JUDGED)
 """What says which samples are run, and how their outputs are judged."""
 AT_PORT = ("upload_command", "no_upload", "dtr", "rts")

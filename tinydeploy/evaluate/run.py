@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinydeploy.errors import ModelError
-from tinydeploy.estimate.energy import Duty
 from tinydeploy.evaluate import accuracy, arena_sizing, execution, second_opinion
 from tinydeploy.evaluate.deployment import Job
-from tinydeploy.evaluate.estimation import Estimates, estimates
+from tinydeploy.evaluate.estimation import Estimates, Wanted, estimates
 from tinydeploy.evaluate.execution import Measurement
 from tinydeploy.evaluate.result_parts import (
     arena_info,
@@ -45,7 +44,7 @@ from tinydeploy.results.setting import (
 )
 from tinydeploy.targets.session import Session
 
-_NO_DUTY = Duty()
+_NOTHING = Wanted()
 
 
 @dataclass
@@ -65,7 +64,7 @@ def evaluate(
     timeout: float,
     progress: Progress = silent,
     way: Way | None = None,
-    duty: Duty = _NO_DUTY,
+    wanted: Wanted = _NOTHING,
 ) -> Result:
     """Builds the job's firmware, runs the samples on its target and on the host, and reports.
 
@@ -89,7 +88,7 @@ def evaluate(
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
     with _timed(way, "estimate"):
-        found = estimates(job, firmware, samples, seen.measured, seen.arena.bytes, duty, timeout, progress)
+        found = estimates(job, firmware, samples, seen.measured, seen.arena.bytes, wanted, timeout, progress)
     with _timed(way, "second opinion"):
         progress("comparing with the host", 0, 0)
         opinion = _opinion(job, samples, expected)
@@ -204,6 +203,7 @@ def _result(
         estimate=estimated.time,
         energy=estimated.energy,
         executed=estimated.executed,
+        profile=estimated.profile,
         second_opinion=opinion.parity,
         predictions=seen.measured.outputs,
     )

@@ -24,10 +24,17 @@ if TYPE_CHECKING:
     from elftools.elf.sections import Symbol as ElfSymbol
 
 _LARGEST = 10
+_BETWEEN_MEMORIES = 1 << 23  # bytes, at the least
+_AT_ONCE = 2000  # addresses in one command line
 _TOOL_TIMEOUT = 20.0  # seconds
-_TOOLS = {"EM_ARM": "arm-none-eabi-", "EM_RISCV": "riscv64-unknown-elf-", "EM_AVR": "avr-"}
+_TOOLS = {
+    "EM_ARM": "arm-none-eabi-",
+    "EM_RISCV": "riscv64-unknown-elf-",
+    "EM_AVR": "avr-",
+    "EM_XTENSA": "xtensa-lx106-elf-",
+}
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
-_JUMP = re.compile(r"^\s*[0-9a-f]+:\t([a-z][a-z.]*)\s.*<([^>+]+)>$")
+_JUMP = re.compile(r"^\s*[0-9a-f]+:\t([a-z][a-z0-9.]*)\s.*<([^>+]+)>$")
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,12 @@ def _sizes(path: Path) -> Mapping[str, Any]:
             (name, symbol["st_size"], regions[elf.get_section(symbol["st_shndx"]).name])
             for name, symbol in zip(names, by_size, strict=True)
         ]
-    return {"flash": _extent(flash), "ram": _extent(ram), "model": model, "largest": largest}
+    return {
+        "flash": sum(map(_extent, _memories(flash))),
+        "ram": _extent(ram),
+        "model": model,
+        "largest": largest,
+    }
 
 
 @_once
@@ -213,7 +225,7 @@ def _calls(disassembly: str) -> dict[str, set[tuple[str, bool]]]:
             name = label[1]
             calls[name] = set()
         elif (jump := _JUMP.match(line)) and jump[2] != name:
-            calls[name].add((jump[2], jump[1] in ("bl", "blx", "jal", "call", "rcall")))
+            calls[name].add((jump[2], jump[1] in ("bl", "blx", "jal", "call", "rcall", "call0")))
     return calls
 
 
@@ -253,6 +265,24 @@ def locate(path: Path, address: int) -> str:
     return f"{function} ({line.split(' (discriminator')[0].removeprefix('./')})"
 
 
+def lines(path: Path, addresses: Sequence[int]) -> list[str]:
+    """For each address the source line that it comes from, "src/file.cpp:12"; empty if nothing knows it."""
+    found: list[str] = []
+    with _opened(path) as elf:
+        for first in range(0, len(addresses), _AT_ONCE):
+            some = [hex(address) for address in addresses[first : first + _AT_ONCE]]
+            answer = _binutil(elf, "addr2line", "-e", str(path), *some).splitlines()
+            answer = answer if len(answer) == len(some) else [""] * len(some)
+            found += [line.split(" (discriminator")[0].removeprefix("./") for line in answer]
+    return ["" if line.startswith("??") else line for line in found]
+
+
+def demangled(path: Path, names: Sequence[str]) -> list[str]:
+    """The linker's names of functions as a person reads them."""
+    with _opened(path) as elf:
+        return _demangled(elf, names)
+
+
 def _allocated(elf: ELFFile) -> list[Section]:
     from elftools.elf.constants import SH_FLAGS
 
@@ -268,6 +298,20 @@ def _symbols(elf: ELFFile) -> list[ElfSymbol]:
 
     table = elf.get_section_by_name(".symtab")
     return list(table.iter_symbols()) if isinstance(table, SymbolTableSection) else []
+
+
+def _memories(ranges: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """The ranges by the memory that they are in: between two memories there is far more than any gap in one.
+
+    What a chip's ROM loads to RAM is in flash, too, but not where its constants are.
+    """
+    found: list[list[tuple[int, int]]] = []
+    for start, end in sorted(ranges):
+        if found and start - found[-1][-1][1] < _BETWEEN_MEMORIES:
+            found[-1].append((start, end))
+        else:
+            found.append([(start, end)])
+    return found
 
 
 def _extent(ranges: Sequence[tuple[int, int]]) -> int:

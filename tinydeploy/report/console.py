@@ -24,6 +24,7 @@ from tinydeploy.report.layout import Column, Columns, Facts, Prose
 from tinydeploy.results import gates
 from tinydeploy.results.case import Case
 from tinydeploy.results.measured import Gate
+from tinydeploy.results.profiled import Profile
 from tinydeploy.results.result import Result
 
 _TOP_OPS = 8
@@ -121,6 +122,20 @@ def _top_ops(result: Result) -> Columns:
     return Columns(columns, rows, spare=(5, 2, 6), title=title)
 
 
+def _hot_functions(profile: Profile) -> Columns:
+    shown = profile.functions[:_TOP_OPS]
+    rows = [
+        (
+            text.millions(one.count),
+            text.percent(text.ratio(one.count, profile.total)),
+            text.printable(one.name),
+        )
+        for one in shown
+    ]
+    columns = (Column(profile.unit, right=True), Column("share", right=True), Column("Function"))
+    return Columns(columns, rows, title=f"Where they go, {len(shown)} of {len(profile.functions)} functions")
+
+
 def summary(result: Result) -> RenderableType:
     """The headline figures, what was run on what, the costliest ops and the warnings."""
     parts: list[RenderableType] = [
@@ -136,6 +151,8 @@ def summary(result: Result) -> RenderableType:
         parts += [Text(), _top_ops(result)]
     if result.closer:
         parts += [Text(), *_closer(result)]
+    if result.profile:
+        parts += [Text(), _hot_functions(result.profile)]
     if result.warnings:
         parts += [Text(), *(_prose(f"! {warning}", "yellow") for warning in result.warnings)]
     return Group(*parts)

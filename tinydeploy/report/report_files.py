@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from tinydeploy.errors import UsageError
 from tinydeploy.host import output_folder
 from tinydeploy.host.output_folder import Manifest
+from tinydeploy.report.printable import printable
 from tinydeploy.results.result import Result, as_html
 
 if TYPE_CHECKING:
     from tinydeploy.results.failure import Failure
 
+FOLDED = "profile.folded"
 RUNS_SCHEMA = "tinydeploy.runs/1"
 
 
@@ -56,7 +58,22 @@ def write(result: Result, folder: Path, mark: str = "") -> None:
     """
     from tinydeploy.report import html  # brings matplotlib, which a command that draws nothing need not load
 
-    _write({"result.json": _json(result.to_json()), "report.html": html.render(result)}, folder, mark)
+    files = {"result.json": _json(result.to_json()), "report.html": html.render(result)}
+    if result.profile is not None:
+        files[FOLDED] = folded(result)
+    _write(files, folder, mark, without=("failed.json", *([] if FOLDED in files else [FOLDED])))
+
+
+def folded(result: Result) -> str:
+    """The profile as folded stacks, a line each, as speedscope and flame graphs take them."""
+    assert result.profile is not None
+    kinds = {op.index: op.op for op in result.model.ops}
+    rows = (
+        ";".join((f"op {line.op} {kinds.get(line.op, '')}", line.function, line.source or "?"))
+        + f" {line.count}"
+        for line in result.profile.lines
+    )
+    return "".join(f"{printable(row)}\n" for row in rows)
 
 
 def runs_json(results: Sequence[Result]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from tinydeploy.results.measured import (
     Unit,
     spread_of,
 )
+from tinydeploy.results.profiled import Profile
 from tinydeploy.results.setting import (
     BoardInfo,
     BuildInfo,
@@ -92,6 +93,7 @@ class Result:
     executed: Mapping[str, int] | None = (
         None  # instructions by class, and memory traffic, see estimate.counts
     )
+    profile: Profile | None = None
     second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
     gates: tuple[Gate, ...] | None = None  # limits that it was held against
     closer: CloserLook | None = None
