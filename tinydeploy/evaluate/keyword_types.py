@@ -70,7 +70,7 @@ class Judging(Running, Held, total=False):
     told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
-    for, `extra_uj` what each turn of it takes besides.
+    for, `extra_uj` what each turn of it takes besides. With `profile` the result says where the cycles go.
     """
 
     data: Data | None
@@ -83,3 +83,4 @@ class Judging(Running, Held, total=False):
     every: str | None
     battery: str | None
     extra_uj: float | None
+    profile: bool
