@@ -143,7 +143,7 @@ def test_every_option_that_is_named_exists() -> None:
     for document in DOCUMENTS:
         for code in commands(document):
             if code.startswith(("-", *VERBS, "tinydeploy", "benchmarks/", "python")):
-                named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", code))
+                named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", code))
                 assert named <= known, f"{document.name}: {code}"
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from tinydeploy.evaluate.option_table import VERBS
 from tinydeploy.version import __version__
 
-_VERBS = tuple(sorted(name for verb in VERBS.values() for name in verb.functions))
+_VERBS = {name: verb.home for verb in VERBS.values() for name in verb.functions}
 _ELSEWHERE = {"errors": "errors", "verbs": "verbs", "verdict": "results.verdict"}
-__all__ = ["Result", "__version__", *_VERBS]
+__all__ = ["Result", "__version__", *sorted(_VERBS)]
 
 # The room `boards` is bound here once, when it is loaded; from then on the name is the verb's.
 importlib.import_module("tinydeploy.boards")
@@ -24,7 +24,7 @@ del globals()["boards"]
 def __getattr__(name: str) -> Any:
     """A verb, the class of a result, or a module that users name: loaded when it is first asked for."""
     if name in (*_VERBS, "Result"):
-        return getattr(importlib.import_module("tinydeploy.verbs"), name)
+        return getattr(importlib.import_module(f"tinydeploy.{_VERBS.get(name, 'verbs')}"), name)
     if name in _ELSEWHERE:
         return importlib.import_module(f"tinydeploy.{_ELSEWHERE[name]}")
     raise AttributeError(f"module 'tinydeploy' has no attribute '{name}'")

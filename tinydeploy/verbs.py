@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from tinydeploy import diagnosis as doctor_checks
 from tinydeploy.boards import lookup as board_files
@@ -20,46 +20,36 @@ from tinydeploy.diagnosis import Finding
 from tinydeploy.engines.engine_registry import engine_names
 from tinydeploy.errors import TinydeployError, UsageError
 from tinydeploy.estimate import points as point_files
-from tinydeploy.evaluate import arena_sizing, calibration, config, exporting, failed_run, inspection, selftest
+from tinydeploy.evaluate import arena_sizing, calibration, config, failed_run, inspection
 from tinydeploy.evaluate import fit as board_fit
 from tinydeploy.evaluate.arena_sizing import ArenaReport
+from tinydeploy.evaluate.baselines import Baselines
 from tinydeploy.evaluate.calibration import Calibration
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
-from tinydeploy.evaluate.keyword_types import Building, Deploying, Held, Judging, Running
+from tinydeploy.evaluate.keyword_types import Building, Deploying, Judging, Quantizing, Running
 from tinydeploy.evaluate.keywords import checked_keywords
 from tinydeploy.evaluate.request import (
-    Beside,
     Model,
     Run,
     load_model,
     taken_budget,
-    unlabelled_samples,
     with_usual,
 )
 from tinydeploy.evaluate.run import Way, evaluate
-from tinydeploy.firmware import project
+from tinydeploy.evaluate.source_verbs import export as export
+from tinydeploy.evaluate.source_verbs import generate as generate
 from tinydeploy.firmware.build import Firmware
-from tinydeploy.firmware.export import model_library
-from tinydeploy.lab import checking
-from tinydeploy.lab.baselines import Baselines
 from tinydeploy.link.messages import Greeting
-from tinydeploy.model.metric_choice import Wishes
 from tinydeploy.model.samples import Data, Samples
+from tinydeploy.prepare import making
 from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.report import report_files
-from tinydeploy.results import compare as comparison
 from tinydeploy.results import gates, stored
-from tinydeploy.results.case import Case
-from tinydeploy.results.compare import Comparison
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
-from tinydeploy.targets.target_registry import self_testing
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT, FORMS, SELFTEST_SAMPLES
-
-if TYPE_CHECKING:
-    from tinydeploy.prepare.making import Made
+from tinydeploy.words import DEFAULT_BOARD, DEFAULT_TIMEOUT
 
 
 @dataclass(frozen=True)
@@ -99,76 +89,6 @@ def fit(
     """How the model fits the boards that `words` select, as fit.fits says; of `options`, `logits` counts."""
     graph = load_model(model, with_usual(model, options, "fit"))
     return board_fit.fits(graph, board_files.select(words), every_goal=every_goal)
-
-
-@checked_keywords
-def generate(
-    model: Model,
-    out: str | Path,
-    *,
-    renode_test: bool = False,
-    data: Data | None = None,
-    samples: int | None = None,
-    max_instructions: int | None = None,
-    notice: Notice = unsaid,
-    **options: Unpack[Deploying],
-) -> Path:
-    """Writes a PlatformIO project that stands on its own into the folder `out`, and returns it.
-
-    It is for the board itself, wherever there is such a board, if no `target` is named. `notice` is told
-    what there is to know of it.
-    With `renode_test` it has a self-test for Renode too: so many `samples` of `data`, or of seeded random
-    inputs, with the outputs that they should give, in a suite for renode-test. There an inference
-    may take `max_instructions`.
-    """
-    settled = with_usual(model, {**options, "data": data}, "generate")
-    if renode_test:
-        target, tester = settled.get("target"), self_testing()
-        if target not in (None, tester.name):
-            raise UsageError(
-                f"a test for {tester.title} cannot be made for the target '{target}'", "leave --target out"
-            )
-        settled["target"] = tester.name
-    elif samples is not None or max_instructions is not None:
-        ignored = "samples" if samples is not None else "max_instructions"
-        raise UsageError(f"{ignored} is for a self-test, and none was asked for", "add --renode-test")
-    data = settled.pop("data", None)
-    job = prepare(load_model(model, settled), for_board=True, **settled)
-    test = None
-    if renode_test:
-        inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES, Beside.of(model))
-        test = selftest.make(job, inputs, max_instructions)
-    folder = project.write(job.project(job.planned_bytes, test), Path(out))
-    for note in job.notes:
-        notice(note)
-    return folder
-
-
-@checked_keywords
-def export(
-    models: Model | Sequence[Model],
-    out: str | Path,
-    *,
-    forms: Sequence[str] = FORMS[:1],
-    core: str | None = None,
-    portable: bool = False,
-    labels: Sequence[str] = (),
-    data: Data | None = None,
-    samples: int | None = None,
-    **options: Unpack[Deploying],
-) -> Path:
-    """Writes the models as a library for one's own firmware into the folder `out`, and returns it.
-
-    A model may be NAME=FILE; else it is called after its file. `forms` are words of FORMS. The kernels are
-    those of the `board`, of a `core`, or `portable` ones. `labels` name the classes. The self-test runs so
-    many `samples` of `data`, or of seeded random inputs. Of `options`, `signature`, `logits`, `board` and
-    `optimize` count.
-    """
-    chosen = exporting.core_of({"board": options.get("board"), "core": core, "portable": portable})
-    given = {**options, "labels": labels, "data": data, "samples": samples}
-    listed = [models] if isinstance(models, str | bytes | Path) else [*models]
-    made = [exporting.model_interface(model, given, chosen) for model in listed]
-    return model_library.write(model_library.library(made, forms), Path(out))
 
 
 @checked_keywords
@@ -300,10 +220,10 @@ def run(
     report_files.check_writable(asked.folder)
     against = baselines.of(asked.folder / stored.FILE)
     chosen = asked.samples(progress)
-    for line in chosen.told:
-        notice(line)
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
+    for line in chosen.told:
+        notice(line)
     result = against(_evaluated(job, chosen, asked, progress, asked.folder))
     report_files.write(result, asked.folder, asked.mark)
     return result, asked.folder
@@ -329,8 +249,6 @@ def run_each(
     report_files.check_writable(asked.folder, engines)
     against = [baselines.of(asked.folder / engine / stored.FILE) for engine in engines]
     chosen = asked.samples(progress)
-    for line in chosen.told:
-        notice(line)
     progress("compiling the model", 0, 0)
     goal = asked.options.pop("optimize", None)
     named = engine_names(",".join(engines), goal)
@@ -338,6 +256,8 @@ def run_each(
         prepare(asked.graph, **asked.options | _engine_options(name, goal)).connected()
         for name, goal in named
     ]
+    for line in chosen.told:
+        notice(line)
     results = tuple(
         held(_evaluated(job, chosen, asked, progress, asked.folder / engine))
         for engine, job, held in zip(engines, jobs, against, strict=True)
@@ -354,85 +274,16 @@ def quantize(
     calibration: Data | None = None,
     *,
     out: str | Path,
-    data: Data | None = None,
-    samples: int | None = None,
-    activations: str = "int8",
-    weights: str = "int8",
-    max_loss: float = 0.01,
-    float_io: bool = False,
-    repair: bool = False,
-    experiment: str = "",
-    labels: Sequence[str] = (),
-    metric: str | None = None,
-    output: str | int | None = None,
-    threshold: float | None = None,
     progress: Progress = silent,
     notice: Notice = unsaid,
-) -> Made:
-    """A float model quantised with the ranges of `calibration`, and what that costs on `data`.
+    **options: Unpack[Quantizing],
+) -> making.Made:
+    """A float model quantised with the ranges of `calibration`, and what that costs, as making.Asked says it.
 
     The .tflite, its card and a quantize.json go to the folder `out`, or as `out` if that ends in .tflite.
     """
-    from tinydeploy.prepare import making
-
-    wishes = Wishes(metric, None if output is None else str(output), threshold, tuple(labels))
-    bits = {"int8": 8, "int16": 16}
-    if activations not in bits or weights not in ("int8", "int4", "mixed"):
-        raise UsageError("activations are int8 or int16, weights int8, int4 or mixed")
-    asked = making.Asked(
-        data, samples, bits[activations], weights, max_loss, float_io, repair, experiment, wishes
-    )
+    asked = making.Asked.of(options)
     return making.make(model, calibration, out, asked, progress, notice)
-
-
-@checked_keywords
-def check(
-    paths: Sequence[str | Path] = (),
-    *,
-    plan: bool = False,
-    board: str | None = None,
-    progress: Progress = silent,
-    **options: Unpack[Held],
-) -> tuple[Case, ...]:
-    """Results, or all that a tinydeploy.toml deploys, held against their limits: a case each.
-
-    A path is a result.json or a folder with one, or a tinydeploy.toml with [[deploy]] entries, which are run;
-    without any, it is the tinydeploy.toml here. With `plan` paths are models, whose plans are held against
-    the limits without a build. Limits that are given beat those of the files.
-    """
-    settled: dict[str, Any] = dict(options)
-    baselines, chosen = Baselines.taken(settled), [Path(path) for path in paths]
-    budget = taken_budget(settled)
-    if not plan:
-        given = budget if board is None else {**budget, "board": board}
-
-        def against(result: Result, file: Path) -> Result:
-            return baselines.of(file)(result)
-
-        return checking.cases(chosen or [Path()], given, run, against, progress)
-    found: list[Case] = []
-    for path in chosen:
-        here = with_usual(path, {**budget, "board": board}, "check")
-        limits = taken_budget(here)
-        fits = board_fit.fits(load_model(path, {}), [board_files.board(here.get("board", DEFAULT_BOARD))])
-        found += checking.planned(fits, model_path(path), limits)
-    return tuple(found)
-
-
-def compare(paths: Sequence[str | Path], *, force: bool = False) -> Comparison:
-    """The results in these files or folders, the first of which the others are held against.
-
-    Raises UsageError for fewer than two, or where they cannot be compared, unless by `force`.
-    """
-    if len(paths) < 2:
-        raise UsageError("a comparison takes two results or more", "tinydeploy compare A B")
-    found = comparison.compare([stored.read(Path(path)) for path in paths], [str(path) for path in paths])
-    if found.obstructed and not force:
-        raise UsageError(
-            f"these results cannot be compared: {'; '.join(found.obstructed)}",
-            "--force compares all the same",
-        )
-    return found
 
 
 def usual(model: Model, name: str) -> Any:
@@ -447,6 +298,8 @@ def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folde
         result = evaluate(
             job, samples, timeout=asked.timeout, progress=progress, way=way, wanted=asked.wanted
         )
+        if (known := asked.float_figure()) and result.accuracy and known.metric == result.accuracy.metric:
+            result = replace(result, accuracy=replace(result.accuracy, float_value=known.value))
         return gates.judged(result, asked.budget)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts

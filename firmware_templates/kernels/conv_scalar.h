@@ -6,6 +6,10 @@
 // P::kBlockChannels channels after the other, whose weights lie in the order of reading: [position][channel]. The host
 // chooses the sizes for the core (scalar.py), and P::kRun, the positions of a run, for the weights.
 //
+// Where P::kBiased, weights come as unsigned bytes that are 128 more, for a core that loads no signed ones. Each run of
+// a column then has a word of its own before its positions, which the sums of the run start at: it takes 128 times the
+// run's inputs away again, and rounds.
+//
 // The excess of a block of channels is a list of bytes: how many positions further, from just before the first, and the
 // block's weights there. A zero ends it.
 #pragma once
@@ -25,7 +29,7 @@ namespace tinydeploy {
 // kCount positions of one channel. A Cortex-M0+ has few registers that it can load to and multiply in, but LDM brings
 // up to four words at once, and the sums of a run may stay in the other registers: 11 instructions for the eight
 // products of a position, and 26 for a run. Its first products are moved, not added, and the carry of a shift rounds.
-template <int32_t kCount, int32_t kWords>
+template <int32_t kCount, bool = false, int32_t kWords>
 [[gnu::always_inline]] inline void multiply_run(const int32_t*& columns, const int8_t* weights,
                                                 PackedPair (&sums)[1][kWords]) {
   static_assert(kWords <= 4);
@@ -91,18 +95,27 @@ template <int32_t kCount, int32_t kWords>
 #else
 
 // kCount positions. On RISC-V, two channels and two words, 12 instructions for the eight products of a position, and 15
-// for a run; on a Cortex-M3, one channel and two words, 4 for four, and 8.
-template <int32_t kCount, int32_t kChannels, int32_t kWords>
+// for a run; on a Cortex-M3, one channel and two words, 4 for four, and 8; on Xtensa, one channel and three words, 10
+// for six, and 15.
+template <int32_t kCount, bool kBiased = false, int32_t kChannels, int32_t kWords>
 [[gnu::always_inline]] inline void multiply_run(const int32_t*& columns, const int8_t* weights,
                                                 PackedPair (&sums)[kChannels][kWords]) {
   uint32_t run[kChannels][kWords];
+  if constexpr (kBiased) {
+    int32_t starts[kWords];
+    load_words(columns, starts);
+    repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
+      repeat<kWords>(TINYDEPLOY_UNROLLED(p) { run[c][p] = static_cast<uint32_t>(starts[p]); });
+    });
+  }
   repeat<kCount>(TINYDEPLOY_UNROLLED(k) {
     int32_t values[kWords];
     load_words(columns, values);
     repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
-      const int32_t weight = load(weights + k * kChannels + c);
+      const int8_t* const from = weights + k * kChannels + c;
+      const int32_t weight = kBiased ? load_unsigned(from) : load(from);
       repeat<kWords>(TINYDEPLOY_UNROLLED(p) {
-        if (k == 0) {
+        if (k == 0 && !kBiased) {
           run[c][p] = static_cast<uint32_t>(values[p]) * static_cast<uint32_t>(weight);
         } else {
           add_product(run[c][p], values[p], weight);
@@ -111,7 +124,13 @@ template <int32_t kCount, int32_t kChannels, int32_t kWords>
     });
   });
   repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
-    repeat<kWords>(TINYDEPLOY_UNROLLED(p) { sums[c][p].add(run[c][p]); });
+    repeat<kWords>(TINYDEPLOY_UNROLLED(p) {
+      if constexpr (kBiased) {
+        sums[c][p].add_rounded(run[c][p]);
+      } else {
+        sums[c][p].add(run[c][p]);
+      }
+    });
   });
 }
 
@@ -123,11 +142,11 @@ template <typename C, int32_t kChannels, int32_t kWords>
                                                     PackedPair (&sums)[kChannels][kWords]) {
   if constexpr (C::kRuns) {
     do {
-      multiply_run<C::kRun>(columns, weights, sums);
+      multiply_run<C::kRun, C::kBiased>(columns, weights, sums);
       weights += C::kRun * kChannels;
     } while (weights != end);
   }
-  if constexpr (C::kRestOfRun > 0) multiply_run<C::kRestOfRun>(columns, weights, sums);
+  if constexpr (C::kRestOfRun > 0) multiply_run<C::kRestOfRun, C::kBiased>(columns, weights, sums);
 }
 
 // What the code of convolve_columns depends on: with P::kShared, layers of which all of this is equal share it. The
@@ -137,6 +156,8 @@ template <int32_t kTheRun, bool kSomeRuns, int32_t kTheRest, bool kSomeExcess, i
           int32_t kHigh>
 struct Common {
   static constexpr int32_t kRun = kTheRun;
+  static constexpr bool kBiased = false;
+  static constexpr uint32_t kHalves = 0;
   static constexpr bool kRuns = kSomeRuns;
   static constexpr int32_t kRestOfRun = kTheRest;
   static constexpr bool kExcess = kSomeExcess;
@@ -157,6 +178,7 @@ template <typename P, int32_t kLength>
 struct Own : P {
   static constexpr bool kRuns = kLength >= P::kRun;
   static constexpr int32_t kRestOfRun = kLength % P::kRun;
+  static constexpr uint32_t kHalves = P::kBiased ? (kLength + P::kRun - 1) / P::kRun * kHalf : 0;
   static constexpr int32_t kRestOfChannels = P::kOutputDepth % P::kBlockChannels;
 };
 template <bool kShared, typename P, int32_t kLength>
@@ -165,6 +187,7 @@ struct FormOf {
 };
 template <typename P, int32_t kLength>
 struct FormOf<true, P, kLength> {
+  static_assert(!P::kBiased, "no core wants both");
   using Type =
       Common<P::kRun, (kLength >= P::kRun), kLength % P::kRun, P::kExcess, P::kBlockChannels,
              P::kOutputDepth % P::kBlockChannels, P::kPerChannel, P::kSmallSums, P::kLeftShift, P::kMultiplier,
@@ -183,7 +206,7 @@ template <typename C, int32_t kPixels, int32_t kChannels, typename Output>
   PackedPair sums[kChannels][kWords];
   repeat<kChannels>(TINYDEPLOY_UNROLLED(c) {
     const uint32_t start = static_cast<uint32_t>(bias[channel + c]);
-    repeat<kWords>(TINYDEPLOY_UNROLLED(p) { sums[c][p] = PackedPair::of(start, start); });
+    repeat<kWords>(TINYDEPLOY_UNROLLED(p) { sums[c][p] = PackedPair::of(start - C::kHalves, start); });
   });
   multiply_columns<C>(columns, weights, end, sums);
   if constexpr (C::kExcess) {
@@ -241,6 +264,31 @@ inline void pack_values(const int8_t* a, int32_t a_step, const int8_t* b, int32_
     to[i * kWords] = *b * (1 << 16) + *a;
     a += a_step;
     b += b_step;
+  }
+}
+
+// The words of a column's runs that their sums start at: how many, and what they are. The positions of kWords columns
+// lie behind as many words, and move up to their places.
+template <typename P>
+constexpr int32_t starts_of(int32_t length) {
+  return P::kBiased ? (length + P::kRun - 1) / P::kRun : 0;
+}
+template <typename P, int32_t kWords>
+[[gnu::noinline]] void start_columns(int32_t* columns, int32_t length) {
+  constexpr uint32_t kBias = 128;
+  const int32_t* from = columns + starts_of<P>(length) * kWords;
+  for (; length > 0; length -= P::kRun) {
+    int32_t* const start = columns;
+    columns += kWords;
+    uint32_t totals[kWords] = {};
+    for (int32_t i = minimum(length, P::kRun); i > 0; --i) {
+      repeat<kWords>(TINYDEPLOY_UNROLLED(p) {
+        const int32_t value = *from++;
+        totals[p] += static_cast<uint32_t>(value);
+        *columns++ = value;
+      });
+    }
+    repeat<kWords>(TINYDEPLOY_UNROLLED(p) { start[p] = static_cast<int32_t>(kHalf - kBias * totals[p]); });
   }
 }
 
@@ -310,8 +358,9 @@ inline void conv_2d_scalar(const int8_t* input, const int8_t* weights, const int
     for (int32_t p = 0; p < kCount; p += 2) {
       const Placed a = next();
       const Placed b = p + 1 < kCount ? next() : a;
-      pack_windows<P, kWords>(a, b, columns + p / 2);
+      pack_windows<P, kWords>(a, b, columns + starts_of<P>(kLength) * kWords + p / 2);
     }
+    if constexpr (P::kBiased) start_columns<P, kWords>(columns, kLength);
     convolve_columns<Form<P, kLength>, kCount>(columns, weights, bias, multiplier, shift, excess, to, kLength,
                                                P::kOutputDepth);
     to += kCount * P::kOutputDepth;
@@ -336,9 +385,10 @@ inline void fully_connected_scalar(const int8_t* input, const int8_t* weights, c
 #pragma GCC unroll 1
     for (int32_t p = 0; p < kCount; p += 2) {
       const int8_t* const second = p + 1 < kCount ? input + kDepth : input;
-      pack_values<kDepth, kWords>(input, 1, second, 1, columns + p / 2);
+      pack_values<kDepth, kWords>(input, 1, second, 1, columns + starts_of<P>(kDepth) * kWords + p / 2);
       input = second + kDepth;
     }
+    if constexpr (P::kBiased) start_columns<P, kWords>(columns, kDepth);
     convolve_columns<Form<P, kDepth>, kCount>(columns, weights, bias, multiplier, shift, excess, to, kDepth,
                                               P::kOutputDepth);
     to += kCount * P::kOutputDepth;

@@ -41,12 +41,6 @@ struct PackedWord {
   PackedPair even;
 };
 
-// The run started at kHalf, so that it need not be rounded.
-inline void add_run(PackedPair& sums, uint32_t run) {
-  sums.packed += run;
-  sums.high += static_cast<uint32_t>(static_cast<int32_t>(run) >> 16);
-}
-
 // The packed sums of one run of a word's channels: of its odd bytes, and of all.
 struct PackedRun {
   uint32_t odd;
@@ -57,9 +51,10 @@ struct PackedRun {
     add_product(whole, static_cast<int32_t>(word), x);
     add_product(odd, static_cast<int32_t>(word >> 8 & mask), x);
   }
+  // It started at kHalf, so that it need not be rounded.
   void add_to(PackedWord& sums) const {
-    add_run(sums.odd, odd);
-    add_run(sums.even, whole - (odd << 8));
+    sums.odd.add_rounded(odd);
+    sums.even.add_rounded(whole - (odd << 8));
   }
 };
 

@@ -25,6 +25,11 @@ struct PackedPair {
     packed += run;
     high += static_cast<uint32_t>(static_cast<int32_t>(run + kHalf) >> 16);
   }
+  // The same of a run that started at kHalf, which stays in `packed`.
+  void add_rounded(uint32_t run) {
+    packed += run;
+    high += static_cast<uint32_t>(static_cast<int32_t>(run) >> 16);
+  }
   uint32_t low() const { return packed - (high << 16); }
 };
 

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "xtensa_core.h"
+
 namespace tinydeploy {
 
 constexpr int32_t minimum(int32_t a, int32_t b) { return a < b ? a : b; }
@@ -30,6 +32,10 @@ inline int32_t clamp_to(int32_t x) {
   } else {
     asm("ssat %0, #8, %1" : "=r"(x) : "r"(x));
   }
+  if (kLow > INT8_MIN) x = maximum(x, kLow);
+  return kHigh < INT8_MAX ? minimum(x, kHigh) : x;
+#elif defined(__XTENSA__) && XCHAL_HAVE_CLAMPS
+  asm("clamps %0, %1, 7" : "=r"(x) : "r"(x >> kRight));
   if (kLow > INT8_MIN) x = maximum(x, kLow);
   return kHigh < INT8_MAX ? minimum(x, kHigh) : x;
 #else

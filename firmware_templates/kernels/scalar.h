@@ -1,9 +1,17 @@
-// What the kernels share for cores that multiply one pair of numbers at a time: Cortex-M3, Cortex-M0+, RISC-V.
+// What the kernels share for cores that multiply one pair of numbers at a time: Cortex-M3, Cortex-M0+, RISC-V, Xtensa.
 #pragma once
 
 #include <stdint.h>
 
 #include "requantize.h"
+#include "xtensa_core.h"
+
+// The high word of a product, which otherwise is a call.
+#if defined(__ARM_ARCH_6M__) || (defined(__XTENSA__) && !XCHAL_HAVE_MUL32_HIGH)
+#define TINYDEPLOY_HIGH_PRODUCT 0
+#else
+#define TINYDEPLOY_HIGH_PRODUCT 1
+#endif
 
 namespace tinydeploy {
 
@@ -30,10 +38,23 @@ template <int32_t kCount, int32_t kFirst = 0, typename Function>
   asm volatile("lb %0, %1" : "=r"(value) : "m"(*from));
 #elif defined(__thumb2__)
   asm volatile("ldrsb %0, %1" : "=r"(value) : "m"(*from));
+#elif defined(__XTENSA__)
+  asm volatile("l8ui %0, %1" : "=r"(value) : "m"(*from));
+  value = static_cast<int8_t>(value);  // SEXT, or two shifts
 #else
   value = *from;
 #endif
   return value;
+}
+// The same of a byte that is not signed: the only bytes that Xtensa loads.
+[[gnu::always_inline]] inline int32_t load_unsigned(const int8_t* from) {
+#if defined(__XTENSA__)
+  int32_t value;
+  asm volatile("l8ui %0, %1" : "=r"(value) : "m"(*from));
+  return value;
+#else
+  return static_cast<uint8_t>(*from);
+#endif
 }
 // The same, and a step forward.
 [[gnu::always_inline]] inline int32_t load_next(const int8_t*& from) {
@@ -56,6 +77,8 @@ template <int32_t kCount, typename T>
   repeat<kCount>([&](auto i) __attribute__((always_inline)) {
 #if defined(__riscv)
     asm volatile("lw %0, %1" : "=r"(words[i]) : "m"(*reinterpret_cast<const int32_t*>(from + i * (4 / sizeof(T)))));
+#elif defined(__XTENSA__)
+    asm volatile("l32i %0, %1" : "=r"(words[i]) : "m"(*reinterpret_cast<const int32_t*>(from + i * (4 / sizeof(T)))));
 #else
     __builtin_memcpy(&words[i], __builtin_assume_aligned(from + i * (4 / sizeof(T)), 4), 4);
 #endif
@@ -64,7 +87,7 @@ template <int32_t kCount, typename T>
 }
 // Modulo 2^32.
 [[gnu::always_inline]] inline void add_product(uint32_t& sum, int32_t x, int32_t y) {
-#if defined(__riscv)
+#if defined(__riscv) || defined(__XTENSA__)
   asm volatile("add %0, %0, %1" : "+r"(sum) : "r"(static_cast<uint32_t>(x) * static_cast<uint32_t>(y)));
 #elif defined(__thumb2__)
   asm volatile("mla %0, %1, %2, %0" : "+r"(sum) : "r"(x), "r"(y));
@@ -75,7 +98,7 @@ template <int32_t kCount, typename T>
 }
 
 // The high part of a product from 32-bit products of halves, for cores whose multiplier gives no more: 16
-// instructions on a Cortex-M0+, where a 64-bit product is a call. Exact for |x| < 2^29 and a multiplier from 0 to
+// instructions on a Cortex-M0+ and on Xtensa without MULSH, where a 64-bit product is a call. Exact for |x| < 2^29 and a multiplier from 0 to
 // 2^31 - 1: no partial sum leaves 32 bits.
 inline int32_t high_product_by_halves(int32_t x, int32_t multiplier) {
   const int32_t high = (x + (1 << 14)) >> 15;
@@ -88,7 +111,7 @@ inline int32_t high_product_by_halves(int32_t x, int32_t multiplier) {
 
 // floor(x * multiplier * 2^-30), under the same conditions.
 inline int32_t high_product(int32_t x, int32_t multiplier) {
-#if defined(__ARM_ARCH_6M__)
+#if !TINYDEPLOY_HIGH_PRODUCT
   return high_product_by_halves(x, multiplier);
 #else
   return static_cast<int32_t>((static_cast<int64_t>(x * 4) * multiplier) >> 32);

@@ -6,7 +6,7 @@
 namespace tinydeploy {
 namespace fault {
 
-enum class Architecture : uint8_t { kArm = 1, kRiscv = 2 };
+enum class Architecture : uint8_t { kArm = 1, kRiscv = 2, kXtensa = 3 };
 
 // Reports the registers to the host, again and again whenever it says something. Needs no working stack but its
 // caller's, and nothing of the program that failed.

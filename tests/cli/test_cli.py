@@ -72,8 +72,11 @@ def small_model(folder: Path) -> Path:
         (["generate", MNIST, "-o", "text.tflite"], "text.tflite is a file"),
         (["arena", "text.tflite", "--on", "host"], "not a TFLite file"),
         (["boards", "zx81"], "no board is called 'zx81'"),
-        (["run", MNIST, "--data", "."], "is a folder.*np.savez"),
-        (["run", MNIST, "--data", "a.csv"], "a.csv is a text file.*np.genfromtxt"),
+        (["run", MNIST, "--data", "."], "is a folder with neither images nor WAV files .data are an .npz"),
+        (
+            ["run", MNIST, "--data", "a.csv"],
+            "a.csv has 2 columns of features, and the model takes .1, 28, 28, 1.",
+        ),
         (["run", MNIST, "--data", LABELLED, "--metric", "best"], "unknown metric 'best' .known: top1,"),
         (["run", MNIST, "--output", "7"], "no output '7' .it has 0 "),
         (["xyz"], "there is no command 'xyz' .commands: doctor, "),

@@ -19,7 +19,7 @@ from tinydeploy.engines.aot.arithmetic import packed_weights
 from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.model.readers import tflite_model
 
-CORES = ("mps2-an385", "qemu-cortex-m0plus", "qemu-virt-rv32")
+CORES = ("mps2-an385", "qemu-cortex-m0plus", "qemu-virt-rv32", "qemu-xtensa")
 # (height, width, depth, channels, kernel, stride): every rest of the blocks of channels and pixels.
 CONVOLUTIONS = (
     *((5, 5, 3, 5, 3, 1), (4, 7, 4, 8, 3, 2), (1, 3, 9, 7, 1, 1), (3, 2, 5, 1, 1, 1), (6, 1, 2, 18, 2, 1)),

@@ -45,7 +45,7 @@ SAMPLES = 4
 MOST_REFUSED = 0.01  # of all, by TFLite Micro or by us: arbitrary scales are now and then too far apart
 CORES = [
     *("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "mps2-an385", "nucleo_g071rb"),
-    "qemu-virt-rv32",
+    *("qemu-virt-rv32", "qemu-xtensa"),
 ]
 AVR = "megaatmega2560"
 GUARDS = 64  # bytes around a layer's arena

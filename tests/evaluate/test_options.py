@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from tinydeploy import verbs
+import tinydeploy as tinydeploy_package
 from tinydeploy.cli import tinydeploy
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import config
@@ -42,7 +42,7 @@ def test_the_command_line_has_what_the_table_has(verb: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_functions_know_what_the_table_has(verb: str) -> None:
     for name in VERBS[verb].functions:
-        known = keywords(getattr(verbs, name))
+        known = keywords(getattr(tinydeploy_package, name))
         own = {"on", "engine"} if name.endswith("_each") else set()  # what sets the one apart from the others
         assert {option.name for option in VERBS[verb].options if option.in_python} - own <= known, name
     everywhere = {option.name for verb in VERBS.values() for option in verb.options}

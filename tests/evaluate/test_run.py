@@ -23,7 +23,12 @@ from tinydeploy.results.result import Result, schema
 REPO = Path(__file__).resolve().parents[2]
 MODELS = REPO / "models"
 MLPERF_TINY = REPO.parent / "shared" / "models" / "mlperf-tiny"
-CORES = ("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "mps2-an385", "qemu-virt-rv32")
+CORES = (
+    *("mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "mps2-an385"),
+    *("qemu-virt-rv32", "qemu-xtensa"),
+)
+ALL_KINDS = ("mps2-an386", "mps2-an385", "qemu-virt-rv32")
+STATES = ("mps2-an386", "qemu-virt-rv32")
 
 
 def is_identical(result: Result) -> None:
@@ -59,6 +64,17 @@ def test_the_result_is_what_the_schema_says(mnist: tuple[Result, Path]) -> None:
     jsonschema.validate(written, schema())
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["report.html", "result.json", "tinydeploy-files.json"]
+
+
+@pytest.mark.parametrize("model", turn(["digits", "motion", "mnist"], "digits"))
+def test_labelled_data_on_xtensa(tmp_path: Path, model: str) -> None:
+    folder = MODELS / model
+    file = folder / f"{model}.tflite"
+    result, _ = verbs.run(file, board="qemu-xtensa", data=folder / "test.npz", out=tmp_path)
+    is_identical(result)
+    assert result.accuracy is not None
+    assert result.accuracy.value == result.accuracy.reference
+    assert "windowed ABI" in result.target.note  # what it does not stand for
 
 
 def test_its_figures_belong_together(mnist: tuple[Result, Path]) -> None:
@@ -122,7 +138,7 @@ def test_motion(tmp_path: Path, model: str) -> None:
     assert result.accuracy.value == result.accuracy.reference
 
 
-@pytest.mark.parametrize("board", ["mps2-an386", "qemu-virt-rv32"])
+@pytest.mark.parametrize("board", turn(["mps2-an386", "qemu-virt-rv32", "qemu-xtensa"], *STATES))
 @pytest.mark.parametrize("net", small_nets.NETS)
 def test_int16_and_states(tmp_path: Path, net: str, board: str) -> None:
     model = tmp_path / f"{net}.tflite"
@@ -165,7 +181,7 @@ def test_mlperf_tiny_is_identical_on_every_core(tmp_path: Path, model: str, boar
     assert result.arena.lower_bound <= result.arena.bytes <= LARGEST_ARENAS[model]
 
 
-@pytest.mark.parametrize("board", ["mps2-an386", "mps2-an385", "qemu-virt-rv32"])
+@pytest.mark.parametrize("board", turn([*ALL_KINDS, "qemu-xtensa"], *ALL_KINDS))
 def test_every_kind_of_op_is_identical_on_an_emulated_core(tmp_path: Path, board: str) -> None:
     kinds = list(random_graphs.KINDS)
     for third in range(3):  # the link carries up to 61 inputs and outputs

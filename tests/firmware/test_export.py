@@ -8,12 +8,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import native
 import numpy as np
 import pytest
+import random_graphs
 from model_builder import ModelBuilder
+from nightly import turn
 
 from tinydeploy import verbs
 from tinydeploy.boards.core import CORES
+from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.firmware.export import model_library
 from tinydeploy.firmware.export.identifiers import (
@@ -174,12 +178,61 @@ def test_two_versions_of_tinydeploy_link_together(tmp_path: Path, monkeypatch: p
     assert tool(tmp_path / "check") == "all checks passed\n"
 
 
+@pytest.mark.parametrize(
+    ("core", "goal"),
+    turn(
+        [("avr", "ram"), ("cortex-m4f", "ram"), ("cortex-m3", "size"), ("cortex-m55", "speed")],
+        ("avr", "ram"),
+    ),
+)
+def test_random_graphs_pass_their_self_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, core: str, goal: str
+) -> None:
+    """Graphs of every kind of op, with inputs and outputs of all types and numbers, as one library."""
+    monkeypatch.setattr(allocator, "PLACEMENTS", 2000)  # arenas need not be the best
+    for seed in range(5 * native.FACTOR):
+        (tmp_path / f"g{seed}.tflite").write_bytes(random_graphs.make(90_000 + seed))
+    models = sorted(tmp_path.glob("*.tflite"))
+    folder = exported(tmp_path / "out", models, core=core, optimize=goal, samples=2)
+    names = [path.stem for path in models]
+    text = "".join(f'#include "{name}.h"\n' for name in names) + "int main(void) {\n  int failed = 0;\n"
+    for name in names:
+        text += (
+            f"  {{ static uint8_t arena[{name.upper()}_ARENA_BYTES] {name.upper()}_ALIGNED; {name}_model m;\n"
+            f"    failed |= {name}_init(&m, arena, sizeof arena) || {name}_self_test(&m); }}\n"
+        )
+    (tmp_path / "main.c").write_text(text + "  return failed;\n}\n")
+    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"] if native.NIGHTLY else []
+    flags = [flag for flag in HEADER_FLAGS if flag not in ("-fsyntax-only", "-ffreestanding")]
+    objects = compiled(
+        folder, tmp_path / "objects", ["-O0", *sanitizers], "c++11" if core == "avr" else "c++17"
+    )
+    tool(
+        "gcc",
+        "-std=c99",
+        *flags,
+        *sanitizers,
+        f"-I{folder}/include",
+        "-c",
+        tmp_path / "main.c",
+        "-o",
+        tmp_path / "main.o",
+    )
+    tool("g++", *sanitizers, tmp_path / "main.o", *objects, "-o", tmp_path / "main")
+    tool(tmp_path / "main")
+
+
 @pytest.fixture(scope="module")
-def shared(library: Path, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    folder = tmp_path_factory.mktemp("shared")
-    objects = compiled(library, folder / "objects", ["-fPIC"])
-    tool("g++", "-shared", *objects, "-o", folder / "libmotion.so")
-    return ctypes.CDLL(str(folder / "libmotion.so"))
+def objects(library: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The library's, for this machine."""
+    return compiled(library, tmp_path_factory.mktemp("objects"), ["-fPIC"])
+
+
+@pytest.fixture(scope="module")
+def shared(objects: list[Path], tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    path = tmp_path_factory.mktemp("shared") / "libmotion.so"
+    tool("g++", "-shared", *objects, "-o", path)
+    return ctypes.CDLL(str(path))
 
 
 def test_real_values_are_quantised_as_the_reference_does(shared: ctypes.CDLL) -> None:
@@ -236,13 +289,13 @@ def test_labels_are_strings_in_c_whatever_they_hold(tmp_path: Path) -> None:
         '#include <stdio.h>\n#include "motion.h"\n'
         "int main(void) { for (int i = 0; i < MOTION_LABELS; ++i) puts(motion_label(i)); return 0; }\n"
     )
-    objects = compiled(folder, tmp_path / "objects", ["-trigraphs"])
+    objects = compiled(folder, tmp_path / "objects", ["-trigraphs", "-O0"])
     tool("gcc", "-std=c99", f"-I{folder}/include", "-c", tmp_path / "main.c", "-o", tmp_path / "main.o")
     tool("g++", tmp_path / "main.o", *objects, "-o", tmp_path / "main")
     assert tool(tmp_path / "main").splitlines() == labels
 
 
-def test_the_class_of_cpp17(library: Path, tmp_path: Path) -> None:
+def test_the_class_of_cpp17(library: Path, objects: list[Path], tmp_path: Path) -> None:
     (tmp_path / "main.cpp").write_text(
         '#include "motion.hpp"\n#include "lstm.hpp"\n'
         "static motion::Model model;\nstatic lstm::Model other;\n"
@@ -251,7 +304,6 @@ def test_the_class_of_cpp17(library: Path, tmp_path: Path) -> None:
         "  if (model.run() != MOTION_OK || other.run() != LSTM_OK || model.output().size() != 4) return 1;\n"
         "  return model.self_test() + other.self_test() + (motion::label(model.top()) == nullptr);\n}\n"
     )
-    objects = compiled(library, tmp_path / "objects", [])
     flags = [flag for flag in HEADER_FLAGS if flag not in ("-fsyntax-only", "-ffreestanding")]
     tool(
         "g++",
@@ -279,7 +331,7 @@ def test_a_self_test_says_which_sample_fails_and_may_be_left_out(library: Path, 
     numbers = text[begin : text.index("}", begin)].split(",")
     numbers[2 * 4] = f" {(int(numbers[2 * 4]) + 1) % 256}"  # of the third sample
     test.write_text(text[:begin] + ",".join(numbers) + text[text.index("}", begin) :])
-    for flags, code in (([], 66), (["-DTINYDEPLOY_NO_SELF_TEST"], 4)):
+    for flags, code in ((["-O0"], 66), (["-O0", "-DTINYDEPLOY_NO_SELF_TEST"], 4)):
         objects = compiled(copy, tmp_path / f"objects{code}", flags)
         tool("gcc", "-std=c99", f"-I{copy}/include", "-c", tmp_path / "main.c", "-o", tmp_path / "main.o")
         tool("g++", tmp_path / "main.o", *objects, "-o", tmp_path / "main")
@@ -292,7 +344,7 @@ def test_constants_go_where_the_macro_says(library: Path, tmp_path: Path) -> Non
     assert ".extflash" in tool("readelf", "-SW", tmp_path / "data.o")
 
 
-@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4f", "cortex-m55", "rv32imc"])
+@pytest.mark.parametrize("core", turn(["cortex-m0plus", "cortex-m4f", "cortex-m55", "rv32imc"], "cortex-m55"))
 def test_sources_of_a_core_compile_without_a_warning(tmp_path: Path, core: str) -> None:
     chosen = CORES[core]
     if shutil.which(f"{chosen.toolchain}g++") is None:
@@ -322,6 +374,25 @@ def test_names_of_models() -> None:
         with pytest.raises(UsageError):
             check_apart(pair)
     check_apart(("a", "b", "a_small"))
+
+
+def test_usual_names_of_models_make_no_trouble(tmp_path: Path) -> None:
+    """Files that people have: their functions stand beside those of each other, and of the C library."""
+    names = ["model", "test", "f", "status", "c", "Classifier"]
+    (tmp_path / "models").mkdir()
+    model = ModelBuilder()
+    x, y = model.tensor((1, 8), scale=0.1), model.tensor((1, 8), scale=0.1)
+    model.op("ADD", [x, x], [y])
+    for name in names:
+        (tmp_path / "models" / f"{name}.tflite").write_bytes(model.build([x], [y]))
+    models = sorted((tmp_path / "models").iterdir())
+    folder = exported(tmp_path / "out", models, portable=True, core=None, forms=("c", "cmake"), samples=1)
+    includes = "".join(f'#include "{path.name}"\n' for path in sorted(folder.glob("include/*.hpp")))
+    (tmp_path / "all.cpp").write_text(
+        f"#include <unistd.h>\n#include <string>\n{includes}int main() {{ return 0; }}\n"
+    )
+    tool("g++", "-std=c++17", *HEADER_FLAGS, f"-I{folder}/include", tmp_path / "all.cpp")
+    tool("make", "check", "CXXFLAGS=-O0 -Wall -Wextra -Werror", "-j2", cwd=folder)
 
 
 def test_names_of_tensors() -> None:
@@ -369,6 +440,7 @@ def test_what_cannot_be_exported_is_one_line(tmp_path: Path) -> None:
         ({"forms": ()}, "no form was asked for"),
         ({"core": "z80"}, "there is no core 'z80'"),
         ({"board": "mps2-an385"}, "--board and --core exclude each other"),
+        ({"samples": 64}, "a self-test cannot have 64 samples"),
         ({"portable": True}, "--core and --portable exclude each other"),
     ):
         with pytest.raises(UsageError, match=words):

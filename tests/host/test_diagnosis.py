@@ -22,6 +22,8 @@ def test_everything_is_here() -> None:
         "qemu-system-riscv32",
         "avr-gcc",
         "qemu-system-avr",
+        "xtensa-lx106-elf-gcc",
+        "qemu-system-xtensa",
         "g++",
         "libstdc++ for Arm",
         "renode",

@@ -14,7 +14,7 @@ import junitparser
 import made_up_results as made_up
 import pytest
 
-from tinydeploy import verbs
+import tinydeploy as package
 from tinydeploy.errors import UsageError
 from tinydeploy.lab import deploy_list
 from tinydeploy.report import ci
@@ -35,12 +35,12 @@ def written(result: Result, folder: Path) -> Path:
 def test_stored_results_are_held_against_limits(tmp_path: Path) -> None:
     good = made_up.made_up(accuracy=made_up.classifier())
     paths = [written(good, tmp_path / "a"), written(made_up.flawed(), tmp_path / "b") / "result.json"]
-    first, second = verbs.check(paths, max_flash="4M")
+    first, second = package.check(paths, max_flash="4M")
     assert first.passed and [gate.held for gate in first.gates] == [True]
     assert not second.passed and [line.split()[0] for line in second.failed] == ["flash", "Accuracy", "129"]
-    (missed,) = verbs.check(paths[:1], max_flash=1)
+    (missed,) = package.check(paths[:1], max_flash=1)
     assert missed.failed == (gates.phrase(missed.gates[0]),)
-    (against,) = verbs.check(paths[:1], baseline=paths[0])
+    (against,) = package.check(paths[:1], baseline=paths[0])
     assert against.passed and len(against.gates) > 5
 
 
@@ -54,9 +54,9 @@ def test_limits_of_the_file_beside_the_model_or_here(tmp_path: Path, monkeypatch
     moved = dataclasses.replace(
         result, model=dataclasses.replace(result.model, path=str(beside / "m.tflite"))
     )
-    first, second = verbs.check([written(result, here / "a"), written(moved, here / "b")])
+    first, second = package.check([written(result, here / "a"), written(moved, here / "b")])
     assert [case.gates[0].limit for case in (first, second)] == [1024, 2048]
-    assert verbs.check([here / "a"], max_flash=1)[0].gates[0].limit == 1
+    assert package.check([here / "a"], max_flash=1)[0].gates[0].limit == 1
 
 
 def test_the_list_of_a_file(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_list_of_a_file(tmp_path: Path) -> None:
 def test_a_list_that_is_none(text: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "tinydeploy.toml").write_text(text)
     with pytest.raises(UsageError) as refused:
-        verbs.check([tmp_path])
+        package.check([tmp_path])
     assert told in refused.value.message
 
 
@@ -131,13 +131,13 @@ def test_what_a_list_deploys_is_run_and_one_failure_stops_nothing(tmp_path: Path
 
 
 def test_a_plan_over_its_limits_is_refused_without_a_build(tmp_path: Path) -> None:
-    (case,) = verbs.check([MOTION], plan=True, max_arena="2K", max_flash="64K", max_ram="64K")
+    (case,) = package.check([MOTION], plan=True, max_arena="2K", max_flash="64K", max_ram="64K")
     assert case.passed and all(gate.held for gate in case.gates)
-    (case,) = verbs.check([MOTION], plan=True, max_arena=1000, max_flash="1K")
+    (case,) = package.check([MOTION], plan=True, max_arena=1000, max_flash="1K")
     assert [gate.held for gate in case.gates] == [False, False] and len(case.failed) == 2
-    (case,) = verbs.check([MOTION], plan=True, board="stm32vldiscovery")
+    (case,) = package.check([MOTION], plan=True, board="stm32vldiscovery")
     with pytest.raises(UsageError, match="not known without a run"):
-        verbs.check([MOTION], plan=True, max_instructions=1)
+        package.check([MOTION], plan=True, max_instructions=1)
     done = tinydeploy(tmp_path, "check", "--plan", str(MOTION), "--max-arena", "1000")
     assert done.returncode == 1 and "max_arena: 1,088 bytes, limit 1,000" in done.stderr
 

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tinydeploy import verbs
+import tinydeploy
 from tinydeploy.errors import UsageError
-from tinydeploy.lab.baselines import Baselines
+from tinydeploy.evaluate.baselines import Baselines
 from tinydeploy.report import compared, compared_page
 from tinydeploy.results import baseline, stored
 from tinydeploy.results.compare import Comparison, compare
@@ -114,9 +114,9 @@ def test_what_cannot_be_compared(first: Result, what: str, tmp_path: Path) -> No
         (tmp_path / name / "result.json").write_text(json.dumps(result.to_json()))
         paths.append(tmp_path / name)
     with pytest.raises(UsageError, match=f"the {what} differs") as refused:
-        verbs.compare(paths)
+        tinydeploy.compare(paths)
     assert "--force" in refused.value.hint and "\n" not in refused.value.message
-    assert verbs.compare(paths, force=True).obstructed
+    assert tinydeploy.compare(paths, force=True).obstructed
     with pytest.raises(UsageError, match=f"the {what} differs"):
         baseline.judged(altered(first, what), first, "before", {})
     assert baseline.judged(altered(first, what), first, "before", {}, force=True).gates
@@ -129,7 +129,7 @@ def test_the_same_data_elsewhere_are_the_same(first: Result) -> None:
 
 def test_one_result_is_no_comparison(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two results"):
-        verbs.compare([tmp_path])
+        tinydeploy.compare([tmp_path])
 
 
 def three(first: Result) -> Comparison:

@@ -139,7 +139,7 @@ def test_each_limit_on_either_side_of_its_figure(good: Result) -> None:
 def test_what_each_limit_is_held_against(good: Result) -> None:
     assert good.accuracy is not None and good.parity is not None
     assert limit(good, max_flash=1).figure == good.build.flash_bytes
-    assert limit(good, min_accuracy=0).figure == limit(good, min_top1=0).figure == good.accuracy.value
+    assert limit(good, min_accuracy=0).figure == good.accuracy.value
     assert limit(good, min_macro_f1=0).figure == good.accuracy.also["macro_f1"]
     worst = min(group.correct / group.samples for group in good.accuracy.per_class)
     assert limit(good, max_group_drop=0).figure == pytest.approx(good.accuracy.value - worst)
@@ -206,7 +206,7 @@ def test_a_run_over_budget_ends_with_1_and_a_line_for_each_miss(tmp_path: Path) 
     missed = ("--max-flash", "1K", "--max-arena", "1", "--min-accuracy", "0", "--max-cycles", "1")
     done = tinydeploy("run", str(MOTION), "--samples", "8", "-o", str(tmp_path), *missed)
     assert done.returncode == 1
-    first, second = done.stderr.splitlines()
+    first, second = [line for line in done.stderr.splitlines() if "a check failed" in line]
     assert "max_flash: " in first and "max_arena: " in second
     result = stored.read(tmp_path)
     assert [gate.held for gate in result.gates or ()] == [False, False, None, True]

@@ -61,7 +61,7 @@ MOST_IN_A_PROGRAM = 100
 PORTABLE = lookup.board("megaatmega2560")
 DSP = lookup.board("mps2-an386")
 MVE = lookup.board("mps3-an547")
-SCALAR = tuple(map(lookup.board, ("mps2-an385", "nucleo_g071rb", "qemu-virt-rv32")))
+SCALAR = tuple(map(lookup.board, ("mps2-an385", "nucleo_g071rb", "qemu-virt-rv32", "qemu-xtensa")))
 KERNELS = (PORTABLE, DSP, MVE, *SCALAR)
 BALANCED = AotEngine().generate
 

@@ -35,10 +35,12 @@ from tinydeploy.targets.qemu import LINKS, QemuTarget
 from tinydeploy.targets.target_registry import open_target
 
 BOARDS = [board.id for board in lookup.all_boards() if "qemu" in board.emulation and board.kind == "bare"]
-UART_BOARDS = ["mps2-an386", "netduinoplus2", "qemu-virt-rv32"]
+UART_BOARDS = ["mps2-an386", "netduinoplus2", "qemu-virt-rv32", "qemu-xtensa"]
 ECHO_BYTES = 600
 ECHO_ARENA = 2 * ECHO_BYTES
-FAULT, HANG, OVERRUN, OVERFLOW, WRITE_FLASH = 0xF0, 0xF1, 0xF4, 0xF5, 0xF6  # the echo engine's orders
+# The echo engine's orders.
+FAULT, HANG, OVERRUN, OVERFLOW, WRITE_FLASH = 0xF0, 0xF1, 0xF4, 0xF5, 0xF6
+STRAY_READ, STRAY_JUMP, UNALIGNED = 0xF7, 0xF8, 0xF9
 
 Build = Callable[..., Path]
 
@@ -132,6 +134,17 @@ def test_counts_are_exact(build: Build, board_id: str) -> None:
     assert ten in range(9, 12)
 
 
+def test_counts_are_exact_beyond_the_counters_32_bits_on_xtensa(build: Build) -> None:
+    """CCOUNT goes through them in 105 million instructions."""
+    with running("qemu-xtensa", build("qemu-xtensa", "spin")) as device:
+        device.setup(64)
+        seen = []
+        for n in (1, 60_000_000, 130_000_001, 60_000_003):
+            device.write_input(0, struct.pack("<I", n))
+            seen.append(device.invoke())
+    assert [count - seen[0] for count in seen] == [0, 119_999_998, 260_000_000, 120_000_004]
+
+
 @pytest.mark.parametrize("board_id", BOARDS)
 def test_a_fault_names_its_place(build: Build, board_id: str) -> None:
     firmware = build(board_id, "echo")
@@ -163,6 +176,24 @@ def test_a_stray_write_to_flash_faults(build: Build, board_id: str) -> None:
         device.write_input(0, order(WRITE_FLASH))
         with pytest.raises(DeviceFaultError, match="access"):
             device.invoke()
+
+
+def test_an_unaligned_load_faults_on_xtensa(build: Build) -> None:
+    with running("qemu-xtensa", build("qemu-xtensa", "echo")) as device:
+        device.setup(ECHO_ARENA)
+        device.write_input(0, order(UNALIGNED))
+        with pytest.raises(DeviceFaultError, match=r"unaligned access \(address 0x[0-9a-f]+1\)"):
+            device.invoke()
+
+
+@pytest.mark.parametrize(("what", "message"), [(STRAY_READ, "access"), (STRAY_JUMP, "instruction fetch")])
+def test_what_leads_nowhere_is_told_with_its_address_on_xtensa(build: Build, what: int, message: str) -> None:
+    with running("qemu-xtensa", build("qemu-xtensa", "echo")) as device:
+        device.setup(ECHO_ARENA)
+        device.write_input(0, order(what))
+        with pytest.raises(DeviceFaultError, match=message) as caught:
+            device.invoke()
+        assert "0x5ffffff" in caught.value.message
 
 
 @pytest.mark.parametrize("link", LINKS)

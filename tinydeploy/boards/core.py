@@ -25,6 +25,12 @@ class Core:
         """Whether this is a Cortex-M."""
         return self.toolchain.startswith("arm")
 
+    @property
+    def macro(self) -> str:
+        """The macro that a compiler for this architecture defines."""
+        macros = {"arm": "__arm__", "riscv64": "__riscv", "xtensa": "__XTENSA__", "avr": "__AVR__"}
+        return macros[self.toolchain.partition("-")[0]]
+
 
 _ARM = "arm-none-eabi-"
 CORES = {
@@ -80,9 +86,16 @@ CORES = {
             ("-march=rv32imac", "-misa-spec=2.2", "-mabi=ilp32", "-mcmodel=medany"),
             "rv32im",
         ),
+        Core(
+            "xtensa-lx106",
+            "Xtensa LX106",
+            "xtensa-lx106-elf-",
+            ("-mlongcalls", "-mtext-section-literals"),
+            "xtensa",
+        ),
         # Only with Arduino cores, whose platforms bring compiler and flags with them.
-        Core("xtensa-lx6", "Xtensa LX6", "xtensa-esp32-elf-", (), features=("fpu",)),
-        Core("xtensa-lx7", "Xtensa LX7", "xtensa-esp32s3-elf-", (), features=("fpu",)),
+        Core("xtensa-lx6", "Xtensa LX6", "xtensa-esp32-elf-", (), "xtensa", ("fpu",)),
+        Core("xtensa-lx7", "Xtensa LX7", "xtensa-esp32s3-elf-", (), "xtensa", ("fpu",)),
         Core("avr", "AVR", "avr-", ()),
     )
 }

@@ -45,9 +45,18 @@ def _clock(driver: str, *numbers: str) -> dict[str, Any]:
 
 _PIN = {"type": "string", "pattern": "^P([A-K][0-9]{1,2}|[01][.][0-9]{2})$"}
 _UART = _device(
-    "cmsdk", "stm32", "stm32-v2", "nrf-uarte", "sifive", "ns16550", tx=_PIN, rx=_PIN, function=_INTEGER
+    "cmsdk",
+    "stm32",
+    "stm32-v2",
+    "nrf-uarte",
+    "sifive",
+    "ns16550",
+    "simcall",
+    tx=_PIN,
+    rx=_PIN,
+    function=_INTEGER,
 )
-COUNTER = _device("cmsdk-timer", "stm32-timer", "systick", "dwt", "rdinstret", "mcycle")
+COUNTER = _device("cmsdk-timer", "stm32-timer", "systick", "dwt", "rdinstret", "mcycle", "ccount")
 _STM32F4_CLOCK = (
     *("hse_hz", "hse_bypass", "m", "n", "p", "apb1", "apb2"),
     *("wait_states", "vos", "over_drive"),

@@ -25,10 +25,10 @@ def command(paths: tuple[Path, ...], as_json: bool, **flags: Any) -> None:
     arguments = options.given(flags)
     told = ci_outputs.taken(arguments)
     with progress("reading what is there") as update:
-        from tinydeploy import verbs
+        from tinydeploy.lab import many_verbs
         from tinydeploy.report import console
 
-        found = verbs.check(paths, progress=update, **arguments)
+        found = many_verbs.check(paths, progress=update, **arguments)
     if as_json:
         show_json([_plain(case) for case in found])
     elif ci_outputs.format_of(told) != "markdown":

@@ -23,10 +23,10 @@ def command(
     **_flags: Any,
 ) -> None:
     """Results side by side: PATHS are files or folders, the first of which the others are held against."""
-    from tinydeploy import verbs
+    from tinydeploy.lab import many_verbs
     from tinydeploy.report import compared
 
-    found = verbs.compare(paths, force=bool(force))
+    found = many_verbs.compare(paths, force=bool(force))
     if page is not None:
         from tinydeploy.report import compared_page
 

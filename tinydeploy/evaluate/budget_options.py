@@ -42,7 +42,6 @@ class Budgeted(BuildBudget, total=False):
     max_estimated_ms: float | str
     max_estimated_uj: float | str
     max_energy_uj: float | str
-    min_top1: float | str
     min_accuracy: float | str
     min_balanced_accuracy: float | str
     min_precision: float | str

@@ -119,20 +119,6 @@ def load(model: Path) -> Config:
     return Config(**values(path, {key: value for key, value in own.items() if key not in LISTS}))
 
 
-def raw(path: Path) -> dict[str, Any]:
-    """What a TOML file holds; nothing if there is none. Raises UsageError for one that cannot be read."""
-    if not path.is_file():
-        return {}
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageError(f"{path}: too large for what it is", f"at most {_MOST_BYTES:,} bytes")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise UsageError(f"{path}: nested too deeply") from error
-    except (ValueError, OSError) as error:  # TOMLDecodeError, UnicodeDecodeError, numbers of too many digits
-        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-
-
 def values(path: Path, table: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     """The options that a table of the file holds, by their keywords. Raises UsageError as `load`."""
     found = dict(_flat(table))
@@ -152,14 +138,26 @@ def preparation(model: Path) -> Preparation:
 
 def _parted(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The file without its table [data], whose `file` is the key `data`; and the rest of that table."""
-    told = raw(path)
-    table = told.get("data")
+    whole = raw(path) if path.is_file() else {}
+    table = whole.get("data")
     if not isinstance(table, dict):
-        return told, {}
-    own = {key: value for key, value in told.items() if key != "data"}
+        return whole, {}
+    own = {key: value for key, value in whole.items() if key != "data"}
     return own | ({"data": table["file"]} if "file" in table else {}), {
         key: value for key, value in table.items() if key != "file"
     }
+
+
+def raw(path: Path) -> dict[str, Any]:
+    """What a TOML file holds. Raises UsageError for one that cannot be read."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UsageError(f"{path}: too large for what it is", f"at most {_MOST_BYTES:,} bytes")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise UsageError(f"{path}: nested too deeply") from error
+    except (ValueError, OSError) as error:  # TOMLDecodeError, UnicodeDecodeError, numbers of too many digits
+        raise UsageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def settled(file: Config, given: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -23,6 +24,7 @@ from tinydeploy.model.readers.loaded import Loaded
 from tinydeploy.model.samples import Data
 
 _FORMAT = "data/1"  # changes with what the readers make of a file
+_LOOKED_AT = 100_000  # files of a folder, to know what it holds
 _MOST_KEPT = 256 << 20  # bytes: what is larger is read anew
 _KINDS = "an .npz, x.npy,y.npy, a .csv or .parquet with a header, a folder of images or WAV files, or a .py"
 
@@ -72,7 +74,8 @@ def _reader(path: Path) -> _Reader | None:
             return table_file.read
         if not path.is_dir():
             return None
-        suffixes = {file.suffix.lower() for file in path.rglob("*") if file.is_file()}
+        some = itertools.islice(path.rglob("*"), _LOOKED_AT)
+        suffixes = {file.suffix.lower() for file in some if file.is_file()}
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     from tinydeploy.model.readers import image_folder  # loads Pillow

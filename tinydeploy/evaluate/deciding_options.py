@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from tinydeploy.evaluate.option import Option
+from tinydeploy.evaluate.budget_options import BUDGET
+from tinydeploy.evaluate.option import Option, Verb
 from tinydeploy.results import baseline
 
 FORMATS = ("console", "github", "markdown")
@@ -49,3 +51,72 @@ PAGE = Option(
 MARKDOWN = Option(
     "markdown", "Print Markdown, as for a comment on a pull request.", kind=bool, in_python=False
 )
+FIGURE = Option(
+    "figure", "The figure: instructions, flash, accuracy …", default="instructions", metavar="NAME"
+)
+
+
+def _words(written: object) -> tuple[str, ...]:
+    """Words with commas between them, or a list of words."""
+    words = written.split(",") if isinstance(written, str) else written
+    if not isinstance(words, list | tuple) or not all(
+        isinstance(word, str) and word.strip() for word in words
+    ):
+        raise ValueError(f"is {written!r}, which is no list of words: write A,B,C")
+    return tuple(word.strip() for word in words)
+
+
+SWEEP = (
+    Option("boards", "The boards, with commas between them.", metavar="ID,…", parse=_words),
+    Option("engines", "The engines, likewise.", metavar="NAME,…", parse=_words),
+    Option("goals", "The goals of the aot engine, likewise.", metavar="GOAL,…", parse=_words),
+    Option("on", "Where to run: local, dask://HOST:PORT, or slurm.", default="local", metavar="PLACE"),
+    Option(
+        "workers",
+        "How many runs at a time here.",
+        kind=int,
+        default="as many as cores",
+        metavar="N",
+        most=1024,
+    ),
+    Option("x", "The figure to the right of the page's plot.", default="instructions", metavar="NAME"),
+    Option("y", "The figure upwards.", default="accuracy", metavar="NAME"),
+    Option(
+        "print_only",
+        "Print the runs that are not done as commands.",
+        kind=bool,
+        flag="--print",
+        in_python=False,
+    ),
+)
+MANY = "lab.many_verbs"
+"""Where the functions of verbs over many results stand."""
+
+
+def many_verbs(board: Option, of_runs: tuple[Option, ...], always: tuple[Option, ...]) -> dict[str, Verb]:
+    """The verbs over many results, with the options that they share with others."""
+    shared = tuple(replace(option, key="") for option in of_runs)
+    return {
+        "check": Verb(
+            "Hold results, or all that a list deploys, against their limits.",
+            (PLAN, board, *BUDGET, *BASELINE, *OUTPUTS, *always),
+            ("check",),
+            MANY,
+        ),
+        "compare": Verb(
+            "Results side by side: what changed, and where.",
+            (FORCE, PAGE, MARKDOWN, *always),
+            ("compare",),
+            MANY,
+        ),
+        "results": Verb("The results that are there.", always, ("all_results",), MANY),
+        "history": Verb(
+            "A figure over the results, by commit where known.", (FIGURE, PAGE, *always), ("history",), MANY
+        ),
+        "sweep": Verb(
+            "Every combination of models, boards, engines and goals.",
+            (*SWEEP, *shared, *always),
+            ("sweep",),
+            MANY,
+        ),
+    }

@@ -12,6 +12,7 @@ from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import board_checks
 from tinydeploy.evaluate.deployment import model_path
+from tinydeploy.evaluate.export_options import TESTED
 from tinydeploy.evaluate.request import Beside, Model, load_model, unlabelled_samples, with_usual
 from tinydeploy.evaluate.selftest import reference_run
 from tinydeploy.firmware.export.identifiers import checked_name, model_name
@@ -39,6 +40,8 @@ def model_interface(model: Model, given: Mapping[str, Any], core: Core | None) -
         assert core is not None
         code = engine.code(graph, core)
     count, beside = settled.get("samples") or EXPORTED_SAMPLES, Beside.of(model)
+    if count > TESTED["most"]:
+        raise UsageError(f"a self-test cannot have {count} samples", f"at most {TESTED['most']}")
     samples = unlabelled_samples(graph, settled.get("data"), count, beside)
     inputs, expected = reference_run(graph, samples)
     test = SelfTestData(len(samples.inputs[0]), inputs, expected)

@@ -63,6 +63,10 @@ class Held(Budgeted, total=False):
     force: bool
 
 
+SWEPT = {"boards": "board", "engines": "engine", "goals": "optimize"}
+"""The keywords of a sweep that are lists of values, by the option that each is a list for."""
+
+
 class Judging(Running, Held, total=False):
     """The same, which samples to run, how their outputs are judged, the limits, and where the result goes.
 
@@ -84,3 +88,34 @@ class Judging(Running, Held, total=False):
     battery: str | None
     extra_uj: float | None
     profile: bool
+
+
+class Sweeping(TypedDict, total=False):
+    """What a sweep combines, and what all its runs share; the folder `out` is the sweep's."""
+
+    boards: Sequence[str]
+    engines: Sequence[str]
+    goals: Sequence[str]
+    data: str | Path | None
+    samples: int | None
+    metric: str | None
+    target: str | None
+    timeout: float | None
+    out: str | Path | None
+
+
+class Quantizing(TypedDict, total=False):
+    """How to quantise a model: see making.Asked; `data` is a test set."""
+
+    data: Data | None
+    samples: int | None
+    activations: str
+    weights: str
+    max_loss: float
+    float_io: bool
+    repair: bool
+    experiment: str
+    labels: Sequence[str]
+    metric: str | None
+    output: str | int | None
+    threshold: float | None

@@ -60,8 +60,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: its line in --help, its options in the order of its own --help, its functions in Python."""
+    """A verb: its line in --help, its options in the order of its own --help, its functions in Python.
+
+    `home` is the module that they stand in.
+    """
 
     help: str
     options: tuple[Option, ...]
     functions: tuple[str, ...] = ()
+    home: str = "verbs"

@@ -13,7 +13,7 @@ from pathlib import Path
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
-from tinydeploy.evaluate.deciding_options import BASELINE, FORCE, MARKDOWN, OUTPUTS, PAGE, PLAN
+from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, many_verbs
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
@@ -305,16 +305,7 @@ VERBS = {
         (_BOARD, replace(_POINTS, key=""), *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
         ("calibrate",),
     ),
-    "check": Verb(
-        "Hold results, or all that a list deploys, against their limits.",
-        (PLAN, _BOARD, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
-        ("check",),
-    ),
-    "compare": Verb(
-        "Results side by side: what changed, and where.",
-        (FORCE, PAGE, MARKDOWN, _JSON, *_ALWAYS),
-        ("compare",),
-    ),
+    **many_verbs(_BOARD, (_DATA, _SAMPLES, _METRIC, _TARGET, _TIMEOUT, _OUT), (_JSON, *_ALWAYS)),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
 }
 

@@ -18,7 +18,7 @@ from tinydeploy.evaluate.option_table import ESTIMATED, JUDGED, from_file
 from tinydeploy.model import card as cards
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
-from tinydeploy.model.card import Card
+from tinydeploy.model.card import Card, FloatFigure
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.logits import without_softmax
 from tinydeploy.model.metric_choice import Wishes
@@ -66,9 +66,9 @@ class Run:
     folder: Path
     mark: str  # what the folder is told apart by from others of its name; "" if somebody has named it
     timeout: float
+    budget: Budget
     beside: Beside
     wanted: Wanted
-    budget: Budget
 
     @classmethod
     def of(cls, model: Model, settled: dict[str, Any]) -> Run:
@@ -91,10 +91,14 @@ class Run:
             folder,
             mark,
             own["timeout"] or DEFAULT_TIMEOUT,
+            budget,
             beside,
             Wanted(duty(own["every"], own["battery"], own["extra_uj"]), bool(own["profile"])),
-            budget,
         )
+
+    def float_figure(self) -> FloatFigure | None:
+        """How good the float model was, if the card says it."""
+        return self.beside.card.figure if self.beside.card else None
 
     def samples(self, progress: Progress) -> Samples:
         """The samples in the model's own types."""

@@ -26,9 +26,14 @@ if TYPE_CHECKING:
 _LARGEST = 10
 _AT_ONCE = 2000  # addresses in one command line
 _TOOL_TIMEOUT = 20.0  # seconds
-_TOOLS = {"EM_ARM": "arm-none-eabi-", "EM_RISCV": "riscv64-unknown-elf-", "EM_AVR": "avr-"}
+_TOOLS = {
+    "EM_ARM": "arm-none-eabi-",
+    "EM_RISCV": "riscv64-unknown-elf-",
+    "EM_AVR": "avr-",
+    "EM_XTENSA": "xtensa-lx106-elf-",
+}
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
-_JUMP = re.compile(r"^\s*[0-9a-f]+:\t([a-z][a-z.]*)\s.*<([^>+]+)>$")
+_JUMP = re.compile(r"^\s*[0-9a-f]+:\t([a-z][a-z0-9.]*)\s.*<([^>+]+)>$")
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,7 @@ def _calls(disassembly: str) -> dict[str, set[tuple[str, bool]]]:
             name = label[1]
             calls[name] = set()
         elif (jump := _JUMP.match(line)) and jump[2] != name:
-            calls[name].add((jump[2], jump[1] in ("bl", "blx", "jal", "call", "rcall")))
+            calls[name].add((jump[2], jump[1] in ("bl", "blx", "jal", "call", "rcall", "call0")))
     return calls
 
 

@@ -68,6 +68,7 @@ _CODES = {
     "armv7m": Code(op=240, depthwise=750, conv=1400, dense=300, recurrent=1400, other=25),
     "armv6m": Code(op=260, depthwise=550, conv=1550, dense=1150, recurrent=750, other=40),
     "rv32im": Code(op=270, depthwise=650, conv=1650, dense=600, recurrent=850, other=50),
+    "xtensa": Code(op=280, depthwise=2300, conv=3450, dense=550, recurrent=4700, other=150),
     "avr": Code(op=270, depthwise=1100, conv=1050, dense=650, recurrent=1200, other=70),
 }
 _SHARED = 0.65  # the part of it that code takes where all layers share the kernels for the DSP extension
@@ -76,7 +77,7 @@ _CODE_SLACK = 1536
 
 # What the measuring runtime takes: flash without the model; static RAM beside arena, stack and 4 bytes per
 # op, by the way to the host, for a UART has a buffer. On AVR with Debian's Arduino core.
-_RUNTIME_FLASH = {"arm": 4900, "rv32im": 5200, "avr": 12_500}
+_RUNTIME_FLASH = {"arm": 4900, "rv32im": 5200, "xtensa": 4600, "avr": 12_500}
 _RUNTIME_FLASH_BAND = 1024
 _RUNTIME_RAM = {"uart": 3012, "pipe": 1988, "avr": 1100}
 _RUNTIME_RAM_BAND = {"uart": 96, "pipe": 96, "avr": 1024}  # AVR has the kernels' own tables in RAM too
@@ -93,7 +94,7 @@ def family(core: Core) -> str:
     """Which estimate of code goes for a core: its kernels decide, or else its instructions."""
     if core.kernels in _CODES:
         return core.kernels
-    return core.id if core.id in _CODES else "rv32im"  # Xtensa, too, is no Arm
+    return core.id if core.id in _CODES else "rv32im"
 
 
 def flash(sources: EngineSources, board: Board) -> Need:

@@ -123,8 +123,7 @@ class _Runtime:
         if self.board.arduino and path.startswith(_PORTS) and path.endswith(".cpp"):
             return path == _ARDUINO  # the core has drivers of its own
         guard = _GUARD.match(text)
-        architecture = "__arm__" if self.board.core.is_arm else "__riscv"
-        known = self.defined | {"ARDUINO" if self.board.arduino else architecture}
+        known = self.defined | {"ARDUINO" if self.board.arduino else self.board.core.macro}
         return guard is None or not known.isdisjoint(re.findall(r"\w+", guard[1]))
 
     def _begins(self, path: str, has_libc: bool) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tinydeploy.errors import ToolError, UsageError
 
 _SECONDS = 20
+_MOST_COMMITS = 500
 
 
 def at(ref: str, file: Path) -> str:
@@ -25,6 +26,22 @@ def at(ref: str, file: Path) -> str:
     if shown.returncode:
         raise UsageError(f"commit '{ref}' has no {path}", "commit a result there first")
     return shown.stdout
+
+
+def versions(file: Path) -> list[tuple[str, str]]:
+    """Each commit that changed the file, the newest first, and the file's text there; none without git."""
+    try:
+        log = _git(_folder(file), "log", "--format=%H", "--", str(file.resolve()))
+    except ToolError:
+        return []
+    commits = log.stdout.split() if log.returncode == 0 else []
+    found = []
+    for commit in commits[:_MOST_COMMITS]:
+        try:
+            found.append((commit, at(commit, file)))
+        except UsageError:  # it was removed there
+            continue
+    return found
 
 
 def commit(folder: Path) -> str | None:

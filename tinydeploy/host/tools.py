@@ -36,7 +36,8 @@ TOOLS = (
     Tool("avr-gcc", ("arduino-core-avr",), "AVR boards", ("test",)),
     Tool("qemu-system-avr", ("qemu-system-misc",), "AVR boards", ("test",)),
     # 41 MB to download, 138 MB installed.
-    Tool("xtensa-lx106-elf-gcc", ("gcc-xtensa-lx106",), "the tests", ("test",)),
+    Tool("xtensa-lx106-elf-gcc", ("gcc-xtensa-lx106",), "Xtensa boards", ("test",)),
+    Tool("qemu-system-xtensa", ("qemu-system-misc",), "Xtensa boards", ("test",)),
     Tool("g++", ("g++",), "estimates of time, and the tests", ("demo", "test")),
 )
 

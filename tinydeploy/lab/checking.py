@@ -7,9 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tinydeploy.boards import lookup
 from tinydeploy.errors import TinydeployError, UsageError
-from tinydeploy.evaluate import config
+from tinydeploy.evaluate import config, fit
+from tinydeploy.evaluate.baselines import Baselines
 from tinydeploy.evaluate.config import FILE_NAME
+from tinydeploy.evaluate.deployment import model_path
+from tinydeploy.evaluate.fit import Fit
+from tinydeploy.evaluate.request import load_model, taken_budget, with_usual
 from tinydeploy.lab import deploy_list
 from tinydeploy.progress import Progress
 from tinydeploy.results import gates, stored
@@ -18,11 +23,33 @@ from tinydeploy.results.gates import Budget
 from tinydeploy.results.limits import LIMITS
 from tinydeploy.results.measured import Gate
 from tinydeploy.results.result import Result
+from tinydeploy.words import DEFAULT_BOARD
 
 Run = Callable[..., tuple[Result, Path]]
 """What runs a model with keywords: verbs.run."""
 Against = Callable[[Result, Path], Result]
 """What holds a result, which is or may be at that path, against a baseline."""
+
+
+def check(
+    paths: Sequence[Path], plan: bool, board: str | None, given: dict[str, Any], run: Run, progress: Progress
+) -> tuple[Case, ...]:
+    """What verbs.check says; `given` are limits and a baseline."""
+    baselines = Baselines.taken(given)
+    budget = taken_budget(given)
+    if not plan:
+
+        def against(result: Result, file: Path) -> Result:
+            return baselines.of(file)(result)
+
+        more = budget if board is None else {**budget, "board": board}
+        return cases(paths or [Path()], more, run, against, progress)
+    found: list[Case] = []
+    for path in paths:
+        limits = with_usual(path, {**budget, "board": board}, "check")
+        here = lookup.board(limits.pop("board", DEFAULT_BOARD))
+        found += planned(fit.fits(load_model(path, {}), [here]), model_path(path), taken_budget(limits))
+    return tuple(found)
 
 
 def cases(
@@ -77,7 +104,7 @@ def _of_entry(entry: deploy_list.Deploy, given: Mapping[str, Any], run: Run, aga
         return Case(entry.name, file, error=" ".join(told.split()))
 
 
-def planned(fits: Sequence[Any], model: Path, budget: Budget) -> tuple[Case, ...]:
+def planned(fits: Sequence[Fit], model: Path, budget: Budget) -> tuple[Case, ...]:
     """A case for each fit of the model: its plan held against limits of arena, RAM and flash, unbuilt.
 
     Of RAM and flash only what is certain counts: what lies between least and most is for a build to decide.
@@ -85,22 +112,22 @@ def planned(fits: Sequence[Any], model: Path, budget: Budget) -> tuple[Case, ...
     if others := [name for name in budget if name not in ("max_arena", "max_ram", "max_flash")]:
         raise UsageError(f"{others[0]} is not known without a run", "leave --plan out")
     found = []
-    for fit in fits:
-        held = tuple(_of_plan(fit, name, value) for name, value in budget.items())
+    for one in fits:
+        held = tuple(_of_plan(one, name, value) for name, value in budget.items())
         failed = tuple(map(gates.phrase, gates.missed(held)))
-        if fit.verdict == "no":
-            failed = (fit.problem, *failed)
-        found.append(Case(f"{model.stem} on {fit.board}, {fit.optimize}", str(model), held, failed))
+        if one.verdict == "no":
+            failed = (one.problem, *failed)
+        found.append(Case(f"{model.stem} on {one.board}, {one.optimize}", str(model), held, failed))
     return tuple(found)
 
 
-def _of_plan(fit: Any, name: str, value: float) -> Gate:
+def _of_plan(one: Fit, name: str, value: float) -> Gate:
     unit = LIMITS[name].unit.name
     if name == "max_arena":
-        if fit.arena_bytes is None:
+        if one.arena_bytes is None:
             return Gate(name, None, value, False, unit, "there is no plan: the model does not fit")
-        return Gate(name, fit.arena_bytes, value, fit.arena_bytes <= value, unit)
-    need = fit.ram if name == "max_ram" else fit.flash
+        return Gate(name, one.arena_bytes, value, one.arena_bytes <= value, unit)
+    need = one.ram if name == "max_ram" else one.flash
     if need is None:
         return Gate(name, None, value, False, unit, "there is no plan: the model does not fit")
     if need.at_most <= value or need.at_least > value:

@@ -9,7 +9,11 @@ from tinydeploy.errors import DeviceFaultError
 
 _ARM = ("r0", "r1", "r2", "r3", "r12", "lr", "pc", "xpsr", "cfsr", "hfsr", "mmfar", "bfar", "sp", "exception")
 _RISCV = ("mcause", "pc", "mtval", "ra", "sp", "gp", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7")
-_LAYOUTS = {1: _ARM, 2: _RISCV}
+_XTENSA = (
+    *("exccause", "pc", "excvaddr", "depc"),
+    *("a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"),
+)
+_LAYOUTS = {1: _ARM, 2: _RISCV, 3: _XTENSA}
 
 _HARD_FAULT = 3
 _MMFAR_VALID = 1 << 7
@@ -45,6 +49,26 @@ _MCAUSE = {  # RISC-V Privileged Architecture, machine cause register
     7: "store to an address where there is no memory, or to flash",
     11: "environment call",
 }
+_EXCCAUSE = {  # Xtensa Instruction Set Architecture Reference Manual, table 4-64
+    0: "undefined instruction",
+    1: "system call",
+    2: "instruction fetch that failed",
+    3: "access that failed",
+    6: "division by zero",
+    8: "privileged instruction",
+    9: "unaligned access",
+    12: "instruction fetch that failed on the bus",
+    13: "access that failed on the bus",
+    14: "instruction fetch from an address where there is no memory",
+    15: "access to an address where there is no memory",
+    16: "instruction fetch from an address that is not mapped",
+    20: "instruction fetch from memory that may not be executed",
+    24: "access to an address that is not mapped",
+    28: "load from memory that may not be read",
+    29: "store to memory that may not be written",
+    64: "breakpoint",  # none of the core's own numbers: the debug exception has a vector to itself
+}
+_EXCCAUSE_ACCESS = (3, 13, 15, 24, 28, 29)
 _NEAR_STACK_POINTER = 1024  # bytes: what a function has on the stack
 _MCAUSE_ADDRESSED = (1, 4, 5, 6, 7)
 
@@ -55,7 +79,7 @@ def parse(payload: bytes) -> DeviceFaultError:
     if not names or len(payload) != 1 + 4 * len(names):
         return DeviceFaultError("the core faulted, and the report is of a kind unknown here")
     registers = dict(zip(names, struct.unpack(f"<{len(names)}I", payload[1:]), strict=True))
-    what, address = _arm(registers) if names is _ARM else _riscv(registers)
+    what, address = {_ARM: _arm, _RISCV: _riscv, _XTENSA: _xtensa}[names](registers)
     where = "" if address is None else f" (address {address:#x})"
     at = f" at pc {registers['pc']:#x}" if registers["pc"] else ""
     return DeviceFaultError(
@@ -82,3 +106,11 @@ def _riscv(registers: Mapping[str, int]) -> tuple[str, int | None]:
         return "stack overflow", registers["mtval"]
     what = _MCAUSE.get(cause, f"trap cause {cause:#x}")
     return what, registers["mtval"] if cause in _MCAUSE_ADDRESSED else None
+
+
+def _xtensa(registers: Mapping[str, int]) -> tuple[str, int | None]:
+    cause, address = registers["exccause"], registers["excvaddr"]
+    if cause in _EXCCAUSE_ACCESS and abs(address - registers["a1"]) < _NEAR_STACK_POINTER:
+        return "stack overflow", address
+    what = _EXCCAUSE.get(cause, f"exception cause {cause}")
+    return what, address if cause in (*_EXCCAUSE_ACCESS, 9) else None

@@ -149,11 +149,12 @@ def _groups(loaded: Loaded, total: int) -> Array | None:
 
 def _told(loaded: Loaded, shaped: list[Array], judge: Judge | str, groups: Array | None) -> tuple[str, ...]:
     """What was understood of the data, in two lines."""
+    shapes = [[len(values), *values.shape[1 + (values.shape[1:2] == (1,)) :]] for values in shaped]
     parts = [
-        f"{values.dtype} {list(values.shape)} from {values.min():.4g} to {values.max():.4g}"
+        f"{values.dtype} {shape} from {values.min():.4g} to {values.max():.4g}"
         if values.dtype.kind in "iuf"
-        else f"{values.dtype} {list(values.shape)}"
-        for values in shaped
+        else f"{values.dtype} {shape}"
+        for values, shape in zip(shaped, shapes, strict=True)
     ]
     if isinstance(judge, Judge):
         parts.append(_told_classes(judge))

@@ -12,6 +12,7 @@ from typing import Any
 
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import data_request
+from tinydeploy.evaluate.keyword_types import Quantizing
 from tinydeploy.evaluate.request import Beside
 from tinydeploy.host import output_folder
 from tinydeploy.host.output_folder import Manifest
@@ -34,6 +35,9 @@ MANIFEST = Manifest("quantize-files.json", "tinydeploy.quantize-files/1")
 REPORT = "quantize.json"
 SCHEMA = "tinydeploy.quantize/1"
 
+_BITS = {"int8": 8, "int16": 16}
+_WEIGHTS = ("int8", "int4", "mixed")
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -52,6 +56,26 @@ class Asked:
     repair: bool = False
     experiment: str = ""
     wishes: Wishes = NO_WISHES
+
+    @classmethod
+    def of(cls, options: Quantizing) -> Asked:
+        """From the keywords of the verb. Raises UsageError for a type that there is not."""
+        activations, weights = options.get("activations", "int8"), options.get("weights", "int8")
+        if activations not in _BITS or weights not in _WEIGHTS:
+            raise UsageError("activations are int8 or int16, weights int8, int4 or mixed")
+        output = options.get("output")
+        named = None if output is None else str(output)
+        return cls(
+            options.get("data"),
+            options.get("samples"),
+            _BITS[activations],
+            weights,
+            options.get("max_loss", 0.01),
+            options.get("float_io", False),
+            options.get("repair", False),
+            options.get("experiment", ""),
+            Wishes(options.get("metric"), named, options.get("threshold"), tuple(options.get("labels", ()))),
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -151,6 +151,35 @@ def facts(result: Result) -> Iterator[Fact]:
         yield _agreement("second_opinion", "Reference", second, False if second.worse else None)
 
 
+@dataclass(frozen=True)
+class BudgetRow:
+    """A limit for people: what it is of, the figure, the limit, and how near the one is to the other."""
+
+    label: str
+    value: str
+    limit: str
+    detail: str
+    good: bool | None
+    share: float | None
+
+
+def budget_row(gate: Gate) -> BudgetRow:
+    """A gate for people: sizes in KiB, shares in percent."""
+
+    def shown(value: float) -> str:
+        return text.kib(round(value)) if gate.unit == "bytes" else gates.shown(value, gate.unit)
+
+    if gate.figure is None:
+        return BudgetRow(gate.name, "–", shown(gate.limit), gate.reason, gate.held, None)
+    share = gate.share
+    detail = "" if share is None else f"{text.percent(share)} of it" if gate.is_most else ""
+    if not gate.is_most:
+        detail = f"{shown(abs(gate.figure - gate.limit))} {'to spare' if gate.held else 'short'}"
+    if gate.against != "budget":
+        detail = "; ".join(filter(None, (detail, f"by {gate.against}")))
+    return BudgetRow(gate.name, shown(gate.figure), shown(gate.limit), detail, gate.held, share)
+
+
 def _estimated(result: Result) -> Iterator[Fact]:
     """Time and energy that no board has measured, with their intervals."""
     if (time := result.estimate) is not None:
@@ -184,35 +213,6 @@ def not_time(results: Sequence[Result]) -> str:
     if results[0].unit != "instructions":
         return ""
     return ESTIMATED if any(result.estimate for result in results) else NOT_TIME
-
-
-@dataclass(frozen=True)
-class BudgetRow:
-    """A limit for people: what it is of, the figure, the limit, and how near the one is to the other."""
-
-    label: str
-    value: str
-    limit: str
-    detail: str
-    good: bool | None
-    share: float | None
-
-
-def budget_row(gate: Gate) -> BudgetRow:
-    """A gate for people: sizes in KiB, shares in percent."""
-
-    def shown(value: float) -> str:
-        return text.kib(round(value)) if gate.unit == "bytes" else gates.shown(value, gate.unit)
-
-    if gate.figure is None:
-        return BudgetRow(gate.name, "–", shown(gate.limit), gate.reason, gate.held, None)
-    share = gate.share
-    detail = "" if share is None else f"{text.percent(share)} of it" if gate.is_most else ""
-    if not gate.is_most:
-        detail = f"{shown(abs(gate.figure - gate.limit))} {'to spare' if gate.held else 'short'}"
-    if gate.against != "budget":
-        detail = "; ".join(filter(None, (detail, f"by {gate.against}")))
-    return BudgetRow(gate.name, shown(gate.figure), shown(gate.limit), detail, gate.held, share)
 
 
 def _agreement(key: str, of: str, found: Parity, good: bool | None) -> Fact:

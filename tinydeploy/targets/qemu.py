@@ -21,6 +21,7 @@ from tinydeploy.boards.board import Board, Counting, Device
 from tinydeploy.boards.schema import COUNTER, check_table
 from tinydeploy.errors import TargetDiedError, ToolError, UsageError
 from tinydeploy.firmware.made_for import ByHand
+from tinydeploy.host import tools
 from tinydeploy.link.channel import FdStream, Stream
 from tinydeploy.targets import stand_in
 from tinydeploy.targets.executed import Executed
@@ -30,8 +31,7 @@ from tinydeploy.targets.qemu_counting import Recorder
 from tinydeploy.targets.target import Opening, Target, TargetKind, check_link
 from tinydeploy.words import LINKS as LINKS
 
-_PACKAGES = {"arm": "qemu-system-arm", "riscv32": "qemu-system-misc", "avr": "qemu-system-misc"}
-_PIPE = ("-semihosting-config", "enable=on,target=native", "-serial", "null")
+_SEMIHOSTING = ("-semihosting-config", "enable=on,target=native")
 _CONNECT_TIMEOUT = 20.0  # seconds
 _END_TIMEOUT = 10.0
 _FEW_LINES = 3  # of last words; more, such as a register dump, go to a file
@@ -49,6 +49,7 @@ class Qemu:
 
     system: str  # "arm" for qemu-system-arm
     machine: str
+    cpu: str = ""
     icount_shift: int | None = None
     counter_hz: int = 0
     counter: Device | None = None
@@ -58,8 +59,9 @@ class Qemu:
 _SCHEMA = {
     "type": "object",
     "properties": {
-        "system": {"enum": ["arm", "riscv32", "avr"]},
+        "system": {"enum": ["arm", "riscv32", "avr", "xtensa"]},
         "machine": {"type": "string", "pattern": "^[a-z0-9_-]+$"},
+        "cpu": {"type": "string", "pattern": "^[a-z0-9_-]+$"},
         "icount_shift": {"type": "integer", "minimum": 0, "maximum": 10},
         "counter_hz": {"type": "integer", "minimum": 1},
         "counter": COUNTER,
@@ -75,7 +77,9 @@ def program(system: str, place: Place = HERE) -> str:
     """The path of qemu-system-<system>. Raises ToolError, naming the Debian package, if it is not there."""
     found = place.program(f"qemu-system-{system}")
     if found is None:
-        raise ToolError(f"qemu-system-{system} is not installed", f"apt install {_PACKAGES[system]}")
+        raise ToolError(
+            f"qemu-system-{system} is not installed", tools.install_command(f"qemu-system-{system}")
+        )
     return found
 
 
@@ -113,6 +117,8 @@ def _machine(board: Board) -> Qemu:
 def _arguments(machine: Qemu, elf: str) -> list[str]:
     """What QEMU is told but for the link."""
     arguments = ["-M", machine.machine, "-bios" if machine.system == "avr" else "-kernel", elf]
+    if machine.cpu:
+        arguments += ["-cpu", machine.cpu]
     if machine.system == "riscv32":
         arguments += ["-bios", "none"]
     if machine.icount_shift is not None:
@@ -120,10 +126,16 @@ def _arguments(machine: Qemu, elf: str) -> list[str]:
     return [*arguments, "-display", "none", "-monitor", "none", "-nodefaults"]
 
 
-def _serial(backend: str) -> list[str]:
-    """The UART on a character device: "stdio", or what of it and its settings."""
+def _pipe(machine: Qemu) -> list[str]:
+    """The link on QEMU's own standard input and output. On Xtensa, a UART would take them from it."""
+    return [*_SEMIHOSTING, *(() if machine.system == "xtensa" else ("-serial", "null"))]
+
+
+def _serial(machine: Qemu, backend: str) -> list[str]:
+    """The UART on a character device: "stdio", or what of it and its settings. On Xtensa, by host calls."""
     kind, *settings = backend.split(",")
-    return ["-chardev", ",".join([kind, "id=link", *settings]), "-serial", "chardev:link"]
+    uart = ["-chardev", ",".join([kind, "id=link", *settings]), "-serial", "chardev:link"]
+    return [*(_SEMIHOSTING if machine.system == "xtensa" else ()), *uart]
 
 
 class QemuTarget(Target):
@@ -190,7 +202,7 @@ class QemuTarget(Target):
         firmware_reads, we_write = os.pipe()
         we_read, firmware_writes = os.pipe()
         try:
-            self._spawn(_PIPE, stdin=firmware_reads, stdout=firmware_writes)
+            self._spawn(_pipe(self._machine), stdin=firmware_reads, stdout=firmware_writes)
         except BaseException:
             os.close(we_read)
             os.close(we_write)
@@ -234,7 +246,7 @@ class QemuTarget(Target):
 
     def _spawn_serial(self, backend: str, pass_fds: tuple[int, ...] = ()) -> None:
         self._spawn(
-            _serial(backend),
+            _serial(self._machine, backend),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=pass_fds,
@@ -323,7 +335,7 @@ class QemuKind(TargetKind):
     def by_hand(self, board: Board, elf: str, link: str) -> ByHand:
         """See TargetKind: a command line with the link, the pipe or a UART, on the terminal."""
         machine = _machine(board)
-        options = _PIPE if link == "pipe" else _serial("stdio")
+        options = _pipe(machine) if link == "pipe" else _serial(machine, "stdio")
         return ByHand(
             (f"qemu-system-{machine.system}", *_arguments(machine, elf), *options),
             "starts it in QEMU, with the link on the terminal: press Enter, and it says what it is.",

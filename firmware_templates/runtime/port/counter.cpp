@@ -8,7 +8,7 @@
 namespace tinydeploy {
 namespace {
 
-[[maybe_unused]] volatile uint32_t wraps;
+[[maybe_unused]] volatile uint32_t wraps asm("tinydeploy_wraps");
 uint32_t wrap_cost;  // instructions of the interrupt that counts a wrap
 
 }  // namespace
@@ -33,7 +33,7 @@ uint64_t to_counts(uint64_t ticks) { return (ticks * kNumerator + kDenominator /
 
 constexpr uint64_t kPeriod = uint64_t{1} << 32;
 
-#elif TINYDEPLOY_COUNTS_INSTRUCTIONS
+#elif TINYDEPLOY_COUNTS_INSTRUCTIONS && !TINYDEPLOY_COUNTER_CCOUNT
 
 // Of a call of `function`, with what surrounds it. Compiled once, so that it adds the same to any function's.
 [[gnu::noipa]] uint32_t instructions_of(void (*function)()) {
@@ -71,12 +71,25 @@ Reading read() {
 void open() {
   start();
   enable_interrupts();
-#if TINYDEPLOY_COUNTS_INSTRUCTIONS
+#if TINYDEPLOY_COUNTER_CCOUNT
+  wrap_cost = TINYDEPLOY_COUNTS_INSTRUCTIONS ? static_cast<uint32_t>(to_counts(ticks_of_interrupt())) : 0;
+  wraps = 0;
+#elif TINYDEPLOY_COUNTS_INSTRUCTIONS
   // An exception takes no instructions to enter, and then runs the handler as a call does.
   wrap_cost = instructions_of(tinydeploy_count_wrap) - instructions_of(nothing) + 1;  // "nothing" returns, too
   wraps = 0;
 #endif
 }
+
+#if TINYDEPLOY_COUNTER_CCOUNT
+
+void on() {
+  restart();
+  let_interrupt();
+}
+void off() { hold_interrupt(); }
+
+#else
 
 void on() {
   constexpr uint32_t kIcsr = 0xe000ed04;       // ARMv7-M Architecture Reference Manual B3.2.4
@@ -90,6 +103,8 @@ void on() {
 }
 
 void off() { asm volatile("cpsid i" ::: "memory"); }
+
+#endif
 
 Reading read() {
   Reading reading;
@@ -119,7 +134,7 @@ uint64_t between(const Reading& begin, const Reading& end) {
 }  // namespace counter
 }  // namespace tinydeploy
 
-#if !TINYDEPLOY_COUNTER_RDINSTRET && !TINYDEPLOY_COUNTER_MCYCLE
+#if !TINYDEPLOY_COUNTER_RDINSTRET && !TINYDEPLOY_COUNTER_MCYCLE && !TINYDEPLOY_COUNTER_CCOUNT
 extern "C" [[gnu::noipa]] void tinydeploy_count_wrap() {
   using namespace tinydeploy;
   acknowledge();

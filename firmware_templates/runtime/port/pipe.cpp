@@ -2,7 +2,7 @@
 // an emulated UART. Without an emulator or a debugger that serves semihosting, its breakpoints are faults.
 #include "board.h"
 
-#if TINYDEPLOY_LINK_PIPE
+#if TINYDEPLOY_LINK_PIPE && !defined(__XTENSA__)  // which has simcall.cpp
 
 #include "link.h"
 

@@ -1,4 +1,4 @@
-// From reset to main(): what both architectures have in common.
+// From reset to main(): what all architectures have in common.
 #pragma once
 
 #include <stdint.h>

@@ -10,7 +10,7 @@ namespace {
 #define TEN(x) x; x; x; x; x; x; x; x; x; x
 constexpr uint32_t kBytes = 600;  // three frames
 enum Trick : uint8_t { kFault = 0xf0, kHang = 0xf1, kFail = 0xf2, kLog = 0xf3, kOverrun = 0xf4, kOverflow = 0xf5, kWriteFlash = 0xf6,
-                       kStrayRead = 0xf7, kStrayJump = 0xf8 };
+                       kStrayRead = 0xf7, kStrayJump = 0xf8, kUnaligned = 0xf9 };
 
 #ifdef ECHO_FLASH_BYTES
 const volatile uint8_t ballast[ECHO_FLASH_BYTES] = {1};
@@ -62,6 +62,7 @@ Status invoke(OpHook hook) {
     case kWriteFlash: *const_cast<volatile uint8_t*>(kDescription.model_sha256) = 0; break;
     case kStrayRead: stray_read(); break;
     case kStrayJump: reinterpret_cast<void (*)()>(kNowhere | 1)(); break;
+    case kUnaligned: (void)*reinterpret_cast<volatile uint32_t*>(memory + 1); break;
     case kOverflow: return static_cast<Status>(recurse(0));
   }
   for (uint32_t i = 0; i < kBytes; ++i) memory[kBytes + i] = static_cast<uint8_t>(memory[i] + 1 + invocations);

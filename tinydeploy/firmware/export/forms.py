@@ -36,8 +36,8 @@ class Asked:
 class Form:
     """A form: what people call it, its templates by the path of what they make, and what else it has.
 
-    Paths and templates are told `name` (of the library), `models`, `first` (the model that examples run),
-    `sources` (all that is compiled), `asked` and `version`.
+    A template that makes nothing makes no file. Paths and templates are told `name` (of the library),
+    `models`, `first` (the model that examples run), `sources` (all that is compiled), `asked` and `version`.
     """
 
     title: str
@@ -67,13 +67,11 @@ FORMS: Mapping[str, Form] = MappingProxyType(
             {
                 "CMakeLists.txt": "CMakeLists.txt.j2",
                 "cmake/config.cmake.in": "config.cmake.in.j2",
-                "cmake/arm-none-eabi.cmake": "arm-none-eabi.cmake.j2",
+                "cmake/toolchain.cmake": "toolchain.cmake.j2",
                 f"{EXAMPLE}/host/main.c": "main_host.c.j2",
                 f"{EXAMPLE}/host/classifier.h": _CLASSIFIER,
                 f"{EXAMPLE}/host/model.py": "model.py.j2",
-                f"{EXAMPLE}/qemu/CMakeLists.txt": "qemu_CMakeLists.txt.j2",
-                f"{EXAMPLE}/qemu/main.c": "main_host.c.j2",
-                f"{EXAMPLE}/qemu/classifier.h": _CLASSIFIER,
+                f"{EXAMPLE}/qemu/qemu.cmake": "qemu.cmake.j2",
                 f"{EXAMPLE}/qemu/startup.c": "qemu_startup.c.j2",
                 f"{EXAMPLE}/qemu/mps2.ld": "qemu_mps2.ld.j2",
             },
@@ -141,8 +139,6 @@ def files_of(models: Sequence[ModelInterface], paths: Sequence[str], asked: Aske
     files = {"README.md": templates.render("export_README.md.j2", **told)}
     for form in (FORMS[form] for form in asked.forms):
         files |= form.more(models)
-        files |= {
-            path.format(name=first.name): templates.render(template, **told)
-            for path, template in form.templates.items()
-        }
+        made = {path: templates.render(template, **told) for path, template in form.templates.items()}
+        files |= {path.format(name=first.name): text for path, text in made.items() if text.strip()}
     return files

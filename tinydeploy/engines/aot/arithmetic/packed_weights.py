@@ -55,6 +55,15 @@ def _beyond(groups: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     return np.sign(groups) * taken
 
 
+def behind_starts(excess: npt.NDArray[np.int8], run: int) -> npt.NDArray[np.int8]:
+    """The same [channel][position] where a column has a word of its own before the positions of each run."""
+    at = np.arange(excess.shape[1])
+    places = at + at // run + 1
+    found = np.zeros((len(excess), int(places[-1]) + 1), np.int8)
+    found[:, places] = excess
+    return found
+
+
 def by_channel(excess: npt.NDArray[np.int8], block: int) -> npt.NDArray[np.uint32]:
     """The lists of kernels/fully_connected_packed.h, one for each `block` channels, up to eight."""
     lists = []

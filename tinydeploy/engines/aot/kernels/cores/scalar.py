@@ -37,7 +37,8 @@ class Blocks:
     convolution: tuple[int, int]
     one_row: int  # channels
     depthwise: int  # outputs of one channel
-    shared: bool  # layers share the code of convolutions: it costs nothing where all sums are in memory
+    shared: bool = False  # layers share the code of convolutions: free where all sums are in memory
+    biased: bool = False  # weights of convolutions are unsigned: where there is no load of signed bytes
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Columns(Packed):
     """The same of columns of pixels, perhaps by code that layers share."""
 
     shared: bool
+    biased: bool
 
     @property
     def variant(self) -> str:
@@ -145,12 +147,23 @@ def _columns(
     layer = _layer(step, given, channel_axis=0)
     run = packed_weights.best_run(layer.weights, runs)
     excess = packed_weights.excess(layer.weights, run)
-    columns = Scratch("columns", "int32_t", blocks.convolution[1] // 2 * layer.weights.shape[1])
     weights = _interleave(layer.weights - excess, blocks.convolution[0])
+    if blocks.biased:
+        weights ^= np.int8(-128)  # plus 128
+        excess = packed_weights.behind_starts(excess, run)
+    columns = Scratch("columns", "int32_t", blocks.convolution[1] // 2 * _column_words(layer, run, blocks))
     listed = _excess(step, packed_weights.by_position(excess, blocks.convolution[0]))
     made = _params(given, layer, blocks.convolution)
-    params = Columns(**vars(made), run=run, excess=bool(excess.any()), shared=blocks.shared)
+    params = Columns(
+        **vars(made), run=run, excess=bool(excess.any()), shared=blocks.shared, biased=blocks.biased
+    )
     return _step(graph, step, kernel, params, weights, layer, listed, columns)
+
+
+def _column_words(layer: _Layer, run: int, blocks: Blocks) -> int:
+    """Of a column: its positions, and where weights are biased a word for each run."""
+    length: int = layer.weights.shape[1]
+    return length + (-(-length // run) if blocks.biased else 0)
 
 
 def _one_row(graph: Graph, step: Step, given: Layer, block: int) -> Step:
@@ -262,8 +275,9 @@ def _choices(blocks: Blocks, runs: Sequence[int]) -> Choices:
 SETS = tuple(
     KernelSet(name, choices=_choices(blocks, _RUNS), small=_choices(blocks, _SMALL_RUNS))
     for name, blocks in (
-        ("armv6m", Blocks((1, 8), 8, 2, True)),  # without a long multiply
-        ("armv7m", Blocks((1, 4), 4, 4, False)),
-        ("rv32im", Blocks((2, 4), 8, 4, False)),
+        ("armv6m", Blocks((1, 8), 8, 2, shared=True)),  # without a long multiply
+        ("armv7m", Blocks((1, 4), 4, 4)),
+        ("rv32im", Blocks((2, 4), 8, 4)),
+        ("xtensa", Blocks((1, 6), 4, 6, biased=True)),
     )
 )

@@ -1,0 +1,92 @@
+"""Plots of many results: a figure over time, and two figures against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
+
+from tinydeploy.report import text
+from tinydeploy.report.svg import COLOURS, STYLE, bare_axes, inline
+from tinydeploy.results import gates
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 1080.0, 300.0, 90.0, 44.0
+_MOST_LABELS = 12
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A point of two figures, what it is called, and whether no other is as good in both."""
+
+    x: float
+    y: float
+    name: str
+    best: bool = False
+
+
+def shown(value: float, unit: str) -> str:
+    """A figure as people see it."""
+    return text.kib(round(value)) if unit == "bytes" else gates.shown(value, unit)
+
+
+def _axes(drawing: Drawing, x_unit: str | None, y_unit: str) -> Axes:
+    axes = bare_axes(drawing, (_LEFT, 16, _WIDTH - _LEFT - 24, _HEIGHT - 16 - _BOTTOM), (0, 1))
+    axes.set_autoscale_on(True)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(lambda value, _: shown(value, y_unit))
+    if x_unit is not None:
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_formatter(lambda value, _: shown(value, x_unit))
+    axes.grid(color=COLOURS["rule"], linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.margins(0.06, 0.15)
+    return axes
+
+
+def over_time(labels: Sequence[str], values: Sequence[float], unit: str, name: str, prefix: str) -> str:
+    """A figure of results in order, as a line with a dot each."""
+    with matplotlib.style.context(["default", STYLE]):
+        drawing = Drawing(figsize=(_WIDTH / 72, _HEIGHT / 72))
+        axes = _axes(drawing, None, unit)
+        axes.plot(range(len(values)), values, color=COLOURS["accent"], linewidth=1.5)
+        titles = {}
+        for number, (label, value) in enumerate(zip(labels, values, strict=True)):
+            (dot,) = axes.plot([number], [value], "o", color=COLOURS["accent"], markersize=6)
+            dot.set_gid(f"dot{number}")
+            titles[f"dot{number}"] = f"{text.printable(label)}: {shown(value, unit)}"
+        step = max(1, len(labels) // _MOST_LABELS)
+        axes.set_xticks(range(0, len(labels), step), [text.printable(label)[:19] for label in labels[::step]])
+        axes.tick_params(axis="x", labelsize=8)
+        return inline(drawing, prefix, f"{name} over {len(values)} results", titles)
+
+
+def against(dots: Sequence[Dot], x: tuple[str, str], y: tuple[str, str], prefix: str = "pareto") -> str:
+    """Two figures (label, unit) against each other; those that no other beats are joined and named."""
+    with matplotlib.style.context(["default", STYLE]):
+        drawing = Drawing(figsize=(_WIDTH / 72, _HEIGHT * 1.4 / 72))
+        axes = _axes(drawing, x[1], y[1])
+        titles = {}
+        for number, dot in enumerate(dots):
+            colour = COLOURS["accent" if dot.best else "neutral"]
+            (drawn,) = axes.plot([dot.x], [dot.y], "o", color=colour, markersize=8 if dot.best else 6)
+            drawn.set_gid(f"dot{number}")
+            name = text.printable(dot.name)
+            titles[f"dot{number}"] = f"{name}: {x[0]} {shown(dot.x, x[1])}, {y[0]} {shown(dot.y, y[1])}"
+        front = sorted((dot for dot in dots if dot.best), key=lambda dot: dot.x)
+        axes.plot([dot.x for dot in front], [dot.y for dot in front], color=COLOURS["accent"], linewidth=1)
+        for dot in front[:_MOST_LABELS]:
+            axes.annotate(
+                text.shorten(text.printable(dot.name), 36),
+                (dot.x, dot.y),
+                (4, 6),
+                textcoords="offset points",
+                fontsize=8,
+                color=COLOURS["muted"],
+            )
+        axes.set_xlabel(x[0], color=COLOURS["ink"], fontsize=10)
+        axes.set_ylabel(y[0], color=COLOURS["ink"], fontsize=10)
+        return inline(drawing, prefix, f"{y[0]} against {x[0]} of {len(dots)} runs", titles)
