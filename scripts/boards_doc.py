@@ -29,6 +29,52 @@ sources in `firmware_templates/runtime/port` name, and an emulator does not prov
 |---|---|---|---|---|---|---|---|---|
 """
 
+_SILENT = """
+## The ESP32-C3's image
+
+`tinydeploy build models/mnist -b esp32-c3-devkitm-1` needs no network: Debian's RISC-V GCC compiles and links, and esptool
+(PyPI) makes `firmware.bin` beside the ELF file, to be written to offset 0 of the flash. There is no second-stage bootloader,
+no ESP-IDF and no Arduino core: the ROM loads code and data to RAM, and start-up code (`runtime/port/clock_esp32c3.cpp`) stops
+the watchdogs, finds the constants in the image and maps them, and brings the CPU to 160 MHz. The tests read the image byte
+for byte; `esptool --chip esp32c3 image-info` says of it:
+
+```
+Image size: 97928 bytes
+Entry point: 0x40382200
+Segments: 1
+Segment   Length   Load addr   File offs  Memory types
+      0  0x04820  0x40382200  0x00000018  IRAM
+Checksum: 0xd5 (valid)
+```
+
+The constants are the segment behind, at 0x3c000000, which the header does not count so that the ROM leaves it alone. What is
+above is code, and takes RAM: `fit` counts it there. The Arduino core is there as `esp32-c3-devkitm-1-arduino`.
+
+### An ESP32-C3 that stays silent
+
+Nobody has run this on a chip yet. Where it stops can be told from what it says:
+
+1. **Nothing at 115200 baud on UART0, not even `ESP-ROM:esp32c3`**: the ROM talks there (GPIO 21) at each reset. No line: the
+   port, the cable, or the board is held in reset: RTS and DTR have to be off.
+2. **`waiting for download`**: GPIO 9 was low at reset. Let DTR go, or press the reset button.
+3. **`invalid header: 0x…`** again and again: the image is not at offset 0. `esptool --chip esp32c3 read-flash 0 0x20 head.bin`
+   has to begin with e9.
+4. **`load:0x40382200,len:…` and `entry 0x40382200`, then nothing**: the ROM has jumped to the firmware, which says nothing
+   until it is spoken to. Press Enter: it says what it is. If it does not, it is in `clock::start()`: the watchdogs, the
+   mapping, or the clock, in this order.
+5. **The same and `rst:0x7 (TG0WDT_SYS_RST)` or `rst:0x10 (RTCWDT_RTC_RST)`** about once a second: a watchdog is still on, so
+   it does not get through `stop_watchdogs()`.
+6. **`Guru Meditation Error` from the ROM**: a fault before the firmware's own handler; MEPC and MTVAL tell where and what.
+   MTVAL at 0x3c…: the constants are not mapped. Read `segment_offset()` against the image.
+7. **Text, but garbled**: the UART's divider. It is made for a crystal of 40 MHz, whatever the CPU runs at.
+8. **It answers by USB and not by UART0, or the other way round**: it answers where it was last spoken to. One host at a time.
+9. **Cycles that make no sense**: `tinydeploy run` holds the cycle counter against the host's clock and warns; 160 MHz need the
+   PLL, which the ROM leaves running.
+
+`esptool --chip esp32c3 --before default-reset --after hard-reset chip-id` tells whether the chip can be reached at all. A report
+with the ROM's lines, and with which of these it stopped, is what is needed to mend it.
+"""
+
 
 def _emulators(board: Board) -> str:
     names = []
@@ -44,7 +90,9 @@ def page() -> str:
     notes = "".join(
         f"- `{board.id}`: {' '.join(board.notes.split())}\n" for board in all_boards() if board.notes
     )
-    return _HEAD + verified + _HARDWARE + "".join(map(_row, all_boards())) + "\n## Notes\n\n" + notes
+    return (
+        _HEAD + verified + _HARDWARE + "".join(map(_row, all_boards())) + "\n## Notes\n\n" + notes + _SILENT
+    )
 
 
 def _row(board: Board) -> str:

@@ -300,7 +300,8 @@ def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folde
         )
         if (known := asked.float_figure()) and result.accuracy and known.metric == result.accuracy.metric:
             result = replace(result, accuracy=replace(result.accuracy, float_value=known.value))
-        return gates.judged(result, asked.budget)
+        origin = replace(result.provenance, command=asked.command or None)
+        return gates.judged(replace(result, provenance=origin), asked.budget)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
             report_files.write_failure(failed_run.failure(error, job, way), folder, asked.mark)

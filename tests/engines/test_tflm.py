@@ -282,7 +282,7 @@ def test_an_esp32_gets_esp_nn(tmp_path: Path, cache: Path, board: str, vectors: 
 def test_the_usual_library_is_the_platforms_own() -> None:
     usual = {board: library.default_source(lookup.board(board)) for board in ("esp32dev", "mps2-an386")}
     assert usual == {"esp32dev": library.ESPRESSIF, "mps2-an386": library.CHIRALE}
-    assert library.default_source(lookup.board("esp32-c3-devkitm-1")) == library.ESPRESSIF
+    assert library.default_source(lookup.board("esp32-c3-devkitm-1-arduino")) == library.ESPRESSIF
     assert library.default_source(lookup.board("hifive1")) == library.WCL
 
 

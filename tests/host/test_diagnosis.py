@@ -16,6 +16,7 @@ def test_everything_is_here() -> None:
         "python",
         "platformio",
         "scons",
+        "esptool",
         "arm-none-eabi-gcc",
         "qemu-system-arm",
         "riscv64-unknown-elf-gcc",

@@ -70,7 +70,7 @@ def for_board(
         "-Wl,--gc-sections,--fatal-warnings",
         *(f"-Wl,--defsym={name}={value:#x}" for name, value in symbols.items()),
         "-T",
-        str(paths.FIRMWARE / "platform" / "ldscripts" / "firmware.ld"),
+        str(paths.FIRMWARE / "platform" / "ldscripts" / board.ldscript),
         "-lgcc",
         "-o",
         str(elf),

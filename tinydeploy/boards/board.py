@@ -132,6 +132,9 @@ class Power:
     source: str
 
 
+IMAGES = ("esp32c3",)
+"""The chips whose ROM loads an image to RAM, code and all, and leaves constants in flash."""
+
 VERIFIED = {
     "emulated": "built, and run in an emulator of this board or of its part",
     "compiled": "built, and not run",
@@ -150,7 +153,8 @@ class Board:
     `bootloader` says how to get into its bootloader if that is flashed without a serial port, and `lines`
     what its port's control lines have to be, if they reach its reset. `emulation` is what its file has for
     each emulator, by the emulator's name, which knows what it means. A board that is `only_emulated` is made
-    for an emulator: its firmware would not run on hardware of that name.
+    for an emulator: its firmware would not run on hardware of that name. `image` is the chip, of IMAGES,
+    whose ROM wants the firmware in a format of its own.
     """
 
     id: str
@@ -174,6 +178,7 @@ class Board:
     only_emulated: bool = False
     bootloader: str = ""
     lines: Lines = Lines()
+    image: str = ""
     timing: Timing | None = None
     power: Power | None = None
 
@@ -181,6 +186,11 @@ class Board:
     def kind(self) -> str:
         """Who starts the chip up: tinydeploy's own runtime ("bare"), or an Arduino core ("arduino")."""
         return "arduino" if self.arduino else "bare"
+
+    @property
+    def ldscript(self) -> str:
+        """The linker script of a bare firmware, in firmware_templates/platform/ldscripts."""
+        return f"{self.image or 'firmware'}.ld"
 
     @property
     def downloads(self) -> str:

@@ -62,6 +62,7 @@ def _read(path: Path) -> Board:
         only_emulated=raw.get("only_emulated", False),
         bootloader=usb.get("bootloader", ""),
         lines=Lines(**raw.get("lines", {})),
+        image=raw.get("image", ""),
         timing=Timing(**_in_a_line(raw["timing"])) if "timing" in raw else None,
         power=Power(**_in_a_line(raw["power"])) if "power" in raw else None,
     )

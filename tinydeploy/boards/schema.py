@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tinydeploy.boards.board import USB_BRIDGES, VERIFIED
+from tinydeploy.boards.board import IMAGES, USB_BRIDGES, VERIFIED
 from tinydeploy.boards.core import CORES
 from tinydeploy.errors import UsageError
 from tinydeploy.host import memo
@@ -51,12 +51,13 @@ _UART = _device(
     "nrf-uarte",
     "sifive",
     "ns16550",
+    "esp32c3",
     "simcall",
     tx=_PIN,
     rx=_PIN,
     function=_INTEGER,
 )
-COUNTER = _device("cmsdk-timer", "stm32-timer", "systick", "dwt", "rdinstret", "mcycle", "ccount")
+COUNTER = _device("cmsdk-timer", "stm32-timer", "systick", "dwt", "rdinstret", "mcycle", "mpccr", "ccount")
 _STM32F4_CLOCK = (
     *("hse_hz", "hse_bypass", "m", "n", "p", "apb1", "apb2"),
     *("wait_states", "vos", "over_drive"),
@@ -67,6 +68,7 @@ _CLOCKS = {
     "stm32h7": ("hse_hz", "hse_bypass", "m", "n", "p", "wait_states", "boost"),
     "nrf52": (),
     "fe310": ("hse_hz", "m", "n", "p", "flash_divider"),
+    "esp32c3": (),
 }
 """What each clock driver has to be told: frequencies in Hz, the PLL's dividers by the reference manual's
 names, dividers of buses."""
@@ -98,7 +100,9 @@ BOARD_SCHEMA: dict[str, Any] = {
         },
         "upload": {
             "type": "object",
-            "properties": {name: {"type": "string"} for name in ("openocd", "pyocd", "st-flash", "avrdude")},
+            "properties": {
+                name: {"type": "string"} for name in ("openocd", "pyocd", "st-flash", "avrdude", "esptool")
+            },
             "additionalProperties": False,
         },
         "usb": {
@@ -140,6 +144,7 @@ BOARD_SCHEMA: dict[str, Any] = {
             "additionalProperties": False,
         },
         "only_emulated": {"type": "boolean"},
+        "image": {"enum": list(IMAGES)},
         "notes": {"type": "string"},
     },
     "required": ["name", "platformio", "core", "clock_hz", "flash", "ram", "stack_bytes", "verified"],

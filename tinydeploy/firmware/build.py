@@ -62,7 +62,8 @@ def build(project: Project, board: Board, *, timeout: float = DEFAULT_TIMEOUT) -
     # With an Arduino core comes its compiler, by the platform's version.
     compiler = board.downloads or compiler_version(board.core)
     platformio, scons = _version("platformio"), _version("scons")
-    key = content_hash(project.files, compiler, platformio, scons)[:32]
+    others = (_version("esptool"),) if board.image else ()
+    key = content_hash(project.files, compiler, platformio, scons, *others)[:32]
     entry = paths.cache_dir() / "builds" / key
     cached = cache.is_whole(entry) and cache.use(entry)
     if not cached:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from elftools.elf.sections import Symbol as ElfSymbol
 
 _LARGEST = 10
+_BETWEEN_MEMORIES = 1 << 23  # bytes, at the least
 _AT_ONCE = 2000  # addresses in one command line
 _TOOL_TIMEOUT = 20.0  # seconds
 _TOOLS = {
@@ -127,7 +128,12 @@ def _sizes(path: Path) -> Mapping[str, Any]:
             (name, symbol["st_size"], regions[elf.get_section(symbol["st_shndx"]).name])
             for name, symbol in zip(names, by_size, strict=True)
         ]
-    return {"flash": _extent(flash), "ram": _extent(ram), "model": model, "largest": largest}
+    return {
+        "flash": sum(map(_extent, _memories(flash))),
+        "ram": _extent(ram),
+        "model": model,
+        "largest": largest,
+    }
 
 
 @_once
@@ -292,6 +298,20 @@ def _symbols(elf: ELFFile) -> list[ElfSymbol]:
 
     table = elf.get_section_by_name(".symtab")
     return list(table.iter_symbols()) if isinstance(table, SymbolTableSection) else []
+
+
+def _memories(ranges: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """The ranges by the memory that they are in: between two memories there is far more than any gap in one.
+
+    What a chip's ROM loads to RAM is in flash, too, but not where its constants are.
+    """
+    found: list[list[tuple[int, int]]] = []
+    for start, end in sorted(ranges):
+        if found and start - found[-1][-1][1] < _BETWEEN_MEMORIES:
+            found[-1].append((start, end))
+        else:
+            found.append([(start, end)])
+    return found
 
 
 def _extent(ranges: Sequence[tuple[int, int]]) -> int:

@@ -120,4 +120,11 @@ def ram(sources: EngineSources, board: Board, link: str) -> Need:
     if board.core.id == "avr":
         needed += sources.constant_bytes  # flash is another address space there
     band = _RUNTIME_RAM_BAND[way]
-    return Need(needed, needed - band, needed + band, board.ram.bytes)
+    least, most = needed - band, needed + band
+    if board.image:  # code is in RAM there
+        code = flash(sources, board)
+        needed, least, most = (
+            ram + taken - sources.constant_bytes
+            for ram, taken in ((needed, code.estimate), (least, code.at_least), (most, code.at_most))
+        )
+    return Need(needed, least, most, board.ram.bytes)

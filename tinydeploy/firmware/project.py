@@ -214,7 +214,8 @@ def board_manifest(board: Board) -> dict[str, Any]:
         }
     else:
         manifest["build"] |= {
-            "ldscript": "firmware.ld",
+            "ldscript": board.ldscript,
+            "image": board.image,
             "link_symbols": {
                 "__flash_origin": hex(board.flash.origin),
                 "__flash_len": hex(board.flash.bytes),

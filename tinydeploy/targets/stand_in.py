@@ -45,6 +45,7 @@ def on_machine(board: Board, emulator: str) -> Board:
         counter=machine.counter,
         clock=Clock(),
         arduino=None,
+        image="",
         emulation={emulator: {**table, "note": _note(board, machine, table.get("note", ""))}},
     )
 

@@ -3,6 +3,7 @@
 With a board, the cross compiler that its manifest names; without one (unit tests), the host's.
 """
 
+import importlib.util
 import shutil
 import sys
 from pathlib import Path
@@ -22,6 +23,16 @@ def avr_part(target):
     return f"-p {part} -c {protocol}"
 
 
+def is_here(program):
+    """Whether a program that flashes boards can be called; esptool is a Python package."""
+    return importlib.util.find_spec(program) if program == "esptool" else shutil.which(program)
+
+
+ESPTOOL = '"$PYTHONEXE" -m esptool --chip'
+# The slowest that any such board's flash takes: the chip's ROM reads all of the image so.
+FLASH = "--flash-mode dio --flash-freq 40m --flash-size 4MB"
+
+
 def uploader():
     """The command line that flashes the board: by upload_protocol, else by the first program that is there.
 
@@ -29,7 +40,7 @@ def uploader():
     """
     targets = env.BoardConfig().get("upload.targets", {})  # how each program calls the board
     wanted = env.subst("$UPLOAD_PROTOCOL")
-    found = next((name for name in ([wanted] if wanted else targets) if shutil.which(name)), None)
+    found = next((name for name in ([wanted] if wanted else targets) if is_here(name)), None)
     if found not in targets:
         if "upload" in COMMAND_LINE_TARGETS and not env.GetProjectOption("upload_command"):
             needs = wanted or " or ".join(targets) or "an upload_command"
@@ -43,6 +54,9 @@ def uploader():
         "pyocd": f"pyocd flash --no-wait --target {targets[found]} $UPLOADERFLAGS $SOURCE",
         "avrdude": f"avrdude {avr_part(targets[found])} -P $UPLOAD_PORT -D $UPLOADERFLAGS "
         "-U flash:w:${SOURCE.base}.hex:i",
+        # By the port's USB ids it knows how to reset the chip: by the lines of a bridge, or by its own USB.
+        "esptool": f"{ESPTOOL} {targets[found]} --port $UPLOAD_PORT --baud 460800 --before default-reset "
+        "--after hard-reset write-flash $UPLOADERFLAGS 0x0 ${SOURCE.base}.bin",
         "st-flash": "st-flash --reset $UPLOADERFLAGS --format ihex write ${SOURCE.base}.hex",
     }[found]
 
@@ -79,7 +93,7 @@ if "BOARD" in env:
         SIZETOOL=f"{prefix}size",
         SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
         SIZEPROGREGEXP=r"^(?:\.text|\.model|\.rodata|\.data)\s+(\d+)",
-        SIZEDATAREGEXP=r"^(?:\.stack|\.data|\.bss)\s+(\d+)",
+        SIZEDATAREGEXP=r"^(?:\.stack|\.iram|\.data|\.bss)\s+(\d+)",
         PROGNAME="firmware",
         PROGSUFFIX=".elf",
     )
@@ -110,13 +124,24 @@ else:
         env.Depends(program, str(Path(env.PioPlatform().get_dir(), "ldscripts", env["LDSCRIPT_PATH"])))
 Default(program)
 
+image = []
+if "BOARD" in env and env.BoardConfig().get("build.image", ""):
+    # What the chip's ROM reads: it loads the segments in RAM, and those in flash are for the firmware to map.
+    chip = env.BoardConfig().get("build.image")
+    if not is_here("esptool"):
+        sys.stderr.write("Error: esptool, which makes the image, is not installed: pip install esptool\n")
+        env.Exit(1)
+    only_ram = "--ram-only-header --dont-append-digest"
+    made = f"{ESPTOOL} {chip} elf2image {FLASH} {only_ram} -o ${{SOURCE.base}}.bin $SOURCE"
+    image = [env.VerboseAction(made, "Making the image ${SOURCE.base}.bin")]
+    if "nobuild" not in COMMAND_LINE_TARGETS:
+        Default(env.Command("$BUILD_DIR/firmware.bin", program, image))
+
 if "BOARD" in env:
     env.Replace(UPLOADCMD=uploader())
     # Not for the programs that reach the board through a debug probe.
     by_port = [env.VerboseAction(env.AutodetectUploadPort, "Looking for the serial port")]
-    steps = by_port if env.subst("$UPLOADCMD").startswith("avrdude") else []
-    steps += [
-        env.VerboseAction("$OBJCOPY -O ihex $SOURCE ${SOURCE.base}.hex", "Converting $SOURCE"),
-        env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE"),
-    ]
+    steps = by_port if "UPLOAD_PORT" in str(env.get("UPLOADCMD", "")) else []
+    to_hex = env.VerboseAction("$OBJCOPY -O ihex $SOURCE ${SOURCE.base}.hex", "Converting $SOURCE")
+    steps += [*(image or [to_hex]), env.VerboseAction("$UPLOADCMD", "Uploading $SOURCE")]
     env.AddPlatformTarget("upload", program, steps, "Upload")

@@ -29,7 +29,7 @@ constexpr uint64_t kDenominator = board::kTickDenominator / kCommon;
 
 uint64_t to_counts(uint64_t ticks) { return (ticks * kNumerator + kDenominator / 2) / kDenominator; }
 
-#if TINYDEPLOY_COUNTER_RDINSTRET || TINYDEPLOY_COUNTER_MCYCLE
+#if TINYDEPLOY_COUNTER_RDINSTRET || TINYDEPLOY_COUNTER_MCYCLE || TINYDEPLOY_COUNTER_MPCCR
 
 constexpr uint64_t kPeriod = uint64_t{1} << 32;
 
@@ -51,9 +51,9 @@ constexpr uint64_t kPeriod = uint64_t{1} << 32;
 
 namespace counter {
 
-#if TINYDEPLOY_COUNTER_RDINSTRET || TINYDEPLOY_COUNTER_MCYCLE
+#if TINYDEPLOY_COUNTER_RDINSTRET || TINYDEPLOY_COUNTER_MCYCLE || TINYDEPLOY_COUNTER_MPCCR
 
-void open() {}
+void open() { start(); }
 void on() {}
 void off() {}
 
@@ -121,7 +121,7 @@ uint32_t hz() { return TINYDEPLOY_COUNTS_INSTRUCTIONS ? 0 : clock::core_hz(); }
 
 uint64_t between(const Reading& begin, const Reading& end) {
   const uint32_t wrapped = end.wraps - begin.wraps;
-#if TINYDEPLOY_COUNTER_DWT
+#if TINYDEPLOY_COUNTER_DWT || TINYDEPLOY_COUNTER_MPCCR
   const uint32_t difference = end.value - begin.value;
   const uint64_t estimate = wrapped * kTick;  // one tick off, at most
   const uint64_t ticks = difference + (estimate + kPeriod / 2 - difference) / kPeriod * kPeriod;
@@ -134,7 +134,7 @@ uint64_t between(const Reading& begin, const Reading& end) {
 }  // namespace counter
 }  // namespace tinydeploy
 
-#if !TINYDEPLOY_COUNTER_RDINSTRET && !TINYDEPLOY_COUNTER_MCYCLE && !TINYDEPLOY_COUNTER_CCOUNT
+#if !TINYDEPLOY_COUNTER_RDINSTRET && !TINYDEPLOY_COUNTER_MCYCLE && !TINYDEPLOY_COUNTER_MPCCR && !TINYDEPLOY_COUNTER_CCOUNT
 extern "C" [[gnu::noipa]] void tinydeploy_count_wrap() {
   using namespace tinydeploy;
   acknowledge();

@@ -25,6 +25,8 @@ extern const uint32_t tinydeploy_trap[];
   const auto origin = reinterpret_cast<uintptr_t>(__flash_origin);
   const auto length = reinterpret_cast<uintptr_t>(__flash_len);
   constexpr uint32_t kReadExecuteLocked = 0x80 | 3 << 3 | 1 << 2 | 1;  // naturally aligned power of two
+  // Other lengths are those of flash that nobody can write to by a store.
+  const bool is_protected = (length & (length - 1)) == 0;
   // A core that has none, such as the FE310-G000's, traps, and goes on behind it.
   asm volatile(
       "la t0, 1f\n"
@@ -33,7 +35,7 @@ extern const uint32_t tinydeploy_trap[];
       "csrw pmpcfg0, %1\n"
       ".balign 4\n"
       "1: csrw mtvec, %2" ::"r"(origin >> 2 | (length / 2 - 1) >> 2),
-      "r"(kReadExecuteLocked), "r"(tinydeploy_trap)
+      "r"(is_protected ? kReadExecuteLocked : 0), "r"(tinydeploy_trap)
       : "t0");
   uint32_t* stack_pointer;
   asm volatile("mv %0, sp" : "=r"(stack_pointer));
@@ -49,7 +51,7 @@ uint32_t tinydeploy_trap_registers[14];
 }
 
 asm(".section .text.tinydeploy_trap, \"ax\"\n"
-    ".balign 4\n"
+    ".balign 256\n"  // an ESP32-C3 has a table of vectors there, of which this is the first
     "tinydeploy_trap:\n"
     "  csrw mscratch, t0\n"
     "  la t0, tinydeploy_trap_registers\n"
