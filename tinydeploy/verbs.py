@@ -19,11 +19,13 @@ from tinydeploy.boards.board import Board
 from tinydeploy.diagnosis import Finding
 from tinydeploy.engines.engine_registry import engine_names
 from tinydeploy.errors import TinydeployError, UsageError
-from tinydeploy.evaluate import arena_sizing, breakdown, config, failed_run, inspection
+from tinydeploy.estimate import points as point_files
+from tinydeploy.evaluate import arena_sizing, breakdown, calibration, config, failed_run, inspection
 from tinydeploy.evaluate import fit as board_fit
 from tinydeploy.evaluate.arena_sizing import ArenaReport
 from tinydeploy.evaluate.baselines import Baselines
 from tinydeploy.evaluate.breakdown import FloatAnswers
+from tinydeploy.evaluate.calibration import Calibration
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
@@ -153,6 +155,31 @@ def arena_each(
     options.pop("optimize", None)
     ways: list[dict[str, Any]] = [{**options, **_engine_options(name, goal)} for name, goal in chosen]
     return tuple(arena(model, progress=progress, **way) for way in ways)
+
+
+@checked_keywords
+def calibrate(
+    models: Sequence[Model],
+    *,
+    points: str | Path | None = None,
+    progress: Progress = silent,
+    **options: Unpack[Running],
+) -> tuple[Calibration, Path]:
+    """Fits the time model to a board at a port; its points are in the file returned. See calibration."""
+    given: dict[str, Any] = {"port": AUTO, **options}
+    board = board_files.board(given.pop("board", DEFAULT_BOARD))
+    timeout = given.pop("timeout", None) or DEFAULT_TIMEOUT
+    path = Path(points or f"{board.id}-points.csv")
+    found = calibration.calibrate(
+        [load_model(model, {}) for model in models], board, timeout, progress, **given
+    )
+    try:
+        path.write_text(point_files.text(found.points), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}", "choose another file with --points"
+        ) from error
+    return found, path
 
 
 @checked_keywords

@@ -22,6 +22,7 @@ from tinydeploy.evaluate import config
 from tinydeploy.evaluate.request import taken_budget
 from tinydeploy.report import console, html
 from tinydeploy.results import gates, stored
+from tinydeploy.results.estimated import EnergyEstimate, Estimate
 from tinydeploy.results.limits import LIMITS, parse
 from tinydeploy.results.measured import Gate
 from tinydeploy.results.result import Result
@@ -217,3 +218,16 @@ def test_a_build_over_budget(tmp_path: Path) -> None:
     assert "max_ram" in done.stdout
     kept: dict[str, Any] = {"max_flash": "1M", "max_arena": "1M"}
     assert [gate.held for gate in verbs.build(MOTION, **kept).gates] == [True, True]
+
+
+def test_an_estimate_is_held_against_limits_of_its_own(good: Result) -> None:
+    assert limit(good, max_estimated_ms=1).held is None
+    estimated = dataclasses.replace(
+        good,
+        estimate=Estimate(6_000_000, 50.0, 48.0, 52.0, "a model", "points"),
+        energy=EnergyEstimate(1675.0, 1600.0, 1750.0, "power times time"),
+    )
+    assert limit(estimated, max_estimated_ms=50).held is True
+    assert limit(estimated, max_estimated_ms=49).held is False
+    assert limit(estimated, max_estimated_uj=1674).held is False
+    assert limit(estimated, max_latency_ms=100).held is None, "no board has measured it"

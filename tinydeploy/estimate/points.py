@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from functools import cache
 from pathlib import Path
 
 from tinydeploy.errors import UsageError
 from tinydeploy.estimate.counts import Counts
 
+VARIABLE = "TINYDEPLOY_POINTS"
 PUBLISHED = Path(__file__).with_name("points.csv")
 _CLASSES = frozenset(field.name for field in fields(Counts))
 
@@ -33,6 +36,23 @@ class Point:
     def cycles(self) -> float:
         """The time in cycles of the board's clock."""
         return self.ms * self.mhz * 1e3
+
+
+def known_points() -> Sequence[Point]:
+    """The published points, and those in the file that TINYDEPLOY_POINTS names. Raises UsageError."""
+    own = os.environ.get(VARIABLE)
+    return (*points(), *(points(Path(own)) if own else ()))
+
+
+def text(some: Sequence[Point]) -> str:
+    """The points as a CSV file, which `points` reads."""
+    out = io.StringIO()
+    names = [field.name for field in fields(Point) if field.name != "counts"]
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*names, *(field.name for field in fields(Counts))])
+    for point in some:
+        writer.writerow([*(getattr(point, name) for name in names), *astuple(point.counts)])
+    return out.getvalue()
 
 
 @cache

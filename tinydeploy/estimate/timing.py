@@ -10,10 +10,10 @@ from tinydeploy.boards.board import Board
 from tinydeploy.estimate.core_models import CoreModel, core_model
 from tinydeploy.estimate.counts import Counts
 from tinydeploy.estimate.fitting import Factors, Line, fit, scale, unfitted
-from tinydeploy.estimate.points import Point, points
+from tinydeploy.estimate.points import Point, known_points, points
 from tinydeploy.results.estimated import Estimate
 
-_ENOUGH = 4  # points of one board to fit its factors to
+ENOUGH = 4  # points of one board to fit its factors to
 _UNKNOWN_LINE = Line(2.0, 1.0)  # of a flash of which nothing is said
 _OTHER_PART = 0.15  # relative error of a core's scale that was found on another part
 _OTHER_MIX = 0.3  # relative error of the time of an inference of which only the instructions are expected
@@ -60,10 +60,10 @@ def time_model(board: Board, known: Sequence[Point] | None = None) -> TimeModel 
     core = core_model(board.core.id)
     if core is None:
         return None
-    known = points() if known is None else known
+    known = known_points() if known is None else known
     line = line_of(board)
     own = [point for point in known if point.board == part_of(board)]
-    if len(own) >= _ENOUGH:
+    if len(own) >= ENOUGH:
         return TimeModel(core, fit(core, line, own), board.clock_hz, f"{core.core}, fitted", _told(own))
     line_off = line.spread * line.cycles
     others = _by_board([point for point in known if point.core == core.core])
@@ -101,7 +101,7 @@ def _by_board(some: Sequence[Point]) -> list[list[Point]]:
     found: dict[str, list[Point]] = {}
     for point in some:
         found.setdefault(point.board, []).append(point)
-    return [own for own in found.values() if len(own) >= _ENOUGH]
+    return [own for own in found.values() if len(own) >= ENOUGH]
 
 
 def _told(own: Sequence[Point]) -> str:

@@ -39,6 +39,8 @@ class Budgeted(BuildBudget, total=False):
     max_instructions: float | str
     max_cycles: float | str
     max_latency_ms: float | str
+    max_estimated_ms: float | str
+    max_estimated_uj: float | str
     max_energy_uj: float | str
     min_accuracy: float | str
     min_balanced_accuracy: float | str

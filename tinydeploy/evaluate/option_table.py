@@ -145,6 +145,9 @@ _EXTRA_UJ = Option(
     most=1e12,
     key="extra_uj",
 )
+_POINTS = Option(
+    "points", "The file to write the points to.", kind=Path, metavar="FILE", default="BOARD-points.csv"
+)
 _PROFILE = Option("profile", "Say where the cycles go: by function, source line, instruction.", kind=bool)
 _OUT = Option(
     "out",
@@ -307,6 +310,11 @@ VERBS = {
         "Build, upload to a board, and make sure that it answers.",
         (*_SOURCE, *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
         ("flash",),
+    ),
+    "calibrate": Verb(
+        "Fit the time model to a board that you have, by models that run there.",
+        (_BOARD, replace(_POINTS, key=""), *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
+        ("calibrate",),
     ),
     **many_verbs(_BOARD, (_DATA, _SAMPLES, _METRIC, _TARGET, _TIMEOUT, _OUT), (_JSON, *_ALWAYS)),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),

@@ -100,6 +100,12 @@ def figure(result: Result, limit: Limit) -> Figure:
 
 
 def _counted(result: Result, limit: Limit) -> Figure:
+    if limit.name == "max_estimated_ms":
+        return (
+            result.estimate.ms if result.estimate else Missing("there is no estimate of time on this board")
+        )
+    if limit.name == "max_estimated_uj":
+        return result.energy.uj if result.energy else Missing("there is no estimate of energy on this board")
     found = {
         "max_instructions": result.instructions,
         "max_cycles": result.cycles,

@@ -96,6 +96,10 @@ _LIMITS = (
     Limit("max_instructions", "The most instructions per inference.", COUNT, target=True),
     Limit("max_cycles", "The most cycles per inference.", COUNT, target=True),
     Limit("max_latency_ms", "The longest inference, in milliseconds.", MILLISECONDS, target=True),
+    Limit(
+        "max_estimated_ms", "The longest inference by the estimate of its time.", MILLISECONDS, target=True
+    ),
+    Limit("max_estimated_uj", "The most energy per inference by its estimate.", MICROJOULES, target=True),
     Limit("max_energy_uj", "The most energy per inference, in microjoules.", MICROJOULES, target=True),
     *(_metric_limit(name) for name in METRICS if name != "top1"),  # of a classifier, accuracy is that
     Limit("max_accuracy_drop", "How far accuracy may lie below the float model's, or the reference's.", DROP),

@@ -21,7 +21,7 @@ _MACHINES = {
     "rv32imc": "qemu-virt-rv32",
     "rv32imac": "qemu-virt-rv32",
 }
-"""By core, the board whose machine executes its instructions. Xtensa and AVR cores have none."""
+"""By core, the board whose machine executes its instructions. Xtensa LX6, LX7 and AVR cores have none."""
 
 
 def has_machine(board: Board) -> bool:

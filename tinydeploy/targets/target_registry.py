@@ -32,6 +32,12 @@ def emulators(board: Board) -> tuple[TargetKind, ...]:
     return tuple(kind for kind in KINDS.values() if kind.is_emulator and kind.models(board))
 
 
+def emulator_for(board: Board) -> TargetKind | None:
+    """The emulator that says what is executed, on a model of the board or on a machine of its core."""
+    able = [kind for kind in KINDS.values() if kind.is_emulator and kind.runs(board)]
+    return next((kind for kind in able if kind.records(kind.made_for(board))), None)
+
+
 def target_at_port() -> TargetKind:
     """The target that is at a serial port."""
     return next(kind for kind in KINDS.values() if "port" in kind.options)
