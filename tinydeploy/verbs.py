@@ -19,10 +19,11 @@ from tinydeploy.boards.board import Board
 from tinydeploy.diagnosis import Finding
 from tinydeploy.engines.engine_registry import engine_names
 from tinydeploy.errors import TinydeployError, UsageError
-from tinydeploy.evaluate import arena_sizing, config, failed_run, inspection
+from tinydeploy.evaluate import arena_sizing, breakdown, config, failed_run, inspection
 from tinydeploy.evaluate import fit as board_fit
 from tinydeploy.evaluate.arena_sizing import ArenaReport
 from tinydeploy.evaluate.baselines import Baselines
+from tinydeploy.evaluate.breakdown import FloatAnswers
 from tinydeploy.evaluate.deployment import Job, model_path, prepare
 from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
@@ -41,7 +42,7 @@ from tinydeploy.evaluate.source_verbs import generate as generate
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.link.messages import Greeting
 from tinydeploy.model.samples import Data, Samples
-from tinydeploy.prepare import making
+from tinydeploy.prepare import comparison, making
 from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.report import report_files
 from tinydeploy.results import gates, stored
@@ -188,6 +189,7 @@ def run(
     report.html that say how far it came.
     """
     settled = with_usual(model, options, "run")
+    float_model = settled.pop("float_model", None)
     baselines = Baselines.taken(settled)
     asked = Run.of(model, settled)
     report_files.check_writable(asked.folder)
@@ -197,7 +199,8 @@ def run(
     job = prepare(asked.graph, **asked.options).connected()
     for line in chosen.told:
         notice(line)
-    result = against(_evaluated(job, chosen, asked, progress, asked.folder))
+    floats = comparison.answers(float_model, asked, progress) if float_model else None
+    result = against(_evaluated(job, chosen, asked, progress, asked.folder, floats))
     report_files.write(result, asked.folder, asked.mark)
     return result, asked.folder
 
@@ -216,6 +219,7 @@ def run_each(
     The folder also gets runs.json and a report.html. Nothing is built unless every engine can run the model.
     """
     settled = with_usual(model, options, "run")
+    float_model = settled.pop("float_model", None)
     engines = [name.strip() for name in engines]
     baselines = Baselines.taken(settled)
     asked = Run.of(model, settled | {"engine": ",".join(engines)})
@@ -231,8 +235,9 @@ def run_each(
     ]
     for line in chosen.told:
         notice(line)
+    floats = comparison.answers(float_model, asked, progress) if float_model else None
     results = tuple(
-        held(_evaluated(job, chosen, asked, progress, asked.folder / engine))
+        held(_evaluated(job, chosen, asked, progress, asked.folder / engine, floats))
         for engine, job, held in zip(engines, jobs, against, strict=True)
     )
     for engine, result in zip(engines, results, strict=True):
@@ -264,16 +269,23 @@ def usual(model: Model, name: str) -> Any:
     return None if isinstance(model, bytes) else getattr(config.load(model_path(model)), name)
 
 
-def _evaluated(job: Job, samples: Samples, asked: Run, progress: Progress, folder: Path) -> Result:
+def _evaluated(
+    job: Job, samples: Samples, asked: Run, progress: Progress, folder: Path, floats: FloatAnswers | None
+) -> Result:
     """The result; what fails on the way leaves a report of it in the folder."""
     way = Way()
     try:
         result = evaluate(
             job, samples, timeout=asked.timeout, progress=progress, way=way, wanted=asked.wanted
         )
-        if (known := asked.float_figure()) and result.accuracy and known.metric == result.accuracy.metric:
+        look = breakdown.look(job.graph, samples, result.predictions, floats)
+        result = replace(result, closer=look)
+        if look is not None and look.floats is not None and result.accuracy:
+            result = replace(result, accuracy=replace(result.accuracy, float_value=look.floats.value))
+        elif (known := asked.float_figure()) and result.accuracy and known.metric == result.accuracy.metric:
             result = replace(result, accuracy=replace(result.accuracy, float_value=known.value))
-        return gates.judged(result, asked.budget)
+        origin = replace(result.provenance, command=asked.command or None)
+        return gates.judged(replace(result, provenance=origin), asked.budget)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts
             report_files.write_failure(failed_run.failure(error, job, way), folder, asked.mark)

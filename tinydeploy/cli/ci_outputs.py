@@ -55,7 +55,17 @@ def tell(cases: Sequence[Case], flags: dict[str, Any]) -> None:
             _write(Path(summary), ci.markdown(cases) + "\n", "a")
     elif format_of(flags) == "markdown":
         click.echo(ci.markdown(cases))
-        sys.stdout.flush()
+    elif format_of(flags) == "model-explorer":
+        from tinydeploy.report import model_explorer
+
+        for result in [case.result for case in cases if case.result][:1]:
+            click.echo(model_explorer.node_data(result), nl=False)
+    sys.stdout.flush()
+
+
+def is_console(flags: dict[str, Any]) -> bool:
+    """Whether people read what is printed."""
+    return format_of(flags) in ("console", "github")
 
 
 def _write(file: Path, content: str, mode: str = "w") -> None:

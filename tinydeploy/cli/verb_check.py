@@ -31,7 +31,7 @@ def command(paths: tuple[Path, ...], as_json: bool, **flags: Any) -> None:
         found = many_verbs.check(paths, progress=update, **arguments)
     if as_json:
         show_json([_plain(case) for case in found])
-    elif ci_outputs.format_of(told) != "markdown":
+    elif ci_outputs.is_console(told):
         show(console.checked(found))
     ci_outputs.tell(found, told)
     many = len(found) > 1

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import progress, show, show_json
-from tinydeploy.evaluate.inspection import Inspection, OpRow, TensorInfo
+from tinydeploy.evaluate.inspection import Inspection, OpRow
 from tinydeploy.report import text
 from tinydeploy.report.layout import Column, Columns, Facts, Prose
-from tinydeploy.results.setting import Layer
+from tinydeploy.results.setting import Layer, TensorInfo
 
 _BAR = 12  # characters for the peak
 _JOINED = Layer(-1, "with the op before", 0, 0, 0)
@@ -69,13 +69,7 @@ def _header(inspection: Inspection) -> Facts:
 
 
 def _tensor(tensor: TensorInfo) -> tuple[str, ...]:
-    quantization = ""
-    if tensor.scale is not None:
-        zero = tensor.zero_point or 0
-        code = f"(q {'-' if zero > 0 else '+'} {abs(zero)})" if zero else "q"
-        quantization = f", {code} × {tensor.scale:.6g}"
-    shape = "×".join(str(size) for size in tensor.shape)
-    return f"{shape} {tensor.dtype}{quantization} ", text.printable(tensor.name)
+    return f"{text.tensor(tensor)} ", text.printable(tensor.name)
 
 
 def _ops(inspection: Inspection) -> RenderableType:

@@ -31,7 +31,7 @@ def command(model: Path, as_json: bool, **flags: Any) -> None:
             results = (result,)
     if as_json:
         show_json(report_files.runs_json(results) if len(engines) > 1 else results[0].to_json())
-    else:
+    elif ci_outputs.is_console(told):
         show(console.comparison(results) if len(engines) > 1 else console.summary(results[0]))
         show(f"\nReport: {folder / 'report.html'}")
     folders = [folder / result.engine if len(engines) > 1 else folder for result in results]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,15 @@ from tinydeploy.model.affine import dequantize
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.metric_choice import CLASSES, Judge
 from tinydeploy.model.outputs import Kind
+from tinydeploy.model.samples import Samples
+from tinydeploy.results.closer_look import (
+    Calibration,
+    CloserLook,
+    Flip,
+    FloatSide,
+    GroupFigure,
+    ReliabilityBin,
+)
 from tinydeploy.results.measured import Accuracy
 
 Array = npt.NDArray[Any]
@@ -21,34 +30,20 @@ Array = npt.NDArray[Any]
 BINS = 10  # of a reliability curve
 
 
-@dataclass(frozen=True)
-class GroupFigure:
-    """The metric on one group's samples: None where it is undefined there."""
-
-    group: str
-    samples: int
-    value: float | None
+_FLIPS = 12  # of them are shown
+_SIDE = 64  # pixels of a shown picture: larger ones are thinned out
 
 
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Samples whose largest probability lies in one stretch: how many, its mean, and how many were right."""
+@dataclass(frozen=True, eq=False)
+class FloatAnswers:
+    """What a float model says of the samples: its file, graph, judge, an array [n, *shape] per output."""
 
-    samples: int
-    confidence: float
-    correct: float
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Expected calibration error, and the reliability curve that it sums up.
-
-    Naeini, Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", 2015:
-    the mean of |correct - confidence| over BINS stretches of equal width, weighted by their samples.
-    """
-
-    error: float
-    curve: tuple[ReliabilityBin, ...]
+    path: str
+    sha256: str
+    runs_on: str
+    graph: Graph
+    judge: Judge
+    outputs: Sequence[Array]
 
 
 def by_group(
@@ -67,7 +62,11 @@ def by_group(
 
 
 def calibration(judge: Judge, answers: Sequence[Array]) -> Calibration | None:
-    """How far the largest probability tells how often it is right; None where no output is probabilities."""
+    """How far the largest probability tells how often it is right; None where no output is probabilities.
+
+    The mean of |correct - confidence| over BINS stretches of equal width, weighted by their samples: Naeini,
+    Cooper and Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", 2015.
+    """
     if judge.task is not CLASSES or judge.output.kind is not Kind.SOFTMAX or judge.places > 1:
         return None
     scores = _scores(judge, answers)
@@ -92,6 +91,73 @@ def classes(judge: Judge, answers: Sequence[Array]) -> Array | None:
     if judge.output.kind is Kind.INDEX:
         return answers[judge.output.position].reshape(-1).astype(np.int64)
     return np.asarray(_scores(judge, answers).argmax(axis=1))
+
+
+def look(
+    graph: Graph, samples: Samples, answers: Sequence[Array], floats: FloatAnswers | None
+) -> CloserLook | None:
+    """The device's `answers` by group, beside the float model's; None if there is nothing to look at."""
+    judge = samples.judge
+    if judge is None:
+        return None
+    curve = calibration(judge, answers)
+    if samples.groups is None and floats is None and curve is None:
+        return None
+    groups: tuple[GroupFigure, ...] = ()
+    if samples.groups is not None:
+        groups = by_group(judge, graph, samples.inputs, answers, samples.groups)
+        if floats is not None:
+            theirs = by_group(floats.judge, floats.graph, samples.given, floats.outputs, samples.groups)
+            pairs = zip(groups, theirs, strict=True)
+            groups = tuple(replace(one, float_value=other.value) for one, other in pairs)
+    flips = _flips(judge, samples, answers, floats) if floats is not None else ((), 0, 0, 0)
+    return CloserLook(groups, curve, _float_side(samples, floats), *flips[1:], flips[0])
+
+
+def _float_side(samples: Samples, floats: FloatAnswers | None) -> FloatSide | None:
+    if floats is None:
+        return None
+    found = accuracy.accuracy(floats.judge, floats.graph, samples.given, floats.outputs, None)
+    if not isinstance(found, Accuracy):
+        return None
+    return FloatSide(
+        floats.path,
+        floats.sha256,
+        floats.runs_on,
+        found.value,
+        tuple(figure.recall for figure in found.per_class),
+        calibration(floats.judge, floats.outputs),
+    )
+
+
+def _flips(
+    judge: Judge, samples: Samples, answers: Sequence[Array], floats: FloatAnswers
+) -> tuple[tuple[Flip, ...], int, int, int]:
+    """The first samples that are taken for other classes, how many there are, and which side was right."""
+    before, after = classes(floats.judge, floats.outputs), classes(judge, answers)
+    if before is None or after is None:
+        return (), 0, 0, 0
+    truth, rows = judge.truth.reshape(-1), np.flatnonzero(before != after)
+    right = int((before[rows] == truth[rows]).sum()), int((after[rows] == truth[rows]).sum())
+    shown = []
+    for row in rows[:_FLIPS]:
+        wanted, theirs, ours = (judge.names[number] for number in (truth[row], before[row], after[row]))
+        width, channels, pixels = _picture(samples.given[0][row])
+        shown.append(Flip(int(row), wanted, theirs, ours, width, channels, pixels))
+    return tuple(shown), len(rows), *right
+
+
+def _picture(values: Array) -> tuple[int, int, tuple[int, ...]]:
+    """Width, channels and pixels of a sample that looks like a picture; none of another."""
+    core = values.reshape(values.shape[1:]) if values.shape[:1] == (1,) else values
+    core = core[..., None] if core.ndim == 2 else core
+    if core.ndim != 3 or core.shape[2] not in (1, 3) or min(core.shape[:2]) < 4:
+        return 0, 1, ()
+    step = -(-max(core.shape[:2]) // _SIDE)
+    thin = core[::step, ::step].astype(np.float64)
+    low, high = thin.min(), thin.max()
+    pixels = np.rint(255 * (thin - low) / max(high - low, 1e-9)).astype(int)
+    return thin.shape[1], thin.shape[2], tuple(pixels.reshape(-1).tolist())
 
 
 def _scores(judge: Judge, answers: Sequence[Array]) -> Array:

@@ -9,7 +9,7 @@ from tinydeploy.evaluate.budget_options import BUDGET
 from tinydeploy.evaluate.option import Option, Verb
 from tinydeploy.results import baseline
 
-FORMATS = ("console", "github", "markdown")
+FORMATS = ("console", "github", "markdown", "model-explorer")
 
 
 def _file(name: str, what: str) -> Option:
@@ -19,7 +19,7 @@ def _file(name: str, what: str) -> Option:
 OUTPUTS = (
     Option(
         "format",
-        "How failures are told: github writes annotations and a step summary.",
+        "What is printed: github adds annotations and a step summary; model-explorer is node data.",
         default="github under GITHUB_ACTIONS, else console",
         choices=FORMATS,
         in_python=False,

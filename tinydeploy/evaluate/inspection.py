@@ -10,20 +10,10 @@ from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import ArenaPlan
 from tinydeploy.engines.engine_registry import ENGINES, engine_named
 from tinydeploy.evaluate import board_checks
-from tinydeploy.model.graph import Graph, Op, Tensor, op_macs, op_shape
-from tinydeploy.results.setting import Edit, Layer
+from tinydeploy.evaluate.result_parts import tensor_info
+from tinydeploy.model.graph import Graph, Op, op_macs, op_shape
+from tinydeploy.results.setting import Edit, Layer, TensorInfo
 from tinydeploy.words import GOALS
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """A tensor at the model's edge: shape, type, and its quantisation if it has one for the whole tensor."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float | None
-    zero_point: int | None
 
 
 @dataclass(frozen=True)
@@ -96,8 +86,8 @@ def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> In
         file_bytes=graph.file_bytes,
         macs=graph.macs,
         constant_bytes=graph.constant_bytes,
-        inputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.inputs),
-        outputs=tuple(_tensor_info(graph.tensors[index]) for index in graph.outputs),
+        inputs=tuple(tensor_info(graph.tensors[index]) for index in graph.inputs),
+        outputs=tuple(tensor_info(graph.tensors[index]) for index in graph.outputs),
         ops=_op_rows(graph, layers),
         optimize=chosen,
         arenas=arenas,
@@ -123,17 +113,6 @@ def _op_rows(graph: Graph, layers: Mapping[int, dict[str, Layer]]) -> tuple[OpRo
             op.index in graph.folded,
         )
         for op in graph.ops
-    )
-
-
-def _tensor_info(tensor: Tensor) -> TensorInfo:
-    whole = tensor.quantization if tensor.quantization and not tensor.quantization.per_channel else None
-    return TensorInfo(
-        tensor.name,
-        tensor.shape,
-        tensor.dtype.value,
-        whole.scale if whole else None,
-        whole.zero_point if whole else None,
     )
 
 

@@ -74,7 +74,8 @@ class Judging(Running, Held, total=False):
     told. `samples` takes so many, spread over the file. `labels` names the classes. `metric`, a name of
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
-    for, `extra_uj` what each turn of it takes besides. With `profile` the result says where the cycles go.
+    for, `extra_uj` what each turn of it takes besides. With `profile` the result says where the cycles go;
+    `float_model` is put beside.
     """
 
     data: Data | None
@@ -83,6 +84,7 @@ class Judging(Running, Held, total=False):
     metric: str | None
     output: str | int | None
     threshold: float | None
+    float_model: str | Path | None
     out: str | Path | None
     every: str | None
     battery: str | None

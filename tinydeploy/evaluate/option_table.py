@@ -286,7 +286,18 @@ VERBS = {
     ),
     "run": Verb(
         "The whole way: build, load, measure, and report.",
-        (*_JUDGED, _OUT, *_DEPLOYED, *_ESTIMATED, *BUDGET, *BASELINE, *OUTPUTS, _JSON, *_ALWAYS),
+        (
+            *_JUDGED,
+            prepare_options.FLOAT,
+            _OUT,
+            *_DEPLOYED,
+            *_ESTIMATED,
+            *BUDGET,
+            *BASELINE,
+            *OUTPUTS,
+            _JSON,
+            *_ALWAYS,
+        ),
         ("run", "run_each"),
     ),
     "quantize": prepare_options.quantize(

@@ -41,6 +41,15 @@ EXPERIMENT = Option(
 )
 
 
+FLOAT = Option(
+    "float_model",
+    "The float model, put beside: what quantisation lost, and what the device did.",
+    kind=Path,
+    flag="--float",
+    metavar="MODEL",
+)
+
+
 def quantize(
     out: Option, data: Option, samples: Option, judged: tuple[Option, ...], always: tuple[Option, ...]
 ) -> Verb:

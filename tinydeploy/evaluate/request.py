@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from tinydeploy.evaluate import arena_sizing, config, data_request, result_folde
 from tinydeploy.evaluate.config import Config
 from tinydeploy.evaluate.deployment import model_path
 from tinydeploy.evaluate.estimation import Wanted
-from tinydeploy.evaluate.option_table import ESTIMATED, JUDGED, from_file
+from tinydeploy.evaluate.option_table import ESTIMATED, JUDGED, VERBS, from_file
 from tinydeploy.model import card as cards
 from tinydeploy.model import outputs
 from tinydeploy.model import samples as sample_files
@@ -67,14 +68,16 @@ class Run:
     mark: str  # what the folder is told apart by from others of its name; "" if somebody has named it
     timeout: float
     budget: Budget
+    command: str  # that asks for the same
     beside: Beside
     wanted: Wanted
 
     @classmethod
     def of(cls, model: Model, settled: dict[str, Any]) -> Run:
         """From all that is settled; only what says how to deploy is left in `options`."""
-        budget = taken_budget(settled)
         graph = load_model(model, settled)
+        command = _command(graph, settled)
+        budget = taken_budget(settled)
         if settled.get("out"):
             folder, mark = Path(settled["out"]), ""
         else:
@@ -92,6 +95,7 @@ class Run:
             mark,
             own["timeout"] or DEFAULT_TIMEOUT,
             budget,
+            command,
             beside,
             Wanted(duty(own["every"], own["battery"], own["extra_uj"]), bool(own["profile"])),
         )
@@ -104,6 +108,21 @@ class Run:
         """The samples in the model's own types."""
         progress("reading the samples", 0, 0)
         return _samples(self.graph, self.data, self.count, self.wishes, self.beside)
+
+
+def _command(graph: Graph, settled: Mapping[str, Any]) -> str:
+    """What is asked for as a command line; "" for arrays and models in memory, which have none."""
+    words = ["tinydeploy", "run", graph.path]
+    for option in VERBS["run"].options:
+        value = settled.get(option.name)
+        if value is None or value is False or option.name == "out":
+            continue
+        if not option.on_command_line or not isinstance(value, str | int | float | Path):
+            if option.name in ("data", "engine"):
+                return ""
+            continue
+        words += [option.long] if option.kind is bool else [option.long, f"{value}"]
+    return shlex.join(words)
 
 
 def taken_budget(settled: dict[str, Any]) -> dict[str, float]:

@@ -14,18 +14,40 @@ from tinydeploy.evaluate.estimation import Estimates
 from tinydeploy.firmware import elf
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.link.messages import Stats
-from tinydeploy.model.graph import Op, op_macs, op_shape
+from tinydeploy.model.graph import Op, Tensor, op_macs, op_shape
 from tinydeploy.results.measured import ArenaInfo, Count, OpCost, Spread
-from tinydeploy.results.setting import BuildInfo, LibraryInfo, ModelInfo, OpInfo, TargetInfo
+from tinydeploy.results.setting import BuildInfo, LibraryInfo, ModelInfo, OpInfo, TargetInfo, TensorInfo
 from tinydeploy.version import __version__
 
 
 def model_info(job: Job) -> ModelInfo:
     """The model and its ops."""
     graph = job.graph
-    ops = tuple(OpInfo(op.index, op.kind, op_shape(graph, op), op_macs(graph, op)) for op in graph.ops)
+    ops = tuple(
+        OpInfo(
+            op.index,
+            op.kind,
+            op_shape(graph, op),
+            op_macs(graph, op),
+            graph.tensors[op.outputs[0]].name if op.outputs else None,
+        )
+        for op in graph.ops
+    )
+    edges = [tuple(tensor_info(graph.tensors[i]) for i in some) for some in (graph.inputs, graph.outputs)]
     return ModelInfo(
-        graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.edits, graph.signature
+        graph.path, graph.sha256, graph.file_bytes, graph.macs, ops, graph.edits, graph.signature, *edges
+    )
+
+
+def tensor_info(tensor: Tensor) -> TensorInfo:
+    """A tensor at the model's edge."""
+    whole = tensor.quantization if tensor.quantization and not tensor.quantization.per_channel else None
+    return TensorInfo(
+        tensor.name,
+        tensor.shape,
+        tensor.dtype.value,
+        whole.scale if whole else None,
+        whole.zero_point if whole else None,
     )
 
 

@@ -39,7 +39,11 @@ TOOLS = (
     Tool("xtensa-lx106-elf-gcc", ("gcc-xtensa-lx106",), "Xtensa boards", ("test",)),
     Tool("qemu-system-xtensa", ("qemu-system-misc",), "Xtensa boards", ("test",)),
     Tool("g++", ("g++",), "estimates of time, and the tests", ("demo", "test")),
+    Tool("cmake", ("cmake",), "the tests", ("test",)),
 )
+
+# By its compiler, the C library that tests of exported models link, and the Debian package that holds it.
+_C_LIBRARIES = {"arm-none-eabi-gcc": "libnewlib-arm-none-eabi"}
 
 _CXX_LIBRARIES = {"arm-none-eabi-": "libstdc++-arm-none-eabi-newlib"}
 
@@ -64,7 +68,11 @@ def project_packages(toolchain: str, *, cxx_library: bool) -> tuple[str, ...]:
 
 def has_cxx_library(toolchain: str) -> bool:
     """Whether the cross compiler whose programs' names begin with `toolchain` finds C++'s own headers."""
-    command = [f"{toolchain}g++", "-x", "c++", "-E", "-include", "algorithm", "-"]
+    return _finds(f"{toolchain}g++", "c++", "algorithm")
+
+
+def _finds(compiler: str, language: str, header: str) -> bool:
+    command = [compiler, "-x", language, "-E", "-include", header, "-"]
     try:
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -95,6 +103,15 @@ def missing(goal: str) -> tuple[Tool, ...]:
     return tuple(tool for tool in TOOLS if goal in tool.goals and shutil.which(tool.program) is None)
 
 
+def missing_libraries(goal: str) -> tuple[str, ...]:
+    """The Debian packages of C libraries that `make goal` needs and that its compilers do not find."""
+    if goal != "test":
+        return ()
+    return tuple(name for compiler, name in _C_LIBRARIES.items() if not _finds(compiler, "c", "string.h"))
+
+
 if __name__ == "__main__":
     for tool in missing(sys.argv[1]):
         print("|".join(tool.packages))
+    for library in missing_libraries(sys.argv[1]):
+        print(library)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from tinydeploy.results.measured import Gate
 from tinydeploy.results.result import Result
 from tinydeploy.words import DEFAULT_BOARD
 
+PLANNED = ("max_arena", "max_ram", "max_flash")
+"""The limits that a plan alone can be held against."""
 Run = Callable[..., tuple[Result, Path]]
 """What runs a model with keywords: verbs.run."""
 Against = Callable[[Result, Path], Result]
@@ -44,12 +46,29 @@ def check(
 
         more = budget if board is None else {**budget, "board": board}
         return cases(paths or [Path()], more, run, against, progress)
+    if others := [name for name in budget if name not in PLANNED]:
+        raise UsageError(f"{others[0]} is not known without a run", "leave --plan out")
     found: list[Case] = []
-    for path in paths:
-        limits = with_usual(path, {**budget, "board": board}, "check")
-        here = lookup.board(limits.pop("board", DEFAULT_BOARD))
-        found += planned(fit.fits(load_model(path, {}), [here]), model_path(path), taken_budget(limits))
+    for model, options in _listed(paths):
+        own = with_usual(model, options, "check") | budget | ({} if board is None else {"board": board})
+        here = lookup.board(own.pop("board", DEFAULT_BOARD))
+        limits = {name: value for name, value in taken_budget(own).items() if name in PLANNED}
+        found += planned(fit.fits(load_model(model, {}), [here]), model_path(model), limits)
     return tuple(found)
+
+
+def _listed(paths: Sequence[Path]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The models of paths and of the lists among them, each with what its list says of it."""
+    for path in paths or [Path(FILE_NAME)]:
+        listed = path / FILE_NAME if path.is_dir() and "deploy" in _raw(path / FILE_NAME) else path
+        if listed.suffix == ".toml":
+            yield from ((entry.model, entry.options) for entry in deploy_list.read(listed))
+        else:
+            yield path, {}
+
+
+def _raw(file: Path) -> Mapping[str, Any]:
+    return config.raw(file) if file.is_file() else {}
 
 
 def cases(
@@ -109,8 +128,6 @@ def planned(fits: Sequence[Fit], model: Path, budget: Budget) -> tuple[Case, ...
 
     Of RAM and flash only what is certain counts: what lies between least and most is for a build to decide.
     """
-    if others := [name for name in budget if name not in ("max_arena", "max_ram", "max_flash")]:
-        raise UsageError(f"{others[0]} is not known without a run", "leave --plan out")
     found = []
     for one in fits:
         held = tuple(_of_plan(one, name, value) for name, value in budget.items())

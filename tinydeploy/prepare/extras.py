@@ -10,7 +10,6 @@ _EXTRAS = {
     "ai_edge_quantizer": ("quantize", "quantising a float model"),
     "ai_edge_litert": ("quantize", "running a float model"),
     "onnx": ("onnx", "reading ONNX"),
-    "optuna": ("search", "searching architectures"),
     "litert_torch": ("torch", "converting a PyTorch program"),
 }
 

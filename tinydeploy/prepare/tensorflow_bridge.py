@@ -43,7 +43,10 @@ def converter():
     model = loaded(source)
     specs = [tf.TensorSpec([1, *t.shape[1:]], t.dtype) for t in model.inputs]
     function = tf.function(lambda *x: model(list(x) if len(x) > 1 else x[0], training=False))
-    return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function(*specs)], model)
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    frozen = convert_variables_to_constants_v2(function.get_concrete_function(*specs))
+    return tf.lite.TFLiteConverter.from_concrete_functions([frozen])
 
 try:
     content = converter().convert()

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tinydeploy.evaluate import accuracy, breakdown
-from tinydeploy.evaluate.breakdown import GroupFigure
 from tinydeploy.host.interpreter import Array, Child
 from tinydeploy.host.reference import Reference
 from tinydeploy.model import samples as sample_files
@@ -20,6 +19,7 @@ from tinydeploy.prepare.float_model import FloatModel
 from tinydeploy.prepare.tflite_quantizer import Quantizer
 from tinydeploy.progress import Progress, silent
 from tinydeploy.results import metric_table
+from tinydeploy.results.closer_look import GroupFigure
 from tinydeploy.results.measured import Accuracy
 
 _STUDIED = 64  # samples that tensors are looked at with

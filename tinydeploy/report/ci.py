@@ -9,7 +9,7 @@ from tinydeploy.report.facts import budget_row
 from tinydeploy.results import gates
 from tinydeploy.results.case import Case
 from tinydeploy.results.compare import figures
-from tinydeploy.results.verdict import checks
+from tinydeploy.results.verdict import checks, failed_checks
 
 _MARKS = {True: "✅", False: "❌", None: "–"}
 
@@ -44,10 +44,9 @@ def _tests(case: Case) -> Iterator[tuple[str, bool | None, str]]:
     if case.error:
         yield "run", False, case.error
     if case.result is not None:
-        phrases = {phrase.partition(" ")[0].lower(): phrase for phrase in case.failed}
+        phrases = failed_checks(case.result)
         for name, held in checks(case.result).items():
-            told = phrases.get(name, f"{name} does not hold") if held is False else "nothing to check it by"
-            yield name, held, told
+            yield name, held, phrases.get(name, "nothing to check it by")
     elif case.failed and not gates.missed(case.gates):
         yield "fit", False, case.failed[0]
     for gate in case.gates:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tinydeploy.report import text
+from tinydeploy.report import closer, text
 from tinydeploy.report.facts import (
     budget_row,
     facts,
     judged,
     kernels,
+    metric_value,
     not_time,
     others,
     side_by_side,
@@ -148,11 +149,32 @@ def summary(result: Result) -> RenderableType:
     parts += [Text(), _setting(result)]
     if result.per_op:
         parts += [Text(), _top_ops(result)]
+    if result.closer:
+        parts += [Text(), *_closer(result)]
     if result.profile:
         parts += [Text(), _hot_functions(result.profile)]
     if result.warnings:
         parts += [Text(), *(_prose(f"! {warning}", "yellow") for warning in result.warnings)]
     return Group(*parts)
+
+
+def _closer(result: Result) -> Iterator[RenderableType]:
+    """Groups beside the float model, and what the figures come to."""
+    assert result.closer is not None
+    rows = closer.groups(result)
+    metric = result.accuracy.metric if result.accuracy else "top1"
+    if rows:
+        heads = [Column("Group"), *(Column(name, right=True) for name in ("Samples", "Float", "Device"))]
+        shown = [(text.printable(row.name), f"{row.samples:,}", *_figures_of(metric, row)) for row in rows]
+        yield Columns(heads, shown)
+    yield from (Prose(sentence) for sentence in closer.sentences(result.closer))
+
+
+def _figures_of(metric: str, row: closer.Row) -> tuple[str, str]:
+    before, after = (
+        "–" if value is None else metric_value(metric, value) for value in (row.before, row.after)
+    )
+    return before, after
 
 
 def checked(cases: Sequence[Case]) -> RenderableType:

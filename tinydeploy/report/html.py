@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from tinydeploy.host import templates
-from tinydeploy.report import facts, families, pictures, text
+from tinydeploy.report import closer, facts, families, pictures, text
 from tinydeploy.results import gates
 from tinydeploy.results.failure import PHASES, Failure
 from tinydeploy.results.result import Result
@@ -139,6 +139,7 @@ def _environment() -> Environment:
         "percent": text.percent,
         "seconds": text.seconds,
         "shape": text.shape,
+        "tensor": text.tensor,
         "clock": text.clock,
         "micros": text.micros,
         "base_name": text.base_name,
@@ -174,6 +175,7 @@ def render(result: Result) -> str:
             sound=_sound(result),
             verdict=facts.verdict(result),
             missed=[gates.phrase(gate) for gate in gates.missed(result.gates or ())],
+            wrong=[number for number, hit in enumerate((accuracy and accuracy.right) or "") if hit == "0"],
             budget=[facts.budget_row(gate) for gate in result.gates or ()],
             not_time=facts.not_time([result]),
             css=_css(),
@@ -186,6 +188,7 @@ def render(result: Result) -> str:
             parity=_parity(result),
             confusion=Markup(pictures.confusion(accuracy)) if accuracy and drawn else None,
             mistakes=_mistakes(result),
+            closer=closer,
         )
     )
 

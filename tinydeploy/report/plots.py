@@ -34,7 +34,8 @@ def shown(value: float, unit: str) -> str:
 
 
 def _axes(drawing: Drawing, x_unit: str | None, y_unit: str) -> Axes:
-    axes = bare_axes(drawing, (_LEFT, 16, _WIDTH - _LEFT - 24, _HEIGHT - 16 - _BOTTOM), (0, 1))
+    height = drawing.get_figheight() * 72
+    axes = bare_axes(drawing, (_LEFT, 16, _WIDTH - _LEFT - 24, height - 16 - _BOTTOM), (0, 1))
     axes.set_autoscale_on(True)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(lambda value, _: shown(value, y_unit))

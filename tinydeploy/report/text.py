@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from tinydeploy.report.printable import printable as printable
+from tinydeploy.results.setting import TensorInfo
 
 
 def kib(size: int) -> str:
@@ -80,6 +81,16 @@ def shape(dims: Sequence[int]) -> str:
     """A tensor's shape, without a leading batch of one: "48×48×16"."""
     shown = dims[1:] if len(dims) > 1 and dims[0] == 1 else dims
     return "×".join(str(size) for size in shown) or "scalar"
+
+
+def tensor(info: TensorInfo) -> str:
+    """A tensor at the model's edge: "1×28×28×1 int8, (q + 128) × 0.00392157"."""
+    quantization = ""
+    if info.scale is not None:
+        zero = info.zero_point or 0
+        code = f"(q {'-' if zero > 0 else '+'} {abs(zero)})" if zero else "q"
+        quantization = f", {code} × {info.scale:.6g}"
+    return f"{'×'.join(map(str, info.shape))} {info.dtype}{quantization}"
 
 
 def seconds(duration: float) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+from tinydeploy.results.closer_look import CloserLook
 from tinydeploy.results.estimated import EnergyEstimate, Estimate
 from tinydeploy.results.measured import (
     Accuracy,
@@ -95,6 +96,7 @@ class Result:
     profile: Profile | None = None
     second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
     gates: tuple[Gate, ...] | None = None  # limits that it was held against
+    closer: CloserLook | None = None
     # What the device answered: per model output an array [samples, *shape], in the model's own type.
     predictions: tuple[npt.NDArray[Any], ...] = field(
         default=(), repr=False, compare=False, metadata=NOT_IN_JSON

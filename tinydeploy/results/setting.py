@@ -22,12 +22,24 @@ Instant = Annotated[str, Rule({"pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d
 
 @dataclass(frozen=True)
 class OpInfo:
-    """One op of the model: its builtin name, output shape and multiply-accumulates."""
+    """One op of the model: its builtin name, output shape, multiply-accumulates, and its output's name."""
 
     index: int
     op: str
     output_shape: tuple[int, ...]
     macs: int
+    output: str | None = None
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor at the model's edge: shape, type, and its quantisation if it has one for the whole tensor."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None
+    zero_point: Annotated[int, Rule({"minimum": -32768})] | None
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,8 @@ class ModelInfo:
     ops: tuple[OpInfo, ...]
     edits: tuple[Edit, ...] = ()
     signature: str = ""
+    inputs: tuple[TensorInfo, ...] | None = None
+    outputs: tuple[TensorInfo, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -150,4 +164,5 @@ class Provenance:
     duration_s: NotNegative
     phases_s: Mapping[str, NotNegative] = field(default_factory=dict)
     data: str = ""  # the samples' file and sha256, or the random seed
+    command: str | None = None  # that makes the same again
     commit: str | None = None  # of the model's folder, by git; "+" after it if files there were changed

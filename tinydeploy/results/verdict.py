@@ -37,6 +37,11 @@ def is_exact(result: Result) -> bool:
 
 def failures(result: Result) -> tuple[str, ...]:
     """The checks that failed and the limits that were missed, a phrase each; none if the run is good."""
+    return (*failed_checks(result).values(), *map(gates.phrase, gates.missed(result.gates or ())))
+
+
+def failed_checks(result: Result) -> dict[str, str]:
+    """By figure, as in `checks`, a phrase for each that failed."""
     failed = {key for key, held in checks(result).items() if held is False}
     build, arena, parity, accuracy = result.build, result.arena, result.parity, result.accuracy
     phrases = {
@@ -52,8 +57,7 @@ def failures(result: Result) -> tuple[str, ...]:
         what = "differ" if is_exact(result) else "differ by more than one"
         count = parity.worse + (parity.off_by_one if is_exact(result) else 0)
         phrases["parity"] = f"{count:,} of {parity.outputs:,} outputs {what} from {parity.reference}'s"
-    limits = map(gates.phrase, gates.missed(result.gates or ()))
-    return (*(phrase for key, phrase in phrases.items() if key in failed), *limits)
+    return {key: phrase for key, phrase in phrases.items() if key in failed}
 
 
 def _arena(arena: ArenaInfo) -> bool | None:

@@ -21,9 +21,11 @@ _TAKEN = """
     main setup loop std tinydeploy kernels assert complex ctype errno fenv float inttypes iso646
     limits locale math setjmp signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib
     stdnoreturn string strings tgmath threads time uchar wchar wctype memory features alloca unistd
-    sched pthread arduino version
+    sched pthread arduino version f r w x all clean edit_cache help install package package_source
+    preinstall rebuild_cache test zero_check classifier verdict
 """
-"""What is somebody else's: namespaces, functions that every program has, headers of the C library."""
+"""What is somebody else's: functions, namespaces and headers that programs have, F_OK and its like, targets
+of CMake's, and what the examples are made of."""
 _NOT_FOR_US = frozenset((_KEYWORDS + _TAKEN).split())
 _INTERFACE = """
     init input output run reset self quantize dequantize top label set op status model hook data
