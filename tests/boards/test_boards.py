@@ -201,6 +201,29 @@ def test_a_board_of_an_installed_platform(platform: Path) -> None:
     assert b"platform = acme@1.2.3" in increment.make("pio:acme_one").files["platformio.ini"]
 
 
+@pytest.mark.parametrize(
+    ("mcu", "partitions", "flash", "ram"),
+    [
+        ("esp32", None, 0x14_0000, 124_580),
+        ("esp32", "huge_app.csv", 0x30_0000, 124_580),
+        ("esp32s3", "default_8MB.csv", 0x33_0000, 327_680),
+        ("esp32c3", "a_table_of_ones_own.csv", 0x14_0000, 321_296),
+    ],
+)
+def test_an_esp32_has_what_is_left_to_an_application(
+    platform: Path, mcu: str, partitions: str | None, flash: int, ram: int
+) -> None:
+    path = platform / "boards/acme_one.json"
+    found = json.loads(path.read_text())
+    found["build"] = {"mcu": mcu, "f_cpu": "160000000L"}
+    if partitions is not None:
+        found["build"]["arduino"] = {"partitions": partitions}
+    found["upload"] = {"maximum_size": 8 << 20, "maximum_ram_size": 327_680}
+    path.write_text(json.dumps(found))
+    board = lookup.board("pio:acme_one")
+    assert (board.flash.bytes, board.ram.bytes) == (flash, ram)
+
+
 @pytest.mark.parametrize("name", ["pio:unheard_of", "pio:../../acme/boards/acme_one", "pio:", "pio:*"])
 def test_a_board_of_no_installed_platform(platform: Path, name: str) -> None:
     with pytest.raises(UsageError, match="no platform that PlatformIO has installed"):

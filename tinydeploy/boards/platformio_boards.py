@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tinydeploy.boards.board import Arduino, Board, Clock, Device, Memory
@@ -55,6 +57,31 @@ _CPUS = {
 """What PlatformIO's manifests call a core, where that is not its id in CORES."""
 
 
+_ESP_STATIC_RAM = {"esp32": 0x2C200 - 0xDB5C, "esp32s2": 0x2A000, "esp32s3": 0x53700, "esp32c3": 0x4E710}
+"""Bytes of the linker scripts' dram0_0_seg (ESP-IDF's memory.ld.in), which all variables have to fit into.
+The rest of the RAM is the heap's, or Bluetooth's. On all but the ESP32, code in RAM takes from it, too."""
+_ESP_APPLICATION = {
+    "default.csv": 0x14_0000,
+    "default_8MB.csv": 0x33_0000,
+    "default_16MB.csv": 0x64_0000,
+    "huge_app.csv": 0x30_0000,
+    "min_spiffs.csv": 0x1E_0000,
+    "no_ota.csv": 0x20_0000,
+}
+"""Bytes of the partition app0 in the Arduino core's tables of partitions."""
+
+
+def _memories(build: Mapping[str, Any], sizes: Mapping[str, Any]) -> tuple[Memory, Memory]:
+    """Flash and RAM that a firmware may take. Of an ESP32 the manifest says what the whole chip has."""
+    flash, ram = sizes["maximum_size"], sizes["maximum_ram_size"]
+    mcu = str(build["mcu"])
+    if mcu.startswith("esp32"):
+        table = str(build.get("arduino", {}).get("partitions", build.get("partitions", "default.csv")))
+        flash = min(flash, _ESP_APPLICATION.get(Path(table).name, _ESP_APPLICATION["default.csv"]))
+        ram = min(ram, _ESP_STATIC_RAM.get(mcu, ram))
+    return Memory(0, flash), Memory(0, ram)
+
+
 def board_of_platformio(board_id: str) -> Board:
     """The board of this id, with PREFIX before it, by its manifest. Raises UsageError as `manifest` does."""
     name = board_id.removeprefix(PREFIX)
@@ -64,15 +91,16 @@ def board_of_platformio(board_id: str) -> Board:
     core = CORES.get(_CPUS.get(cpu, cpu))
     if core is None:
         raise UsageError(f"{name} has a core that tinydeploy does not know: {cpu}")
+    flash, ram = _memories(build, sizes)
     return Board(
         id=name,
         name=str(found["name"]),
         platformio=name,
         core=core,
         clock_hz=int(str(build["f_cpu"]).rstrip("L")),
-        flash=Memory(0, sizes["maximum_size"]),
-        ram=Memory(0, sizes["maximum_ram_size"]),
-        stack_bytes=_ARDUINO_STACK if sizes["maximum_ram_size"] > 4 * _ARDUINO_STACK else 512,
+        flash=flash,
+        ram=ram,
+        stack_bytes=_ARDUINO_STACK if ram.bytes > 4 * _ARDUINO_STACK else 512,
         uart=Device(**ARDUINO_DEVICE),
         counter=Device(**ARDUINO_DEVICE),
         clock=Clock(),
