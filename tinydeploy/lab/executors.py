@@ -87,14 +87,12 @@ def _on_dask(
     except ImportError as error:
         raise ToolError("distributed is not installed", "pip install 'tinydeploy[dask]'") from error
     try:
-        client = distributed.Client(  # type: ignore[no-untyped-call]
-            f"tcp://{address}", timeout=10, set_as_default=False
-        )
+        client = distributed.Client(f"tcp://{address}", timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UsageError(f"there is no Dask scheduler at {address}: {error}") from error
     with client:
         running = {client.submit(work, run, job, pure=False, retries=_ATTEMPTS): job for job in jobs}
-        ended = distributed.as_completed([*running], loop=client.loop)  # type: ignore[no-untyped-call]
+        ended = distributed.as_completed([*running], loop=client.loop)
         for future in ended:
             future.result()
             yield running[future]
