@@ -52,7 +52,8 @@ above is code, and takes RAM: `fit` counts it there. The Arduino core is there a
 
 ### An ESP32-C3 that stays silent
 
-Nobody has run this on a chip yet. Where it stops can be told from what it says:
+Nobody has run this on a chip yet. The registers' addresses are those of ESP-IDF's headers; the manual was not at hand, so its
+chapters in the comments are unchecked. Where it stops can be told from what it says:
 
 1. **Nothing at 115200 baud on UART0, not even `ESP-ROM:esp32c3`**: the ROM talks there (GPIO 21) at each reset. No line: the
    port, the cable, or the board is held in reset: RTS and DTR have to be off.
