@@ -224,10 +224,10 @@ def run(
     chosen = asked.samples(progress)
     progress("compiling the model", 0, 0)
     job = prepare(asked.graph, **asked.options).connected()
-    for line in chosen.told:
-        notice(line)
     floats = comparison.answers(float_model, asked, progress) if float_model else None
     result = against(_evaluated(job, chosen, asked, progress, asked.folder, floats))
+    for line in chosen.told:  # a run that fails says what failed, in one line
+        notice(line)
     report_files.write(result, asked.folder, asked.mark)
     return result, asked.folder
 
@@ -260,13 +260,13 @@ def run_each(
         prepare(asked.graph, **asked.options | _engine_options(name, goal)).connected()
         for name, goal in named
     ]
-    for line in chosen.told:
-        notice(line)
     floats = comparison.answers(float_model, asked, progress) if float_model else None
     results = tuple(
         held(_evaluated(job, chosen, asked, progress, asked.folder / engine, floats))
         for engine, job, held in zip(engines, jobs, against, strict=True)
     )
+    for line in chosen.told:
+        notice(line)
     for engine, result in zip(engines, results, strict=True):
         report_files.write(result, asked.folder / engine)
     report_files.write_runs(results, asked.folder, asked.mark)
