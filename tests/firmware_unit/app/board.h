@@ -19,6 +19,7 @@ namespace board {
 
 constexpr uint32_t kClockHz = 25000000;
 constexpr uint32_t kRamBytes = 0x400000;
+constexpr uint32_t kUartBase = 0x40004000;
 constexpr uint32_t kCounterBase = 0x40000000;
 
 // An emulator lets every instruction take the same time, so a reading of the counter is an exact number of
