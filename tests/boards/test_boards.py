@@ -292,7 +292,7 @@ ON_AN_ARDUINO_CORE = {
 }
 
 
-@pytest.mark.parametrize("name", turn([*ON_AN_ARDUINO_CORE], "arithmetic", "motion"))
+@pytest.mark.parametrize("name", turn([*ON_AN_ARDUINO_CORE], "hello_world", "arithmetic"))
 def test_a_model_on_an_arduino_core(mega: Path, name: str) -> None:
     (mega / "model.tflite").write_bytes(ON_AN_ARDUINO_CORE[name])
     result, _ = verbs.run(mega / "model.tflite", board="megaatmega2560", samples=8, out=mega / "out")

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
+from nightly import turn
 
 from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.errors import ModelError
@@ -24,7 +25,7 @@ SHARED = ROOT.parent / "shared" / "models" / "mlperf-tiny"
 ARENAS = {"kws": (9_792, 8_384), "vww": (28_160, 27_760), "ic": (32_768, 32_768), "ad": (768, 768)}
 
 
-@pytest.mark.parametrize("name", ARENAS)
+@pytest.mark.parametrize("name", turn([*ARENAS], "kws", "ad"))
 def test_shared_models(name: str) -> None:
     path = SHARED / f"{name}.tflite"
     if not path.exists():
