@@ -73,7 +73,7 @@ def _top_level(text: str) -> Iterator[Definition]:
     text = re.sub(r"//[^\n]*", "", text)
     text = re.sub(r'"(?:\\.|[^"\\\n])*"', '""', text)
     text = re.sub(r"(?m)^[ \t]*#(?:[^\n]*\\\n)*[^\n]*\n", "\n", text)
-    text = text[text.index("namespace tinydeploy {") + len("namespace tinydeploy {") :]
+    _, _, text = text.partition("namespace tinydeploy {")  # a header of macros has none
     depth = start = body = 0
     for i, character in enumerate(text):
         if character in "{(":

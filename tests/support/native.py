@@ -17,6 +17,7 @@ import itertools
 import os
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -269,12 +270,17 @@ def assert_parity(
     seed: int = 0,
     sanitize: bool = False,
     generate: Generate = BALANCED,
-    kernels: Sequence[Board] = KERNELS,
+    kernels: Sequence[Board] | None = None,
 ) -> None:
     """Every output of every model equals TFLite Micro's, for `samples` inputs each and all `kernels`.
 
+    Of the scalar cores' kernels, models are compiled with one each unless `kernels` says so: all by night.
+
     With `sanitize`, which makes slow programs, many models take turns: each has the kernels of one core.
     """
+    if kernels is None:
+        scalar = SCALAR[zlib.crc32(b"".join(models)) % 3]
+        kernels = KERNELS if NIGHTLY else (PORTABLE, DSP, MVE, scalar)
     taking_turns = sanitize and FACTOR == 1 and len(models) >= len(kernels)
     graphs = [tflite_model.parse(model, f"model {i}") for i, model in enumerate(models)]
     expected = [
