@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from model_builder import ModelBuilder
+from nightly import turn
 from small_nets import block, residual
 
 from tinydeploy.engines.aot.pipeline import GOALS
@@ -207,7 +208,7 @@ def children_of(process: subprocess.Popen[str]) -> set[int]:
     return found & parents.keys()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", turn([signal.SIGINT, signal.SIGTERM], signal.SIGINT))
 @pytest.mark.parametrize("program", ["platformio", "qemu-system-arm", "tinydeploy.host.reference"])
 def test_an_interrupt_at_any_stage_leaves_nothing(
     tmp_path: Path, number: signal.Signals, program: str

@@ -14,6 +14,7 @@ import small_nets
 from hypothesis import given
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
+from nightly import turn
 
 from tinydeploy import verbs
 from tinydeploy.engines.aot.pipeline import AotEngine
@@ -205,7 +206,11 @@ def alone() -> Graph:
 
 @pytest.mark.parametrize(
     ("board", "make"),
-    [("mps2-an386", small_nets.layers_16x8), ("mps2-an386", dsp_layers), ("mps3-an547", dsp_layers)],
+    turn(
+        [("mps2-an386", small_nets.layers_16x8), ("mps2-an386", dsp_layers), ("mps3-an547", dsp_layers)],
+        ("mps2-an386", small_nets.layers_16x8),
+        ("mps3-an547", dsp_layers),
+    ),
 )
 def test_kernels_for_the_dsp_extension_on_a_core(
     board: str, make: Callable[[], bytes], tmp_path: Path

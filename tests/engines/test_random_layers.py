@@ -1,6 +1,6 @@
 """Random layers of every kernel: bit for bit TFLite Micro's, on this machine and on every emulated core.
 
-600 layers natively, or 50,000 with TINYDEPLOY_NIGHTLY=1, in each of the forms that cores get; 150 of them
+400 layers natively, or 50,000 with TINYDEPLOY_NIGHTLY=1, in each of the forms that cores get; 100 of them
 on each core. They are the same ones in every run; TINYDEPLOY_SEED=n takes the n-th alone.
 """
 
@@ -37,8 +37,8 @@ from tinydeploy.targets.target_registry import choose_target, open_target
 
 ALONE = os.environ.get("TINYDEPLOY_SEED")
 FIRST = int(ALONE or 0)
-CASES = 1 if ALONE else 50_000 if NIGHTLY else 600
-ON_EACH_CORE = 1 if ALONE else 500 if NIGHTLY else 150
+CASES = 1 if ALONE else 50_000 if NIGHTLY else 400
+ON_EACH_CORE = 1 if ALONE else 500 if NIGHTLY else 100
 CHUNK = 200  # layers compiled together
 SANITIZED = 100 if NIGHTLY else 50
 SAMPLES = 4

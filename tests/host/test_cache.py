@@ -12,6 +12,7 @@ from pathlib import Path
 
 import increment
 import pytest
+from nightly import turn
 
 from tinydeploy.boards import lookup
 from tinydeploy.firmware import build
@@ -137,7 +138,7 @@ OBJECTS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("what", OBJECTS)
+@pytest.mark.parametrize("what", turn([*OBJECTS], "flipped", "folder", "index"))
 def test_a_damaged_object_is_compiled_again(pristine: tuple[Path, bytes], cache: Path, what: str) -> None:
     kept.remove(copied(pristine, cache))
     OBJECTS[what](cache)

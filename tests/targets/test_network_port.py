@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import serial
 import serial.rfc2217
-from nightly import NIGHTLY
+from nightly import NIGHTLY, turn
 from pty_board import BOARD, PtyBoard, intact
 
 REPO = Path(__file__).resolve().parents[2]
@@ -110,7 +110,7 @@ def run(board: PtyBoard, url: str, *options: str) -> subprocess.CompletedProcess
     )
 
 
-@pytest.mark.parametrize("scheme", ["rfc2217", "socket"])
+@pytest.mark.parametrize("scheme", turn(["rfc2217", "socket"], "rfc2217"))
 def test_a_whole_run_over_the_network(board: PtyBoard, scheme: str) -> None:
     server = Server(board, scheme)
     try:

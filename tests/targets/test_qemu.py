@@ -16,6 +16,7 @@ from pathlib import Path
 
 import firmware_build
 import pytest
+from nightly import turn
 
 from tinydeploy.boards import lookup
 from tinydeploy.errors import (
@@ -94,7 +95,7 @@ def check_echo(board_id: str, firmware: Path, link: str) -> None:
         assert stats.bad_frames == 0
 
 
-@pytest.mark.parametrize("board_id", BOARDS)
+@pytest.mark.parametrize("board_id", turn(BOARDS, *BOARDS[::2]))
 def test_every_board_answers_over_the_pipe(build: Build, board_id: str) -> None:
     check_echo(board_id, build(board_id, "echo"), "pipe")
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import serial
+from nightly import turn
 from pty_board import BOARD, PtyBoard
 
 from tinydeploy import verbs
@@ -164,19 +165,17 @@ def every(step: int, damage: Callable[[bytes], bytes]) -> Callable[[bytes], byte
     return pass_on
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param(lambda data: b"", id="lost"),
-        pytest.param(lambda data: data + data, id="doubled"),
-        pytest.param(lambda data: data[: len(data) // 2], id="cut"),
-        pytest.param(lambda data: bytes([data[0] ^ 4]) + data[1:], id="flipped"),
-    ],
-)
-def test_damaged_traffic_changes_no_figure(
-    board: PtyBoard, figures: dict[str, Any], damage: Callable[[bytes], bytes]
-) -> None:
-    board.to_device, board.to_host = every(1009, damage), every(151, damage)
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "lost": lambda data: b"",
+    "doubled": lambda data: data + data,
+    "cut": lambda data: data[: len(data) // 2],
+    "flipped": lambda data: bytes([data[0] ^ 4]) + data[1:],
+}
+
+
+@pytest.mark.parametrize("how", turn([*DAMAGE], "lost", "flipped"))
+def test_damaged_traffic_changes_no_figure(board: PtyBoard, figures: dict[str, Any], how: str) -> None:
+    board.to_device, board.to_host = every(1009, DAMAGE[how]), every(151, DAMAGE[how])
     check(run(board), figures)
 
 
