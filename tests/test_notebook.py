@@ -101,7 +101,7 @@ def test_arrays_are_as_good_as_a_file(data: Any) -> None:
         ({"X": X}, ["x"], "unknown array 'X'"),
         ({"y": Y}, ["x"], "no array 'x'"),
         (X, ["x"], "the data are ndarray"),
-        ((X, Y, Y), ["x"], "the data are tuple"),
+        ((X, Y, Y, Y), ["x"], "the data are tuple"),
         ((X, Y), ["x0", "x1"], "2 inputs"),
         ({"x": [[1, 2], [3]]}, ["x"], "'x' is no array"),
         ({"x": np.array([None, "a"])}, ["x"], "object array"),

@@ -112,11 +112,16 @@ def test_the_projects_settings(tmp_path: Path, cache: Path, board: str, system: 
     """An Arduino core has a C library and an exit of its own; a bare board has what the engine brings."""
     engine = TflmEngine(str(fake_of_digits(tmp_path / "tree")))
     digits = tflite_model.load(MODELS / "digits" / "digits.tflite")
-    files = prepare(digits, board=board, engine=engine, link="uart").project(1024).files
+    files = prepare(digits, for_board=True, board=board, engine=engine, link="uart").project(1024).files
     settings = files["platformio.ini"].decode()
     assert "lib_deps =\n  symlink://" in settings and "  -DTF_LITE_STATIC_MEMORY\n" in settings
     assert ("custom_libc" in settings) == ("src/newlib.cpp" in files) == system
-    without = prepare(digits, board=board, link="uart").project(1024).files["platformio.ini"].decode()
+    without = (
+        prepare(digits, for_board=True, board=board, link="uart")
+        .project(1024)
+        .files["platformio.ini"]
+        .decode()
+    )
     assert "lib_deps" not in without and "TF_LITE" not in without
 
 

@@ -159,7 +159,7 @@ def test_junit(cases: list[Case]) -> None:
     xml = junitparser.JUnitXml.fromstring(ci.junit(cases))
     suites = list(xml)
     assert [suite.name for suite in suites[:2]] == [
-        f"made-up on mps2-an386 (models/{x}.tflite)" for x in "ab"
+        f"made-up on mps2-an386, aot (models/{x}.tflite)" for x in "ab"
     ]
     held = {test.name: [type(result).__name__ for result in test.result] for test in suites[0]}
     assert held["budget: max_flash"] == ["Failure"] and held["budget: max_latency_ms"] == ["Skipped"]

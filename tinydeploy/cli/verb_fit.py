@@ -12,7 +12,6 @@ from rich.text import Text
 
 from tinydeploy.cli import options
 from tinydeploy.cli.shell import progress, show, show_json
-from tinydeploy.report import text
 from tinydeploy.report.layout import Column, Columns, Prose
 
 if TYPE_CHECKING:
@@ -48,11 +47,11 @@ def _table(found: Sequence[Fit]) -> RenderableType:
     rows = []
     for fit in found:
         arena = "–" if fit.arena_bytes is None else _kib(fit.arena_bytes)
-        time = "–" if fit.estimate is None else text.micros(1e3 * fit.estimate.ms)
+        time = "–" if fit.estimate is None else _ms(fit.estimate.ms)
         figures = (arena, *_figures(fit.ram), *_figures(fit.flash), time)
         rows.append((Text(*_MARKS[fit.verdict]), fit.board, fit.optimize, *figures))
     columns = [Column(), Column("Board"), Column("Goal")]
-    columns += [Column(name, right=True) for name in ("Arena", "RAM", "left", "Flash", "left", "Time")]
+    columns += [Column(name, right=True) for name in ("Arena", "RAM", "left", "Flash", "left", "ms")]
     return Columns(columns, rows, spare=(3,))
 
 
@@ -62,6 +61,10 @@ def _figures(need: Need | None) -> tuple[str, str]:
 
 def _kib(size: int) -> str:
     return f"{size / 1024:,.1f}" if abs(size) < 1000 << 10 else f"{size / 1024:,.0f}"
+
+
+def _ms(time: float) -> str:
+    return f"{time:.3g}" if time < 999.5 else f"{time:,.0f}"
 
 
 def _notes(found: Sequence[Fit]) -> list[RenderableType]:
@@ -78,7 +81,7 @@ def _notes(found: Sequence[Fit]) -> list[RenderableType]:
     if any(fit.estimate for fit in found):
         notes.append(
             Prose(
-                "Time: a rough estimate from the instructions that are expected, which may be 40 % off; run "
+                "ms: a rough estimate from the instructions that are expected, which may be 40 % off; run "
                 "estimates it from what is executed.",
                 "dim",
             )

@@ -62,7 +62,8 @@ def deploy(request: pytest.FixtureRequest, tinydeploy_results: dict[str, Any]) -
 
         if marker:
             options.setdefault("board", _board(marker))
-        if port and (options.get("board", DEFAULT_BOARD) == _board(marker) if marker else True):
+        wanted = options.get("board", DEFAULT_BOARD)
+        if port and (wanted == _board(marker) if marker else True):
             options.setdefault("port", port)
         key = repr((str(Path(model).resolve()), sorted(options.items(), key=lambda item: item[0])))
         if key not in tinydeploy_results:

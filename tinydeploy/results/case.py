@@ -38,7 +38,7 @@ class Case:
 
 def named(result: Result) -> str:
     """A result by its model, board, and what else it was made for."""
-    said = [word for word in (result.engine, result.optimize) if word not in ("aot", "balanced", None)]
+    said = [result.optimize or result.engine] if result.optimize != "balanced" else []
     return ", ".join([f"{Path(result.model.path).stem} on {result.board.id}", *map(str, said)])
 
 
