@@ -124,7 +124,7 @@ def test_the_last_bits_of_a_layers_factor(bias: bool) -> None:
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_layers_of_int16(kind: str) -> None:
-    native.assert_parity(of_int16(kind, 60_000, 6 * native.FACTOR), sanitize=True)
+    native.assert_parity(of_int16(kind, 60_000, 3 * native.FACTOR), sanitize=True)
 
 
 @pytest.mark.parametrize("bias", ["int64", "int32", None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import native
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from model_builder import ModelBuilder
-from nightly import NIGHTLY
+from nightly import NIGHTLY, turn
 from small_nets import residual
 
 from tinydeploy.boards.board import Board
@@ -227,8 +228,10 @@ def test_a_division_that_became_a_table_is_no_addition_and_does_not_clamp() -> N
 
 
 @pytest.mark.parametrize("kind", ["ADD", "SUB"])
-@pytest.mark.parametrize("first", ["partner", "made"])
-@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize(
+    ("first", "kernel"),
+    turn([*product(("partner", "made"), (1, 3))], ("partner", 1), ("made", 3)),
+)
 def test_an_addition_joins_the_convolution_before(kind: str, first: str, kernel: int) -> None:
     models = [residual(kind, first, kernel, seed=seed) for seed in range(3 if NIGHTLY else 2)]
     assert all(ops_left(model) == [0, 1] for model in models)

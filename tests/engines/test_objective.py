@@ -124,7 +124,7 @@ def test_random_networks_on_the_emulator(seed: int, goal: str, tmp_path: Path) -
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from(["NONE", "RELU", "RELU6"]))
-@native.property_settings(2)
+@native.property_settings(1)
 def test_random_networks(seed: int, fours: int, activation: str) -> None:
     for goal in GOALS:
         generate = AotEngine(goal).generate

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import random_graphs
 from model_builder import ModelBuilder
-from nightly import NIGHTLY
+from nightly import NIGHTLY, turn
 
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
@@ -219,7 +219,7 @@ def firmwares(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[OnBoa
         yield {board_id: pool.submit(firmware, emulated(board_id)) for board_id in wanted}
 
 
-@pytest.mark.parametrize("board_id", [*CORES, AVR])
+@pytest.mark.parametrize("board_id", turn([*CORES, AVR], *CORES[3:5], CORES[0], *CORES[6:], AVR))
 def test_on_a_core(board_id: str, firmwares: dict[str, Future[OnBoard]]) -> None:
     built = firmwares[board_id].result()
     assert len(built.cases) > (10 if board_id == AVR else 0.98 * ON_EACH_CORE - 1)

@@ -103,7 +103,7 @@ def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None
 
 
 def test_random_runs() -> None:
-    models = pictures(0, 28 * native.FACTOR)
+    models = pictures(0, 20 * native.FACTOR)
     taken: list[Program] = []
     for model in models:
         cut_somewhere(tflite_model.parse(model, "model"), native.DSP, taken)
@@ -140,7 +140,7 @@ def test_sanitizers_find_nothing() -> None:
 
 
 def test_the_arena_shrinks_and_outputs_stay() -> None:
-    models = pictures(2000, 16 * native.FACTOR)
+    models = pictures(2000, 12 * native.FACTOR)
     sizes = {
         goal: [
             arena(AotEngine(goal).generate(tflite_model.parse(model, "model"), native.DSP))

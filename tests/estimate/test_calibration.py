@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from nightly import NIGHTLY
 from pty_board import BOARD, PtyBoard
 
 from tinydeploy import verbs
@@ -31,6 +32,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PtyBoard]
 KNOWN = lookup.board
 
 
+@pytest.mark.skipif(not NIGHTLY, reason="calibrates for more than a minute: in make nightly")
 def test_a_hidden_timing_is_found_on_a_board(
     board: PtyBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +57,7 @@ def test_a_hidden_timing_is_found_on_a_board(
     assert after.estimate(some.counts).ms == pytest.approx(some.ms, rel=0.1)
 
 
+@pytest.mark.skipif(not NIGHTLY, reason="calibrates for a minute: in make nightly")
 def test_an_interrupted_calibration_leaves_nothing(board: PtyBoard, tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     board.unplug_after = 2000

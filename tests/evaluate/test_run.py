@@ -182,7 +182,7 @@ def test_mlperf_tiny_is_identical_on_every_core(tmp_path: Path, model: str, boar
     assert result.arena.lower_bound <= result.arena.bytes <= LARGEST_ARENAS[model]
 
 
-@pytest.mark.parametrize("board", turn([*ALL_KINDS, "qemu-xtensa"], ALL_KINDS[0], "qemu-virt-rv32"))
+@pytest.mark.parametrize("board", turn([*ALL_KINDS, "qemu-xtensa"], ALL_KINDS[0]))
 def test_every_kind_of_op_is_identical_on_an_emulated_core(tmp_path: Path, board: str) -> None:
     kinds = list(random_graphs.KINDS)
     for third in range(3):  # the link carries up to 61 inputs and outputs
