@@ -85,7 +85,7 @@ def network(seed: int, channels: int = 24, activation: str = "RELU") -> bytes:
 
 @pytest.mark.parametrize(
     ("name", "goal"),
-    turn([*product(MODELS, GOALS)], *product(("kws", "ad"), GOALS), ("vww", "balanced"), ("ic", "speed")),
+    turn([*product(MODELS, GOALS)], *product(("kws",), GOALS), ("ad", "balanced")),
 )
 def test_costs_are_what_the_emulator_counts(name: str, goal: str) -> None:
     path = mlperf(name)
@@ -102,7 +102,7 @@ def test_costs_are_what_the_emulator_counts(name: str, goal: str) -> None:
     assert modelled >= len(result.per_op) // 2
 
 
-@pytest.mark.parametrize("name", turn(MODELS, "kws", "ad"))
+@pytest.mark.parametrize("name", turn(MODELS, "kws"))
 def test_each_goal_is_the_best_at_its_own(name: str) -> None:
     path = mlperf(name)
     results = {goal: measured(path, goal) for goal in GOALS}
@@ -114,7 +114,7 @@ def test_each_goal_is_the_best_at_its_own(name: str) -> None:
     assert min(arenas.values()) == arenas["ram"]
 
 
-@pytest.mark.parametrize("goal", GOALS)
+@pytest.mark.parametrize("goal", turn(GOALS, "speed", "ram"))
 @pytest.mark.parametrize("seed", turn(range(2), 0))
 def test_random_networks_on_the_emulator(seed: int, goal: str, tmp_path: Path) -> None:
     model = tmp_path / "network.tflite"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import random_graphs
 from model_builder import ModelBuilder
+from nightly import turn
 from small_nets import block
 
 from tinydeploy import verbs
@@ -103,7 +104,7 @@ def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None
 
 
 def test_random_runs() -> None:
-    models = pictures(0, 20 * native.FACTOR)
+    models = pictures(0, 16 * native.FACTOR)
     taken: list[Program] = []
     for model in models:
         cut_somewhere(tflite_model.parse(model, "model"), native.DSP, taken)
@@ -257,7 +258,7 @@ def test_functions_of_elements_in_an_emulator(tmp_path: Path) -> None:
     assert all(cost.layer.stripes > 1 for cost in result.per_op)
 
 
-@pytest.mark.parametrize("board", ["mps2-an386", "qemu-virt-rv32"])
+@pytest.mark.parametrize("board", turn(["mps2-an386", "qemu-virt-rv32"], "mps2-an386"))
 def test_in_an_emulator(board: str, tmp_path: Path) -> None:
     model = tmp_path / "network.tflite"
     model.write_bytes(block(width=40))

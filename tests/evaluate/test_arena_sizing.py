@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from firmware_build import ENGINES
 from model_builder import ModelBuilder
-from nightly import NIGHTLY
+from nightly import NIGHTLY, turn
 
 from tinydeploy import verbs
 from tinydeploy.boards.board import Board
@@ -60,7 +60,9 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("board", ["mps2-an386", "stm32vldiscovery", "qemu-virt-rv32"])
+@pytest.mark.parametrize(
+    "board", turn(["mps2-an386", "stm32vldiscovery", "qemu-virt-rv32"], "stm32vldiscovery")
+)
 @pytest.mark.parametrize("needs", [400, 3001])
 def test_the_search_is_exact_through_everything_that_goes_wrong(model: Path, board: str, needs: int) -> None:
     report = verbs.arena(model, board=board, engine=Adversary(needs))
@@ -72,6 +74,7 @@ def test_the_search_is_exact_through_everything_that_goes_wrong(model: Path, boa
     assert report.found_on == "qemu"
 
 
+@pytest.mark.skipif(not NIGHTLY, reason="half a minute of searches: in make nightly")
 def test_the_search_meets_each_failure(model: Path) -> None:
     """A search by chance skips some bands, so several sizes are searched for."""
     details = ""

@@ -108,7 +108,7 @@ def test_the_same_figure_twice_and_nothing_compiled_twice(
 
 
 EMULATED = [board.id for board in all_boards() if "qemu" in board.emulation and board.kind == "bare"]
-SMALL = ("stm32vldiscovery", "hifive1", "netduinoplus2", "nucleo_g071rb", "mps3-an547", "qemu-xtensa")
+SMALL = ("stm32vldiscovery", "hifive1", "nucleo_g071rb", "qemu-xtensa")
 
 
 @pytest.mark.parametrize("board", turn(EMULATED, *SMALL))
@@ -122,7 +122,7 @@ def test_a_small_model_fits_every_board(tmp_path: Path, board: str) -> None:
 
 
 @pytest.mark.parametrize("link", turn(["uart", "uart-tcp"], "uart"))
-@pytest.mark.parametrize("board", ["netduinoplus2", "mps2-an386", "qemu-virt-rv32"])
+@pytest.mark.parametrize("board", turn(["netduinoplus2", "mps2-an386", "qemu-virt-rv32"], "netduinoplus2"))
 def test_the_uart_gives_the_same_figures_as_the_pipe(tmp_path: Path, board: str, link: str) -> None:
     by_pipe, _ = verbs.run(MODELS / "digits", board=board, samples=3, out=tmp_path)
     by_uart, _ = verbs.run(MODELS / "digits", board=board, samples=3, link=link, out=tmp_path)
@@ -170,9 +170,9 @@ LARGEST_ARENAS = {"ad": 1_300, "ic": 36_000, "kws": 14_000, "vww": 46_000}  # by
     ("model", "board"),
     turn(
         [*product(("ad", "ic", "kws", "vww"), CORES)],
-        *product(("kws",), ("mps2-an386", "mps3-an547", "mps2-an385", "qemu-virt-rv32", "qemu-xtensa")),
-        *product(("ad", "ic"), ("mps2-an386",)),
-        ("vww", "mps3-an547"),
+        *product(("kws",), ("mps2-an386", "mps3-an547", "qemu-virt-rv32")),
+        ("ad", "qemu-xtensa"),
+        ("ic", "mps2-an386"),
     ),
 )
 def test_mlperf_tiny_is_identical_on_every_core(tmp_path: Path, model: str, board: str) -> None:
@@ -247,9 +247,7 @@ def test_without_a_reference_there_is_no_parity_and_the_result_says_why(tmp_path
     assert any(warning.startswith("there is no reference to compare with") for warning in found.warnings)
 
 
-@pytest.mark.parametrize(
-    "board", turn(["mps2-an386", "qemu-virt-rv32", "nucleo_g071rb"], "mps2-an386", "qemu-virt-rv32")
-)
+@pytest.mark.parametrize("board", turn(["mps2-an386", "qemu-virt-rv32", "nucleo_g071rb"], "qemu-virt-rv32"))
 def test_the_stack_of_each_op_is_what_the_painted_stack_shows(board: str, tmp_path: Path) -> None:
     # What an inference takes beside its deepest op is the shell, the same whatever the model is.
     shells = []
