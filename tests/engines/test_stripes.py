@@ -104,7 +104,7 @@ def cut_somewhere(graph: Graph, board: Board, taken: list[Program] | None = None
 
 
 def test_random_runs() -> None:
-    models = pictures(0, 16 * native.FACTOR)
+    models = pictures(0, 20 * native.FACTOR)
     taken: list[Program] = []
     for model in models:
         cut_somewhere(tflite_model.parse(model, "model"), native.DSP, taken)
