@@ -52,6 +52,17 @@ def test_what_is_combined(tmp_path: Path) -> None:
         jobs(tmp_path, "a", "a")
 
 
+def test_other_files_in_a_folder_of_data_are_other_jobs(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    keys = []
+    for content in ("a", "b", "a"):
+        (data / "x.wav").write_text(content)
+        (found,) = sweep.jobs([MOTION], {"board": ["a"]}, {"data": data}, tmp_path)
+        keys.append(found.folder)
+    assert keys[0] == keys[2] != keys[1]
+
+
 def test_failures_stop_nothing_and_what_would_fail_again_is_not_run_again(tmp_path: Path) -> None:
     every = jobs(tmp_path, "good", "too-small", "flaky")
     for runs in (1, 2):

@@ -92,11 +92,11 @@ def _reader(path: Path) -> _Reader | None:
 
 
 def _kept(path: Path, reader: _Reader, tensor: Tensor, preparation: Preparation) -> Loaded:
-    digest = _digest(path)
+    content = digest(path)
     asked: list[Any] = [
         _FORMAT,
         reader.__module__,
-        digest,
+        content,
         tensor.shape,
         tensor.dtype.value,
         asdict(preparation),
@@ -113,7 +113,7 @@ def _kept(path: Path, reader: _Reader, tensor: Tensor, preparation: Preparation)
         found = reader(path, tensor, preparation)
         if sum(array.nbytes for array in found.arrays.values()) <= _MOST_KEPT:
             memo.write(key, _packed(found))
-    return replace(found, file=str(path), source=f"{path}, sha256 {digest}")
+    return replace(found, file=str(path), source=f"{path}, sha256 {content}")
 
 
 def _packed(found: Loaded) -> bytes:
@@ -124,8 +124,8 @@ def _packed(found: Loaded) -> bytes:
     return packed.getvalue()
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of a file; of a folder, over the names and the contents of all its files."""
+def digest(path: Path) -> str:
+    """SHA-256 of a file; of a folder, over the names and the contents of all its files. Raises DataError."""
     try:
         if path.is_file():
             with path.open("rb") as stream:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tinydeploy.errors import TinydeployError, UsageError
+from tinydeploy.evaluate import data_request
 from tinydeploy.evaluate.deployment import model_path
 from tinydeploy.host import cache, paths
 from tinydeploy.lab import executors
@@ -55,7 +56,7 @@ def jobs(
 
     `axes` are lists of values for options, of which an empty one leaves the default.
 
-    Raises UsageError if a model or the data cannot be read, or two runs are the same.
+    Raises DataError if a model or the data cannot be read, UsageError if two runs are the same.
     """
     found: dict[str, Job] = {}
     data = options.get("data")
@@ -63,13 +64,13 @@ def jobs(
     given = {name: values for name, values in axes.items() if values}
     for model in models:
         path = model_path(model).resolve()
-        digest = _digest(path)
+        content = data_request.digest(path)
         for values in itertools.product(*given.values()):
             chosen = dict(options) | dict(zip(given, values, strict=True))
             asked = {"model": path.stem} | {
                 name: str(value) for name, value in zip(given, values, strict=True)
             }
-            key = _key(digest, chosen)
+            key = _key(content, chosen)
             if key in found:
                 raise UsageError(
                     f"the sweep has {', '.join(asked.values())} twice", "name each model, board and goal once"
@@ -78,16 +79,9 @@ def jobs(
     return tuple(found.values())
 
 
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-
-
 def _key(model: str, options: Mapping[str, Any]) -> str:
     data = options.get("data")
-    content = _digest(Path(data)) if data is not None and Path(data).is_file() else ""
+    content = data_request.digest(Path(data)) if data is not None and Path(data).exists() else ""
     named = {name: str(value) for name, value in sorted(options.items()) if name != "data"}
     said = json.dumps([__version__, model, content or str(data), named])
     return hashlib.sha256(said.encode()).hexdigest()[:16]
