@@ -66,9 +66,8 @@ _DIVIDES = frozenset({"sdiv", "udiv", "div", "divu", "rem", "remu"})
 
 def counts(executed: Executed, elf: Path) -> Counts:
     """The classes of what ran, by the firmware's disassembly. Raises ToolError without the core's objdump."""
-    addresses, table = _table(elf)
-    rows = executed.rows[np.isin(executed.rows["address"], addresses)]
-    at = np.searchsorted(addresses, rows["address"])
+    known, at, table = _placed(executed, elf)
+    rows = executed.rows[known]
     found = {name: int((rows["executed"] * column[at]).sum()) for name, column in table.items()}
     # Whoever comes by a branch does not come from the load before, nor from the line before.
     broken = int((rows["arrived"] * table["chained_loads"][at]).sum())
@@ -90,10 +89,8 @@ def counts(executed: Executed, elf: Path) -> Counts:
 
 def by_instruction(executed: Executed, elf: Path, cycles: Mapping[str, float]) -> npt.NDArray[np.float64]:
     """For each row of what ran its part of the sum that `cycles` by class of Counts make of it."""
-    addresses, table = _table(elf)
-    known = np.isin(executed.rows["address"], addresses)
+    known, at, table = _placed(executed, elf)
     rows = executed.rows[known]
-    at = np.searchsorted(addresses, rows["address"])
     costs = cycles.get("instructions", 0.0) * rows["executed"].astype(np.float64)
     for name, each in cycles.items():
         if name in table and name != "instructions":
@@ -106,6 +103,15 @@ def by_instruction(executed: Executed, elf: Path, cycles: Mapping[str, float]) -
     found = np.zeros(len(executed.rows))
     found[known] = costs
     return found
+
+
+def _placed(
+    executed: Executed, elf: Path
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp], dict[str, npt.NDArray[np.int64]]]:
+    """Which rows of what ran are the firmware's instructions, where those are in the table, and the table."""
+    addresses, table = _table(elf)
+    known = np.isin(executed.rows["address"], addresses)
+    return known, np.searchsorted(addresses, executed.rows["address"][known]), table
 
 
 @lru_cache(maxsize=4)

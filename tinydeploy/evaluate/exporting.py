@@ -46,9 +46,7 @@ def model_interface(model: Model, given: Mapping[str, Any], core: Core | None) -
     inputs, expected = reference_run(graph, samples)
     test = SelfTestData(len(samples.inputs[0]), inputs, expected)
     name = name or model_name(Path(graph.path).stem)
-    return ModelInterface.of(
-        name, code, core, settled.get("labels") or (beside.card.labels if beside.card else ()), test
-    )
+    return ModelInterface.of(name, code, core, settled.get("labels") or beside.labels, test)
 
 
 PORTABLE = CORES["avr"]

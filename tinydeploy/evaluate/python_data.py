@@ -40,12 +40,10 @@ def load(named: str) -> Loaded:
         child.forget()
         child.ask({"path": np.array(str(Path(path).resolve())), "function": np.array(function)})
         answer = child.answer(_TIMEOUT)
-        said = child.said()
-        ending = child.ending
+        reason = child.reason()
     finally:
         child.close()
     if answer is None:
-        reason = ending or (said[-1][:200] if said else "it says no reason")
         raise DataError(f"{path}: {function}() failed: {reason}")
     return Loaded(answer, f"{', '.join(answer)} by {function}() of {path}")
 

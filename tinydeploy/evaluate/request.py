@@ -54,6 +54,11 @@ class Beside:
         card, said = cards.load(path), config.preparation(path)
         return cls(card, said.over(card.preparation) if card else said)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes that the card gives; none without one."""
+        return self.card.labels if self.card else ()
+
 
 @dataclass(frozen=True)
 class Run:
@@ -84,7 +89,7 @@ class Run:
             folder, mark = result_folder.folder(Path("tinydeploy-out"), graph, settled, report_files.mark)
         own = {name: settled.pop(name, None) for name in (*JUDGED, *ESTIMATED, "out", "timeout")}
         beside = Beside.of(model)
-        labels = own["labels"] or (beside.card.labels if beside.card else ())
+        labels = own["labels"] or beside.labels
         return cls(
             graph,
             settled,

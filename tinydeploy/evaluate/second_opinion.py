@@ -75,9 +75,7 @@ def _ask(
     child.ask(question)
     answer = child.answer(_TIMEOUT)
     if answer is None:
-        said = child.said()
-        reason = child.ending or (said[-1] if said else "it says no reason")
-        return Opinion(warnings=(f"no second opinion: LiteRT cannot run the model: {reason[:200]}",))
+        return Opinion(warnings=(f"no second opinion: LiteRT cannot run the model: {child.reason()}",))
     outputs = listed(answer)
     if [array.shape for array in outputs] != [array.shape for array in reference]:
         return Opinion(warnings=(f"no second opinion: {name}: its outputs have other shapes",))

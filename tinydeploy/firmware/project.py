@@ -14,7 +14,6 @@ from typing import Any
 from tinydeploy.boards.board import Board, Counting
 from tinydeploy.engines.engine import EngineSources, Library
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
-from tinydeploy.errors import UsageError
 from tinydeploy.firmware.made_for import ByHand, MadeFor, SelfTest
 from tinydeploy.firmware.tree import RUNTIME, SOURCES, plant, shipped_files
 from tinydeploy.host import output_folder, templates, tools
@@ -239,10 +238,7 @@ def write(project: Project, folder: Path) -> Path:
     this one has none of that name; PlatformIO's folder stays. Raises UsageError, naming the file, if the
     folder holds anything else or such a file was edited; also if it cannot be written.
     """
-    try:
-        folder = folder.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links
-        raise UsageError(f"cannot write to {folder}: {error}", "choose another folder with -o") from error
+    folder = output_folder.resolved(folder)
     with output_folder.staged(folder, project.files, _MANIFEST) as fresh:
         write_files(project, fresh)
     return folder
@@ -250,10 +246,7 @@ def write(project: Project, folder: Path) -> Path:
 
 def write_files(project: Project, folder: Path) -> None:
     """Writes the project's files into `folder`, replacing those that are there."""
-    for path, content in project.files.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+    output_folder.write_files(project.files, folder)
 
 
 def _json(value: Any) -> bytes:

@@ -15,14 +15,12 @@ def at(ref: str, file: Path) -> str:
     """The text of the file as committed at `ref`. Raises UsageError, in one line, if it is not there."""
     if not ref or ref.startswith("-") or any(c.isspace() for c in ref):
         raise UsageError(f"{ref!r} is no git ref", "git:main, git:v1.2, git:HEAD~1")
-    folder = _folder(file)
-    top = _git(folder, "rev-parse", "--show-toplevel")
-    if top.returncode:
+    folder, path = _folder(file), _path(file)
+    if path is None:
         raise UsageError(f"{folder} is in no git repository", "commit the result, and name its commit")
     if _git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").returncode:
         raise UsageError(f"there is no commit '{ref}' here", "git fetch brings branches and tags")
-    path = file.resolve().relative_to(Path(top.stdout.strip()).resolve())
-    shown = _git(folder, "show", f"{ref}:{path.as_posix()}")
+    shown = _git(folder, "show", f"{ref}:{path}")
     if shown.returncode:
         raise UsageError(f"commit '{ref}' has no {path}", "commit a result there first")
     return shown.stdout
@@ -31,17 +29,13 @@ def at(ref: str, file: Path) -> str:
 def versions(file: Path) -> list[tuple[str, str]]:
     """Each commit that changed the file, the newest first, and the file's text there; none without git."""
     try:
-        log = _git(_folder(file), "log", "--format=%H", "--", str(file.resolve()))
+        folder, path = _folder(file), _path(file)
+        log = _git(folder, "log", "--format=%H", "--", str(file.resolve()))
     except ToolError:
         return []
     commits = log.stdout.split() if log.returncode == 0 else []
-    found = []
-    for commit in commits[:_MOST_COMMITS]:
-        try:
-            found.append((commit, at(commit, file)))
-        except UsageError:  # it was removed there
-            continue
-    return found
+    texts = ((commit, _git(folder, "show", f"{commit}:{path}")) for commit in commits[:_MOST_COMMITS])
+    return [(commit, shown.stdout) for commit, shown in texts if shown.returncode == 0]  # else it was removed
 
 
 def commit(folder: Path) -> str | None:
@@ -59,6 +53,14 @@ def commit(folder: Path) -> str | None:
 def _folder(file: Path) -> Path:
     """The nearest folder above the file that is there."""
     return next(parent for parent in file.resolve().parents if parent.is_dir())
+
+
+def _path(file: Path) -> str | None:
+    """The file's path in its repository; None outside of one."""
+    top = _git(_folder(file), "rev-parse", "--show-toplevel")
+    return (
+        None if top.returncode else file.resolve().relative_to(Path(top.stdout.strip()).resolve()).as_posix()
+    )
 
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

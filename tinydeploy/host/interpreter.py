@@ -26,6 +26,7 @@ Archive = dict[str, Array]
 
 _HEADER = struct.Struct("<Q")
 _FAILED = {"failed": np.array(True)}
+_MOST_SAID = 200  # characters of a line that the child has printed
 
 
 class Child:
@@ -95,6 +96,11 @@ class Child:
         lines = self._log.read(1 << 16).decode("utf-8", "replace").split("\n")
         printable = ("".join(c for c in line if c.isprintable()).strip() for line in lines)
         return [line for line in printable if line]
+
+    def reason(self) -> str:
+        """Why there was no answer, in a few words: how the child ended, or the last line that it printed."""
+        said = self.said()
+        return self.ending or (said[-1][:_MOST_SAID] if said else "it says no reason")
 
     def forget(self) -> None:
         """Empties what said() tells."""

@@ -87,6 +87,22 @@ def check(folder: Path, wanted: Iterable[str], manifest: Manifest) -> list[str]:
     return [path for path in sorted(known.keys() - {*wanted}) if _is_ours(folder, path, known, manifest)]
 
 
+def resolved(folder: Path) -> Path:
+    """The folder without links on its way. Raises UsageError for a loop of them."""
+    try:
+        return folder.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"cannot write to {folder}: {error}", "choose another folder with -o") from error
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Writes the files into the folder, by their paths in it, replacing those that are there."""
+    for path, content in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
 @contextmanager
 def staged(folder: Path, wanted: Iterable[str], manifest: Manifest) -> Iterator[Path]:
     """A folder to write the files `wanted` to, which then move to `folder`: all, or it stays as it was.
@@ -188,9 +204,7 @@ def write(
     everything = {**others, **files}
     everything[manifest.name] = manifest.content(everything)
     with staged(folder, everything, manifest) as fresh:
-        for path, content in everything.items():
-            (fresh / path).parent.mkdir(parents=True, exist_ok=True)
-            (fresh / path).write_bytes(content)
+        write_files(everything, fresh)
 
 
 def _listed(folder: Path, manifest: Manifest) -> dict[str, bytes]:

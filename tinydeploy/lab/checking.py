@@ -81,11 +81,7 @@ def cases(
     found: list[Case] = []
     for path in paths:
         listed = path / FILE_NAME if path.is_dir() and not (path / stored.FILE).exists() else path
-        if listed.name != FILE_NAME and listed.suffix != ".toml":
-            found.append(_of_result(path, given, against))
-            continue
-        if path.is_dir() and not listed.exists():
-            listed = path / stored.FILE  # for what it says of a folder without either
+        if listed.suffix != ".toml" or (path.is_dir() and not listed.exists()):
             found.append(_of_result(path, given, against))
             continue
         entries = deploy_list.read(listed)

@@ -91,9 +91,7 @@ class FloatHost:
         self._child.ask(question | numbered(inputs))
         answer = self._child.answer(_TIMEOUT)
         if answer is None:
-            said = self._child.said()
-            reason = self._child.ending or (said[-1][:200] if said else "it says no reason")
-            raise ModelError(f"LiteRT cannot run the model: {reason}")
+            raise ModelError(f"LiteRT cannot run the model: {self._child.reason()}")
         return answer
 
 

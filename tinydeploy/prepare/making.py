@@ -162,8 +162,7 @@ def _samples(
     floats: FloatModel, calibration: Data, asked: Asked, beside: Beside, notice: Notice
 ) -> tuple[Samples, Samples]:
     """The calibration data, and the data that figures are told of: the same without a test set."""
-    names = asked.wishes.names or (beside.card.labels if beside.card else ())
-    wishes = replace(asked.wishes, names=names)
+    wishes = replace(asked.wishes, names=asked.wishes.names or beside.labels)
     given = _read(floats.graph, calibration, wishes, beside)
     for line in given.told:
         notice(line.replace("data:", "calibration:", 1))

@@ -74,9 +74,7 @@ class Quantizer:
         self._child.ask({"model": np.frombuffer(model, np.uint8), **more})
         answer = self._child.answer(_TIMEOUT)
         if answer is None:
-            said = self._child.said()
-            reason = self._child.ending or (said[-1][:200] if said else "it says no reason")
-            raise ModelError(f"ai-edge-quantizer cannot quantise the model: {reason}")
+            raise ModelError(f"ai-edge-quantizer cannot quantise the model: {self._child.reason()}")
         return answer["model"].tobytes()
 
 

@@ -11,6 +11,7 @@ from tinydeploy.host.interpreter import Array, Child
 from tinydeploy.host.reference import Reference
 from tinydeploy.model import samples as sample_files
 from tinydeploy.model.graph import Graph
+from tinydeploy.model.metric_choice import Judge
 from tinydeploy.model.readers import tflite_model
 from tinydeploy.model.samples import Samples
 from tinydeploy.prepare.calibration_set import CalibrationSet
@@ -58,22 +59,26 @@ class Workshop:
 
     def figure(self, graph: Graph, outputs: Sequence[Array]) -> Accuracy | None:
         """The accuracy of these outputs of a model of that graph; None without labels."""
-        if self.test.judge is None:
+        judge = self._judge(graph)
+        if judge is None:
             return None
-        judge = self.test.judge
-        output = replace(judge.output, tensor=graph.tensors[graph.outputs[judge.output.position]])
-        known = replace(judge, output=output)
-        found = accuracy.accuracy(known, self.model.graph, self.test.inputs, outputs, None)
+        found = accuracy.accuracy(judge, self.model.graph, self.test.inputs, outputs, None)
         return found if isinstance(found, Accuracy) else None
 
     def groups(self, graph: Graph, outputs: Sequence[Array]) -> tuple[GroupFigure, ...]:
         """The same by group."""
-        if self.test.judge is None or self.test.groups is None:
+        judge = self._judge(graph)
+        if judge is None or self.test.groups is None:
             return ()
+        return breakdown.by_group(judge, self.model.graph, self.test.inputs, outputs, self.test.groups)
+
+    def _judge(self, graph: Graph) -> Judge | None:
+        """The judge of the samples for a model of that graph; None without labels."""
         judge = self.test.judge
+        if judge is None:
+            return None
         tensor = graph.tensors[graph.outputs[judge.output.position]]
-        known = replace(judge, output=replace(judge.output, tensor=tensor))
-        return breakdown.by_group(known, self.model.graph, self.test.inputs, outputs, self.test.groups)
+        return replace(judge, output=replace(judge.output, tensor=tensor))
 
     def float_side(self) -> Side:
         """The float model's figures, by LiteRT."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tinydeploy.results import metric_table
-from tinydeploy.results.measured import OpCost
+from tinydeploy.results.measured import OpCost, Spread
 from tinydeploy.results.result import Result
 from tinydeploy.results.statistics import interval, mcnemar
 
@@ -144,8 +144,8 @@ def flips(first: Result, other: Result) -> Flips | None:
 
 def _median(unit: str) -> Callable[[Result], float | None]:
     def found(result: Result) -> float | None:
-        spread = getattr(result, unit)
-        return None if spread is None else float(spread.median)
+        spread: Spread | None = getattr(result, unit)
+        return None if spread is None else spread.median
 
     return found
 
@@ -161,6 +161,10 @@ _FIGURES: tuple[tuple[str, str, str, Callable[[Result], float | None]], ...] = (
     ("stack", "Stack", "bytes", lambda result: result.stack_bytes),
     ("macs", "MACs", "count", lambda result: result.model.macs),
 )
+
+
+COSTS = {name: of for name, _, _, of in _FIGURES}
+"""What gives the figures of cost of a result, by their names; None of one that its target has not."""
 
 
 def figures(results: Sequence[Result]) -> tuple[Figure, ...]:

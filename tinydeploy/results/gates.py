@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tinydeploy.results import metric_table
-from tinydeploy.results.limits import LIMITS, Limit
+from tinydeploy.results.compare import COSTS
+from tinydeploy.results.limits import LIMITS, MILLISECONDS, Limit
 from tinydeploy.results.measured import Accuracy, Gate
 from tinydeploy.results.result import Result
 
@@ -75,16 +76,11 @@ def missed(gates: Iterable[Gate]) -> tuple[Gate, ...]:
 
 def figure(result: Result, limit: Limit) -> Figure:
     """The figure of the result that the limit is for, in the limit's unit."""
-    known: Mapping[str, float] = {
-        "max_flash": result.build.flash_bytes,
-        "max_ram": result.build.ram_bytes,
-        "max_arena": result.arena.bytes,
-        "max_stack": result.stack_bytes,
-    }
-    if limit.name in known:
-        return known[limit.name]
+    cost = limit.name.removeprefix("max_").removesuffix("_ms")
+    if cost in COSTS:
+        return _cost(result, limit, cost)
     if limit.target:
-        return _counted(result, limit)
+        return _estimated(result, limit)
     if limit.name == "min_identical":
         parity = result.parity
         return (
@@ -99,22 +95,25 @@ def figure(result: Result, limit: Limit) -> Figure:
     return metric_value(result.accuracy, limit.name[4:])
 
 
-def _counted(result: Result, limit: Limit) -> Figure:
+def _cost(result: Result, limit: Limit, name: str) -> Figure:
+    found = COSTS[name](result)
+    if found is None:
+        return _unknown(result, name)
+    return found / 1000 if limit.unit is MILLISECONDS else found
+
+
+def _unknown(result: Result, what: str) -> Missing:
+    return Missing(f"{result.target.kind} counts {result.unit}, and measures no {what}")
+
+
+def _estimated(result: Result, limit: Limit) -> Figure:
     if limit.name == "max_estimated_ms":
         return (
             result.estimate.ms if result.estimate else Missing("there is no estimate of time on this board")
         )
     if limit.name == "max_estimated_uj":
         return result.energy.uj if result.energy else Missing("there is no estimate of energy on this board")
-    found = {
-        "max_instructions": result.instructions,
-        "max_cycles": result.cycles,
-        "max_latency_ms": result.time_us,
-    }.get(limit.name)
-    if found is None:
-        what = limit.name.removeprefix("max_").split("_")[0]
-        return Missing(f"{result.target.kind} counts {result.unit}, and measures no {what}")
-    return found.median / 1000 if limit.name == "max_latency_ms" else found.median
+    return _unknown(result, limit.name.removeprefix("max_").split("_")[0])
 
 
 def metric_value(accuracy: Accuracy, metric: str) -> Figure:

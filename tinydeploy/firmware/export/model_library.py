@@ -64,15 +64,10 @@ def write(made: ModelLibrary, folder: Path) -> Path:
 
     Raises UsageError, naming the file, if the folder holds what was not written so.
     """
-    try:
-        folder = folder.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links
-        raise UsageError(f"cannot write to {folder}: {error}", "choose another folder with -o") from error
+    folder = output_folder.resolved(folder)
     files = {**made.files, MANIFEST: _MANIFEST.content(made.files)}
     with output_folder.staged(folder, files, _MANIFEST) as fresh:
-        for path, content in files.items():
-            (fresh / path).parent.mkdir(parents=True, exist_ok=True)
-            (fresh / path).write_bytes(content)
+        output_folder.write_files(files, fresh)
     return folder
 
 

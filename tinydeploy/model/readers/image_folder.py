@@ -14,7 +14,7 @@ from tinydeploy.errors import DataError, UsageError
 from tinydeploy.model.graph import DType, Tensor
 from tinydeploy.model.preparation import Preparation
 from tinydeploy.model.preprocessing_hints import pixel_scaling
-from tinydeploy.model.readers.loaded import Array, Loaded, check_room, classes_of, labels_of, left_out
+from tinydeploy.model.readers.loaded import Array, Loaded, check_room, classes_of, in_classes, left_out
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 _MODES = {"grey": "L", "rgb": "RGB", "bgr": "RGB"}
@@ -47,11 +47,10 @@ def read(root: Path, tensor: Tensor, wish: Preparation) -> Loaded:
     if len(tensor.shape) <= 2:
         x = x.reshape(len(x), -1)
     names = [name for _, name in files]
-    y = labels_of(names)
-    many = f"in {len(set(names))} subfolders, each a class" if y is not None else "without classes"
+    y, many = in_classes(names)
     stretched = f", {resized:,} of them stretched to" if resized else " of"
     what = f"{len(files):,} images {many}{stretched} {height}×{width} {colour}, each pixel {done.formula}"
-    return Loaded({"x": x} | ({} if y is None else {"y": y}), what + left_out(others, "images"), done)
+    return Loaded({"x": x} | y, what + left_out(others, "images"), done)
 
 
 def _form(root: Path, tensor: Tensor, wish: Preparation) -> tuple[int, int, str]:

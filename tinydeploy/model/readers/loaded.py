@@ -85,6 +85,14 @@ def labels_of(names: list[str]) -> Array | None:
     return np.array(names)
 
 
+def in_classes(names: list[str]) -> tuple[dict[str, Array], str]:
+    """The array y of the names of classes, none if there are no classes, and how that is told."""
+    y = labels_of(names)
+    if y is None:
+        return {}, "without classes"
+    return {"y": y}, f"in {len({*names})} subfolders, each a class"
+
+
 def left_out(others: int, kind: str) -> str:
     """What is said of files that were not read."""
     return f"; {others:,} files that are no {kind} are left out" if others else ""

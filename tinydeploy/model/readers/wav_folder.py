@@ -11,7 +11,7 @@ import numpy as np
 from tinydeploy.errors import DataError, UsageError
 from tinydeploy.model.graph import Tensor
 from tinydeploy.model.preparation import Preparation
-from tinydeploy.model.readers.loaded import Array, Loaded, check_room, classes_of, labels_of, left_out
+from tinydeploy.model.readers.loaded import Array, Loaded, check_room, classes_of, in_classes, left_out
 
 SUFFIXES = (".wav",)
 _FULL_SCALE = 32768.0
@@ -48,8 +48,7 @@ def read(root: Path, tensor: Tensor, wish: Preparation) -> Loaded:
         check_room(str(root), len(rows), (length,))
     scaling = wish if wish.scale or wish.mean else replace(wish, scale=(_FULL_SCALE,))
     done = replace(scaling, rate=rate, window=length)
-    y = labels_of(names)
-    many = f"in {len({*names})} subfolders, each a class" if y is not None else "without classes"
+    y, many = in_classes(names)
     changed = [f"{padded:,} padded with zeros" if padded else "", f"{cut:,} cut" if cut else ""]
     windowed = f", windows every {wish.stride:,}" if wish.stride else ""
     what = (
@@ -57,7 +56,7 @@ def read(root: Path, tensor: Tensor, wish: Preparation) -> Loaded:
     )
     what += "".join(f"; {words}" for words in changed if words) + left_out(others, "WAV files")
     x: Array = scaling.applied(str(root), np.stack(rows))
-    return Loaded({"x": x.reshape(len(x), *tensor.shape[1:])} | ({} if y is None else {"y": y}), what, done)
+    return Loaded({"x": x.reshape(len(x), *tensor.shape[1:])} | y, what, done)
 
 
 def _audio(path: Path) -> tuple[int, Array]:
