@@ -41,7 +41,7 @@ def for_board(
     board = lookup.board(board_id)
     kind = KINDS[target] if KINDS[target].models(board) else KINDS["board"]
     counting = kind.counting(board)
-    _header(folder, "board.h", board=board, counting=counting, link=link, arena_bytes=arena_bytes, ops=3)
+    _header(folder, "board.h", board=board, counting=counting, link=link, arena_bytes=arena_bytes, ops=3, app=None)
     _header(folder, "build_id.h", build_id=BUILD_ID)
     symbols = {
         "__flash_origin": board.flash.origin,

@@ -15,6 +15,7 @@ from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
 from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, many_verbs
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
+from tinydeploy.evaluate.mlperf_options import APP, mlperf
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
@@ -265,7 +266,7 @@ VERBS = {
     ),
     "generate": Verb(
         "Write a PlatformIO project that stands on its own.",
-        (replace(_OUT, key=""), *_MADE, *_SELFTEST, _JSON, *_ALWAYS),
+        (replace(_OUT, key=""), *_MADE, APP, *_SELFTEST, _JSON, *_ALWAYS),
         ("generate",),
     ),
     "export": Verb(
@@ -316,6 +317,7 @@ VERBS = {
         (_BOARD, replace(_POINTS, key=""), *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
         ("calibrate",),
     ),
+    "mlperf": mlperf(_DATA, _SAMPLES, (replace(_OUT, key=""), *_DEPLOYED), (_JSON, *_ALWAYS)),
     **many_verbs(_BOARD, (_DATA, _SAMPLES, _METRIC, _TARGET, _TIMEOUT, _OUT), (_JSON, *_ALWAYS)),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
 }
