@@ -284,7 +284,7 @@ class Listener {
   void hear(char byte) {
     if (byte == '\r' || byte == '\n') return;  // from a terminal
     if (byte != '%') {
-      if (length_ <= kLongest) line_[length_++] = byte;
+      if (length_ <= kLongest) line_[length_++] = byte >= ' ' && byte <= '~' ? byte : '?';
       return;
     }
     const bool fits = length_ <= kLongest;

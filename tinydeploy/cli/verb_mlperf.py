@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @options.verb("mlperf", epilog=EXIT_CODES)
 @options.model
 def command(model: Path, as_json: bool, **flags: Any) -> None:
-    """MLPerf Tiny's benchmark of the model: performance and accuracy, by its device protocol and its rules."""
+    """MLPerf Tiny's benchmark of the model: performance and accuracy, by its protocol and its rules."""
     with progress("reading the model") as update:
         from tinydeploy.mlperf import mlperf_verb
 
@@ -33,12 +33,17 @@ def _facts(figures: Figures) -> Iterator[tuple[str, tuple[str, str]]]:
     yield "Benchmark", (figures.benchmark, f"on {figures.board}, {figures.target}")
     yield "A microsecond is", (figures.microsecond, "")
     if figures.inferences_per_second is not None:
-        enough = "" if figures.long_enough else "windows shorter than the rules' 10 s: no result of the benchmark"
+        enough = (
+            "" if figures.long_enough else "windows shorter than the rules' 10 s: no result of the benchmark"
+        )
         yield "Throughput", (f"{figures.inferences_per_second:,.3f} inferences/s", enough)
     if figures.samples is not None:
         if figures.differing is not None:
             same = "✓" if not figures.differing else "✗"
-            yield "As TFLite Micro", (f"{same} {figures.samples - figures.differing} of {figures.samples} samples", "")
+            yield (
+                "As TFLite Micro",
+                (f"{same} {figures.samples - figures.differing} of {figures.samples} samples", ""),
+            )
         met = {True: "✓ the target is met", False: "✗ the target is missed", None: ""}[figures.target_met]
         if figures.top1 is not None:
             yield "Top-1", (f"{figures.top1:.1f} %", met)

@@ -90,7 +90,7 @@ def _sizes(elements: Sequence[int]) -> str:
 
 
 def application(graph: Graph) -> Application:
-    """The application of the model's benchmark. Raises UsageError, or ModelError for a type it does not take."""
+    """The application of the model's benchmark. Raises UsageError, or ModelError for another type."""
     benchmark = benchmark_of(graph)
     given, gives = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     types = {DType.INT8: "int8_t", DType.UINT8: "uint8_t"}

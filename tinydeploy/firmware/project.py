@@ -84,7 +84,7 @@ def generate(
     `arena_bytes` long; None reserves all RAM that is left, of which the host then names a part.
     `library` is what the sources are built with, if they do not stand on their own. Without a `target` the
     firmware is for the board itself. With a `selftest`, the project has a second environment that runs it.
-    `by_hand` is how it is run there without tinydeploy, `app` what it does instead of serving tinydeploy's host.
+    `by_hand` is how it is run there without tinydeploy, `app` what it does if not serve tinydeploy's host.
     """
     counting = target.counting(board) if target else Counting(board.counter, False)
     arena = arena_bytes or _arduino_arena(board)

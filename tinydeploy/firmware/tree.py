@@ -63,8 +63,8 @@ def plant(
     """The tree of the firmware that runs `sources` on `board`, where it counts as `counting` says.
 
     `link` is the way to the host ("pipe", "uart"). The arena is `arena_bytes` long; None is all RAM that is
-    left. `library` is what the sources are built with, if they do not stand on their own. Without an `app` the
-    firmware serves tinydeploy's host.
+    left. `library` is what the sources are built with, if they do not stand on their own. Without an `app`
+    the firmware serves tinydeploy's host.
     """
     header = templates.render(
         "board.h.j2",

@@ -39,7 +39,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Inferred:
-    """What `infer` brought: the device's clock before and after the inferences, in microseconds, and scores."""
+    """What `infer` brought: the device's clock before and after, in microseconds, and the scores."""
 
     start_us: int
     end_us: int

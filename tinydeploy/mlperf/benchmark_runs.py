@@ -1,7 +1,7 @@
 """A device's performance and accuracy by the rules of MLPerf Tiny, as its runner measures them.
 
-The runner: https://github.com/mlcommons/tiny, benchmark/runner (script.py, main.py). What may only be said of a
-submission, the rules say: benchmark/MLPerfTiny_Rules.adoc there.
+The runner is https://github.com/mlcommons/tiny, benchmark/runner (script.py, main.py); the rules are
+benchmark/MLPerfTiny_Rules.adoc there.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Answer:
     @property
     def scores(self) -> npt.NDArray[np.float64]:
         """The mean over the samples, where there are classes as shares of one; [outputs], or [1]."""
-        rows = np.array([each.results for each in self.inferred])
+        rows = np.array([each.results for each in self.inferred], np.float64)
         sums = rows.sum(axis=1, keepdims=True)
         shares = np.divide(rows, sums, out=rows.copy(), where=sums != 0) if rows.shape[1] > 1 else rows
         return np.asarray(shares.mean(axis=0), np.float64)
@@ -102,7 +102,9 @@ def median_throughput(windows: Sequence[Window]) -> float:
     return statistics.median(each.throughput for each in windows)
 
 
-def answers(device: MlperfDevice, benchmark: Benchmark, data: DataSet, progress: Progress) -> tuple[Answer, ...]:
+def answers(
+    device: MlperfDevice, benchmark: Benchmark, data: DataSet, progress: Progress
+) -> tuple[Answer, ...]:
     """What the device makes of all samples, each inferred once."""
     found = []
     wanted = 1 if benchmark.is_real else benchmark.outputs
@@ -138,7 +140,7 @@ def auc(found: Sequence[Answer]) -> float | None:
 
 
 def disagreeing(graph: Graph, benchmark: Benchmark, found: Sequence[Answer]) -> int:
-    """Of how many samples the device's results are not those of TFLite Micro, to the digits that it prints."""
+    """Of how many samples the device's results are not TFLite Micro's, to the digits that it prints."""
     samples = [sample for answer in found for sample in answer.entry.samples]
     given = np.array([each.results for answer in found for each in answer.inferred])
     inputs = np.stack([_input(graph, benchmark, sample) for sample in samples])
@@ -148,7 +150,9 @@ def disagreeing(graph: Graph, benchmark: Benchmark, found: Sequence[Answer]) -> 
     assert gives is not None, "the application sees to it"
     wanted = (outputs.reshape(len(samples), -1).astype(np.float64) - gives.zero_point) * gives.scale
     if benchmark.is_real:
-        wanted = ((wanted - [np.frombuffer(sample, "<f4") for sample in samples]) ** 2).mean(axis=1, keepdims=True)
+        wanted = ((wanted - [np.frombuffer(sample, "<f4") for sample in samples]) ** 2).mean(
+            axis=1, keepdims=True
+        )
     return int((np.abs(wanted - given) > 0.00051 + 1e-5 * np.abs(wanted)).any(axis=1).sum())
 
 
@@ -167,4 +171,5 @@ def _input(graph: Graph, benchmark: Benchmark, sample: bytes) -> npt.NDArray[np.
         values = np.frombuffer(sample, np.uint8).astype(np.int16) + least
     else:
         values = np.frombuffer(sample, np.int8)
-    return values.astype(tensor.dtype.value).reshape(tensor.shape)
+    made: npt.NDArray[np.generic] = values.astype(tensor.dtype.value).reshape(tensor.shape)
+    return made

@@ -1,4 +1,4 @@
-"""Data sets as MLPerf Tiny's runner has them: a y_labels.csv beside the files that it names; or made-up ones."""
+"""Data sets as MLPerf Tiny's runner has them, a y_labels.csv beside the files it names; or made up."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tinydeploy.firmware.mlperf_tiny import Benchmark
 
 TRUTH = "y_labels.csv"
 MADE_UP = 24  # samples
+AT_LEAST = 5  # files: each window of the official runner takes another
 _SEED = 20
 _MOST_BYTES = 64 << 20  # of a file
 
@@ -46,7 +47,9 @@ def read(folder: Path, benchmark: Benchmark, count: int | None = None) -> DataSe
     Each line of y_labels.csv is: file, how many classes, class[, bytes of a window, bytes from one to the
     next]. Raises DataError with the file or line that cannot be used.
     """
-    inside = next((folder / name for name in (benchmark.id, benchmark.data_folder) if (folder / name).is_dir()), folder)
+    inside = next(
+        (folder / name for name in (benchmark.id, benchmark.data_folder) if (folder / name).is_dir()), folder
+    )
     truth = inside / TRUTH
     try:
         with truth.open(newline="", encoding="utf-8") as file:
@@ -55,7 +58,9 @@ def read(folder: Path, benchmark: Benchmark, count: int | None = None) -> DataSe
         raise DataError(f"cannot read {truth}: {getattr(error, 'strerror', None) or error}") from error
     if not rows:
         raise DataError(f"{truth} names no files")
-    return DataSet(tuple(_entry(inside, row, benchmark, f"{truth}:{line}") for line, row in enumerate(rows[:count], 1)))
+    return DataSet(
+        tuple(_entry(inside, row, benchmark, f"{truth}:{line}") for line, row in enumerate(rows[:count], 1))
+    )
 
 
 def _entry(folder: Path, row: Sequence[str], benchmark: Benchmark, where: str) -> Entry:
@@ -73,17 +78,19 @@ def _entry(folder: Path, row: Sequence[str], benchmark: Benchmark, where: str) -
     except OSError as error:
         raise DataError(f"{where}: cannot read {path}: {error.strerror}") from error
     size, stride = benchmark.sent_bytes, benchmark.stride
-    windows = [content[at : at + size] for at in range(0, len(content) - size + 1, stride)] if stride else [content]
+    windows = (
+        [content[at : at + size] for at in range(0, len(content) - size + 1, stride)] if stride else [content]
+    )
     if not windows or any(len(window) != size for window in windows):
         raise DataError(f"{path} has {len(content)} bytes, and a sample of {benchmark.id} has {size}")
     return Entry(words[0], label, tuple(windows))
 
 
 def made_up(benchmark: Benchmark, count: int | None = None) -> DataSet:
-    """Seeded random samples of the right shape, with the classes in turn as labels, at least one of each."""
+    """Seeded random samples of the right shape, the classes in turn as labels: AT_LEAST, and one of each."""
     random = np.random.default_rng(_SEED)
     entries = []
-    for index in range(max(count or MADE_UP, benchmark.classes)):
+    for index in range(max(count or MADE_UP, benchmark.classes, AT_LEAST)):
         if benchmark.is_real:
             sample = random.normal(0, 20, benchmark.inputs).astype("<f4").tobytes()
         else:

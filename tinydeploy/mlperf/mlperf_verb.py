@@ -1,4 +1,4 @@
-"""The verb mlperf: a firmware that takes part in MLPerf Tiny, built, loaded, and driven as its runner does it."""
+"""The verb mlperf: a firmware that takes part in MLPerf Tiny, built, loaded, and driven."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from tinydeploy.mlperf.datasets import DataSet
 from tinydeploy.mlperf.official_runner import OfficialRunner
 from tinydeploy.mlperf.submission import Figures
 from tinydeploy.progress import Progress, silent
+from tinydeploy.report import text
 from tinydeploy.version import __version__
 from tinydeploy.words import DEFAULT_TIMEOUT
 
@@ -72,9 +73,10 @@ def mlperf(
     progress("compiling the model", 0, 0)
     job = replace(prepare(graph, **settled).connected(), app=app)
     folder = Path(out or Path("tinydeploy-out") / f"{Path(graph.path).stem}-{job.board.id}-mlperf")
+    output_folder.check(folder.resolve(), [submission.SUMMARY], _MANIFEST)
     firmware = job.build(job.planned_bytes, progress)
     run = _Run(job, firmware, benchmark, chosen, timeout, seconds, progress)
-    figures = Figures(**_setting(job, benchmark), made_up=chosen.is_made_up, data=None if data is None else str(data))
+    figures = _figures(job, benchmark, chosen, "" if data is None else str(data))
     for wanted in (mode,) if mode else MODES:
         figures = run.officially(official, wanted, figures) if official else run.ourselves(wanted, figures)
     files = {**run.files, submission.SUMMARY: submission.summary(figures)}
@@ -142,7 +144,11 @@ class _Run:
             data = Path(scratch) / "datasets"
             datasets.write(self.data, data / self.benchmark.data_folder, self.benchmark)
             self.progress(f"MLPerf Tiny's runner measures {mode}", 0, 0)
-            limit = _RUNNER_SECONDS + 4 * benchmark_runs.WINDOWS * self.seconds + len(self.data.samples) * self.timeout
+            limit = (
+                _RUNNER_SECONDS
+                + 4 * benchmark_runs.WINDOWS * self.seconds
+                + len(self.data.samples) * self.timeout
+            )
             with Bridge(stream) as bridge:
                 files = runner.run(mode, bridge.port, script, data, Path(scratch) / mode, limit)
             if bridge.error is not None:
@@ -170,39 +176,47 @@ class _Run:
         identity = device.greet()
         if identity.model != self.benchmark.id or self.firmware.build_id not in identity.name:
             raise WrongFirmwareError(
-                f"the device runs {identity.name} with {identity.model}, not the firmware that was built", "load it again"
+                f"the device runs {identity.name} with {identity.model}, not the firmware that was built",
+                "load it again",
             )
         return device
 
 
-def _setting(job: Job, benchmark: Benchmark) -> dict[str, str]:
-    """What is measured, and what its microseconds are worth."""
+def _figures(job: Job, benchmark: Benchmark, data: DataSet, source: str) -> Figures:
+    """What is measured, and what its microseconds are worth; no figure yet."""
     if job.target.is_emulator:
         hz = job.board.clock_hz
         microsecond = f"{hz / 1e6:g} instructions in {job.target.title}: not a measurement of a board"
     else:
         microsecond = "counted on the board"
-    return {
-        "benchmark": benchmark.id,
-        "model": job.graph.path,
-        "model_sha256": job.graph.sha256,
-        "board": job.board.id,
-        "target": job.target.name,
-        "engine": job.sources.engine,
-        "microsecond": microsecond,
-    }
+    return Figures(
+        benchmark=benchmark.id,
+        model=job.graph.path,
+        model_sha256=job.graph.sha256,
+        board=job.board.id,
+        target=job.target.name,
+        engine=job.sources.engine,
+        microsecond=microsecond,
+        made_up=data.is_made_up,
+        data=source or None,
+    )
 
 
 def _described(job: Job) -> dict[str, str]:
     """The system, as a submission describes it."""
     board, target = job.board, job.target
-    what = f"emulated by {target.title}: times are instructions at the clock's rate" if target.is_emulator else board.name
+    what = (
+        f"emulated by {target.title}: times are instructions at the clock's rate"
+        if target.is_emulator
+        else board.name
+    )
+    memory = f"{text.kib(board.flash.bytes)} flash, {text.kib(board.ram.bytes)} RAM"
     return {
         "Board Name": board.name,
         "Status": "rdi",
         "Processor(s) Name": board.core.name,
         "Processor(s) Frequencies": f"{board.clock_hz / 1e6:g} MHz",
-        "Processor memory type and capacity": f"flash {board.flash.bytes >> 10} KiB, RAM {board.ram.bytes >> 10} KiB",
+        "Processor memory type and capacity": memory,
         "Hardware Notes": what,
         "Inference Framework": f"tinydeploy {__version__}, engine {job.sources.engine}",
     }

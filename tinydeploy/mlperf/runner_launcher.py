@@ -1,8 +1,8 @@
 """Starts MLPerf Tiny's runner as it is, with a pseudo-terminal among the serial ports that it finds.
 
-A program of its own, for the Python that has the runner's packages: LAUNCHER PORT RUNNER_FOLDER ARGUMENTS…. The
-runner looks for its device by USB ids, which a pseudo-terminal has not, and asks libusb for meters, which need
-not be installed. Nothing here is imported by tinydeploy.
+A program of its own, for the Python that has the runner's packages: LAUNCHER PORT RUNNER_FOLDER ARGUMENTS….
+The runner looks for its device by USB ids, which a pseudo-terminal has not, and asks libusb for meters, which
+need not be installed.
 """
 
 from __future__ import annotations

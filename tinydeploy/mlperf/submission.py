@@ -1,7 +1,7 @@
 """What a run of MLPerf Tiny leaves: the folders and files of a submission, and mlperf.json.
 
-The shape is what mlcommons/tiny's tools/submission/submission_checker.py reads (v1.4): for each mode a log.txt,
-a results.txt with lines of a fixed form, and a results.json.
+The shape is what mlcommons/tiny's tools/submission/submission_checker.py reads (v1.4): for each mode a
+log.txt, a results.txt with lines of a fixed form, and a results.json.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Figures:
 
 
 def results_path(system: str, benchmark: Benchmark) -> str:
-    """Where in a submission the results of a system are. All are of the division that needs no review: open."""
+    """Where in a submission the results of a system are, in the open division."""
     return f"open/{SUBMITTER}/results/{system}/{benchmark.folder}"
 
 
@@ -78,7 +78,9 @@ def performance(windows: Sequence[Window], seconds: float) -> dict[str, bytes]:
             f"    Throughput: {each.throughput} inf./sec.",
         ]
     if min(each.elapsed_us for each in windows) < 1e6 * benchmark_runs.SECONDS:
-        lines.append(f"ulp-mlperf: windows of {seconds:g} s are shorter than the rules' {benchmark_runs.SECONDS:g} s.")
+        lines.append(
+            f"ulp-mlperf: windows of {seconds:g} s are shorter than the rules' {benchmark_runs.SECONDS:g} s."
+        )
     else:
         median = benchmark_runs.median_throughput(windows)
         lines += [
@@ -121,7 +123,10 @@ def read_back(files: Mapping[str, bytes], mode: str, figures: Figures) -> Figure
         speeds = [float(each["infer"]["throughput"]) for each in found if "infer" in each]
         long_enough = min(took) >= 1e6 * benchmark_runs.SECONDS
         return replace(
-            figures, inferences_per_second=statistics.median(speeds), window_us=min(took), long_enough=long_enough
+            figures,
+            inferences_per_second=statistics.median(speeds),
+            window_us=min(took),
+            long_enough=long_enough,
         )
     text = files["results.txt"].decode(errors="replace")
     top1, area = (re.search(rf"{name}\s*[:=]\s*([\d.]+)", text) for name in ("Top 1%", "AUC"))
@@ -132,7 +137,9 @@ def read_back(files: Mapping[str, bytes], mode: str, figures: Figures) -> Figure
 
 def log(lines: Sequence[str]) -> bytes:
     """The conversation with the device, without the bytes of the samples."""
-    said = [line for line in lines if line != "< m-ready" and (line[:5] != "> db " or line[:9] == "> db load")]
+    said = [
+        line for line in lines if line != "< m-ready" and (line[:5] != "> db " or line[:9] == "> db load")
+    ]
     return _text(said)
 
 
@@ -141,13 +148,23 @@ def _entry(of: Window | Answer) -> dict[str, Any]:
 
 
 def _result(
-    inferred: Inferred, iterations: int, warmups: int, mode: str, *, throughput: float | None = None, **entry: Any
+    inferred: Inferred,
+    iterations: int,
+    warmups: int,
+    mode: str,
+    *,
+    throughput: float | None = None,
+    **entry: Any,
 ) -> dict[str, Any]:
     """A turn of the runner's loop, as it writes it to results.json."""
     times = {"start_time": inferred.start_us, "end_time": inferred.end_us}
     infer = {"results": list(inferred.results), **times, "elapsed_time": inferred.end_us - inferred.start_us}
     infer |= {"total_inferences": 1, "iterations": iterations, "warmups": warmups}
-    return {**entry, "infer": infer | ({} if throughput is None else {"throughput": throughput}), "mode": mode}
+    return {
+        **entry,
+        "infer": infer | ({} if throughput is None else {"throughput": throughput}),
+        "mode": mode,
+    }
 
 
 def _text(lines: Sequence[str]) -> bytes:
