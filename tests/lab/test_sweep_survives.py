@@ -1,4 +1,4 @@
-"""A sweep of 128 runs that is killed ten times, or loses a worker, ends as one that was left alone. By night."""
+"""A sweep of 128 runs that is killed ten times, or loses a worker, ends as one left alone. By night."""
 
 from __future__ import annotations
 
