@@ -75,7 +75,7 @@ class Judging(Running, Held, total=False):
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
     for, `extra_uj` what each turn of it takes besides. With `profile` the result says where the cycles go;
-    `float_model` is put beside.
+    `float_model` is put beside; `pdf` writes the report as PDF, too.
     """
 
     data: Data | None
@@ -86,6 +86,7 @@ class Judging(Running, Held, total=False):
     threshold: float | None
     float_model: str | Path | None
     out: str | Path | None
+    pdf: bool
     every: str | None
     battery: str | None
     extra_uj: float | None

@@ -150,6 +150,7 @@ _POINTS = Option(
     "points", "The file to write the points to.", kind=Path, metavar="FILE", default="BOARD-points.csv"
 )
 _PROFILE = Option("profile", "Say where the cycles go: by function, source line, instruction.", kind=bool)
+_PDF = Option("pdf", "Write the report as report.pdf, too, by Chromium or WeasyPrint.", kind=bool)
 _OUT = Option(
     "out",
     "The folder to write to; run names one in tinydeploy-out by default.",
@@ -294,6 +295,7 @@ VERBS = {
             *_JUDGED,
             prepare_options.FLOAT,
             _OUT,
+            _PDF,
             *_DEPLOYED,
             *_ESTIMATED,
             *BUDGET,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -90,6 +91,8 @@ def sweep(
     does not stop the others. What was run before, and has not changed, is not run again.
     """
     jobs, folder = sweep_list.jobs(models, options)
-    runs = sweeping.sweep(jobs, run, on, workers or os.cpu_count() or 1, progress)
+    runs = sweeping.sweep(
+        jobs, partial(run, other_boards=False), on, workers or os.cpu_count() or 1, progress
+    )
     sweep_table.write(runs, folder, x, y)
     return runs, folder

@@ -60,7 +60,9 @@ def jobs(
     """
     found: dict[str, Job] = {}
     data = options.get("data")
-    options = dict(options) | ({"data": Path(data).resolve()} if data is not None else {})
+    options = dict(options) | (
+        {"data": data_request.anchored(str(data), Path.cwd())} if data is not None else {}
+    )
     given = {name: values for name, values in axes.items() if values}
     for model in models:
         path = model_path(model).resolve()
@@ -81,7 +83,7 @@ def jobs(
 
 def _key(model: str, options: Mapping[str, Any]) -> str:
     data = options.get("data")
-    content = data_request.digest(Path(data)) if data is not None and Path(data).exists() else ""
+    content = data_request.content(str(data)) if data is not None else ""
     named = {name: str(value) for name, value in sorted(options.items()) if name != "data"}
     said = json.dumps([__version__, model, content or str(data), named])
     return hashlib.sha256(said.encode()).hexdigest()[:16]

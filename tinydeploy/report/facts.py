@@ -181,6 +181,19 @@ def budget_row(gate: Gate) -> BudgetRow:
     return BudgetRow(gate.name, shown(gate.figure), shown(gate.limit), detail, gate.held, share)
 
 
+def boards(result: Result) -> Iterator[tuple[str, str, str, str]]:
+    """Other boards by whether the model would fit: a mark, "good", "bad" or neither, in words, and which."""
+    kinds = (
+        ("fits", "✓", "good", "Fits"),
+        ("tight", "~", "", "A build decides"),
+        ("no", "✗", "bad", "Does not fit"),
+    )
+    for verdict, mark, kind, words in kinds:
+        named = [one.board for one in result.other_boards or () if one.verdict == verdict]
+        if named:
+            yield mark, kind, words, ", ".join(named)
+
+
 def _estimated(result: Result) -> Iterator[Fact]:
     """Time and energy that no board has measured, with their intervals."""
     if (time := result.estimate) is not None:
