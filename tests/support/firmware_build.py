@@ -43,7 +43,7 @@ def for_board(
     board = lookup.board(board_id)
     kind = KINDS[target] if KINDS[target].models(board) else KINDS["board"]
     counting = kind.counting(board)
-    facts = {"link": link, "arena_bytes": arena_bytes, "ops": 3, "app": app}
+    facts = {"link": link, "arena_bytes": arena_bytes, "ops": 3, "app": app, "trigger": False}
     _header(folder, "board.h", board=board, counting=counting, **facts)
     if app is not None:
         _header(folder, app.header, app=app)
