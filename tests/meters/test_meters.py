@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
+import firmware_build
 import numpy as np
 import pytest
 from fake_ppk2 import PER_COUNT, FakePpk2
+from nightly import NIGHTLY
 from recordings import as_csv, recording
 
 from tinydeploy import verbs
+from tinydeploy.boards import lookup
 from tinydeploy.errors import DataError, TargetError, UsageError
 from tinydeploy.meters import csv_recording, meters
 from tinydeploy.meters.meter import Recording, energy
@@ -129,6 +134,18 @@ def test_a_ppk2_that_is_none_or_stops_is_told() -> None:
         meter.start()
         with pytest.raises(TargetError, match="has 2 inferences, and 5 were run"):
             energy(meter.stop(), 5)
+
+
+PINS = [board.id for board in lookup.all_boards() if board.trigger is not None]
+
+
+@pytest.mark.parametrize("board", PINS if NIGHTLY else ("nucleo_f446re", "nrf52840_dk"))
+def test_a_firmware_with_a_trigger_compiles_and_drives_its_pin(board: str, tmp_path: Path) -> None:
+    elf = firmware_build.for_board(tmp_path, board, "echo", link="uart", target="board", trigger=True)
+    code = subprocess.run(["arm-none-eabi-objdump", "-d", elf], capture_output=True, text=True).stdout
+    base = 0x4002 if board.startswith("nucleo") else 0x5000
+    made = rf"\.word\s+0x{base:x}|movt\s+\w+, #{base}\b|mov\.w\s+\w+, #{base << 16}\b"
+    assert re.search(made, code)
 
 
 def test_a_meter_wants_a_board_with_a_pin() -> None:

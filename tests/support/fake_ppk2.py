@@ -15,7 +15,7 @@ import threading
 import tty
 from types import TracebackType
 
-_CALIBRATION = "Calibrated: 1\nR0: 1000\nR1: 100\nR2: 10\nR3: 1\nR4: 0.05\nHW: 9173\nIA: 56\nEND"
+_CALIBRATION = "Calibrated: 1\nR0: 1000\nR1: 100\nR2: 10\nR3: 1\nR4: 0.05\nGS2: 0\nHW: 9173\nIA: 56\nEND"
 _METADATA, _START, _STOP = 0x19, 0x06, 0x07
 _ARGUMENTS = {0x0D: 2, 0x11: 1, 0x0C: 1}  # by command, the bytes that follow it
 _IDLE, _BUSY = 100, 1000  # of the converter, in range 2: 10 ohms

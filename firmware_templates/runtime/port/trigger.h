@@ -2,8 +2,12 @@
 // STM32: reference manuals RM0090, RM0390, RM0410, GPIO and RCC. nRF52840: product specification, GPIO.
 #pragma once
 
+#include <stdint.h>
+
 #include "board.h"
+#if TINYDEPLOY_TRIGGER_STM32 || TINYDEPLOY_TRIGGER_NRF
 #include "mmio.h"
+#endif
 
 namespace tinydeploy {
 namespace trigger {
