@@ -132,6 +132,19 @@ def test_a_model_of_other_types_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         mlperf_tiny.application(graph)
 
 
+def test_of_a_stream_the_network_alone_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = next(one for one in BENCHMARKS if one.streams)
+    assert (stream.id, stream.sent_bytes) == ("sww01", 1200)
+    assert submission.accuracy(stream, [answer(0, 0.5, 0.2, 0.3)])["results.txt"] == b""
+    monkeypatch.setattr(mlperf_tiny, "benchmark_of", lambda _: stream)
+    (tmp_path / "main.py").touch()
+    (tmp_path / "device_under_test.py").touch()
+    model = tmp_path / "keywords.tflite"
+    model.write_bytes(small_nets.keywords())
+    with pytest.raises(UsageError, match="the runner plays sound to sww01"):
+        mlperf_verb.mlperf(model, runner=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
