@@ -11,6 +11,7 @@ import pytest
 import small_nets
 from test_mlperf_device import GRAPH, KWS
 
+from tinydeploy import verbs
 from tinydeploy.errors import DataError, ModelError, UsageError
 from tinydeploy.firmware import mlperf_tiny
 from tinydeploy.firmware.mlperf_tiny import BENCHMARKS, Benchmark
@@ -48,6 +49,27 @@ def test_a_core_takes_part(model: Path, tmp_path: Path) -> None:
     accuracy = json.loads((place / "accuracy" / "results.json").read_text())
     once = np.median([each["infer"]["elapsed_time"] for each in accuracy])
     assert 1e6 / figures.inferences_per_second == pytest.approx(once, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("board", "command"),
+    [
+        ("mps2-an386", "mlperf keywords.tflite -b mps2-an386 --target qemu"),
+        ("nucleo_f446re", "mlperf keywords.tflite -b nucleo_f446re --port auto --no-upload"),
+    ],
+)
+def test_a_project_of_the_application_says_how_it_is_used(
+    model: Path, tmp_path: Path, board: str, command: str
+) -> None:
+    folder = verbs.generate(model, tmp_path / "project", board=board, app="mlperf-tiny")
+    text = (folder / "README.md").read_text()
+    assert command in text and "type name%" in text and "press Enter" not in text
+    assert (
+        "src/mlperf_tiny_model.h" in text
+        and "TINYDEPLOY_MLPERF_TINY 1" in (folder / "src/board.h").read_text()
+    )
+    with pytest.raises(UsageError, match="there is no application 'x'"):
+        verbs.generate(model, tmp_path / "other", app="x")
 
 
 def data_set(folder: Path, truth: str, content: bytes = bytes(490)) -> Path:

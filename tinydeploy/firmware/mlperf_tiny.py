@@ -120,8 +120,8 @@ def application(graph: Graph) -> Application:
         **_quantized("input", given.quantization),
         **_quantized("output", gives.quantization),
     }
-    told = "in the device protocol of MLPerf Tiny: type name%, profile% or help%."
-    return Application(APP, "TINYDEPLOY_MLPERF_TINY", "mlperf_tiny_model.h.j2", facts, told)
+    told = "it speaks MLPerf Tiny's device protocol, so type name%, profile% or help%"
+    return Application(APP, "mlperf", "TINYDEPLOY_MLPERF_TINY", "mlperf_tiny_model.h.j2", facts, told)
 
 
 def _quantized(what: str, quantization: Quantization) -> dict[str, str | int]:

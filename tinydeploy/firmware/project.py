@@ -91,6 +91,7 @@ def generate(
     counting = target.counting(board) if target else Counting(board.counter, False)
     arena = arena_bytes or _arduino_arena(board)
     tree = plant(sources, board, counting, link, arena, library, selftest=selftest, app=app, trigger=trigger)
+    typed = app.told if app else "press Enter, and it says what it is"
     context = {
         **_context(graph, board, sources, library),
         "emulator": target.name if target and target.is_emulator else "",
@@ -99,7 +100,9 @@ def generate(
         "app": app,
         "notes": notes(board, target, library),
         "command": shlex.join(by_hand.command) if by_hand else "",
-        "told": by_hand.told if by_hand else "",
+        "verb": app.verb if app else "run",
+        "typed": typed,
+        "told": f"{by_hand.told}:\n{typed}." if by_hand else "",
     }
     wanted = {**_TEMPLATES, **(selftest.suite.templates if selftest else {})}
     files = {**_brought(selftest, by_hand), **tree.files, **_platform(board)}

@@ -158,7 +158,8 @@ class _Run:
                 files = runner.run(mode, bridge.port, script, data, Path(scratch) / mode, limit)
             if bridge.error is not None:
                 raise bridge.error
-        self._keep(mode, {**files, "transcript.txt": submission.lines(bridge.transcript)})
+        self._keep(mode, files)
+        self.files[f"transcript-{mode}.txt"] = submission.lines(bridge.transcript)
         return submission.read_back(files, mode, figures)
 
     def _keep(self, mode: str, files: Mapping[str, bytes]) -> None:

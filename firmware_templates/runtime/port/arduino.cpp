@@ -8,7 +8,7 @@
 #endif
 
 #include "../measure.h"
-#include "../mlperf_tiny.h"
+#include "mlperf_tiny.h"
 #include "../session.h"
 #include "board.h"
 #include "counter.h"
