@@ -87,8 +87,8 @@ def against(
 ) -> str:
     """Two figures (label, unit) against each other; those that no other beats are joined and named.
 
-    A `level` of the second figure, with its name, is a line across. For a wide page and for a phone, where dots
-    are not named.
+    A `level` of the second figure, with its name, is a line across. For a wide page and for a phone, where
+    dots are not named.
     """
     return either(
         _against(dots, x, y, prefix, _WIDTH, level), _against(dots, x, y, f"{prefix}-narrow", _NARROW, level)
