@@ -19,6 +19,7 @@ from tinydeploy.boards.board import (
     Memory,
     Power,
     Timing,
+    Trigger,
     Uploader,
 )
 from tinydeploy.boards.core import CORES
@@ -65,6 +66,7 @@ def _read(path: Path) -> Board:
         image=raw.get("image", ""),
         timing=Timing(**_in_a_line(raw["timing"])) if "timing" in raw else None,
         power=Power(**_in_a_line(raw["power"])) if "power" in raw else None,
+        trigger=Trigger(**_in_a_line(raw["trigger"])) if "trigger" in raw else None,
     )
 
 

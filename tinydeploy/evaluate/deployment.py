@@ -63,7 +63,8 @@ class Job:
 
     `target` is what the firmware is made for and runs on. If that is at a port, then at `port`, flashed by
     `upload_command` or as its platform does it, and with its control lines as `lines` says. `port_name` is
-    empty if nobody has said that it is the board. Without an `app` it serves tinydeploy's host.
+    empty if nobody has said that it is the board. Without an `app` it serves tinydeploy's host; with
+    `trigger` it tells a meter of each inference.
     """
 
     graph: Graph
@@ -78,6 +79,7 @@ class Job:
     lines: Lines
     port: Port | None = None
     app: Application | None = None
+    trigger: bool = False
 
     def connected(self) -> Job:
         """The same with its port found, if it runs on the board. Raises TargetError or UsageError."""
@@ -112,6 +114,7 @@ class Job:
             selftest=selftest,
             by_hand=self.target.by_hand(self.board, project.firmware_path(self.board), port),
             app=self.app,
+            trigger=self.trigger,
         )
 
     def build(self, arena_bytes: int | None, progress: Progress) -> Firmware:

@@ -75,7 +75,8 @@ class Judging(Running, Held, total=False):
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
     for, `extra_uj` what each turn of it takes besides. With `profile` the result says where the cycles go;
-    `float_model` is put beside; `pdf` writes the report as PDF, too.
+    `meter` ("csv:FILE", "ppk2:PORT@3.3") measures energy on a board; `float_model` is put beside; `pdf`
+    writes the report as PDF, too.
     """
 
     data: Data | None
@@ -91,6 +92,7 @@ class Judging(Running, Held, total=False):
     battery: str | None
     extra_uj: float | None
     profile: bool
+    meter: str | None
 
 
 class Sweeping(TypedDict, total=False):

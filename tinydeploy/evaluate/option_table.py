@@ -15,6 +15,7 @@ from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
 from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, SWEEP, many_verbs
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
+from tinydeploy.evaluate.meter_options import METER
 from tinydeploy.evaluate.mlperf_options import APP, mlperf
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
@@ -232,7 +233,7 @@ _ALWAYS = (_VERBOSE, _QUIET)
 _SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _TFLM_LIBRARY)
 _MADE = (*_SOURCE, _TARGET_MADE, _LINK)
 _JUDGED = (_DATA, _SAMPLES, _LABELS, _METRIC, _OUTPUT, _THRESHOLD)
-_ESTIMATED = (_EVERY, _BATTERY, _EXTRA_UJ, _PROFILE)
+_ESTIMATED = (_EVERY, _BATTERY, _EXTRA_UJ, _PROFILE, METER)
 _AT_PORT = (_PORT, _UPLOAD_COMMAND, _DTR, _RTS)
 _DEPLOYED = (*_SOURCE, _TARGET, _LINK, *_AT_PORT, _NO_UPLOAD, _TIMEOUT)
 _SELFTEST = (

@@ -77,6 +77,7 @@ def generate(
     selftest: SelfTest | None = None,
     by_hand: ByHand | None = None,
     app: Application | None = None,
+    trigger: bool = False,
 ) -> Project:
     """The project that runs `sources` on `board`, equal bytes for equal inputs.
 
@@ -85,10 +86,11 @@ def generate(
     `library` is what the sources are built with, if they do not stand on their own. Without a `target` the
     firmware is for the board itself. With a `selftest`, the project has a second environment that runs it.
     `by_hand` is how it is run there without tinydeploy, `app` what it does if not serve tinydeploy's host.
+    With a `trigger` the board's trigger pin is high during an inference.
     """
     counting = target.counting(board) if target else Counting(board.counter, False)
     arena = arena_bytes or _arduino_arena(board)
-    tree = plant(sources, board, counting, link, arena, library, selftest=selftest, app=app)
+    tree = plant(sources, board, counting, link, arena, library, selftest=selftest, app=app, trigger=trigger)
     context = {
         **_context(graph, board, sources, library),
         "emulator": target.name if target and target.is_emulator else "",
