@@ -1,10 +1,11 @@
-"""Prints how far prices are off what the emulator counts, per net and board, and how many nets are priced an hour.
+"""Prints how far prices are off what the emulator counts, and how many nets are priced an hour.
 
-    python benchmarks/pricing.py [-b BOARD]… [--nets 12] [--space SPACE.py] [MODEL…]
+    PYTHONPATH=. python benchmarks/pricing.py [-b BOARD]… [--nets 12] [--space SPACE.py] [MODEL…]
 
-The nets are random ones of tests/support/price_nets.py that no price was fitted to, each in a firmware of its own; MODELs
-are priced besides. The rate is that of one core: with --space, of its candidates, from the choices on (Keras builds
-one, TensorFlow converts it, the engine plans it, its kernels are priced); without it, from the .tflite on.
+The nets are random ones of tests/support/price_nets.py that no price was fitted to, each in a firmware of its
+own; MODELs are priced besides. The rate is that of one core: with --space, of its candidates, from the
+choices on (Keras builds one, TensorFlow converts it, the engine plans it, its kernels are priced); without it,
+from the .tflite on.
 """
 
 from __future__ import annotations
@@ -18,37 +19,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import numpy as np
 
 REPO = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO / "tests" / "support"))
 from price_nets import bundle  # noqa: E402
 
 from tinydeploy.boards import lookup  # noqa: E402
-from tinydeploy.evaluate import execution  # noqa: E402
-from tinydeploy.evaluate.deployment import prepare  # noqa: E402
-from tinydeploy.evaluate.pricing import price  # noqa: E402
+from tinydeploy.evaluate.pricing import counted, price  # noqa: E402
 from tinydeploy.model.graph import Graph  # noqa: E402
 from tinydeploy.model.readers import tflite_model  # noqa: E402
 
 _FIRST = 1000  # seeds from here on are none that prices were fitted to
 _GOAL = 0.02
-
-
-def _counted(graph: Graph, board: str) -> tuple[int, int]:
-    """The instructions of an inference of random inputs on the emulator, and its arena's bytes."""
-    job = prepare(graph, board=board)
-    firmware = job.build(job.planned_bytes, lambda *_: None)
-    random = np.random.default_rng(0)
-    inputs = []
-    for index in graph.inputs:
-        tensor = graph.tensors[index]
-        low, high = (-128, 128) if tensor.dtype.bytes == 1 else (-32768, 32768)
-        inputs.append(random.integers(low, high, (1, *tensor.shape)).astype(tensor.dtype.numpy))
-    assert job.planned_bytes is not None
-    with job.session(firmware, 60.0) as session:
-        execution.setup(session.device, graph, job.planned_bytes)
-        return execution.invoke(session.device, graph, inputs, 0, profile=False), job.planned_bytes
 
 
 def _graphs(models: tuple[Path, ...], nets: int) -> Iterator[Graph]:
@@ -78,7 +60,7 @@ def _rate(space: Path, board: str, count: int) -> float:
         wall = time.monotonic() - clock
         own = os.times()
     cpu = own.user + own.system - begun.user - begun.system
-    print(f"  {count} candidates in {wall:.1f} s, of which {cpu:.1f} s of CPU here, the rest in TensorFlow")
+    print(f"  {count} candidates in {wall:.1f} s, {cpu:.1f} s of CPU here, the rest in TensorFlow")
     return 3600 * count / wall
 
 
@@ -99,18 +81,17 @@ def main(
             begun = time.process_time()
             found = price(graph, lookup.board(board))
             spent.append(time.process_time() - begun)
-            instructions, arena = _counted(graph, board)
-            errors.append(found.instructions / instructions - 1)
+            real = counted(graph, board)
+            errors.append(found.instructions / real.instructions - 1)
             said = found.off / max(1, found.instructions)
-            equal = "equal" if arena == found.arena_bytes else f"{found.arena_bytes} for {arena}"
-            priced = f"{found.instructions:12,} {instructions:12,} {errors[-1]:+8.2%} {said:7.2%}"
+            equal = "equal" if real.arena_bytes == found.arena_bytes else "not equal"
+            priced = f"{found.instructions:12,} {real.instructions:12,} {errors[-1]:+8.2%} {said:7.2%}"
             unknown = f", without {', '.join(found.unknown)}" if found.unknown else ""
             print(f"  {Path(graph.path).stem[:24]:24} {priced}  {equal}{unknown}", flush=True)
         sizes = sorted(map(abs, errors))
         within = sum(size <= _GOAL for size in sizes)
-        print(
-            f"  {within} of {len(sizes)} within 2 %, median {statistics.median(sizes):.2%}, most {sizes[-1]:.2%}"
-        )
+        median = statistics.median(sizes)
+        print(f"  {within} of {len(sizes)} within 2 %, median {median:.2%}, most {sizes[-1]:.2%}")
         print(f"  plan and price: {3600 * len(spent) / sum(spent):,.0f} nets an hour on one core")
         if space is not None:
             print(f"  {_rate(space, board, candidates):,.0f} candidates of {space.name} an hour on one core")

@@ -2,10 +2,10 @@
 
     PYTHONPATH=. python scripts/price_calibration.py mps2-an386 [mps2-an385 …] [--bundles 8] [--counts FOLDER]
 
-The file goes to tinydeploy/estimate/pricing. A bundle is several random nets of tests/support/price_nets.py in
-one firmware, which takes half a minute to build. The counts are kept in the folder, so that a fit with other
-terms needs no emulator. What is written as `off` was found by leaving each bundle out of the fit in turn: the
-root of the mean square of its ops' errors, weighted by their size.
+The file goes to tinydeploy/estimate/pricing. A bundle is several random nets of tests/support/price_nets.py
+in one firmware, which takes half a minute to build. The counts are kept in the folder, so that a fit with
+other terms needs no emulator. What is written as `off` was found by leaving each bundle out of the fit in
+turn: the root of the mean square of its ops' errors, weighted by their size.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ from price_nets import bundle  # noqa: E402
 from tinydeploy.boards import lookup  # noqa: E402
 from tinydeploy.engines.aot.pipeline import AotEngine  # noqa: E402
 from tinydeploy.estimate.pricing import prices  # noqa: E402
-from tinydeploy.evaluate import execution  # noqa: E402
-from tinydeploy.evaluate.deployment import prepare  # noqa: E402
-from tinydeploy.model.graph import Graph  # noqa: E402
+from tinydeploy.evaluate.pricing import counted  # noqa: E402
 from tinydeploy.model.readers import tflite_model  # noqa: E402
 
 _NETS = 8  # of a bundle
@@ -53,7 +51,7 @@ def measured(board: str, seed: int, folder: Path) -> list[Op]:
     kept = folder / f"m-{board}-{seed}.json"
     if not kept.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps({"ops": counted(graph, board, seed)}))
+        kept.write_text(json.dumps({"ops": counted(graph, board, seed=seed).ops}))
     ops = json.loads(kept.read_text())["ops"]
     found = []
     for op, steps in AotEngine().program(graph, lookup.board(board)).ops:
@@ -65,21 +63,6 @@ def measured(board: str, seed: int, folder: Path) -> list[Op]:
         if all(prices.counts(step) is not None for step in steps):
             found.append(Op(seed, names, terms, ops[str(op.index)]))
     return found
-
-
-def counted(graph: Graph, board: str, seed: int) -> dict[str, int]:
-    """The instructions of each op, by its index, of one inference of random inputs."""
-    job = prepare(graph, board=board)
-    firmware = job.build(job.planned_bytes, lambda *_: None)
-    random = np.random.default_rng(seed)
-    shapes = [graph.tensors[index].shape for index in graph.inputs]
-    inputs = [random.integers(-128, 128, (1, *shape)).astype(np.int8) for shape in shapes]
-    assert job.planned_bytes is not None
-    with job.session(firmware, 60.0) as session:
-        execution.setup(session.device, graph, job.planned_bytes)
-        execution.invoke(session.device, graph, inputs, 0, profile=True)
-        counts = session.device.op_counts()
-    return {str(op): count for op, count in zip(job.sources.profiled_ops, counts, strict=True)}
 
 
 def fitted(ops: Sequence[Op]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from typing import Any
 from tinydeploy.boards.board import Board
 from tinydeploy.errors import FitError, ModelError
 from tinydeploy.evaluate import accuracy
-from tinydeploy.evaluate.pricing import Price, price
+from tinydeploy.evaluate.pricing import Price, price, settled
 from tinydeploy.host.interpreter import Child
 from tinydeploy.host.reference import Reference
 from tinydeploy.model import samples as sample_files
@@ -134,10 +134,8 @@ def _parsed(path: Path) -> Graph:
 
 
 def _priced(path: Path, goal: Goal) -> Price:
-    found = price(_parsed(path), goal.board, goal.optimize)
-    if found.unknown:
-        raise ModelError(f"no price is known of the kernel {', '.join(found.unknown)}")
-    return found
+    graph = _parsed(path)
+    return settled(price(graph, goal.board, goal.optimize), graph, goal.board, goal.optimize)
 
 
 def told(found: Price) -> dict[str, Any]:

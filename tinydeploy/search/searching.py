@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from tinydeploy.boards import lookup
+from tinydeploy.boards.board import Board
 from tinydeploy.errors import UsageError
+from tinydeploy.estimate.pricing import prices
 from tinydeploy.evaluate.estimation import model_for
 from tinydeploy.evaluate.keyword_types import Searching
 from tinydeploy.evaluate.keywords import checked_keywords
@@ -78,6 +80,7 @@ def search(
     path = Path(space)
     folder = Path(own.get("out") or f"tinydeploy-out/search-{path.stem}")
     goal = _goal(settled, own, budget)
+    _warn(goal.board, notice)
     progress("starting TensorFlow", 0, 0)
     with _scratch() as scratch, KerasSpace(path) as keras, _child() as reference:
         graph = _probe(keras, scratch, goal.seed)
@@ -128,6 +131,15 @@ def _goal(settled: Mapping[str, Any], own: Mapping[str, Any], budget: Mapping[st
         int(own.get("epochs") or _EPOCHS),
         int(own.get("seed") or 0),
     )
+
+
+def _warn(board: Board, notice: Notice) -> None:
+    """What is not as with other boards."""
+    core = board.core
+    if prices.of_core(core.id) is None:
+        notice(f"no prices are known on {core.name}: each candidate is built, and counted on the target")
+    elif prices.is_borrowed(core.id):
+        notice(f"the prices on {core.name} are those of a core like it")
 
 
 def _said(goal: Goal, metric: str) -> dict[str, Any]:

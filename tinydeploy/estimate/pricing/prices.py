@@ -20,7 +20,7 @@ SCHEMA = "tinydeploy.prices/1"
 STRIPE = "stripes: step"
 """The term of a step that runs once a stripe."""
 UNSEEN = 0.1
-"""How far off a kernel is taken to be of which too few ops were left out of the fit to tell."""
+"""How far off a kernel is taken to be, of which too few ops were left out of the fit to tell."""
 
 _LIKE = {"rv32imac": "rv32imc", "xtensa-lx6": "xtensa-lx106", "xtensa-lx7": "xtensa-lx106"}
 """Cores of the same instructions, or that no emulator here has, by the core whose prices they get."""
@@ -28,7 +28,7 @@ _LIKE = {"rv32imac": "rv32imc", "xtensa-lx6": "xtensa-lx106", "xtensa-lx7": "xte
 
 @dataclass(frozen=True)
 class Prices:
-    """The prices of a core's terms, and by kernel how far off (one standard deviation, as a part) they are."""
+    """The prices of a core's terms, and by kernel how far off they are: one standard deviation, as a part."""
 
     core: str
     ops: int
@@ -76,13 +76,13 @@ def counts(step: Step) -> dict[str, float] | None:
     return {term: times * count for term, count in one.items()} | {STRIPE: float(times)}
 
 
-def priced(program: Program, prices: Prices) -> Priced:
-    """All steps of the program, one inference."""
+def priced(program: Program, prices: Prices | None) -> Priced:
+    """All steps of the program, one inference; without prices all its kernels are unknown."""
     total, variance, unknown = 0.0, 0.0, []
     for _, steps in program.ops:
         for step in steps:
-            found = prices.step(step)
-            if found is None:
+            found = prices.step(step) if prices else None
+            if found is None or prices is None:
                 unknown.append(step.kernel.name)
                 continue
             total += found

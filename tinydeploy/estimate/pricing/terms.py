@@ -36,9 +36,15 @@ def terms(step: Step) -> Terms | None:
     for kind in type(step.params).__mro__:
         if kind in _KNOWN:
             counted = _KNOWN[kind](step)
-            name = step.kernel.name + (" wide" if getattr(step.params, "wide", False) else "")
+            name = step.kernel.name + _form(step.params)
             return {f"{name}: {term}": float(n) for term, n in {"call": 1, **counted}.items() if n}
     return None
+
+
+def _form(params: Params) -> str:
+    """The form of a kernel that has several: its terms have prices of their own."""
+    shared = getattr(params, "shared", False) or getattr(params, "block", 0) == 1
+    return " wide" * getattr(params, "wide", False) + " shared" * shared
 
 
 def _elements(step: Step) -> Terms:
