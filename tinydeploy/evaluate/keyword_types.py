@@ -151,3 +151,22 @@ class Compressing(Budgeted, total=False):
     target: str | None
     timeout: float | None
     workers: int | None
+
+
+class Searching(Budgeted, total=False):
+    """How to search: how many candidates, trained for how long, for which board, and what to minimise.
+
+    `minimize` are costs, of instructions, ms, flash, arena and ram. Limits that a candidate's price misses
+    keep it from training; the others are held on the target, at the end.
+    """
+
+    trials: int | None
+    epochs: int | None
+    minimize: str | Sequence[str]
+    seed: int | None
+    board: str
+    optimize: str
+    metric: str | None
+    threshold: float | None
+    labels: Sequence[str]
+    out: str | Path | None

@@ -318,6 +318,9 @@ VERBS = {
         BUDGET,
         (_JSON, *_ALWAYS),
     ),
+    "search": prepare_options.search(
+        (_BOARD, _OPTIMIZE, _LABELS, _METRIC, _THRESHOLD, *BUDGET), _OUT, _DATA, (_JSON, *_ALWAYS)
+    ),
     "flash": Verb(
         "Build, upload to a board, and make sure that it answers.",
         (*_SOURCE, *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
