@@ -63,6 +63,20 @@ def test_other_files_in_a_folder_of_data_are_other_jobs(tmp_path: Path) -> None:
     assert keys[0] == keys[2] != keys[1]
 
 
+def test_other_arrays_are_other_jobs_and_all_are_named_wherever_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = []
+    for content in ("a", "b", "a"):
+        (tmp_path / "x.npy").write_text("x")
+        (tmp_path / "y.npy").write_text(content)
+        (found,) = sweep.jobs([MOTION], {"board": ["a"]}, {"data": Path("x.npy,y.npy")}, tmp_path)
+        folders.append(found.folder)
+        assert found.options["data"] == f"{tmp_path / 'x.npy'},{tmp_path / 'y.npy'}"
+    assert folders[0] == folders[2] != folders[1]
+
+
 def test_failures_stop_nothing_and_what_would_fail_again_is_not_run_again(tmp_path: Path) -> None:
     every = jobs(tmp_path, "good", "too-small", "flaky")
     for runs in (1, 2):

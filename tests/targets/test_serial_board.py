@@ -31,7 +31,7 @@ from tinydeploy.evaluate.deployment import prepare
 from tinydeploy.link.channel import SerialStream
 from tinydeploy.model.readers import tflite_model
 from tinydeploy.progress import silent
-from tinydeploy.report import console, html
+from tinydeploy.report import console, facts, html
 from tinydeploy.results.result import Result, schema
 from tinydeploy.targets import ports
 from tinydeploy.targets.ports import AUTO, Port
@@ -448,7 +448,8 @@ def test_a_board_that_nothing_emulates_gives_cycles_and_time(
 ) -> None:
     """Its firmware counts cycles of the board's clock; that an emulator runs it here, it cannot know."""
     real = dataclasses.replace(lookup.board(BOARD), id="real-board", emulation={})
-    monkeypatch.setattr(lookup, "board", lambda board_id: real)
+    known = lookup.board
+    monkeypatch.setattr(lookup, "board", lambda name: real if name == real.id else known(name))
     result, _ = verbs.run(
         MOTION,
         board="real-board",
@@ -472,3 +473,12 @@ def test_a_board_that_nothing_emulates_gives_cycles_and_time(
     assert "Time per inference" in html.render(result)
     assert console.summary(result)
     assert np.isfinite(result.time_us.p99)
+    # The estimate is of the board's clock and flash; QEMU lets each instruction take 0.168 of its cycles.
+    time = result.estimate
+    assert time is not None and time.measured_excess is not None
+    assert time.measured_excess == pytest.approx(result.time_us.median / 1e3 / time.ms - 1, abs=1e-4)
+    assert time.measured_excess < -0.5 and plain["estimate"]["measured_excess"] == time.measured_excess
+    said = f"the board took {-time.measured_excess:.1%} shorter, outside the interval"
+    assert said in html.render(result)
+    assert any(said in fact.detail for fact in facts.facts(result))
+    assert all(cost.estimate for cost in result.per_op if cost.count)

@@ -75,7 +75,7 @@ class Judging(Running, Held, total=False):
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
     for, `extra_uj` what each turn of it takes besides. With `profile` the result says where the cycles go;
-    `float_model` is put beside.
+    `float_model` is put beside; `pdf` writes the report as PDF, too.
     """
 
     data: Data | None
@@ -86,6 +86,7 @@ class Judging(Running, Held, total=False):
     threshold: float | None
     float_model: str | Path | None
     out: str | Path | None
+    pdf: bool
     every: str | None
     battery: str | None
     extra_uj: float | None
@@ -121,3 +122,30 @@ class Quantizing(TypedDict, total=False):
     metric: str | None
     output: str | int | None
     threshold: float | None
+
+
+class Compressing(Budgeted, total=False):
+    """How recipes are followed (see training.Taught), on which boards, and what each row is held against.
+
+    `data` is the test set, `train` what is trained with, `calibration` as of quantize: files or folders.
+    """
+
+    train: str | Path | None
+    data: str | Path | None
+    calibration: str | Path | None
+    epochs: int
+    seed: int
+    rate: float
+    temperature: float
+    soft_weight: float
+    student: str | Path | None
+    boards: Sequence[str]
+    labels: Sequence[str]
+    metric: str | None
+    output: str | int | None
+    threshold: float | None
+    samples: int | None
+    optimize: str
+    target: str | None
+    timeout: float | None
+    workers: int | None

@@ -13,8 +13,9 @@ from pathlib import Path
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
-from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, many_verbs
+from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, SWEEP, many_verbs
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
+from tinydeploy.evaluate.mlperf_options import APP, mlperf
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
@@ -149,6 +150,7 @@ _POINTS = Option(
     "points", "The file to write the points to.", kind=Path, metavar="FILE", default="BOARD-points.csv"
 )
 _PROFILE = Option("profile", "Say where the cycles go: by function, source line, instruction.", kind=bool)
+_PDF = Option("pdf", "Write the report as report.pdf, too, by Chromium or WeasyPrint.", kind=bool)
 _OUT = Option(
     "out",
     "The folder to write to; run names one in tinydeploy-out by default.",
@@ -265,7 +267,7 @@ VERBS = {
     ),
     "generate": Verb(
         "Write a PlatformIO project that stands on its own.",
-        (replace(_OUT, key=""), *_MADE, *_SELFTEST, _JSON, *_ALWAYS),
+        (replace(_OUT, key=""), *_MADE, APP, *_SELFTEST, _JSON, *_ALWAYS),
         ("generate",),
     ),
     "export": Verb(
@@ -293,6 +295,7 @@ VERBS = {
             *_JUDGED,
             prepare_options.FLOAT,
             _OUT,
+            _PDF,
             *_DEPLOYED,
             *_ESTIMATED,
             *BUDGET,
@@ -306,6 +309,14 @@ VERBS = {
     "quantize": prepare_options.quantize(
         _OUT, _DATA, _SAMPLES, (_LABELS, _METRIC, _OUTPUT, _THRESHOLD), (_JSON, *_ALWAYS)
     ),
+    "compress": prepare_options.compress(
+        _OUT,
+        _DATA,
+        SWEEP[0],
+        (_LABELS, _METRIC, _OUTPUT, _THRESHOLD, _SAMPLES, _OPTIMIZE, _TARGET, _TIMEOUT, SWEEP[4]),
+        BUDGET,
+        (_JSON, *_ALWAYS),
+    ),
     "flash": Verb(
         "Build, upload to a board, and make sure that it answers.",
         (*_SOURCE, *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
@@ -316,6 +327,7 @@ VERBS = {
         (_BOARD, replace(_POINTS, key=""), *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
         ("calibrate",),
     ),
+    "mlperf": mlperf(_DATA, _SAMPLES, (replace(_OUT, key=""), *_DEPLOYED), (_JSON, *_ALWAYS)),
     **many_verbs(_BOARD, (_DATA, _SAMPLES, _METRIC, _TARGET, _TIMEOUT, _OUT), (_JSON, *_ALWAYS)),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
 }

@@ -17,6 +17,7 @@ from typing import Any
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
+from tinydeploy.evaluate import data_request
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import array_samples
 from tinydeploy.targets.target_registry import choose_target, target_at_port
@@ -38,8 +39,9 @@ def folder(
     words = [*_words(graph, settled, board)]
     name = "-".join((_short(Path(graph.path).stem), board.id, *map(_short, words)))
     place = root / name.encode()[:_MOST_BYTES].decode(errors="ignore")
-    paths = [graph.path, settled.get("data"), settled.get("tflm_library")]
-    places = [os.path.relpath(os.path.realpath(path)) for path in paths if isinstance(path, str | Path)]
+    named = [graph.path, settled.get("data"), settled.get("tflm_library")]
+    paths = [part for one in named if isinstance(one, str | Path) for part in data_request.files(str(one))]
+    places = [os.path.relpath(os.path.realpath(path)) for path in paths]
     mark = hashlib.sha256(json.dumps([board.id, *words, *places]).encode()).hexdigest()
     if marked(place) not in ("", mark):
         place = place.with_name(f"{place.name}-{mark[:_DIGITS]}")

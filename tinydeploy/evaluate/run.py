@@ -13,7 +13,7 @@ from pathlib import Path
 from tinydeploy.errors import ModelError
 from tinydeploy.evaluate import accuracy, arena_sizing, execution, second_opinion
 from tinydeploy.evaluate.deployment import Job
-from tinydeploy.evaluate.estimation import Estimates, Wanted, estimates
+from tinydeploy.evaluate.estimation import Estimates, Wanted, beside, estimates
 from tinydeploy.evaluate.execution import Measurement
 from tinydeploy.evaluate.result_parts import (
     arena_info,
@@ -200,7 +200,7 @@ def _result(
         ),
         provenance=provenance,
         library=library,
-        estimate=estimated.time,
+        estimate=beside(estimated.time, counts.median, seen.ticks_hz),
         energy=estimated.energy,
         executed=estimated.executed,
         profile=estimated.profile,

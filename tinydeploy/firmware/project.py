@@ -14,7 +14,7 @@ from typing import Any
 from tinydeploy.boards.board import Board, Counting
 from tinydeploy.engines.engine import EngineSources, Library
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
-from tinydeploy.firmware.made_for import ByHand, MadeFor, SelfTest
+from tinydeploy.firmware.made_for import Application, ByHand, MadeFor, SelfTest
 from tinydeploy.firmware.tree import RUNTIME, SOURCES, plant, shipped_files
 from tinydeploy.host import output_folder, templates, tools
 from tinydeploy.host.output_folder import Manifest
@@ -35,6 +35,7 @@ _PLACES = (
     ("runtime/", "link, counters and `main`, or what takes its place: the same in every project"),
     ("runtime/engine.h", "the interface between the two"),
     ("board.h", "what this build is for: board, link, arena size"),
+    ("mlperf_tiny_model.h", "how the model takes part in MLPerf Tiny"),
     ("selftest_data.cpp", "the samples that the self-test runs, and what they should give"),
 )
 """What is where in the folder of sources, of all that a tree may have."""
@@ -73,6 +74,7 @@ def generate(
     target: MadeFor | None = None,
     selftest: SelfTest | None = None,
     by_hand: ByHand | None = None,
+    app: Application | None = None,
 ) -> Project:
     """The project that runs `sources` on `board`, equal bytes for equal inputs.
 
@@ -80,17 +82,17 @@ def generate(
     `arena_bytes` long; None reserves all RAM that is left, of which the host then names a part.
     `library` is what the sources are built with, if they do not stand on their own. Without a `target` the
     firmware is for the board itself. With a `selftest`, the project has a second environment that runs it.
-    `by_hand` is how it is run there without tinydeploy.
+    `by_hand` is how it is run there without tinydeploy, `app` what it does if not serve tinydeploy's host.
     """
     counting = target.counting(board) if target else Counting(board.counter, False)
-    tree = plant(
-        sources, board, counting, link, arena_bytes or _arduino_arena(board), library, selftest=selftest
-    )
+    arena = arena_bytes or _arduino_arena(board)
+    tree = plant(sources, board, counting, link, arena, library, selftest=selftest, app=app)
     context = {
         **_context(graph, board, sources, library),
         "emulator": target.name if target and target.is_emulator else "",
         "link_option": f" --link {link}" if target and link != target.links(board)[0] else "",
         "selftest": selftest,
+        "app": app,
         "notes": notes(board, target, library),
         "command": shlex.join(by_hand.command) if by_hand else "",
         "told": by_hand.told if by_hand else "",

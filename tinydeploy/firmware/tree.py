@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from tinydeploy.boards.board import Board, Counting
 from tinydeploy.engines.engine import MODEL, EngineSources, Library
-from tinydeploy.firmware.made_for import SelfTest
+from tinydeploy.firmware.made_for import Application, SelfTest
 from tinydeploy.host import paths, templates
 from tinydeploy.host.includes import with_included
 
@@ -81,11 +81,13 @@ def plant(
     arena_bytes: int | None,
     library: Library | None = None,
     selftest: SelfTest | None = None,
+    app: Application | None = None,
 ) -> FirmwareTree:
     """The tree of the firmware that runs `sources` on `board`, where it counts as `counting` says.
 
     `link` is the way to the host ("pipe", "uart"). The arena is `arena_bytes` long; None is all RAM that is
-    left. `library` is what the sources are built with, if they do not stand on their own.
+    left. `library` is what the sources are built with, if they do not stand on their own. Without an `app`
+    the firmware serves tinydeploy's host.
     """
     header = templates.render(
         "board.h.j2",
@@ -94,6 +96,7 @@ def plant(
         link=link,
         arena_bytes=arena_bytes,
         ops=len(sources.profiled_ops),
+        app=app,
     )
     model = {**sources.model, **(library.files if library else {})}
     meta = {}
@@ -104,6 +107,8 @@ def plant(
             inputs=byte_lines(selftest.inputs),
             expected=byte_lines(selftest.expected),
         )
+    if app is not None:
+        meta[app.header] = templates.render(app.template, app=app)
     defined = dict(_DEFINED.findall(header))
     runtime = _Runtime(board, frozenset({*defined, *(["TINYDEPLOY_SELFTEST"] if selftest else [])}))
     named = [f"{_PORTS}{driver}" for driver in defined.values() if driver]

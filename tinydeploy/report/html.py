@@ -189,6 +189,7 @@ def render(result: Result) -> str:
             confusion=Markup(pictures.confusion(accuracy)) if accuracy and drawn else None,
             mistakes=_mistakes(result),
             closer=closer,
+            facts_of=facts,
         )
     )
 

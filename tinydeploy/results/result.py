@@ -35,6 +35,7 @@ from tinydeploy.results.measured import (
 )
 from tinydeploy.results.profiled import Profile
 from tinydeploy.results.setting import (
+    BoardFit,
     BoardInfo,
     BuildInfo,
     LibraryInfo,
@@ -97,6 +98,7 @@ class Result:
     second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
     gates: tuple[Gate, ...] | None = None  # limits that it was held against
     closer: CloserLook | None = None
+    other_boards: tuple[BoardFit, ...] | None = None  # that fit would tell of
     # What the device answered: per model output an array [samples, *shape], in the model's own type.
     predictions: tuple[npt.NDArray[Any], ...] = field(
         default=(), repr=False, compare=False, metadata=NOT_IN_JSON

@@ -101,6 +101,18 @@ class BoardInfo:
 
 
 @dataclass(frozen=True)
+class BoardFit:
+    """Another board, and whether the same model done for the same goal would fit: see evaluate.fit.
+
+    `room` is the part that is left of its scarcer memory, below 0 by how much it falls short.
+    """
+
+    board: str
+    verdict: Literal["fits", "tight", "no"]
+    room: float | None = None
+
+
+@dataclass(frozen=True)
 class TargetInfo:
     """What really ran the firmware: `kind` ("qemu"), its version string, and the link used."""
 
@@ -166,3 +178,5 @@ class Provenance:
     data: str = ""  # the samples' file and sha256, or the random seed
     command: str | None = None  # that makes the same again
     commit: str | None = None  # of the model's folder, by git; "+" after it if files there were changed
+    made: str | None = None  # how the model was made, and what its licence is, as its card says
+    licence: str | None = None

@@ -8,6 +8,7 @@
 #endif
 
 #include "../measure.h"
+#include "../mlperf_tiny.h"
 #include "../session.h"
 #include "board.h"
 #include "counter.h"
@@ -201,6 +202,12 @@ void setup() {
   tinydeploy::measure::open();
 }
 
-void loop() { tinydeploy::serve(); }
+void loop() {
+#if TINYDEPLOY_MLPERF_TINY
+  tinydeploy::mlperf_tiny::run();
+#else
+  tinydeploy::serve();
+#endif
+}
 
 #endif
