@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 from tinydeploy.errors import ToolError, UsageError
-from tinydeploy.prepare import tensorflow_bridge
+from tinydeploy.prepare import training_child
 
 _CHILD = Path(__file__).with_name("keras_child.py")
 _MOST_SAID = 300  # characters of the last line of a child that has ended
@@ -46,7 +46,7 @@ class KerasSpace:
         if path.suffix != ".py":
             raise UsageError(f"{path} is no Python file", "give a .py with build(trial)")
         self.path = path.resolve()
-        self._python = _python()
+        self._python = training_child.python("search")
         self._process: subprocess.Popen[str] | None = None
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         self.has: tuple[str, ...] = ()
@@ -126,7 +126,10 @@ class KerasSpace:
         if "error" in first:
             self._end()
             if first["kind"] == "ModuleNotFoundError" and not first["where"]:
-                raise ToolError(f"{self._python} has no TensorFlow: {first['error']}", _hint())
+                raise ToolError(
+                    f"{self._python} has no TensorFlow: {first['error']}",
+                    f"pip install 'tinydeploy[train]' there, or name another by {training_child.VARIABLE}",
+                )
             where = first["where"] or self.path.name
             raise UsageError(f"{self.path} cannot be run: {first['error']} ({where})")
         self.has = tuple(first["has"])
@@ -162,19 +165,6 @@ class KerasSpace:
             self._process.kill()
             self._process.communicate()
             self._process = None
-
-
-def _python() -> Path:
-    try:
-        return tensorflow_bridge.python()
-    except ToolError as error:
-        if "names no file" in error.message:
-            raise
-        raise ToolError("search needs TensorFlow, which is not installed", error.hint) from error
-
-
-def _hint() -> str:
-    return f"pip install 'tinydeploy[train]' there, or name another by {tensorflow_bridge.VARIABLE}"
 
 
 def _chosen(choices: Choices, asked: Mapping[str, Any]) -> dict[str, Any]:
