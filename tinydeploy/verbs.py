@@ -45,6 +45,7 @@ from tinydeploy.evaluate.source_verbs import export as export
 from tinydeploy.evaluate.source_verbs import generate as generate
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.link.messages import Greeting
+from tinydeploy.model.card import Card
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.prepare import comparison, making
 from tinydeploy.progress import Notice, Progress, silent, unsaid
@@ -322,7 +323,13 @@ def _evaluated(
             result = replace(result, accuracy=replace(result.accuracy, float_value=look.floats.value))
         elif (known := asked.float_figure()) and result.accuracy and known.metric == result.accuracy.metric:
             result = replace(result, accuracy=replace(result.accuracy, float_value=known.value))
-        origin = replace(result.provenance, command=asked.command or None)
+        card = asked.beside.card or Card()
+        origin = replace(
+            result.provenance,
+            command=asked.command or None,
+            made=card.made or None,
+            licence=card.licence or None,
+        )
         return gates.judged(replace(result, provenance=origin), asked.budget)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts

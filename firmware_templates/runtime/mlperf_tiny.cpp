@@ -163,7 +163,7 @@ void results() {
 bool invoke(uint32_t count) {
   for (; count > 0; --count) {
     load_tensor();
-    if (engine::invoke(nullptr) != Status::kOk) return false;
+    if (engine::invoke() != Status::kOk) return false;
     counted();
   }
   return true;

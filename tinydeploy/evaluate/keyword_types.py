@@ -124,3 +124,49 @@ class Quantizing(TypedDict, total=False):
     metric: str | None
     output: str | int | None
     threshold: float | None
+
+
+class Compressing(Budgeted, total=False):
+    """How recipes are followed (see training.Taught), on which boards, and what each row is held against.
+
+    `data` is the test set, `train` what is trained with, `calibration` as of quantize: files or folders.
+    """
+
+    train: str | Path | None
+    data: str | Path | None
+    calibration: str | Path | None
+    epochs: int
+    seed: int
+    rate: float
+    temperature: float
+    soft_weight: float
+    student: str | Path | None
+    boards: Sequence[str]
+    labels: Sequence[str]
+    metric: str | None
+    output: str | int | None
+    threshold: float | None
+    samples: int | None
+    optimize: str
+    target: str | None
+    timeout: float | None
+    workers: int | None
+
+
+class Searching(Budgeted, total=False):
+    """How to search: how many candidates, trained for how long, for which board, and what to minimise.
+
+    `minimize` are costs, of instructions, ms, flash, arena and ram. Limits that a candidate's price misses
+    keep it from training; the others are held on the target, at the end.
+    """
+
+    trials: int | None
+    epochs: int | None
+    minimize: str | Sequence[str]
+    seed: int | None
+    board: str
+    optimize: str
+    metric: str | None
+    threshold: float | None
+    labels: Sequence[str]
+    out: str | Path | None

@@ -101,5 +101,5 @@ def export(
     chosen = exporting.core_of({"board": options.get("board"), "core": core, "portable": portable})
     given = {**options, "labels": labels, "data": data, "samples": samples}
     listed = [models] if isinstance(models, str | bytes | Path) else [*models]
-    made = [exporting.model_interface(model, given, chosen) for model in listed]
+    made = [exporting.library_model(model, given, chosen) for model in listed]
     return model_library.write(model_library.library(made, forms), Path(out))

@@ -26,16 +26,14 @@ MANIFEST = "tinydeploy-project.json"
 _MANIFEST = Manifest(MANIFEST, "tinydeploy.project/1", alone=True)
 _TEMPLATES = {"platformio.ini": "platformio.ini.j2", "README.md": "README.md.j2"}
 _PLACES = (
-    ("model.cpp", "the model: one inference, as code or as a TFLite Micro program"),
-    ("model_data*", "the model's constants"),
+    ("model/", "the model as C and C++, as `tinydeploy export` has it; `include/` has its interface"),
+    ("engine_aot.cpp", "how the runtime calls that interface"),
+    ("model.cpp", "the model as a TFLite Micro program"),
+    ("model_data*", "the model's file"),
     ("debug_log.cpp", "what TFLite Micro asks of a system"),
     ("newlib.cpp", "what the C library asks of a system"),
-    ("kernels/", "the operators that the model uses"),
     ("runtime/", "link, counters and `main`, or what takes its place: the same in every project"),
-    (
-        "runtime/engine.h",
-        "the interface between the two: call it from a `main` of your own to use the model in a product",
-    ),
+    ("runtime/engine.h", "the interface between the two"),
     ("board.h", "what this build is for: board, link, arena size"),
     ("mlperf_tiny_model.h", "how the model takes part in MLPerf Tiny"),
     ("selftest_data.cpp", "the samples that the self-test runs, and what they should give"),

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import PurePosixPath
 
 from tinydeploy.boards.board import Board, Counting
-from tinydeploy.engines.engine import EngineSources, Library
+from tinydeploy.engines.engine import MODEL, EngineSources, Library
 from tinydeploy.firmware.made_for import Application, SelfTest
 from tinydeploy.host import paths, templates
 from tinydeploy.host.includes import with_included
@@ -30,24 +30,47 @@ Files = Mapping[str, bytes]
 
 @dataclass(frozen=True)
 class FirmwareTree:
-    """A firmware's sources by their part, each by its path as `#include` has it: kernels/conv.h.
+    """A firmware's sources by their part, each by its path in the folder of sources: runtime/main.cpp.
 
     `model` is what an engine has made of the model, `kernels` what that calls, `runtime` the firmware around
     it with the drivers that its board needs, `board` what it is built for, and `meta` what it is called and
-    is to be checked with.
+    is to be checked with. A library is a tree that has neither runtime nor board: they are the application's.
     """
 
     model: Files
     kernels: Files
-    runtime: Files
-    board: Files
+    runtime: Files = field(default_factory=dict)
+    board: Files = field(default_factory=dict)
     meta: Files = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, model: Mapping[str, str], kernels: Mapping[str, str], **others: Mapping[str, str]
+    ) -> FirmwareTree:
+        """The tree of parts that are text."""
+        return cls(
+            _encoded(model), _encoded(kernels), **{part: _encoded(files) for part, files in others.items()}
+        )
 
     @property
     def files(self) -> dict[str, bytes]:
         """All parts together, in the folder of sources."""
+        return {f"{SOURCES}/{path}": content for path, content in self._all.items()}
+
+    @property
+    def library(self) -> dict[str, bytes]:
+        """What of it is the model's, by the paths that a library of it has: in `src/` and `include/`."""
+        inside = f"{MODEL}/"
+        return {
+            path.removeprefix(inside): content
+            for path, content in self._all.items()
+            if path.startswith(inside)
+        }
+
+    @property
+    def _all(self) -> dict[str, bytes]:
         parts = (self.model, self.kernels, self.runtime, self.board, self.meta)
-        return {f"{SOURCES}/{path}": content for part in parts for path, content in part.items()}
+        return {path: content for part in parts for path, content in part.items()}
 
 
 def plant(
@@ -91,12 +114,12 @@ def plant(
     defined = dict(_DEFINED.findall(header))
     runtime = _Runtime(board, frozenset({*defined, *(["TINYDEPLOY_SELFTEST"] if selftest else [])}))
     named = [f"{_PORTS}{driver}" for driver in defined.values() if driver]
-    return FirmwareTree(
-        _encoded(model),
-        _encoded(sources.kernels),
-        _encoded(runtime.used(model, named, has_libc=library is not None)),
-        _encoded({"board.h": header}),
-        _encoded(meta),
+    return FirmwareTree.of(
+        model,
+        sources.kernels,
+        runtime=runtime.used(model, named, has_libc=library is not None),
+        board={"board.h": header},
+        meta=meta,
     )
 
 
