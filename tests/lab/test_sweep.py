@@ -118,6 +118,14 @@ def test_places_that_there_are_not(tmp_path: Path) -> None:
         sweep.sweep(jobs(tmp_path, "a"), swept.run, "nowhere", 1, silent)
 
 
+def is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     words = [
         "sweep",
@@ -133,13 +141,19 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     ]
     command = [sys.executable, "-m", "tinydeploy", *words]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + 200
     while not (first := list((tmp_path / "out" / "jobs").glob("*/result.json"))):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
+    time.sleep(0.5)  # into the second run
     process.send_signal(signal.SIGKILL)
     process.wait()
+    while is_alive(process.pid):  # its worker, in the midst of a run
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     before = first[0].stat().st_mtime_ns
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr

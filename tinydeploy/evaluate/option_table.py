@@ -13,12 +13,13 @@ from pathlib import Path
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
-from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, many_verbs
+from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, PDF, many_verbs
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
 from tinydeploy.words import (
+    ARENAS,
     DEFAULT_BOARD,
     DEFAULT_LINK,
     DEFAULT_TIMEOUT,
@@ -83,6 +84,9 @@ _TFLM_LIBRARY = Option(
     variable_below=True,
     key="tflm.library",
     untrusted=CODE,
+)
+_ARENA = Option(
+    "arena", "Where the arena lies; psram is for ESP32s.", default="sram", choices=ARENAS, key="arena"
 )
 _DATA = Option(
     "data",
@@ -149,7 +153,6 @@ _POINTS = Option(
     "points", "The file to write the points to.", kind=Path, metavar="FILE", default="BOARD-points.csv"
 )
 _PROFILE = Option("profile", "Say where the cycles go: by function, source line, instruction.", kind=bool)
-_PDF = Option("pdf", "Write the report as report.pdf, too, by Chromium or WeasyPrint.", kind=bool)
 _OUT = Option(
     "out",
     "The folder to write to; run names one in tinydeploy-out by default.",
@@ -228,7 +231,7 @@ _TRIM = Option(
 _CLEAR = Option("clear", "Drop all that no running command uses.", kind=bool, in_python=False)
 
 _ALWAYS = (_VERBOSE, _QUIET)
-_SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _TFLM_LIBRARY)
+_SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _ARENA, _TFLM_LIBRARY)
 _MADE = (*_SOURCE, _TARGET_MADE, _LINK)
 _JUDGED = (_DATA, _SAMPLES, _LABELS, _METRIC, _OUTPUT, _THRESHOLD)
 _ESTIMATED = (_EVERY, _BATTERY, _EXTRA_UJ, _PROFILE)
@@ -294,7 +297,7 @@ VERBS = {
             *_JUDGED,
             prepare_options.FLOAT,
             _OUT,
-            _PDF,
+            PDF,
             *_DEPLOYED,
             *_ESTIMATED,
             *BUDGET,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +48,7 @@ def _in_processes(
         if not waiting:
             return
         with futures.ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
-            running = {pool.submit(work, run, job): job for job in waiting}
+            running = {pool.submit(_to_the_end, work, run, job): job for job in waiting}
             try:
                 for future in futures.as_completed(running):
                     try:
@@ -67,6 +68,17 @@ def _in_processes(
         )
 
 
+def _to_the_end(work: Callable[[Any, _Job], None], run: Any, job: _Job) -> None:
+    """Works the job off. A worker that is to end does, once the job has ended what it started.
+
+    A pool's worker takes SystemExit for the job's own failure, and would wait for the next one.
+    """
+    try:
+        work(run, job)
+    except SystemExit:
+        os._exit(1)
+
+
 def _end_with_parent() -> None:
     """A worker ends when whoever started it does, by SIGKILL or not, and ends its emulator on the way."""
 
@@ -77,6 +89,9 @@ def _end_with_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:  # it has ended before
+        os._exit(1)
 
 
 def _on_dask(
