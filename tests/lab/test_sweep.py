@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import made_up_results as made_up
 import pytest
 import swept
+from nightly import turn
 
 from tinydeploy.errors import UsageError
 from tinydeploy.lab import sweep, sweep_list
@@ -111,6 +112,26 @@ def test_on_a_cluster_of_which_one_worker_dies(tmp_path: Path) -> None:
         )
     assert [bool(run.result) for run in found] == [True, True, True, False]
     assert journal(tmp_path)["dies-once"] == 2
+
+
+@pytest.mark.parametrize("cluster", turn(["debug", "local"], "debug"))
+def test_as_slurm_would_do_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: str) -> None:
+    """By submitit's executors for this machine: in this process, or one for each job, of which one dies."""
+    submitit = pytest.importorskip("submitit", reason="submitit is not installed")
+    executor = submitit.AutoExecutor
+    monkeypatch.setattr(submitit, "AutoExecutor", lambda folder, cluster: executor(folder, cluster=place))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests' / 'support'}")
+    place = cluster
+    dying = ["dies-once"] if cluster == "local" else []
+    every = jobs(tmp_path, "a", "too-small", "flaky", *dying)
+    found = sweep.sweep(every, swept.run, "slurm", 1, silent)
+    assert [run.error for run in found] == [
+        "",
+        "it does not fit",
+        "the tool failed",
+        *([""] if dying else []),
+    ]
+    assert [bool(run.result) for run in found] == [True, False, False, *([True] if dying else [])]
 
 
 def test_places_that_there_are_not(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tinydeploy.errors import ToolError, UsageError
 
 LOCAL, DASK, SLURM = "local", "dask://", "slurm"
 _ATTEMPTS = 5  # at a job whose worker dies
+_SLURM_MINUTES = 240  # for a job; submitit gives five unasked
 _PR_SET_PDEATHSIG = 1
 _Job = TypeVar("_Job")
 
@@ -63,9 +64,11 @@ def _in_processes(
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
     if waiting:
-        raise ToolError(
-            f"the workers of {len(waiting)} jobs died {_ATTEMPTS} times", "is there memory enough?"
-        )
+        raise _died(waiting)
+
+
+def _died(waiting: Sequence[object]) -> ToolError:
+    return ToolError(f"the workers of {len(waiting)} jobs died {_ATTEMPTS} times", "is there memory enough?")
 
 
 def _to_the_end(work: Callable[[Any, _Job], None], run: Any, job: _Job) -> None:
@@ -124,8 +127,19 @@ def _on_slurm(
         executor = submitit.AutoExecutor(folder=folder.parent / "slurm", cluster="slurm")
     except RuntimeError as error:
         raise ToolError(f"Slurm cannot be used: {error}", "is sbatch on PATH?") from error
-    with executor.batch():
-        submitted = [executor.submit(work, run, job) for job in jobs]
-    for job, one in zip(jobs, submitted, strict=True):
-        one.result()
-        yield job
+    executor.update_parameters(timeout_min=_SLURM_MINUTES)
+    waiting = list(jobs)
+    for _ in range(_ATTEMPTS):
+        if not waiting:
+            return
+        with executor.batch():
+            submitted = {executor.submit(work, run, job): job for job in waiting}
+        for one, job in submitted.items():
+            try:
+                one.result()
+            except submitit.core.utils.UncompletedJobError:  # its node died, or its time was over
+                continue
+            waiting.remove(job)
+            yield job
+    if waiting:
+        raise _died(waiting)
