@@ -20,3 +20,5 @@ TFLM_VARIABLE = "TINYDEPLOY_TFLM"
 """The environment variable that names the TFLite Micro library."""
 EXPORTED_SAMPLES = 4
 FORMS = ("c", "cmake", "platformio", "arduino", "esp-idf", "zephyr", "cmsis-pack")
+COSTS = ("instructions", "ms", "flash", "arena", "ram")
+"""What a search may make small."""

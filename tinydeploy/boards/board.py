@@ -44,9 +44,28 @@ class Device:
     function: int = 0
 
     def pin(self, name: str) -> tuple[int, int]:
-        """Port and number of the pin `name`: "PD8" is (3, 8), and "P1.02" is (1, 2)."""
-        port, number = getattr(self, name)[1:2], getattr(self, name)[2:].lstrip(".")
-        return (int(port) if port.isdigit() else ord(port) - ord("A")), int(number)
+        """Port and number of the pin `name`, see pin_place."""
+        return pin_place(getattr(self, name))
+
+
+def pin_place(pin: str) -> tuple[int, int]:
+    """Port and number of a pin: "PD8" is (3, 8), and "P1.02" is (1, 2)."""
+    port, number = pin[1:2], pin[2:].lstrip(".")
+    return (int(port) if port.isdigit() else ord(port) - ord("A")), int(number)
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """The pin that can tell a meter of an inference: which registers drive it, and where it is from."""
+
+    driver: str
+    pin: str
+    source: str
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Its port and number."""
+        return pin_place(self.pin)
 
 
 @dataclass(frozen=True)
@@ -196,6 +215,7 @@ class Board:
     image: str = ""
     timing: Timing | None = None
     power: Power | None = None
+    trigger: Trigger | None = None
     psram: Psram | None = None
     arena_in_psram: bool = False
 

@@ -20,6 +20,7 @@ from tinydeploy.boards.board import (
     Power,
     Psram,
     Timing,
+    Trigger,
     Uploader,
 )
 from tinydeploy.boards.core import CORES
@@ -67,6 +68,7 @@ def _read(path: Path) -> Board:
         timing=Timing(**_in_a_line(raw["timing"])) if "timing" in raw else None,
         psram=Psram(**raw["psram"]) if "psram" in raw else None,
         power=Power(**_in_a_line(raw["power"])) if "power" in raw else None,
+        trigger=Trigger(**_in_a_line(raw["trigger"])) if "trigger" in raw else None,
     )
 
 

@@ -149,6 +149,16 @@ BOARD_SCHEMA: dict[str, Any] = {
             "required": ["bytes", "lines"],
             "additionalProperties": False,
         },
+        "trigger": {
+            "type": "object",
+            "properties": {
+                "driver": {"enum": ["stm32", "nrf"]},
+                "pin": {"type": "string", "pattern": "^P([A-K][0-9]{1,2}|[01][.][0-9]{2})$"},
+                "source": {"type": "string", "minLength": 1},
+            },
+            "required": ["driver", "pin", "source"],
+            "additionalProperties": False,
+        },
         "only_emulated": {"type": "boolean"},
         "image": {"enum": list(IMAGES)},
         "notes": {"type": "string"},

@@ -76,7 +76,8 @@ class Judging(Running, Held, total=False):
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
     for, `extra_uj` what each turn of it takes besides. With `profile` the result says where the cycles go;
-    `float_model` is put beside; `pdf` writes the report as PDF, too.
+    `meter` ("csv:FILE", "ppk2:PORT@3.3") measures energy on a board; `float_model` is put beside; `pdf`
+    writes the report as PDF, too.
     """
 
     data: Data | None
@@ -92,6 +93,7 @@ class Judging(Running, Held, total=False):
     battery: str | None
     extra_uj: float | None
     profile: bool
+    meter: str | None
 
 
 class Sweeping(TypedDict, total=False):
@@ -123,3 +125,49 @@ class Quantizing(TypedDict, total=False):
     metric: str | None
     output: str | int | None
     threshold: float | None
+
+
+class Compressing(Budgeted, total=False):
+    """How recipes are followed (see training.Taught), on which boards, and what each row is held against.
+
+    `data` is the test set, `train` what is trained with, `calibration` as of quantize: files or folders.
+    """
+
+    train: str | Path | None
+    data: str | Path | None
+    calibration: str | Path | None
+    epochs: int
+    seed: int
+    rate: float
+    temperature: float
+    soft_weight: float
+    student: str | Path | None
+    boards: Sequence[str]
+    labels: Sequence[str]
+    metric: str | None
+    output: str | int | None
+    threshold: float | None
+    samples: int | None
+    optimize: str
+    target: str | None
+    timeout: float | None
+    workers: int | None
+
+
+class Searching(Budgeted, total=False):
+    """How to search: how many candidates, trained for how long, for which board, and what to minimise.
+
+    `minimize` are costs, of instructions, ms, flash, arena and ram. Limits that a candidate's price misses
+    keep it from training; the others are held on the target, at the end.
+    """
+
+    trials: int | None
+    epochs: int | None
+    minimize: str | Sequence[str]
+    seed: int | None
+    board: str
+    optimize: str
+    metric: str | None
+    threshold: float | None
+    labels: Sequence[str]
+    out: str | Path | None

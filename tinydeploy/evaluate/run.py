@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinydeploy.errors import ModelError
-from tinydeploy.evaluate import accuracy, arena_sizing, execution, second_opinion
+from tinydeploy.evaluate import accuracy, arena_sizing, execution, metering, second_opinion
 from tinydeploy.evaluate.deployment import Job
-from tinydeploy.evaluate.estimation import Estimates, Wanted, estimates
+from tinydeploy.evaluate.estimation import Estimates, Wanted, beside, estimates
 from tinydeploy.evaluate.execution import Measurement
 from tinydeploy.evaluate.result_parts import (
     arena_info,
@@ -35,7 +35,7 @@ from tinydeploy.model.metric_choice import CLASSES
 from tinydeploy.model.outputs import Kind, Output
 from tinydeploy.model.samples import Samples
 from tinydeploy.progress import Progress, silent
-from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity, Spread
+from tinydeploy.results.measured import Accuracy, ArenaInfo, MeasuredEnergy, Parity, Spread
 from tinydeploy.results.result import Result
 from tinydeploy.results.setting import (
     BoardInfo,
@@ -83,7 +83,8 @@ def evaluate(
             reference.begin(samples.inputs)
         progress("starting the target", 0, 0)
         with _timed(way, "target"), job.session(firmware, timeout, progress) as session:
-            seen = _run(job, session, searched or arena_sizing.check_plan(job, session), samples, progress)
+            sized = searched or arena_sizing.check_plan(job, session)
+            seen = _run(job, session, sized, samples, progress, wanted.meter)
         with _timed(way, "reference"):
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
@@ -131,6 +132,7 @@ class _Seen:
     stats: Stats
     in_cycles: bool
     clock_hz: int
+    energy: MeasuredEnergy | None
 
     @property
     def ticks_hz(self) -> int | None:
@@ -139,13 +141,19 @@ class _Seen:
 
 
 def _run(
-    job: Job, session: Session, sized: arena_sizing.ArenaReport, samples: Samples, progress: Progress
+    job: Job,
+    session: Session,
+    sized: arena_sizing.ArenaReport,
+    samples: Samples,
+    progress: Progress,
+    meter: str | None,
 ) -> _Seen:
     device, greeting = session.device, session.greeting
     execution.setup(device, job.graph, sized.arena.bytes)
     op_counts = execution.profile_ops(device, job.graph, samples.inputs, progress)
     measured = execution.run_samples(device, job.graph, samples.inputs, progress)
     stats = device.stats()
+    energy = metering.measured(job, device, samples.inputs, meter, progress) if meter else None
     note = job.target.note(job.board)
     return _Seen(
         TargetInfo(session.target.kind, session.target.version, job.link, note),
@@ -155,6 +163,7 @@ def _run(
         stats,
         greeting.unit == "cycles",
         greeting.clock_hz or job.board.clock_hz,
+        energy,
     )
 
 
@@ -201,8 +210,9 @@ def _result(
         ),
         provenance=provenance,
         library=library,
-        estimate=estimated.time,
+        estimate=beside(estimated.time, counts.median, seen.ticks_hz),
         energy=estimated.energy,
+        measured_energy=seen.energy,
         executed=estimated.executed,
         profile=estimated.profile,
         second_opinion=opinion.parity,

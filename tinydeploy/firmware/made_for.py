@@ -46,6 +46,26 @@ class ByHand:
 
 
 @dataclass(frozen=True)
+class Application:
+    """What a firmware does instead of serving tinydeploy's host, with the same runtime around it.
+
+    `define` is the macro that compiles it, `template` that of its header, which `facts` fill in, and `told`
+    what a person is told who starts it in a terminal.
+    """
+
+    name: str
+    define: str
+    template: str
+    facts: Mapping[str, Any]
+    told: str
+
+    @property
+    def header(self) -> str:
+        """Where the header is among the sources."""
+        return self.template.removesuffix(".j2")
+
+
+@dataclass(frozen=True)
 class Suite:
     """How a firmware that tests itself is run and watched: the emulator's name for people, and the command.
 

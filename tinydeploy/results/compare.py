@@ -186,20 +186,23 @@ def _median(unit: str) -> Callable[[Result], float | None]:
     return found
 
 
-def _estimated_ms(result: Result) -> float | None:
-    return result.estimate.ms if result.estimate else None
-
-
-def _estimated_uj(result: Result) -> float | None:
-    return result.energy.uj if result.energy else None
-
-
 _FIGURES: tuple[tuple[str, str, str, Callable[[Result], float | None]], ...] = (
     ("instructions", "Instructions", "count", _median("instructions")),
     ("cycles", "Cycles", "count", _median("cycles")),
     ("latency", "Time", "µs", _median("time_us")),
-    ("estimated_time", "Time, estimated", "ms", _estimated_ms),
-    ("estimated_energy", "Energy, estimated", "µJ", _estimated_uj),
+    (
+        "estimated_time",
+        "Time, estimated",
+        "ms",
+        lambda result: result.estimate.ms if result.estimate else None,
+    ),
+    ("energy", "Energy", "µJ", lambda result: result.measured_energy.uj if result.measured_energy else None),
+    (
+        "estimated_energy",
+        "Energy, estimated",
+        "µJ",
+        lambda result: result.energy.uj if result.energy else None,
+    ),
     ("flash", "Flash", "bytes", lambda result: result.build.flash_bytes),
     ("model_flash", "Flash of the model", "bytes", lambda result: result.build.model_flash_bytes),
     ("ram", "RAM", "bytes", lambda result: result.build.ram_bytes),

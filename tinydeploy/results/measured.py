@@ -72,6 +72,16 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class MeasuredEnergy:
+    """Microjoules of an inference by a meter: the mean of several, and the least and the most of one."""
+
+    uj: NotNegative
+    low: NotNegative
+    high: NotNegative
+    method: str
+
+
+@dataclass(frozen=True)
 class Count:
     """How many of a unit an inference, or one op of it, takes."""
 

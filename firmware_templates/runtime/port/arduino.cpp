@@ -14,6 +14,7 @@
 
 #include "../arena.h"
 #include "../measure.h"
+#include "../mlperf_tiny.h"
 #include "../session.h"
 #include "counter.h"
 #include "link.h"
@@ -216,6 +217,12 @@ void setup() {
   tinydeploy::measure::open();
 }
 
-void loop() { tinydeploy::serve(); }
+void loop() {
+#if TINYDEPLOY_MLPERF_TINY
+  tinydeploy::mlperf_tiny::run();
+#else
+  tinydeploy::serve();
+#endif
+}
 
 #endif
