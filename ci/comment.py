@@ -1,7 +1,7 @@
 """Writes one comment on a pull request, and changes that one from then on: python comment.py FILE.
 
-GitHub tells the place in GITHUB_API_URL and GITHUB_REPOSITORY; NUMBER is the pull request, TOKEN may write, and
-FOLDER tells apart the comments of several lists of models. Nothing but the standard library is needed.
+GitHub tells the place in GITHUB_API_URL and GITHUB_REPOSITORY; NUMBER is the pull request, TOKEN may write,
+and FOLDER tells apart the comments of several lists of models. It needs the standard library alone.
 """
 
 from __future__ import annotations

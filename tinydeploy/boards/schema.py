@@ -143,6 +143,12 @@ BOARD_SCHEMA: dict[str, Any] = {
             "required": ["active_mw", "spread", "sleep_uw", "volts", "source"],
             "additionalProperties": False,
         },
+        "psram": {
+            "type": "object",
+            "properties": {"bytes": {"type": "integer", "minimum": 0x20_0000}, "lines": {"enum": [4, 8]}},
+            "required": ["bytes", "lines"],
+            "additionalProperties": False,
+        },
         "trigger": {
             "type": "object",
             "properties": {

@@ -35,7 +35,7 @@ from tinydeploy.targets.target_registry import (
     open_target,
     target_at_port,
 )
-from tinydeploy.words import DEFAULT_BOARD, LEVELS
+from tinydeploy.words import ARENAS, DEFAULT_BOARD, LEVELS
 
 
 def model_path(model: str | Path) -> Path:
@@ -197,7 +197,7 @@ def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Deployin
 
     With `for_board` the firmware is for the board itself, wherever there is one, if no target is named.
     """
-    board = lookup.board(options.get("board", DEFAULT_BOARD))
+    board = _placed(lookup.board(options.get("board", DEFAULT_BOARD)), options.get("arena", ARENAS[0]))
     named, port = options.get("target"), options.get("port")
     if port is not None and named is None:
         named = target_at_port().name
@@ -236,6 +236,21 @@ def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Deployin
         options.get("no_upload", False),
         Lines(options.get("dtr", board.lines.dtr), options.get("rts", board.lines.rts)),
     )
+
+
+def _placed(board: Board, arena: str) -> Board:
+    """The board with its arena where it is wanted. Raises UsageError for a place that it has not."""
+    if arena not in ARENAS:
+        raise UsageError(f"an arena cannot be in '{arena}'", f"it is in {' or '.join(ARENAS)}")
+    if arena == ARENAS[0]:
+        return board
+    if board.psram is None:
+        able = ", ".join(one.id for one in lookup.all_boards() if one.psram)
+        raise UsageError(
+            f"{board.id} has no PSRAM for the arena",
+            f"leave out --arena, or take {able}, or one of PlatformIO's that has it: pio:ID",
+        )
+    return replace(board, arena_in_psram=True)
 
 
 def _refuse_what_is_ignored(board: Board, target: TargetKind, options: Deploying) -> None:

@@ -18,12 +18,12 @@ class Deploying(TypedDict, total=False):
 
     `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
     at the model's end. `engine` may be one that is not in the registry.
-    `optimize` is what the aot engine strives for, one of its GOALS. `link` is for targets that have several:
-    elsewhere there is but the UART. `target` is as choose_target says. `port` is a device, a URL of
-    pyserial's, a USB serial number, or "auto" for the one port with the board's USB ids; with it the target
-    is the board, flashed by `upload_command` or as its PlatformIO platform does it, or with `no_upload` not
-    at all. `dtr` and `rts`, one of LEVELS, are what becomes of the port's control lines; else the board's
-    file says it.
+    `optimize` is what the aot engine strives for, one of its GOALS; `arena` is one of ARENAS. `link` is for
+    targets that have several: elsewhere there is but the UART. `target` is as choose_target says. `port` is
+    a device, a URL of pyserial's, a USB serial number, or "auto" for the one port with the board's USB ids;
+    with it the target is the board, flashed by `upload_command` or as its PlatformIO platform does it, or
+    with `no_upload` not at all. `dtr` and `rts`, one of LEVELS, are what becomes of the port's control lines;
+    else the board's file says it.
     """
 
     signature: str | None
@@ -31,6 +31,7 @@ class Deploying(TypedDict, total=False):
     board: str
     engine: str | Engine
     optimize: str
+    arena: str
     tflm_library: str | None
     target: str | None
     link: str

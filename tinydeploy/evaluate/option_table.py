@@ -13,7 +13,7 @@ from pathlib import Path
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
-from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, SWEEP, many_verbs
+from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, PDF, SWEEP, many_verbs
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.judging_options import DATA, JUDGING, LABELS, METRIC, OUTPUT, SAMPLES, THRESHOLD
 from tinydeploy.evaluate.meter_options import METER
@@ -21,6 +21,7 @@ from tinydeploy.evaluate.mlperf_options import APP, mlperf
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.targets.target_registry import TARGETS
 from tinydeploy.words import (
+    ARENAS,
     DEFAULT_BOARD,
     DEFAULT_LINK,
     DEFAULT_TIMEOUT,
@@ -85,6 +86,9 @@ _TFLM_LIBRARY = Option(
     key="tflm.library",
     untrusted=CODE,
 )
+_ARENA = Option(
+    "arena", "Where the arena lies; psram is for ESP32s.", default="sram", choices=ARENAS, key="arena"
+)
 _EVERY = Option(
     "every",
     "From one inference to the next, for the estimate of power and battery life: 1s, 10min.",
@@ -105,7 +109,6 @@ _POINTS = Option(
     "points", "The file to write the points to.", kind=Path, metavar="FILE", default="BOARD-points.csv"
 )
 _PROFILE = Option("profile", "Say where the cycles go: by function, source line, instruction.", kind=bool)
-_PDF = Option("pdf", "Write the report as report.pdf, too, by Chromium or WeasyPrint.", kind=bool)
 _OUT = Option(
     "out",
     "The folder to write to; run names one in tinydeploy-out by default.",
@@ -184,7 +187,7 @@ _TRIM = Option(
 _CLEAR = Option("clear", "Drop all that no running command uses.", kind=bool, in_python=False)
 
 _ALWAYS = (_VERBOSE, _QUIET)
-_SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _TFLM_LIBRARY)
+_SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _ARENA, _TFLM_LIBRARY)
 _MADE = (*_SOURCE, _TARGET_MADE, _LINK)
 _ESTIMATED = (_EVERY, _BATTERY, _EXTRA_UJ, _PROFILE, METER)
 _AT_PORT = (_PORT, _UPLOAD_COMMAND, _DTR, _RTS)
@@ -259,7 +262,7 @@ VERBS = {
             *JUDGING,
             prepare_options.FLOAT,
             _OUT,
-            _PDF,
+            PDF,
             *_DEPLOYED,
             *_ESTIMATED,
             *BUDGET,

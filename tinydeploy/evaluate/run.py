@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinydeploy.errors import ModelError
@@ -187,7 +187,7 @@ def _result(
         optimize=job.sources.optimize,
         target=seen.target,
         build=build_info(job, firmware),
-        arena=arena_info(seen.arena, seen.stats),
+        arena=replace(arena_info(seen.arena, seen.stats), in_psram=job.board.arena_in_psram or None),
         stack_bytes=seen.stats.stack_bytes,
         stack_budget=job.board.stack_bytes,
         counted=counted(counts, seen.ticks_hz),
@@ -202,6 +202,7 @@ def _result(
             *slow_kernels(job, library),
             *device_warnings(seen.stats, clock_hz, job.board.clock_hz),
             *job.target.warnings(job.board),
+            *([job.board.placement] if job.board.placement else []),
             *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
             *expected.problem,
             *opinion.warnings,

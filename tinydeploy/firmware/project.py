@@ -170,6 +170,7 @@ def notes(board: Board, target: MadeFor | None, library: Library | None) -> tupl
         said.append(
             f"{board.id} is an emulator's board only: this firmware runs in {emulator}, not on hardware"
         )
+    said += [board.placement] if board.placement else []
     return (*said, *(library.warnings if library else ()))
 
 
@@ -191,6 +192,8 @@ def content_hash(files: Mapping[str, bytes], *also: str) -> str:
 
 def _arduino_arena(board: Board) -> int | None:
     """An Arduino core does not say how much RAM it leaves free: a search has half of what loop() may have."""
+    if board.arena_in_psram:
+        return board.arena_room // 16 * 16
     return (board.ram.bytes - board.stack_bytes) // 32 * 16 if board.arduino else None
 
 

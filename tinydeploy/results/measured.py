@@ -56,6 +56,7 @@ class ArenaInfo:
     lower_bound: int | None = None
     buffers: tuple[ArenaBuffer, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    in_psram: bool | None = None  # outside the RAM that a firmware's sizes are of
 
 
 @dataclass(frozen=True)
