@@ -32,6 +32,8 @@ from tinydeploy.model.readers import tflite_model  # noqa: E402
 _NETS = 8  # of a bundle
 _SMALL = 1000  # instructions: what an op of less is off by matters little
 _RIDGE = 1e-4  # keeps terms that the ops cannot tell apart from running away
+_LIKE = {"cortex-m7": "cortex-m4f", "cortex-m33": "cortex-m4f"}  # cores with another's kernels
+_LIKE_RIDGE = 3e-3  # how much terms are held to those of that core, where ops do not say otherwise
 _SCORED = 4  # ops of a kernel that were left out, from which on their errors are told
 
 
@@ -65,8 +67,8 @@ def measured(board: str, seed: int, folder: Path) -> list[Op]:
     return found
 
 
-def fitted(ops: Sequence[Op]) -> dict[str, float]:
-    """The instructions of each term: least squares of the relative errors, with a little ridge."""
+def fitted(ops: Sequence[Op], like: Mapping[str, float]) -> dict[str, float]:
+    """The instructions of each term: least squares of the relative errors, with a ridge around `like`."""
     names = sorted({term for op in ops for term in op.terms})
     place = {name: number for number, name in enumerate(names)}
     matrix = np.zeros((len(ops), len(names)))
@@ -78,15 +80,17 @@ def fitted(ops: Sequence[Op]) -> dict[str, float]:
     matrix, counts = matrix * weight[:, None], counts * weight
     scale = np.linalg.norm(matrix, axis=0)
     matrix /= scale
-    found = np.linalg.solve(matrix.T @ matrix + _RIDGE * np.eye(len(names)), matrix.T @ counts) / scale
-    return dict(zip(names, found.tolist(), strict=True))
+    start = np.array([like.get(name, 0.0) for name in names]) * scale
+    ridge = np.eye(len(names)) * (_LIKE_RIDGE if like else _RIDGE)
+    found = start + np.linalg.solve(matrix.T @ matrix + ridge, matrix.T @ (counts - matrix @ start))
+    return dict(zip(names, (found / scale).tolist(), strict=True))
 
 
-def errors(ops: Sequence[Op]) -> list[tuple[Op, float]]:
+def errors(ops: Sequence[Op], like: Mapping[str, float]) -> list[tuple[Op, float]]:
     """By how much each op is off, as a part, if its bundle is left out."""
     found = []
     for left_out in sorted({op.bundle for op in ops}):
-        terms = fitted([op for op in ops if op.bundle != left_out])
+        terms = fitted([op for op in ops if op.bundle != left_out], like)
         for op in ops:
             if op.bundle == left_out:
                 said = sum(terms.get(term, 0.0) * count for term, count in op.terms.items())
@@ -115,14 +119,16 @@ def main(boards: tuple[str, ...], bundles: int, folder: Path) -> None:
     """Writes the prices of each board's core, and prints the errors by kernel."""
     for board in boards:
         ops = [op for seed in range(1, bundles + 1) for op in measured(board, seed, folder)]
-        found = errors(ops)
         core = lookup.board(board).core.id
+        other = prices.of_core(_LIKE.get(core, ""))
+        like = other.terms if other else {}
+        found = errors(ops, like)
         total = sum(op.counted for op in ops)
         print(f"{core}: {len(ops)} ops")
         for name, error in sorted(off(found).items(), key=lambda pair: -pair[1]):
             share = sum(op.counted for op in ops if op.kernels == (name,)) / total
             print(f"  {name:36} off by {error:6.1%}, {share:6.1%} of the instructions", flush=True)
-        terms = {name: float(f"{value:.5g}") for name, value in fitted(ops).items()}
+        terms = {name: float(f"{value:.5g}") for name, value in fitted(ops, like).items()}
         content = {
             "schema": prices.SCHEMA,
             "core": core,

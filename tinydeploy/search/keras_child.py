@@ -96,7 +96,7 @@ class Candidates:
     """The user's file, and the candidate that was built last."""
 
     def __init__(self, space: Path, line: _Line) -> None:
-        self._space, self._line = space, line
+        self._line = line
         self._made: Any = None
         self._user = _loaded(space)
         self._data: dict[str, Any] = {}

@@ -27,7 +27,7 @@ from tinydeploy.engines.aot.kernels.movement_kernels import CopyBlock, CopyRows,
 from tinydeploy.engines.aot.kernels.pooling import Pool
 from tinydeploy.engines.aot.kernels.recurrent import Lstm
 from tinydeploy.engines.aot.kernels.reduction import Reduce, ScaledSum
-from tinydeploy.estimate.pricing import layer_terms
+from tinydeploy.estimate.pricing import core_terms, layer_terms
 from tinydeploy.estimate.pricing.layer_terms import Terms
 
 
@@ -172,10 +172,10 @@ _KNOWN: Mapping[type[Params], Callable[[Step], Terms]] = {
     DspColumns: layer_terms.dsp_columns,
     DspRow: layer_terms.dsp_row,
     Dsp: layer_terms.dsp_depthwise,
-    Columns: layer_terms.scalar_columns,
-    Packed: layer_terms.packed_row,
-    Scalar: layer_terms.scalar_depthwise,
-    Mve: layer_terms.mve,
+    Columns: core_terms.scalar_columns,
+    Packed: core_terms.packed_row,
+    Scalar: core_terms.scalar_depthwise,
+    Mve: core_terms.mve,
     FullyConnected: layer_terms.plain,
     Conv2d: layer_terms.plain,
     DepthwiseConv2d: layer_terms.plain_depthwise,
