@@ -39,6 +39,7 @@ from tinydeploy.results.measured import Accuracy, ArenaInfo, MeasuredEnergy, Par
 from tinydeploy.results.result import Result
 from tinydeploy.results.setting import (
     BoardInfo,
+    LibraryInfo,
     Provenance,
     TargetInfo,
 )
@@ -196,14 +197,7 @@ def _result(
         unjudged=None if isinstance(judged, Accuracy) else judged or None,
         parity=_parity(job, seen.measured, samples, expected),
         warnings=(
-            *samples.warnings,
-            *_doubts(judged),
-            *(job.library.warnings if job.library else ()),
-            *slow_kernels(job, library),
-            *device_warnings(seen.stats, clock_hz, job.board.clock_hz),
-            *job.target.warnings(job.board),
-            *([job.board.placement] if job.board.placement else []),
-            *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
+            *_warnings(job, library, samples, seen, judged),
             *expected.problem,
             *opinion.warnings,
             *estimated.warnings,
@@ -217,6 +211,22 @@ def _result(
         profile=estimated.profile,
         second_opinion=opinion.parity,
         predictions=seen.measured.outputs,
+    )
+
+
+def _warnings(
+    job: Job, library: LibraryInfo | None, samples: Samples, seen: _Seen, judged: Accuracy | str
+) -> tuple[str, ...]:
+    """What data, library, target and board make doubtful."""
+    return (
+        *samples.warnings,
+        *_doubts(judged),
+        *(job.library.warnings if job.library else ()),
+        *slow_kernels(job, library),
+        *device_warnings(seen.stats, seen.clock_hz, job.board.clock_hz),
+        *job.target.warnings(job.board),
+        *([job.board.placement] if job.board.placement else []),
+        *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
     )
 
 
