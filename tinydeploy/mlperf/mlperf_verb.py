@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Unpack
 
-from tinydeploy.errors import DeviceFaultError, UsageError, WrongFirmwareError
+from tinydeploy.errors import DataError, DeviceFaultError, UsageError, WrongFirmwareError
 from tinydeploy.evaluate.deployment import Job, prepare
 from tinydeploy.evaluate.keyword_types import Running
 from tinydeploy.evaluate.keywords import checked_keywords
@@ -69,12 +69,9 @@ def mlperf(
     graph = load_model(model, settled)
     app = mlperf_tiny.application(graph)
     benchmark = mlperf_tiny.benchmark_of(graph)
-    if official is not None and benchmark.streams:
-        raise UsageError(
-            f"the runner plays sound to {benchmark.id} through a board that nothing emulates here",
-            "leave out --runner: the network alone is measured",
-        )
     chosen = datasets.read(Path(data), benchmark, samples) if data else datasets.made_up(benchmark, samples)
+    if official is not None:
+        _check_for_runner(benchmark, chosen)
     progress("compiling the model", 0, 0)
     job = replace(prepare(graph, **settled).connected(), app=app)
     folder = Path(out or Path("tinydeploy-out") / f"{Path(graph.path).stem}-{job.board.id}-mlperf")
@@ -87,6 +84,17 @@ def mlperf(
     files = {**run.files, submission.SUMMARY: submission.summary(figures)}
     output_folder.write(folder, files, _MANIFEST)
     return figures, folder
+
+
+def _check_for_runner(benchmark: Benchmark, data: DataSet) -> None:
+    """Raises UsageError or DataError for what the official runner cannot do here."""
+    if benchmark.streams:
+        raise UsageError(
+            f"the runner plays sound to {benchmark.id} through a board that nothing emulates here",
+            "leave out --runner: the network alone is measured",
+        )
+    if len(data.entries) < datasets.AT_LEAST:
+        raise DataError(f"the runner takes {datasets.AT_LEAST} files, and there are {len(data.entries)}")
 
 
 @dataclass
