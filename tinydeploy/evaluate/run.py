@@ -198,11 +198,9 @@ def _result(
         warnings=(
             *samples.warnings,
             *_doubts(judged),
-            *(job.library.warnings if job.library else ()),
+            *job.warnings,
             *slow_kernels(job, library),
             *device_warnings(seen.stats, clock_hz, job.board.clock_hz),
-            *job.target.warnings(job.board),
-            *([job.board.placement] if job.board.placement else []),
             *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
             *expected.problem,
             *opinion.warnings,
