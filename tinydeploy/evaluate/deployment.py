@@ -96,6 +96,12 @@ class Job:
         return project.notes(self.board, self.target, self.library)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to warn of whatever the firmware does: its library, its target, where its arena is."""
+        library = self.library.warnings if self.library else ()
+        return (*library, *self.target.warnings(self.board), *filter(None, [self.board.placement]))
+
+    @property
     def planned_bytes(self) -> int | None:
         """The planned arena's size; None if it has to be searched."""
         return self.sources.arena.bytes if self.sources.arena else None

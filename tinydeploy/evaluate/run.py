@@ -221,11 +221,9 @@ def _warnings(
     return (
         *samples.warnings,
         *_doubts(judged),
-        *(job.library.warnings if job.library else ()),
+        *job.warnings,
         *slow_kernels(job, library),
         *device_warnings(seen.stats, seen.clock_hz, job.board.clock_hz),
-        *job.target.warnings(job.board),
-        *([job.board.placement] if job.board.placement else []),
         *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
     )
 
