@@ -32,6 +32,7 @@ from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
 from tinydeploy.evaluate.keyword_types import Building, Deploying, Judging, Quantizing, Running
 from tinydeploy.evaluate.keywords import checked_keywords
+from tinydeploy.evaluate.metering import with_trigger
 from tinydeploy.evaluate.request import (
     Model,
     Run,
@@ -228,7 +229,7 @@ def run(
     against = baselines.of(asked.folder / stored.FILE)
     chosen = asked.samples(progress)
     progress("compiling the model", 0, 0)
-    job = prepare(asked.graph, **asked.options).connected()
+    job = with_trigger(prepare(asked.graph, **asked.options), asked.wanted.meter).connected()
     floats = comparison.answers(float_model, asked, progress) if float_model else None
     result = against(_evaluated(job, chosen, asked, progress, asked.folder, floats))
     for line in chosen.told:  # a run that fails says what failed, in one line
@@ -266,7 +267,9 @@ def run_each(
     goal = asked.options.pop("optimize", None)
     named = engine_names(",".join(engines), goal)
     jobs = [
-        prepare(asked.graph, **asked.options | _engine_options(name, goal)).connected()
+        with_trigger(
+            prepare(asked.graph, **asked.options | _engine_options(name, goal)), asked.wanted.meter
+        ).connected()
         for name, goal in named
     ]
     floats = comparison.answers(float_model, asked, progress) if float_model else None

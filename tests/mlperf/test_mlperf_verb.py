@@ -11,6 +11,7 @@ import pytest
 import small_nets
 from test_mlperf_device import GRAPH, KWS
 
+from tinydeploy import verbs
 from tinydeploy.errors import DataError, ModelError, UsageError
 from tinydeploy.firmware import mlperf_tiny
 from tinydeploy.firmware.mlperf_tiny import BENCHMARKS, Benchmark
@@ -48,6 +49,27 @@ def test_a_core_takes_part(model: Path, tmp_path: Path) -> None:
     accuracy = json.loads((place / "accuracy" / "results.json").read_text())
     once = np.median([each["infer"]["elapsed_time"] for each in accuracy])
     assert 1e6 / figures.inferences_per_second == pytest.approx(once, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("board", "command"),
+    [
+        ("mps2-an386", "mlperf keywords.tflite -b mps2-an386 --target qemu"),
+        ("nucleo_f446re", "mlperf keywords.tflite -b nucleo_f446re --port auto --no-upload"),
+    ],
+)
+def test_a_project_of_the_application_says_how_it_is_used(
+    model: Path, tmp_path: Path, board: str, command: str
+) -> None:
+    folder = verbs.generate(model, tmp_path / "project", board=board, app="mlperf-tiny")
+    text = (folder / "README.md").read_text()
+    assert command in text and "type name%" in text and "press Enter" not in text
+    assert (
+        "src/mlperf_tiny_model.h" in text
+        and "TINYDEPLOY_MLPERF_TINY 1" in (folder / "src/board.h").read_text()
+    )
+    with pytest.raises(UsageError, match="there is no application 'x'"):
+        verbs.generate(model, tmp_path / "other", app="x")
 
 
 def data_set(folder: Path, truth: str, content: bytes = bytes(490)) -> Path:
@@ -130,6 +152,19 @@ def test_a_model_of_other_types_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     )
     with pytest.raises(ModelError, match="the model's input is of int16, and own is of 8-bit integers"):
         mlperf_tiny.application(graph)
+
+
+def test_of_a_stream_the_network_alone_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = next(one for one in BENCHMARKS if one.streams)
+    assert (stream.id, stream.sent_bytes) == ("sww01", 1200)
+    assert submission.accuracy(stream, [answer(0, 0.5, 0.2, 0.3)])["results.txt"] == b""
+    monkeypatch.setattr(mlperf_tiny, "benchmark_of", lambda _: stream)
+    (tmp_path / "main.py").touch()
+    (tmp_path / "device_under_test.py").touch()
+    model = tmp_path / "keywords.tflite"
+    model.write_bytes(small_nets.keywords())
+    with pytest.raises(UsageError, match="the runner plays sound to sww01"):
+        mlperf_verb.mlperf(model, runner=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,13 @@ def for_board(
     target: str = "qemu",
     defines: tuple[str, ...] = (),
     app: Application | None = None,
+    trigger: bool = False,
 ) -> Path:
     """The ELF of firmware_engines/<engine>.cpp on a board."""
     board = lookup.board(board_id)
     kind = KINDS[target] if KINDS[target].models(board) else KINDS["board"]
     counting = kind.counting(board)
-    facts = {"link": link, "arena_bytes": arena_bytes, "ops": 3, "app": app}
+    facts = {"link": link, "arena_bytes": arena_bytes, "ops": 3, "app": app, "trigger": trigger}
     _header(folder, "board.h", board=board, counting=counting, **facts)
     if app is not None:
         _header(folder, app.header, app=app)

@@ -49,6 +49,11 @@ def _facts(figures: Figures) -> Iterator[tuple[str, tuple[str, str]]]:
             yield "Top-1", (f"{figures.top1:.1f} %", met)
         if figures.auc is not None:
             yield "AUC", (f"{figures.auc:.3f}", met if figures.top1 is None else "")
+    if figures.network_alone:
+        yield (
+            "Measured",
+            ("the network alone", "no features are made of sound, and no detections are counted"),
+        )
     if figures.made_up:
         yield "Data", ("made up", "random samples, labels in turn: nothing is said of accuracy")
 

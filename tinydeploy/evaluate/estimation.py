@@ -58,10 +58,11 @@ class Estimates:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for beyond the time: the energy of a duty cycle, a profile."""
+    """What is asked for beyond the time: the energy of a duty cycle, a profile, a meter's."""
 
     duty: Duty = Duty()  # noqa: RUF009 - it is frozen
     profile: bool = False
+    meter: str | None = None
 
 
 def model_for(board: Board) -> TimeModel | None:

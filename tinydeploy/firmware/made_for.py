@@ -35,8 +35,8 @@ class MadeFor(Protocol):
 class ByHand:
     """How somebody without tinydeploy runs a firmware with its link on the terminal.
 
-    That is a command line, a sentence that says what it does, and the files that it needs, by their paths in
-    the project. `places` are paths there, and what is at them.
+    That is a command line, what it does (a sentence without its end), and the files that it needs, by their
+    paths in the project. `places` are paths there, and what is at them.
     """
 
     command: tuple[str, ...]
@@ -49,11 +49,12 @@ class ByHand:
 class Application:
     """What a firmware does instead of serving tinydeploy's host, with the same runtime around it.
 
-    `define` is the macro that compiles it, `template` that of its header, which `facts` fill in, and `told`
-    what a person is told who starts it in a terminal.
+    `verb` measures it. `define` is the macro that compiles it, `template` that of its header, which `facts`
+    fill in, and `told` what a person is told who has it in a terminal.
     """
 
     name: str
+    verb: str
     define: str
     template: str
     facts: Mapping[str, Any]

@@ -25,7 +25,8 @@ class Benchmark:
 
     A sample is `inputs` numbers of the type `sent` ("int8_t", "uint8_t", "float"); a result is `outputs`
     scores, or, where reals are sent, one anomaly score. The quality is `target` or more of `metric`: "top1"
-    in percent, or "auc". A file of data holds samples of `stride` bytes from one to the next, or one sample.
+    in percent, or "auc"; without a metric, it is of what is heard in a stream, which is not measured: the
+    network alone is. A file of data holds samples of `stride` bytes from one to the next, or one sample.
     """
 
     id: str
@@ -42,6 +43,11 @@ class Benchmark:
     def is_real(self) -> bool:
         """Whether real numbers are sent, and the result is how far the model's outputs are from them."""
         return self.sent == "float"
+
+    @property
+    def streams(self) -> bool:
+        """Whether the benchmark is of a stream of sound, of which the model takes features."""
+        return not self.metric
 
     @property
     def sent_bytes(self) -> int:
@@ -64,6 +70,7 @@ BENCHMARKS = (
     Benchmark("vww01", "vww", "visual wake words", 96 * 96 * 3, "uint8_t", 2, "top1", 80),
     Benchmark("ic01", "ic", "image classification", 32 * 32 * 3, "uint8_t", 10, "top1", 85),
     Benchmark("ic02", "ic2", "image classification, larger", 32 * 32 * 3, "uint8_t", 10, "top1", 91),
+    Benchmark("sww01", "sww", "streaming wake word", 30 * 40, "int8_t", 3, "", 0),
     Benchmark("ad01", "ad", "anomaly detection", 640, "float", 640, "auc", 0.85, stride=512),
 )
 
@@ -113,8 +120,8 @@ def application(graph: Graph) -> Application:
         **_quantized("input", given.quantization),
         **_quantized("output", gives.quantization),
     }
-    told = "in the device protocol of MLPerf Tiny: type name%, profile% or help%."
-    return Application(APP, "TINYDEPLOY_MLPERF_TINY", "mlperf_tiny_model.h.j2", facts, told)
+    told = "it speaks MLPerf Tiny's device protocol, so type name%, profile% or help%"
+    return Application(APP, "mlperf", "TINYDEPLOY_MLPERF_TINY", "mlperf_tiny_model.h.j2", facts, told)
 
 
 def _quantized(what: str, quantization: Quantization) -> dict[str, str | int]:

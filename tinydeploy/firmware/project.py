@@ -75,6 +75,7 @@ def generate(
     selftest: SelfTest | None = None,
     by_hand: ByHand | None = None,
     app: Application | None = None,
+    trigger: bool = False,
 ) -> Project:
     """The project that runs `sources` on `board`, equal bytes for equal inputs.
 
@@ -83,10 +84,12 @@ def generate(
     `library` is what the sources are built with, if they do not stand on their own. Without a `target` the
     firmware is for the board itself. With a `selftest`, the project has a second environment that runs it.
     `by_hand` is how it is run there without tinydeploy, `app` what it does if not serve tinydeploy's host.
+    With a `trigger` the board's trigger pin is high during an inference.
     """
     counting = target.counting(board) if target else Counting(board.counter, False)
     arena = arena_bytes or _arduino_arena(board)
-    tree = plant(sources, board, counting, link, arena, library, selftest=selftest, app=app)
+    tree = plant(sources, board, counting, link, arena, library, selftest=selftest, app=app, trigger=trigger)
+    typed = app.told if app else "press Enter, and it says what it is"
     context = {
         **_context(graph, board, sources, library),
         "emulator": target.name if target and target.is_emulator else "",
@@ -95,7 +98,9 @@ def generate(
         "app": app,
         "notes": notes(board, target, library),
         "command": shlex.join(by_hand.command) if by_hand else "",
-        "told": by_hand.told if by_hand else "",
+        "verb": app.verb if app else "run",
+        "typed": typed,
+        "told": f"{by_hand.told}:\n{typed}." if by_hand else "",
     }
     wanted = {**_TEMPLATES, **(selftest.suite.templates if selftest else {})}
     files = {**_brought(selftest, by_hand), **tree.files, **_platform(board)}
@@ -165,6 +170,7 @@ def notes(board: Board, target: MadeFor | None, library: Library | None) -> tupl
         said.append(
             f"{board.id} is an emulator's board only: this firmware runs in {emulator}, not on hardware"
         )
+    said += [board.placement] if board.placement else []
     return (*said, *(library.warnings if library else ()))
 
 
@@ -186,6 +192,8 @@ def content_hash(files: Mapping[str, bytes], *also: str) -> str:
 
 def _arduino_arena(board: Board) -> int | None:
     """An Arduino core does not say how much RAM it leaves free: a search has half of what loop() may have."""
+    if board.arena_in_psram:
+        return board.arena_room // 16 * 16
     return (board.ram.bytes - board.stack_bytes) // 32 * 16 if board.arduino else None
 
 

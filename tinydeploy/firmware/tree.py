@@ -82,12 +82,13 @@ def plant(
     library: Library | None = None,
     selftest: SelfTest | None = None,
     app: Application | None = None,
+    trigger: bool = False,
 ) -> FirmwareTree:
     """The tree of the firmware that runs `sources` on `board`, where it counts as `counting` says.
 
     `link` is the way to the host ("pipe", "uart"). The arena is `arena_bytes` long; None is all RAM that is
     left. `library` is what the sources are built with, if they do not stand on their own. Without an `app`
-    the firmware serves tinydeploy's host.
+    the firmware serves tinydeploy's host. With a `trigger` the board's pin is high during an inference.
     """
     header = templates.render(
         "board.h.j2",
@@ -97,6 +98,7 @@ def plant(
         arena_bytes=arena_bytes,
         ops=len(sources.profiled_ops),
         app=app,
+        trigger=trigger,
     )
     model = {**sources.model, **(library.files if library else {})}
     meta = {}

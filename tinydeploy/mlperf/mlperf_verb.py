@@ -69,6 +69,11 @@ def mlperf(
     graph = load_model(model, settled)
     app = mlperf_tiny.application(graph)
     benchmark = mlperf_tiny.benchmark_of(graph)
+    if official is not None and benchmark.streams:
+        raise UsageError(
+            f"the runner plays sound to {benchmark.id} through a board that nothing emulates here",
+            "leave out --runner: the network alone is measured",
+        )
     chosen = datasets.read(Path(data), benchmark, samples) if data else datasets.made_up(benchmark, samples)
     progress("compiling the model", 0, 0)
     job = replace(prepare(graph, **settled).connected(), app=app)
@@ -120,7 +125,7 @@ class _Run:
         return found
 
     def _judged(self, figures: Figures, answers: tuple[benchmark_runs.Answer, ...]) -> Figures:
-        benchmark, real = self.benchmark, not self.data.is_made_up
+        benchmark, real = self.benchmark, not (self.data.is_made_up or self.benchmark.streams)
         top1 = None if benchmark.is_real or not real else benchmark_runs.top1(answers)
         area = benchmark_runs.auc(answers) if real else None
         figure = area if benchmark.metric == "auc" else top1
@@ -153,7 +158,8 @@ class _Run:
                 files = runner.run(mode, bridge.port, script, data, Path(scratch) / mode, limit)
             if bridge.error is not None:
                 raise bridge.error
-        self._keep(mode, {**files, "transcript.txt": submission.lines(bridge.transcript)})
+        self._keep(mode, files)
+        self.files[f"transcript-{mode}.txt"] = submission.lines(bridge.transcript)
         return submission.read_back(files, mode, figures)
 
     def _keep(self, mode: str, files: Mapping[str, bytes]) -> None:
@@ -198,6 +204,7 @@ def _figures(job: Job, benchmark: Benchmark, data: DataSet, source: str) -> Figu
         engine=job.sources.engine,
         microsecond=microsecond,
         made_up=data.is_made_up,
+        network_alone=benchmark.streams,
         data=source or None,
     )
 

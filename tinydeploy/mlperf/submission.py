@@ -29,8 +29,8 @@ class Figures:
     """A run's figures. Times are by the device's clock: `microsecond` says what that is worth.
 
     `inferences_per_second` is the median of the windows, and `window_us` the shortest of them; `top1` is in
-    percent. `differing` counts the samples whose results are not TFLite Micro's. `made_up` says that the data
-    mean nothing. What was not measured is None.
+    percent. Of a benchmark of a stream, `network_alone` is measured. `differing` counts the samples whose
+    results are not TFLite Micro's. `made_up` says that the data mean nothing. What was not measured is None.
     """
 
     benchmark: str
@@ -41,6 +41,7 @@ class Figures:
     engine: str
     microsecond: str
     made_up: bool
+    network_alone: bool
     data: str | None
     inferences_per_second: float | None = None
     window_us: int | None = None
@@ -97,8 +98,8 @@ def performance(windows: Sequence[Window], seconds: float) -> dict[str, bytes]:
 
 def accuracy(benchmark: Benchmark, found: Sequence[Answer]) -> dict[str, bytes]:
     """The files of an accuracy run, but for its log."""
-    lines = [] if benchmark.is_real else [f"ulp-mlperf: Top 1% = {benchmark_runs.top1(found):2.1f}"]
-    area = benchmark_runs.auc(found)
+    lines = [] if benchmark.metric != "top1" else [f"ulp-mlperf: Top 1% = {benchmark_runs.top1(found):2.1f}"]
+    area = None if benchmark.streams else benchmark_runs.auc(found)
     if area is not None:
         lines.append(f"ulp-mlperf: AUC = {area:.3f}")
     each = [_result(one, 1, 0, "a", **_entry(answer)) for answer in found for one in answer.inferred]

@@ -127,6 +127,9 @@ def facts(result: Result) -> Iterator[Fact]:
             text.micros(times.median),
             f"p95 {text.micros(times.p95)}; at {text.clock(result.board.clock_hz)}",
         )
+    if (drawn := result.measured_energy) is not None:
+        between = f"{text.microjoules(drawn.low)} to {text.microjoules(drawn.high)}; {drawn.method}"
+        yield Fact("measured_energy", "Energy per inference", text.microjoules(drawn.uj), between)
     yield from _estimated(result)
     yield Fact(
         result.unit,

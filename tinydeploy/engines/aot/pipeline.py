@@ -230,8 +230,11 @@ class AotEngine:
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
         """The model in `MODEL`, and what makes it an engine. Raises ModelError if an op is refused."""
-        core, room = self.limits(board)
-        return emit(self._program(graph, core, room), kernels_of(core), self.optimize)
+        return emit(self.program(graph, board), kernels_of(board.core), self.optimize)
+
+    def program(self, graph: Graph, board: Board) -> Program:
+        """What `generate` makes sources of. Raises ModelError if an op is refused."""
+        return self._program(graph, *self.limits(board))
 
     def code(self, graph: Graph, core: Core, room: int = _ALL_FLASH) -> ModelCode:
         """What the model's sources are made of, for a core with so much flash. Raises as `generate`."""

@@ -100,6 +100,7 @@ FORMS: Mapping[str, Form] = MappingProxyType(
                 "CMakeLists.txt": "CMakeLists.txt.j2",
                 "idf_component.yml": "idf_component.yml.j2",
                 f"{EXAMPLE}/esp-idf/CMakeLists.txt": "idf_CMakeLists.txt.j2",
+                f"{EXAMPLE}/esp-idf/sdkconfig.psram": "idf_sdkconfig.psram.j2",
                 f"{EXAMPLE}/esp-idf/main/CMakeLists.txt": "idf_main_CMakeLists.txt.j2",
                 f"{EXAMPLE}/esp-idf/main/main.c": "main_idf.c.j2",
                 f"{EXAMPLE}/esp-idf/main/classifier.h": _CLASSIFIER,
