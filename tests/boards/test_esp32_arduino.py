@@ -74,7 +74,7 @@ def test_the_sources_compile_for_xtensa(tmp_path: Path, arena: str) -> None:
     assert compiler, "apt-get install gcc-xtensa-lx106"
     folder = tree(tmp_path, BOARD, arena=arena)
     sources = sorted((folder / "src").rglob("*.cpp"))
-    assert {"arena.cpp", "arduino.cpp", "session.cpp"} <= {path.name for path in sources}
+    assert {"arena.cpp", "arduino.cpp", "engine_aot.cpp", "motion.cpp"} <= {path.name for path in sources}
     objects = []
     for number, source in enumerate(sources):
         objects.append(folder / f"{number}.o")

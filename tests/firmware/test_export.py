@@ -390,7 +390,20 @@ def test_names_of_models() -> None:
         model_name(stem)
         for stem in ("kws", "my-model v2", "2fast", "größe", "---", "string", "Class", "x" * 99)
     ] == [*("kws", "my_model_v2", "model_2fast", "gr_e", "model", "string_model", "Class_model", "x" * 48)]
-    for wrong in ("2fast", "a-b", "", "a__b", "größe", "int", "main", "_x", "a b"):
+    for wrong in (
+        "2fast",
+        "a-b",
+        "",
+        "a__b",
+        "größe",
+        "int",
+        "main",
+        "_x",
+        "a b",
+        "NULL",
+        "linux",
+        "INT8_MAX",
+    ):
         with pytest.raises(UsageError):
             checked_name(wrong)
     for pair in (("kws", "KWS"), ("a", "a"), ("a", "a_input"), ("a_run_2", "a")):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -317,6 +319,43 @@ def test_the_pack_describes_files_that_are_there(library: Path) -> None:
     conditions = {condition.get("id") for condition in root.iter("condition")}
     assert {component.get("condition") for component in root.iter("component")} == conditions
     assert [accept.get("Dcore") for accept in root.iter("accept")] == ["Cortex-M4"]
+
+
+def documented() -> dict[str, list[str]]:
+    """The first commands of each form in its document."""
+    text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8").partition("## The forms")[2]
+    found = re.findall(r"^\*\*([^*]+)\*\*.*?^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return {title: commands.splitlines() for title, commands in found}
+
+
+@pytest.mark.parametrize("title", documented())
+def test_the_commands_of_the_document(tmp_path: Path, title: str) -> None:
+    """As many of them as there are programs for here: of plain sources and CMake all."""
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    commands = documented()[title]
+    known = []
+    for command in commands:
+        if shutil.which(command.split()[0]) is None and command.split()[0] not in ("tinydeploy", "cd"):
+            break
+        if command == "cd my-project":
+            break
+        known.append(command.replace("/opt/", f"{tmp_path}/"))
+    assert len(known) >= 2 or title in ("PlatformIO", "Zephyr"), known
+    assert known == [command.replace("/opt/", f"{tmp_path}/") for command in commands] or title not in (
+        "Plain sources",
+        "CMake",
+    )
+    assert len(commands) <= 5
+    script = f'tinydeploy() {{ {sys.executable} -m tinydeploy "$@"; }}\nset -e\n' + "\n".join(known)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -102,9 +102,8 @@ def model_for_host(folder: Path, graph: Graph, app: Application | None = None) -
     sizes = {"TINYDEPLOY_ARENA_BYTES": made.arena.bytes, "TINYDEPLOY_OPS": len(made.profiled_ops)}
     others = {"COUNTS_BY_INPUT": 1} if app is None else {app.define: 1}
     flags = [f"-D{name}={value}" for name, value in (sizes | others).items()]
-    return _for_host(
-        folder, "program", [folder / path for path in made.files if path.endswith(".cpp")], *flags
-    )
+    sources = [folder / path for path in made.files if path.endswith(".cpp")]
+    return _for_host(folder, "program", sources, *flags)
 
 
 def _for_host(folder: Path, name: str, engine: list[Path], *flags: str) -> Path:

@@ -78,6 +78,7 @@ int main(void) {
   CHECK(lstm_init_split(&a, states[0], LSTM_STATE_BYTES, shared, sizeof shared) == LSTM_OK);
   CHECK(lstm_init_split(&b, states[1], LSTM_STATE_BYTES, shared, sizeof shared) == LSTM_OK);
   CHECK(motion_init_split(&m, NULL, 0, shared, sizeof shared) == MOTION_OK);
+  CHECK(motion_quantize_input(&m, NULL) == MOTION_NOT_READY);
   for (uint32_t i = 0; i < 3; ++i) {
     fill(lstm_input(&a), 1 + i);
     CHECK(lstm_run(&a) == LSTM_OK);

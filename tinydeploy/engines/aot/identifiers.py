@@ -27,6 +27,12 @@ _TAKEN = """
 """What is somebody else's: functions, namespaces and headers that programs have, F_OK and its like, targets
 of CMake's, and what the examples are made of."""
 _NOT_FOR_US = frozenset((_KEYWORDS + _TAKEN).split())
+_MACROS = re.compile(
+    r"linux|unix|i386|NULL|EOF|BUFSIZ|NAN|INFINITY|HUGE_VAL|PI|TRUE|FALSE|HIGH|LOW|INPUT|OUTPUT|DEC|HEX|OCT|BIN|CHANGE|RISING"
+    r"|FALLING|DEFAULT|EXTERNAL|INTERNAL|[AB][01]\d*|(?:U?INT\w*|SIZE|PTRDIFF|[SU]?CHAR|U?SHRT|U?LONG|FLT|DBL|LDBL|WCHAR|SIG"
+    r"|LC|M|FP|EXIT|RAND|SEEK)_[A-Z0-9_]+"
+)
+"""What compilers, C's headers and Arduino's define, as they write it: no namespace can be called so."""
 _INTERFACE = """
     init input output run reset self quantize dequantize top label set op status model hook data
 """
@@ -54,7 +60,7 @@ def checked_name(name: str) -> str:
 
 
 def _is_taken(name: str) -> bool:
-    return name.lower() in _NOT_FOR_US
+    return name.lower() in _NOT_FOR_US or _MACROS.fullmatch(name) is not None
 
 
 def check_apart(names: Sequence[str]) -> None:
