@@ -22,6 +22,7 @@ from tinydeploy.errors import TinydeployError, UsageError
 from tinydeploy.estimate import points as point_files
 from tinydeploy.evaluate import arena_sizing, breakdown, calibration, config, failed_run, inspection
 from tinydeploy.evaluate import fit as board_fit
+from tinydeploy.evaluate import other_boards as board_fits
 from tinydeploy.evaluate.arena_sizing import ArenaReport
 from tinydeploy.evaluate.baselines import Baselines
 from tinydeploy.evaluate.breakdown import FloatAnswers
@@ -31,6 +32,7 @@ from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
 from tinydeploy.evaluate.keyword_types import Building, Deploying, Judging, Quantizing, Running
 from tinydeploy.evaluate.keywords import checked_keywords
+from tinydeploy.evaluate.metering import with_trigger
 from tinydeploy.evaluate.request import (
     Model,
     Run,
@@ -47,7 +49,7 @@ from tinydeploy.model.card import Card
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.prepare import comparison, making
 from tinydeploy.progress import Notice, Progress, silent, unsaid
-from tinydeploy.report import report_files
+from tinydeploy.report import paper, report_files
 from tinydeploy.results import gates, stored
 from tinydeploy.results.result import Result
 from tinydeploy.targets.ports import AUTO, Port
@@ -207,6 +209,7 @@ def run(
     *,
     progress: Progress = silent,
     notice: Notice = unsaid,
+    other_boards: bool = True,
     **options: Unpack[Judging],
 ) -> tuple[Result, Path]:
     """The whole way: build, load, measure, and write result.json and report.html into the folder returned.
@@ -214,9 +217,11 @@ def run(
     `options` are keyword_types.Judging's. `notice` is told what was understood of the data. Without a `port`,
     a board that no emulator has runs on a machine of its core. A check that failed is no exception:
     verdict.failures(result) names it. What fails on the way from the build on leaves a failed.json and a
-    report.html that say how far it came.
+    report.html that say how far it came. The result says which `other_boards` the model fits, unless that is
+    not wanted.
     """
     settled = with_usual(model, options, "run")
+    printer = paper.printer() if settled.pop("pdf", False) else None
     float_model = settled.pop("float_model", None)
     baselines = Baselines.taken(settled)
     asked = Run.of(model, settled)
@@ -224,12 +229,15 @@ def run(
     against = baselines.of(asked.folder / stored.FILE)
     chosen = asked.samples(progress)
     progress("compiling the model", 0, 0)
-    job = prepare(asked.graph, **asked.options).connected()
+    job = with_trigger(prepare(asked.graph, **asked.options), asked.wanted.meter).connected()
     floats = comparison.answers(float_model, asked, progress) if float_model else None
     result = against(_evaluated(job, chosen, asked, progress, asked.folder, floats))
     for line in chosen.told:  # a run that fails says what failed, in one line
         notice(line)
-    report_files.write(result, asked.folder, asked.mark)
+    if other_boards:
+        progress("asking what fits other boards", 0, 0)
+        result = replace(result, other_boards=board_fits.other_boards(job))
+    report_files.write(result, asked.folder, asked.mark, printer)
     return result, asked.folder
 
 
@@ -247,6 +255,7 @@ def run_each(
     The folder also gets runs.json and a report.html. Nothing is built unless every engine can run the model.
     """
     settled = with_usual(model, options, "run")
+    printer = paper.printer() if settled.pop("pdf", False) else None
     float_model = settled.pop("float_model", None)
     engines = [name.strip() for name in engines]
     baselines = Baselines.taken(settled)
@@ -258,7 +267,9 @@ def run_each(
     goal = asked.options.pop("optimize", None)
     named = engine_names(",".join(engines), goal)
     jobs = [
-        prepare(asked.graph, **asked.options | _engine_options(name, goal)).connected()
+        with_trigger(
+            prepare(asked.graph, **asked.options | _engine_options(name, goal)), asked.wanted.meter
+        ).connected()
         for name, goal in named
     ]
     floats = comparison.answers(float_model, asked, progress) if float_model else None
@@ -269,8 +280,8 @@ def run_each(
     for line in chosen.told:
         notice(line)
     for engine, result in zip(engines, results, strict=True):
-        report_files.write(result, asked.folder / engine)
-    report_files.write_runs(results, asked.folder, asked.mark)
+        report_files.write(result, asked.folder / engine, printer=printer)
+    report_files.write_runs(results, asked.folder, asked.mark, printer)
     return results, asked.folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import wave
 from pathlib import Path
 from typing import Any
@@ -311,6 +312,49 @@ def test_single_arrays(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([None, 1]), allow_pickle=True)
     with pytest.raises(DataError, match="holds Python objects"):
         read(tmp_path / "objects.npy", graph)
+
+
+def test_every_path_of_several_is_meant_from_the_files_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "model, too" / "data"
+    deep.mkdir(parents=True)
+    here = tmp_path / "here"
+    (here / "data").mkdir(parents=True)
+    (here / "y.npy").write_bytes(b"not this")
+    (here / "data" / "y.npy").write_bytes(b"nor this")
+    x = np.arange(12, dtype=np.float32).reshape(3, 4) / 12
+    for name, array in {"x": x, "y": np.array([0, 1, 2]), "group": np.array(["a", "a", "b"])}.items():
+        np.save(deep / f"{name}.npy", array)
+    monkeypatch.chdir(here)
+    file = deep.parent / "tinydeploy.toml"
+    for named in (
+        "data/x.npy,data/y.npy,data/group.npy",
+        "data/x.npy, y.npy, group.npy",
+        f"data/x.npy,{deep / 'y.npy'},../model, too/data/group.npy",
+    ):
+        file.write_text(f'data = "{named}"\n')
+        found = config.load(deep.parent / "model.tflite").data
+        assert list(map(os.path.realpath, data_request.files(str(found)))) == [
+            str(deep / f"{name}.npy") for name in ("x", "y", "group")
+        ]
+        samples = read(found, classifier((1, 4)))
+        assert samples.groups is not None and samples.groups.tolist() == ["a", "a", "b"]
+    for named, meant in (("x.npz", "x.npz"), ("a,b/x.npz", "a,b/x.npz"), ("d.py:load", "d.py:load")):
+        assert data_request.anchored(named, deep) == str(deep / meant)
+
+
+def test_the_content_of_data_is_that_of_each_file(tmp_path: Path) -> None:
+    named = f"{tmp_path / 'x.npy'},y.npy"
+    assert data_request.content(named) == ""
+    told = set()
+    for x, y in ((1, 2), (1, 3), (0, 3)):
+        np.save(tmp_path / "x.npy", x)
+        np.save(tmp_path / "y.npy", y)
+        told.add(data_request.content(named))
+    assert len(told) == 3
+    (tmp_path / "data.py").write_text("def load(): pass")
+    assert data_request.content(f"{tmp_path / 'data.py'}:load") == data_request.digest(tmp_path / "data.py")
 
 
 def test_a_python_file_gives_data(tmp_path: Path) -> None:

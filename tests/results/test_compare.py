@@ -20,7 +20,8 @@ from tinydeploy.errors import UsageError
 from tinydeploy.evaluate.baselines import Baselines
 from tinydeploy.report import compared, compared_page
 from tinydeploy.results import baseline, stored
-from tinydeploy.results.compare import Comparison, compare
+from tinydeploy.results.compare import Comparison, compare, short_names
+from tinydeploy.results.estimated import Estimate
 from tinydeploy.results.measured import Count, Gate, Spread
 from tinydeploy.results.result import Result
 from tinydeploy.results.statistics import interval, mcnemar
@@ -49,6 +50,44 @@ def slower(result: Result, op: int = 3) -> Result:
     costs[op] = dataclasses.replace(costs[op], counted=(Count("instructions", spread),))
     total = made_up.instructions(int(result.counts.median) + costs[op].count // 2, 14, result.counts.runs)
     return dataclasses.replace(result, per_op=tuple(costs), counted=total)
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (("out/a/result.json", "out/b/result.json"), ("a", "b")),
+        (("out/a", "out/b/c"), ("a", "b/c")),
+        (("out", "out/ram"), ("out", "out/ram")),
+        (("a", "a"), ("a", "a")),
+        (("x/long-name-of-a-model-on-a-board", "y/long-name-of-a-model-on-a-board"), ("x", "y")),
+        (
+            (
+                "o/mnist-mps2-an386-data-balanced",
+                "o/mnist-mps2-an386-data-ram",
+                "o/mnist-mps2-an386-data-size",
+            ),
+            ("balanced", "ram", "size"),
+        ),
+        (("o/keywords-mps2-an386-speed", "o/keywords-mps2-an386"), ("an386-speed", "an386")),
+        (("jobs/mnist-0f", "jobs/mnist-1e"), ("mnist-0f", "mnist-1e")),
+        (("/a/b", "c/b", "d/e"), ("/a/b", "c/b", "d/e")),
+    ],
+)
+def test_names_without_what_they_have_in_common(names: tuple[str, ...], short: tuple[str, ...]) -> None:
+    assert short_names(names) == short
+
+
+def test_estimates_are_compared_where_both_have_them(first: Result) -> None:
+    def estimated(ms: float) -> Result:
+        return dataclasses.replace(first, estimate=Estimate(1000, ms, ms / 2, ms * 2, "a model", "points"))
+
+    found = compare([estimated(2.0), estimated(3.0)], ["a", "b"])
+    (figure,) = [one for one in found.figures if one.name == "estimated_time"]
+    assert figure.values == (2.0, 3.0) and figure.better(1) is False
+    told = compared.markdown(found)
+    assert "| Time, estimated | 2 ms | 3 ms +1 (+50.0 %)" in told
+    alone = compared.markdown(compare([first, estimated(3.0)], ["a", "b"]))
+    assert "| Time, estimated | – | 3 ms |" in alone
 
 
 def test_mcnemar_by_hand() -> None:

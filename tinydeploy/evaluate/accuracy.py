@@ -54,14 +54,11 @@ def accuracy(
 
     `inputs`, `answers` and `reference` hold an array [n, *shape] per model input and output.
     """
-    given = None
-    if judge.task is ANOMALY and judge.output.copies is not None:
-        copied = judge.output.copies
-        given = dequantize(inputs[copied], graph.tensors[graph.inputs[copied]])
+    given = copied(judge, graph, inputs)
     score = _SCORERS[judge.task]
     try:
-        found = score(judge, _real(judge, answers), given)
-        theirs = score(judge, _real(judge, reference), given) if reference else None
+        found = score(judge, real(judge, answers), given)
+        theirs = score(judge, real(judge, reference), given) if reference else None
     except UnfitError as error:
         return f"{judge.output.name}: {error.reason}"
     value = found.figures[judge.metric]
@@ -87,8 +84,15 @@ def accuracy(
     )
 
 
-def _real(judge: Judge, answers: Sequence[Array]) -> Array:
-    """The judged output [n, *shape] in real units; class numbers as they are."""
+def copied(judge: Judge, graph: Graph, inputs: Sequence[Array]) -> Array | None:
+    """The input [n, *shape] that an output judged for anomalies rebuilds, in real units; else None."""
+    if judge.task is not ANOMALY or judge.output.copies is None:
+        return None
+    return dequantize(inputs[judge.output.copies], graph.tensors[graph.inputs[judge.output.copies]])
+
+
+def real(judge: Judge, answers: Sequence[Array]) -> Array:
+    """The judged output [n, *shape] in real units; class numbers as they are. Raises UnfitError."""
     values = answers[judge.output.position]
     if judge.output.kind is not Kind.INDEX:
         values = dequantize(values, judge.output.tensor)
@@ -219,10 +223,16 @@ def _two_sided(judge: Judge, scores: Array, threshold: float | None) -> _Found:
     return replace(found, figures=figures, threshold=threshold, problem=problem)
 
 
+def flag_threshold(judge: Judge) -> float:
+    """From where on each of an output's labels is set."""
+    if judge.threshold is not None:
+        return judge.threshold
+    return 0.0 if judge.output.kind is Kind.RAW else PROBABILITY
+
+
 def _flags(judge: Judge, real: Array, given: Array | None) -> _Found:
     count = judge.output.labels
-    logits = 0.0 if judge.output.kind is Kind.RAW else PROBABILITY
-    threshold = logits if judge.threshold is None else judge.threshold
+    threshold = flag_threshold(judge)
     truth, scores = judge.truth.reshape(-1, count), judge.output.by_place(real).reshape(-1, count)
     taken = scores >= threshold
     tally = Tally(*(flag.sum(axis=0, dtype=np.int64) for flag in (truth, taken, truth & taken)))

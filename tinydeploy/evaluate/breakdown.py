@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.evaluate import accuracy
+from tinydeploy.evaluate import accuracy, shown_samples
+from tinydeploy.evaluate.drawing import drawing
 from tinydeploy.model.affine import dequantize
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.metric_choice import CLASSES, Judge
@@ -28,10 +29,7 @@ from tinydeploy.results.measured import Accuracy
 Array = npt.NDArray[Any]
 
 BINS = 10  # of a reliability curve
-
-
 _FLIPS = 12  # of them are shown
-_SIDE = 64  # pixels of a shown picture: larger ones are thinned out
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +99,8 @@ def look(
     if judge is None:
         return None
     curve = calibration(judge, answers)
-    if samples.groups is None and floats is None and curve is None:
+    worst, unsure = shown_samples.shown(judge, graph, samples, answers)
+    if samples.groups is None and floats is None and curve is None and not worst and not unsure:
         return None
     groups: tuple[GroupFigure, ...] = ()
     if samples.groups is not None:
@@ -111,7 +110,8 @@ def look(
             pairs = zip(groups, theirs, strict=True)
             groups = tuple(replace(one, float_value=other.value) for one, other in pairs)
     flips = _flips(judge, samples, answers, floats) if floats is not None else ((), 0, 0, 0)
-    return CloserLook(groups, curve, _float_side(samples, floats), *flips[1:], flips[0])
+    beside = _float_side(samples, floats)
+    return CloserLook(groups, curve, beside, *flips[1:], flips[0], worst or None, unsure or None)
 
 
 def _float_side(samples: Samples, floats: FloatAnswers | None) -> FloatSide | None:
@@ -142,22 +142,8 @@ def _flips(
     shown = []
     for row in rows[:_FLIPS]:
         wanted, theirs, ours = (judge.names[number] for number in (truth[row], before[row], after[row]))
-        width, channels, pixels = _picture(samples.given[0][row])
-        shown.append(Flip(int(row), wanted, theirs, ours, width, channels, pixels))
+        shown.append(Flip(int(row), wanted, theirs, ours, drawing(samples.given[0][row])))
     return tuple(shown), len(rows), *right
-
-
-def _picture(values: Array) -> tuple[int, int, tuple[int, ...]]:
-    """Width, channels and pixels of a sample that looks like a picture; none of another."""
-    core = values.reshape(values.shape[1:]) if values.shape[:1] == (1,) else values
-    core = core[..., None] if core.ndim == 2 else core
-    if core.ndim != 3 or core.shape[2] not in (1, 3) or min(core.shape[:2]) < 4:
-        return 0, 1, ()
-    step = -(-max(core.shape[:2]) // _SIDE)
-    thin = core[::step, ::step].astype(np.float64)
-    low, high = thin.min(), thin.max()
-    pixels = np.rint(255 * (thin - low) / max(high - low, 1e-9)).astype(int)
-    return thin.shape[1], thin.shape[2], tuple(pixels.reshape(-1).tolist())
 
 
 def _scores(judge: Judge, answers: Sequence[Array]) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tinydeploy.engines.engine_registry import ENGINES
 from tinydeploy.errors import UsageError
+from tinydeploy.evaluate import data_request
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option
 from tinydeploy.evaluate.option_table import AT_PORT, in_file
 from tinydeploy.evaluate.python_data import is_python
@@ -63,7 +64,7 @@ def _value(path: Path, option: Option, raw: Any) -> Any:
         except ValueError as error:
             raise UsageError(f"{path}: '{option.key}' {error}") from error
     if option.kind is Path:
-        return path.parent / raw
+        return Path(data_request.anchored(raw, path.parent)) if option.name == "data" else path.parent / raw
     if option.also is not None:
         return option.kind(raw)
     return tuple(raw) if isinstance(raw, list) else raw

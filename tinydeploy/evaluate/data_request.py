@@ -41,7 +41,7 @@ def read(data: Data, graph: Graph, preparation: Preparation) -> Data:
     named = str(data)
     if python_data.is_python(named):
         return _of_inputs(python_data.load(named), graph, named)
-    if named.split(",")[0].endswith(npy_files.SUFFIX):
+    if npy_files.is_named(named):
         found = npy_files.read(npy_files.paths(named))
         return replace(found, file=named, source=f"{named}, sha256 {_arrays_digest(found)}")
     path = Path(data)
@@ -54,6 +54,27 @@ def read(data: Data, graph: Graph, preparation: Preparation) -> Data:
             "give an .npz with x0, x1 … and y",
         )
     return _kept(path, reader, graph.tensors[graph.inputs[0]], preparation)
+
+
+def anchored(named: str, folder: Path) -> str:
+    """The same data as they are named in `folder`: each path that is not absolute is meant from there."""
+    if npy_files.is_named(named):
+        return ",".join(map(str, npy_files.paths(named, folder)))
+    return str(folder / named)
+
+
+def content(named: str) -> str:
+    """What `digest` says of all files that data are named by; "" where one is not there. Raises DataError.
+
+    Of a Python file that is the file itself, whatever it reads.
+    """
+    found = files(named)
+    return ",".join(map(digest, found)) if all(file.exists() for file in found) else ""
+
+
+def files(named: str) -> list[Path]:
+    """The files, or the folder, that data are named by."""
+    return npy_files.paths(named) if npy_files.is_named(named) else [Path(python_data.file(named))]
 
 
 def _of_inputs(found: Loaded, graph: Graph, named: str) -> Loaded:

@@ -60,8 +60,10 @@ class Fit:
         return min((need.left / need.budget for need in needs), default=-float("inf"))
 
 
-def fits(graph: Graph, among: Sequence[Board], *, every_goal: bool = False) -> tuple[Fit, ...]:
-    """Each board with its best goal: the first that fits, or else the one that comes nearest to it.
+def fits(
+    graph: Graph, among: Sequence[Board], *, every_goal: bool = False, goals: Sequence[str] = _FOR_ROOM
+) -> tuple[Fit, ...]:
+    """Each board with its best goal: the first of `goals` that fits, or else the one that comes nearest.
 
     With `every_goal` there is one for each. The roomiest come first. Raises ModelError if the engine cannot
     run the model.
@@ -72,7 +74,7 @@ def fits(graph: Graph, among: Sequence[Board], *, every_goal: bool = False) -> t
     # Of boards alike, the one with most flash first: what it gets mostly suits the others too. One core after
     # the other, as what was tried for it serves all.
     for board in sorted(among, key=lambda board: (board.core.kernels, -board.flash.bytes)):
-        tried = _tried(graph, board, programs, GOALS if every_goal else _FOR_ROOM, every_goal)
+        tried = _tried(graph, board, programs, GOALS if every_goal else goals, every_goal)
         found += tried if every_goal else [min(tried, key=_rank)]
     return tuple(sorted(found, key=lambda fit: (*_rank(fit), fit.board, GOALS.index(fit.optimize))))
 

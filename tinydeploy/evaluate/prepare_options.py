@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinydeploy.evaluate.option import Option, Verb
+from tinydeploy.words import COSTS
 
 CALIBRATION = Option(
     "calibration",
@@ -50,6 +51,86 @@ FLOAT = Option(
 )
 
 
+def _recipes(written: object) -> tuple[str, ...]:
+    words = written.split(",") if isinstance(written, str) else written
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"is {written!r}: write qat,filters=0.5,prune+qat")
+    return tuple(word.strip() for word in words if word.strip())
+
+
+RECIPE = Option(
+    "recipe",
+    "The recipes, with commas between them, + to combine, = for how much: qat,filters=0.5,prune+qat; or all.",
+    metavar="NAME,…",
+    parse=_recipes,
+)
+TRAIN = Option(
+    "train",
+    "What is trained with, as --data.",
+    kind=Path,
+    metavar="FILE|FOLDER",
+    default="four fifths of --data",
+)
+EPOCHS = Option(
+    "epochs", "How often each recipe sees the samples.", kind=int, default="10", metavar="N", most=10_000
+)
+SEED = Option("seed", "Of everything random.", kind=int, default="1", metavar="N", most=2**31 - 1)
+RATE = Option(
+    "rate", "The learning rate to begin with.", kind=float, default="0.001", metavar="NUMBER", any_number=True
+)
+TEMPERATURE = Option(
+    "temperature",
+    "Distillation: how far answers are softened.",
+    kind=float,
+    default="4",
+    metavar="NUMBER",
+    any_number=True,
+)
+SOFT_WEIGHT = Option(
+    "soft_weight",
+    "Distillation: the soft labels' share of the loss.",
+    kind=float,
+    default="0.7",
+    metavar="NUMBER",
+    any_number=True,
+)
+STUDENT = Option(
+    "student",
+    "Distillation: the student, a Keras model of the same inputs and outputs.",
+    kind=Path,
+    metavar="FILE",
+    default="the model at half its width",
+)
+
+
+def compress(
+    out: Option,
+    data: Option,
+    boards: Option,
+    shared: tuple[Option, ...],
+    budget: tuple[Option, ...],
+    always: tuple[Option, ...],
+) -> Verb:
+    """The verb, with the table's own options where it has them; of a tinydeploy.toml it takes the budget."""
+    return Verb(
+        "A Keras model by recipes (qat, filters, prune …), side by side on the target.",
+        (
+            RECIPE,
+            TRAIN,
+            replace(data, help="The test set, which judges every row.", key=""),
+            replace(CALIBRATION, default="--train"),
+            *(EPOCHS, SEED, RATE, TEMPERATURE, SOFT_WEIGHT, STUDENT),
+            replace(boards, short="-b", help="The boards, with commas between them.", default="mps2-an386"),
+            *(replace(option, key="") for option in shared),
+            *budget,
+            replace(out, help="The folder to write to.", key="", variable="", untrusted=""),
+            *always,
+        ),
+        ("compress",),
+        "lab.many_verbs",
+    )
+
+
 def quantize(
     out: Option, data: Option, samples: Option, judged: tuple[Option, ...], always: tuple[Option, ...]
 ) -> Verb:
@@ -63,4 +144,50 @@ def quantize(
         "A float model as a good int8 one: .tflite, ONNX, Keras, PyTorch.",
         (CALIBRATION, written, test, count, *own, *kept, *always),
         ("quantize",),
+    )
+
+
+TRIALS = Option("trials", "How many candidates to try.", kind=int, default="50", metavar="N", most=1_000_000)
+EPOCHS = Option(
+    "epochs",
+    "The most epochs that a candidate is trained for.",
+    kind=int,
+    default="30",
+    metavar="N",
+    most=100_000,
+)
+SEED = Option("seed", "Where choices and weights begin.", kind=int, default="0", metavar="N", most=1 << 31)
+
+
+def _costs(written: object) -> tuple[str, ...]:
+    """Costs with commas between them."""
+    words = written.split(",") if isinstance(written, str) else list(written)  # type: ignore[call-overload]
+    found = tuple(word.strip() for word in words)
+    if not found or any(word not in COSTS for word in found):
+        raise ValueError(f"is {written!r}: write some of {','.join(COSTS)}")
+    return found
+
+
+MINIMIZE = Option(
+    "minimize",
+    f"What is to be small besides the metric: {', '.join(COSTS)}, with commas between them.",
+    default=COSTS[0],
+    metavar="COST,…",
+    parse=_costs,
+)
+
+
+def search(shared: tuple[Option, ...], out: Option, data: Option, always: tuple[Option, ...]) -> Verb:
+    """The verb; `shared` are options of `run`. None is read from a tinydeploy.toml."""
+    own = (TRIALS, EPOCHS, MINIMIZE, SEED)
+    given = replace(data, help="Labelled samples: whatever run takes.", default="load() of the space", key="")
+    written = replace(
+        out, help="The folder of the search, where it goes on.", key="", variable="", untrusted=""
+    )
+    kept = (replace(option, key="") for option in shared)
+    return Verb(
+        "Architecture search: a Keras function with choices, priced, trained, run.",
+        (given, written, *own, *kept, *always),
+        ("search",),
+        "search.searching",
     )

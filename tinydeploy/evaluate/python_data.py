@@ -27,6 +27,11 @@ def is_python(named: str) -> bool:
     return _parted(named)[0].endswith(".py")
 
 
+def file(named: str) -> str:
+    """The Python file of such a name; another name as it is."""
+    return _parted(named)[0]
+
+
 def load(named: str) -> Loaded:
     """The arrays that the function returns: (x, y), (x, y, group), or arrays by name.
 

@@ -17,10 +17,11 @@ from typing import Any
 from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
+from tinydeploy.evaluate import data_request
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import array_samples
 from tinydeploy.targets.target_registry import choose_target, target_at_port
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_LINK, GOALS
+from tinydeploy.words import ARENAS, DEFAULT_BOARD, DEFAULT_LINK, GOALS
 
 _LONGEST = 40  # characters of one of the name's parts
 _MOST_BYTES = 200  # of the name: file systems take 255
@@ -38,8 +39,9 @@ def folder(
     words = [*_words(graph, settled, board)]
     name = "-".join((_short(Path(graph.path).stem), board.id, *map(_short, words)))
     place = root / name.encode()[:_MOST_BYTES].decode(errors="ignore")
-    paths = [graph.path, settled.get("data"), settled.get("tflm_library")]
-    places = [os.path.relpath(os.path.realpath(path)) for path in paths if isinstance(path, str | Path)]
+    named = [graph.path, settled.get("data"), settled.get("tflm_library")]
+    paths = [part for one in named if isinstance(one, str | Path) for part in data_request.files(str(one))]
+    places = [os.path.relpath(os.path.realpath(path)) for path in paths]
     mark = hashlib.sha256(json.dumps([board.id, *words, *places]).encode()).hexdigest()
     if marked(place) not in ("", mark):
         place = place.with_name(f"{place.name}-{mark[:_DIGITS]}")
@@ -59,6 +61,8 @@ def _words(graph: Graph, settled: Mapping[str, Any], board: Board) -> Iterator[s
         yield Path(settled["tflm_library"]).name
     if settled.get("optimize", GOALS[0]) != GOALS[0]:
         yield settled["optimize"]
+    if settled.get("arena", ARENAS[0]) != ARENAS[0]:
+        yield settled["arena"]
     if settled.get("signature"):
         yield settled["signature"]
     if settled.get("logits"):

@@ -19,6 +19,7 @@ from typing import Any
 from tinydeploy.errors import TinydeployError, UsageError
 from tinydeploy.evaluate import data_request
 from tinydeploy.evaluate.deployment import model_path
+from tinydeploy.evaluate.option_table import VERBS
 from tinydeploy.host import cache, paths
 from tinydeploy.lab import executors
 from tinydeploy.progress import Progress
@@ -43,9 +44,10 @@ class Job:
     def command(self) -> str:
         """The same as a command line."""
         words = ["tinydeploy", "run", self.model, "-o", str(self.folder)]
+        flags = {option.name: option.long for option in VERBS["run"].options}
         for name, value in self.options.items():
-            flag = f"--{name.replace('_', '-')}"
-            words += [flag] if value is True else [flag, str(value)]
+            if name in flags and value not in (None, False):
+                words += [flags[name]] if value is True else [flags[name], str(value)]
         return shlex.join(words)
 
 
@@ -60,7 +62,9 @@ def jobs(
     """
     found: dict[str, Job] = {}
     data = options.get("data")
-    options = dict(options) | ({"data": Path(data).resolve()} if data is not None else {})
+    options = dict(options) | (
+        {"data": data_request.anchored(str(data), Path.cwd())} if data is not None else {}
+    )
     given = {name: values for name, values in axes.items() if values}
     for model in models:
         path = model_path(model).resolve()
@@ -81,7 +85,7 @@ def jobs(
 
 def _key(model: str, options: Mapping[str, Any]) -> str:
     data = options.get("data")
-    content = data_request.digest(Path(data)) if data is not None and Path(data).exists() else ""
+    content = data_request.content(str(data)) if data is not None else ""
     named = {name: str(value) for name, value in sorted(options.items()) if name != "data"}
     said = json.dumps([__version__, model, content or str(data), named])
     return hashlib.sha256(said.encode()).hexdigest()[:16]

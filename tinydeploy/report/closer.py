@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from markupsafe import Markup
+from PIL import Image
 
-from tinydeploy.results.closer_look import Calibration, CloserLook, Flip
+from tinydeploy.results.closer_look import Calibration, CloserLook, Drawing
 from tinydeploy.results.result import Result
 
 _SIDE = 200  # units of the reliability curve
+_ROOM = (160, 80)  # units of a sample's curves or bars
+_LINES = ("accent", "bad", "dense", "warn", "conv-soft", "muted")  # the colours of channels
 
 
 @dataclass(frozen=True)
@@ -54,32 +61,70 @@ def sentences(look: CloserLook) -> Iterator[str]:
         yield f"Expected calibration error {look.calibration.error:.3f}{beside}"
 
 
-def picture(flip: Flip) -> Markup:
-    """The sample as an <svg>; nothing if it is no picture. Runs of one colour are one rectangle."""
-    if not flip.pixels:
+def picture(sample: int, drawing: Drawing | None) -> Markup:
+    """The sample as an <img>, or as an <svg> of curves or bars; nothing if there is no drawing of it."""
+    if drawing is None:
         return Markup("")
-    size = flip.width * flip.channels
-    lines = [flip.pixels[start : start + size] for start in range(0, len(flip.pixels), size)]
-    shapes = [shape for y, line in enumerate(lines) for shape in _runs(flip, y, line)]
-    label = f"sample {flip.sample}"
-    return Markup(
-        '<svg viewBox="0 0 {} {}" width="96" role="img" aria-label="{}" shape-rendering="crispEdges">{}</svg>'
-    ).format(flip.width, len(lines), label, Markup("").join(shapes))
+    label = f"sample {sample}"
+    if drawing.kind == "picture":
+        frame = '<img class="pixels" src="data:image/png;base64,{}" alt="{}" width="{}" height="{}"/>'
+        rows = len(_levels(drawing))
+        return Markup(frame).format(_png(drawing), label, drawing.width, rows)
+    shapes = _bars(drawing) if drawing.kind == "features" else _curves(drawing)
+    frame = '<svg class="curves" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">'
+    told = f"{label}, from {drawing.low:.4g} to {drawing.high:.4g}"
+    return Markup(frame).format(*_ROOM, told) + shapes + Markup("</svg>")
 
 
-def _runs(flip: Flip, y: int, line: tuple[int, ...]) -> Iterator[Markup]:
-    colours = [_colour(line[x * flip.channels : (x + 1) * flip.channels]) for x in range(flip.width)]
-    start = 0
-    for x in range(1, flip.width + 1):
-        if x == flip.width or colours[x] != colours[start]:
-            shape = '<rect x="{}" y="{}" width="{}" height="1" fill="{}"/>'
-            yield Markup(shape).format(start, y, x - start, colours[start])
-            start = x
+def _levels(drawing: Drawing) -> npt.NDArray[np.uint8]:
+    """[rows, width, channels]"""
+    flat = np.frombuffer(base64.b64decode(drawing.levels), np.uint8)
+    return flat[: flat.size - flat.size % (drawing.width * drawing.channels)].reshape(
+        -1, drawing.width, drawing.channels
+    )
 
 
-def _colour(pixel: tuple[int, ...]) -> str:
-    red, green, blue = pixel * 3 if len(pixel) == 1 else pixel
-    return f"#{red:02x}{green:02x}{blue:02x}"
+def _png(drawing: Drawing) -> str:
+    levels, made = _levels(drawing), io.BytesIO()
+    Image.fromarray(levels[..., 0] if drawing.channels == 1 else levels[..., :3]).save(
+        made, "png", optimize=True
+    )
+    return base64.b64encode(made.getvalue()).decode()
+
+
+def _curves(drawing: Drawing) -> Markup:
+    """A line for each channel, the channels in colours that come again after a while."""
+    width, height = _ROOM
+    levels = _levels(drawing)[0]
+    x = np.linspace(0, width, drawing.width)
+    y = height - 2 - levels / 255 * (height - 4)
+    line = Markup('<polyline points="{}" stroke="var(--{})" fill="none" vector-effect="non-scaling-stroke"/>')
+    return Markup("").join(
+        line.format(
+            " ".join(f"{across:.0f},{up:.1f}" for across, up in zip(x, y[:, channel], strict=True)),
+            _LINES[channel % len(_LINES)],
+        )
+        for channel in range(drawing.channels)
+    )
+
+
+def _bars(drawing: Drawing) -> Markup:
+    """A bar for each feature, up or down from zero, or from the edge that is nearer to it."""
+    width, height = _ROOM
+    values = drawing.low + _levels(drawing).reshape(-1) / 255 * (drawing.high - drawing.low)
+    low, high = min(0.0, drawing.low), max(0.0, drawing.high)
+    scale, step = height / ((high - low) or 1.0), width / len(values)
+    bar = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="var(--{})"/>')
+    return Markup("").join(
+        bar.format(
+            number * step,
+            (high - max(value, 0.0)) * scale,
+            step * 0.8,
+            max(abs(value) * scale, 0.5),
+            "accent" if value >= 0 else "bad",
+        )
+        for number, value in enumerate(values)
+    )
 
 
 def reliability(curves: list[tuple[str, Calibration]]) -> Markup:

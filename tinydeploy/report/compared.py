@@ -83,11 +83,11 @@ def sentences(found: Comparison) -> Iterator[str]:
     """What there is to know of the comparison as a whole: obstacles, confidence, flips, ops that changed."""
     for reason in found.obstructed:
         yield f"Not like with like: {reason}."
-    for name, between in zip(found.names, found.intervals, strict=True):
+    for name, between in zip(found.short, found.intervals, strict=True):
         if between is not None:
             low, high = (gates.shown(end, "share") for end in between)
             yield f"Accuracy of {text.printable(name)} lies between {low} and {high} at 95 % confidence."
-    for name, flip in zip(found.names[1:], found.flips, strict=True):
+    for name, flip in zip(found.short[1:], found.flips, strict=True):
         if flip is not None:
             yield _flipped(text.printable(name), flip)
     changed = sum(op.changed for op in found.ops)
@@ -115,7 +115,7 @@ def _numbers(samples: tuple[int, ...]) -> str:
 def console(found: Comparison) -> RenderableType:
     """The figures, what is to be said of them, and the ops that changed."""
     columns = [Column("")]
-    for name in found.names:
+    for name in found.short:
         columns += [Column(text.printable(name), right=True), Column("")]
     rows: list[list[str | Text]] = []
     for figure in found.figures:
@@ -138,7 +138,7 @@ def console(found: Comparison) -> RenderableType:
 
 def markdown(found: Comparison) -> str:
     """The same for a comment on a pull request."""
-    heads = ["", *found.names]
+    heads = ["", *found.short]
     rows = [[figure.label, *(_in_markdown(cell) for cell in cells(figure))] for figure in found.figures]
     lines = ["## tinydeploy: comparison", "", *ci.table(heads, rows), ""]
     lines += [f"- {ci.cell(sentence)}" for sentence in sentences(found)]

@@ -1,4 +1,4 @@
-"""The report's pictures: inline SVG drawn with matplotlib, coloured by the page's CSS variables.
+"""The schedule of a model's ops: inline SVG drawn with matplotlib, coloured by the page's CSS variables.
 
 Importing this module imports matplotlib, which takes most of a second: import it where a picture is drawn.
 """
@@ -6,6 +6,7 @@ Importing this module imports matplotlib, which takes most of a second: import i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.style
@@ -17,17 +18,22 @@ from matplotlib.ticker import MaxNLocator
 from tinydeploy.report import text
 from tinydeploy.report.families import buffer_family, family
 from tinydeploy.report.svg import COLOURS, STYLE, bare_axes, inline, text_width
-from tinydeploy.results.measured import Accuracy, ArenaBuffer, ArenaInfo
+from tinydeploy.results.measured import ArenaBuffer, ArenaInfo
 from tinydeploy.results.result import Result
 from tinydeploy.results.setting import OpInfo
 
 
 def _bars(
-    axes: Axes, ops: Sequence[OpInfo], values: Mapping[int, float], labels: Mapping[int, str], size: float
+    axes: Axes,
+    ops: Sequence[OpInfo],
+    values: Mapping[int, float],
+    labels: Mapping[int, str],
+    size: float,
+    beside: float = 0.32,
 ) -> None:
-    """One horizontal bar per op that has a value, its figure at the bar's end."""
+    """One horizontal bar per op that has a value, its figure at the bar's end, which takes `beside` of it."""
     longest = max(values.values(), default=0) or 1
-    axes.set_xlim(0, longest * 1.32)
+    axes.set_xlim(0, longest * (1 + beside))
     for op in ops:
         if op.index not in values:
             continue
@@ -127,56 +133,137 @@ def _taken_over(
             yield other, start, stop
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a schedule: from op `first` to `last`, each so high, with letters of that size."""
+
+    first: int
+    last: int
+    height: float
+    size: float
+
+    @classmethod
+    def of(cls, result: Result) -> _Rows:
+        """One for each op; with an arena's plan one above and one below, too."""
+        ops, buffers = result.model.ops, result.arena.buffers
+        first = min([0, *(buffer.first_op for buffer in buffers)])
+        last = max([len(ops) - 1, *(buffer.last_op for buffer in buffers)])
+        rows = max(1, last - first + 1)
+        row, size = (11.0, 8.0) if rows > 120 else (min(30.0, max(15.5, 230 / rows)), 9.5)
+        return cls(first, last, row, size)
+
+    @property
+    def ylim(self) -> tuple[float, float]:
+        """The first row is at the top."""
+        return self.last + 0.5, self.first - 0.5
+
+    @property
+    def whole(self) -> float:
+        """The height of all."""
+        return max(1, self.last - self.first + 1) * self.height
+
+
 def schedule(result: Result) -> str:
     """The op schedule from top to bottom: the arena's buffers beside each op's cost.
 
     Without a plan (a searched arena has none) the arena's column is left out.
     """
-    ops, buffers = result.model.ops, result.arena.buffers
-    first = min([0, *(buffer.first_op for buffer in buffers)])
-    last = max([len(ops) - 1, *(buffer.last_op for buffer in buffers)])
-    rows = max(1, last - first + 1)
-    row, size = (11.0, 8.0) if rows > 120 else (min(30.0, max(15.5, 230 / rows)), 9.5)
-    names, shapes = _labels(ops, first, last)
+    ops, buffers, rows = result.model.ops, result.arena.buffers, _Rows.of(result)
+    row, size, height = rows.height, rows.size, rows.whole
+    names, shapes = _labels(ops, rows.first, rows.last)
     labels = 30 + _widest(names.values(), size) + 14 + _widest(shapes.values(), size) + 18
 
     width, top, bottom = 1080.0, 30.0, 22.0 if buffers else 6.0
-    height = rows * row
     gap = 34.0
     room = width - labels - 4 - (2 if buffers else 1) * gap
     parts = (0.5, 0.3, 0.2) if buffers else (0.0, 0.62, 0.38)
-    per_mac = {c.index: c.count / c.macs for c in result.per_op if c.macs}
-    costs = {c.index: float(c.count) for c in result.per_op}
-    ylim = (last + 0.5, first - 0.5)
+    costs, per_mac = _costs(result)
 
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(width / 72, (top + height + bottom) / 72))
-        base = bare_axes(figure, (0, top, width, height), ylim)
-        base.set_xlim(0, width)
+        base = _base(figure, top, rows)
         _names(base, names, shapes, labels - 18, size)
-        base.axhline(last + 0.5, color=COLOURS["rule"], linewidth=0.6)
 
         def column(left: float, heading: str) -> None:
-            base.text(left, first - 0.5 - 12 / row, heading, fontsize=10, color=COLOURS["ink"])
+            _heading(base, left, heading, rows)
 
         column(0, "Op, output shape")
         titles: dict[str, str] = {}
         left = labels
         if buffers:
-            column(left, "Arena, offset in " + ("KiB" if _unit(_end(result.arena)) > 1 else "bytes"))
-            arena = bare_axes(figure, (left, top, room * parts[0], height), ylim)
+            column(left, _arena_heading(result))
+            arena = bare_axes(figure, (left, top, room * parts[0], height), rows.ylim)
             arena.xaxis.set_visible(True)
             titles |= _arena(arena, result, room * parts[0], row, min(size, 9.0))
             left += room * parts[0] + gap
         column(left, result.unit.capitalize())
-        bars = bare_axes(figure, (left, top, room * parts[1], height), ylim)
+        bars = bare_axes(figure, (left, top, room * parts[1], height), rows.ylim)
         _bars(bars, ops, costs, {i: text.millions(value) for i, value in costs.items()}, size)
         left += room * parts[1] + gap
         column(left, f"{result.unit.capitalize()} per MAC")
-        ratios = bare_axes(figure, (left, top, room * parts[2], height), ylim)
+        ratios = bare_axes(figure, (left, top, room * parts[2], height), rows.ylim)
         _bars(ratios, ops, per_mac, {i: f"{value:,.2f}" for i, value in per_mac.items()}, size)
-        what = f"the arena's buffers and the {result.unit}" if buffers else f"the {result.unit}"
-        return inline(figure, "schedule", f"For each of {len(ops)} ops: {what}", titles)
+        return inline(figure, "schedule", _described(result), titles)
+
+
+def schedule_narrow(result: Result) -> str:
+    """The same for a phone: the arena's buffers above the cost of the ops, which go by number there."""
+    ops, buffers, rows = result.model.ops, result.arena.buffers, _Rows.of(result)
+    size, width, head, foot = min(rows.size, 9.0), 358.0, 30.0, 26.0
+    names, _ = _labels(ops, rows.first, rows.last)
+    labels = 30 + _widest(names.values(), size) + 10
+    costs, per_mac = _costs(result)
+    told = {
+        i: text.millions(value) + (f" · {per_mac[i]:,.2f}" if i in per_mac else "")
+        for i, value in costs.items()
+    }
+    titles: dict[str, str] = {}
+    with matplotlib.style.context(["default", STYLE]):
+        upper = head + rows.whole + foot if buffers else 0.0
+        figure = Figure(figsize=(width / 72, (upper + head + rows.whole + 6) / 72))
+        if buffers:
+            numbers = _base(figure, head, rows)
+            _names(numbers, dict.fromkeys(names, ""), dict.fromkeys(range(len(ops)), ""), 0, size)
+            _heading(numbers, 0, _arena_heading(result), rows)
+            arena = bare_axes(figure, (28, head, width - 30, rows.whole), rows.ylim)
+            arena.xaxis.set_visible(True)
+            titles |= _arena(arena, result, width - 30, rows.height, min(size, 8.5))
+        base = _base(figure, upper + head, rows)
+        _names(base, names, dict.fromkeys(range(len(ops)), ""), 0, size)
+        _heading(base, 0, f"Op, {result.unit} · per MAC", rows)
+        room = width - labels - 2
+        bars = bare_axes(figure, (labels, upper + head, room, rows.whole), rows.ylim)
+        beside = 1 / (1 - min(0.6, (_widest(told.values(), size) + 8) / room)) - 1
+        _bars(bars, ops, costs, told, size, beside)
+        return inline(figure, "narrow", _described(result), titles)
+
+
+def _base(figure: Figure, top: float, rows: _Rows) -> Axes:
+    """Axes across the whole figure, in its own pixels, for names and lines between the rows."""
+    width = figure.get_figwidth() * 72
+    base = bare_axes(figure, (0, top, width, rows.whole), rows.ylim)
+    base.set_xlim(0, width)
+    base.axhline(rows.last + 0.5, color=COLOURS["rule"], linewidth=0.6)
+    return base
+
+
+def _heading(base: Axes, left: float, words: str, rows: _Rows) -> None:
+    base.text(left, rows.first - 0.5 - 12 / rows.height, words, fontsize=10, color=COLOURS["ink"])
+
+
+def _arena_heading(result: Result) -> str:
+    return "Arena, offset in " + ("KiB" if _unit(_end(result.arena)) > 1 else "bytes")
+
+
+def _costs(result: Result) -> tuple[dict[int, float], dict[int, float]]:
+    """The count of each op, and that per MAC of those that have any."""
+    costs = {cost.index: float(cost.count) for cost in result.per_op}
+    return costs, {cost.index: cost.count / cost.macs for cost in result.per_op if cost.macs}
+
+
+def _described(result: Result) -> str:
+    what = f"the arena's buffers and the {result.unit}" if result.arena.buffers else f"the {result.unit}"
+    return f"For each of {len(result.model.ops)} ops: {what}"
 
 
 def _labels(ops: Sequence[OpInfo], first: int, last: int) -> tuple[dict[int, str], dict[int, str]]:
@@ -204,75 +291,3 @@ def _names(
             base.text(right, index, shapes[index], ha="right", **faint)
         else:
             base.text(30, index, name, style="italic", **faint)
-
-
-def confusion(accuracy: Accuracy) -> str:
-    """The confusion matrix: one row per true class, one column per predicted class, shaded by row."""
-    matrix = accuracy.confusion
-    count = len(matrix)
-    labels = [text.shorten(text.printable(c.label), 14) for c in accuracy.per_class]
-    labels = labels if len(labels) == count else [str(number) for number in range(count)]
-    cell = min(38.0, max(17.0, 380 / count))
-    size = 10.0 if cell >= 26 else 8.0
-    side = max(text_width(label, 9.5) for label in labels) + 8
-    slanted = max(text_width(label, 9.5) for label in labels) > cell - 4
-    foot = (side * 0.75 + 10) if slanted else 18.0
-    left, top = side + 20, 4.0
-    width, height = left + count * cell + 4, top + count * cell + foot + 18
-
-    with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(width / 72, height / 72))
-        axes = bare_axes(figure, (left, top, count * cell, count * cell), (count - 0.5, -0.5))
-        axes.set_xlim(-0.5, count - 0.5)
-        titles = {}
-        for i, row in enumerate(matrix):
-            for j, samples in enumerate(row):
-                _cell(axes, (i, j), samples, text.ratio(samples, sum(row)), cell, size)
-                titles[f"cell{i}x{j}"] = f"{samples:,} samples of {labels[i]} taken for {labels[j]}"
-        faint: dict[str, Any] = {"fontsize": 9.5, "color": COLOURS["muted"]}
-        _class_labels(axes, labels, slanted, cell)
-        axes.text(
-            -0.5 - (side + 12) / cell,
-            (count - 1) / 2,
-            "true class",
-            rotation=90,
-            ha="center",
-            va="center",
-            **faint,
-        )
-        axes.text((count - 1) / 2, count - 0.5 + (foot + 12) / cell, "predicted class", ha="center", **faint)
-        label = f"Confusion matrix of {count} classes over {accuracy.samples:,} samples"
-        return inline(figure, "confusion", label, titles)
-
-
-def _cell(axes: Axes, place: tuple[int, int], samples: int, share: float, cell: float, size: float) -> None:
-    """One cell of the confusion matrix, shaded by its share of the row, with its number if that has room."""
-    i, j = place
-    patch = Rectangle((j - 0.5, i - 0.5), 1, 1, linewidth=1, edgecolor=COLOURS["card"])
-    colour = "accent" if i == j else "bad"
-    # Rare mistakes have to be visible beside a diagonal near 1: they start at a fifth.
-    alpha = 0.12 + 0.88 * share if i == j else min(1.0, 0.2 + 1.6 * share)
-    patch.set_facecolor((COLOURS[colour], alpha) if samples else (COLOURS["rule"], 0.45))
-    patch.set_gid(f"cell{i}x{j}")
-    axes.add_patch(patch)
-    if samples:
-        ink = "on-accent" if alpha > 0.5 else "ink"
-        fits = text_width(f"{samples}", size) < cell - 2
-        shown = f"{samples}" if fits else "•"
-        axes.text(j, i, shown, ha="center", va="center_baseline", fontsize=size, color=COLOURS[ink])
-
-
-def _class_labels(axes: Axes, labels: Iterable[str], slanted: bool, cell: float) -> None:
-    bottom = axes.get_ylim()[0]
-    for number, label in enumerate(labels):
-        axes.text(-0.5 - 6 / cell, number, label, ha="right", va="center_baseline", fontsize=9.5)
-        axes.text(
-            number,
-            bottom + (7 if slanted else 13) / cell,
-            label,
-            ha="right" if slanted else "center",
-            va="top" if slanted else "baseline",
-            rotation=45 if slanted else 0,
-            rotation_mode="anchor",
-            fontsize=9.5,
-        )

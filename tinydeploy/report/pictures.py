@@ -13,28 +13,29 @@ from tinydeploy.model.ops.catalogue import CATALOGUE
 from tinydeploy.results.measured import Accuracy
 from tinydeploy.results.result import Result, plain
 
-_DRAWN_BY = ("figures.py", "svg.py", "families.py", "text.py")
+_DRAWN = ("model", "arena", "per_op", "counted")  # of a result, in its schedule
+_DRAWN_BY = ("figures.py", "confusion.py", "svg.py", "families.py", "text.py")
 
 
 def schedule(result: Result) -> str:
-    """See figures.schedule."""
+    """figures.schedule for a wide page, and for a phone."""
 
     def draw() -> str:
-        from tinydeploy.report import figures
+        from tinydeploy.report import figures, svg
 
-        return figures.schedule(result)
+        return svg.either(figures.schedule(result), figures.schedule_narrow(result))
 
-    told = {name: value for name, value in result.to_json().items() if name != "provenance"}
+    told = {name: value for name, value in result.to_json().items() if name in _DRAWN}
     return _once("schedule", told, draw)
 
 
 def confusion(accuracy: Accuracy) -> str:
-    """See figures.confusion."""
+    """See confusion.confusion."""
 
     def draw() -> str:
-        from tinydeploy.report import figures
+        from tinydeploy.report.confusion import confusion
 
-        return figures.confusion(accuracy)
+        return confusion(accuracy)
 
     return _once("confusion", plain(accuracy), draw)
 

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 from tinydeploy.errors import UsageError
 from tinydeploy.host import output_folder
 from tinydeploy.host.output_folder import Manifest
+from tinydeploy.report.paper import Printer
 from tinydeploy.report.printable import printable
 from tinydeploy.results.result import Result, as_html
 
 if TYPE_CHECKING:
     from tinydeploy.results.failure import Failure
 
-FOLDED = "profile.folded"
+FOLDED, PAGE, PDF = "profile.folded", "report.html", "report.pdf"
 RUNS_SCHEMA = "tinydeploy.runs/1"
 
 
-_EITHER_WAY = ("report.html", "failed.json")
+_EITHER_WAY = (PAGE, "failed.json")
 _MANIFEST = Manifest("tinydeploy-files.json", "tinydeploy.files/1")
 
 
@@ -50,18 +51,22 @@ def mark(folder: Path) -> str:
     return _MANIFEST.marked(folder)
 
 
-def write(result: Result, folder: Path, mark: str = "") -> None:
+def write(result: Result, folder: Path, mark: str = "", printer: Printer | None = None) -> None:
     """Write result.json and report.html into `folder`, which is made if it is missing, and keep its `mark`.
 
-    Each file is replaced as a whole, so a reader never sees half of one. Raises UsageError if one is not as
-    it was written here before, or the folder cannot be written.
+    With a `printer`, also report.pdf. Each file is replaced as a whole, so a reader never sees half of one.
+    Raises UsageError if one is not as it was written here before, or the folder cannot be written.
     """
     from tinydeploy.report import html  # brings matplotlib, which a command that draws nothing need not load
 
-    files = {"result.json": _json(result.to_json()), "report.html": html.render(result)}
+    files = {"result.json": _json(result.to_json()), **_page(html.render(result), printer)}
     if result.profile is not None:
         files[FOLDED] = folded(result)
-    _write(files, folder, mark, without=("failed.json", *([] if FOLDED in files else [FOLDED])))
+    _write(files, folder, mark, without=("failed.json", PDF, FOLDED))
+
+
+def _page(page: str, printer: Printer | None) -> dict[str, str | bytes]:
+    return {PAGE: page} | ({PDF: printer(page)} if printer else {})
 
 
 def folded(result: Result) -> str:
@@ -81,20 +86,22 @@ def runs_json(results: Sequence[Result]) -> dict[str, Any]:
     return {"schema": RUNS_SCHEMA, "runs": [result.to_json() for result in results]}
 
 
-def write_runs(results: Sequence[Result], folder: Path, mark: str = "") -> None:
+def write_runs(
+    results: Sequence[Result], folder: Path, mark: str = "", printer: Printer | None = None
+) -> None:
     """Write runs.json and a report.html that shows the runs side by side; see `write`."""
     from tinydeploy.report import html
 
-    contents = {"runs.json": _json(runs_json(results)), "report.html": html.render_runs(results)}
-    _write(contents, folder, mark)
+    contents = {"runs.json": _json(runs_json(results)), **_page(html.render_runs(results), printer)}
+    _write(contents, folder, mark, without=("failed.json", PDF))
 
 
 def write_failure(failure: Failure, folder: Path, mark: str = "") -> None:
     """Write failed.json and a report.html about it; an earlier result goes. See `write`."""
     from tinydeploy.report import html
 
-    contents = {"failed.json": _json(failure.to_json()), "report.html": html.render_failure(failure)}
-    _write(contents, folder, mark, without=("result.json", "runs.json"))
+    contents = {"failed.json": _json(failure.to_json()), PAGE: html.render_failure(failure)}
+    _write(contents, folder, mark, without=("result.json", "runs.json", PDF))
 
 
 def _as_html(result: Result) -> str:
@@ -110,10 +117,11 @@ def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
-def _write(
-    contents: Mapping[str, str], folder: Path, mark: str, without: Sequence[str] = ("failed.json",)
-) -> None:
-    files = {name: content.encode() for name, content in contents.items()}
+def _write(contents: Mapping[str, str | bytes], folder: Path, mark: str, without: Sequence[str]) -> None:
+    files = {
+        name: content if isinstance(content, bytes) else content.encode()
+        for name, content in contents.items()
+    }
     output_folder.write(folder, files, replace(_MANIFEST, mark=mark), without=without)
 
 

@@ -77,6 +77,11 @@ def inline(figure: Figure, prefix: str, label: str, titles: Mapping[str, str]) -
     return ElementTree.tostring(root, "unicode")
 
 
+def either(wide: str, narrow: str) -> str:
+    """Two pictures of the same, of which the page shows the one that it has room for."""
+    return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+
+
 def _css(style: str) -> str:
     for name, colour in COLOURS.items():
         style = style.replace(colour, f"var(--{name})")

@@ -13,6 +13,7 @@ from tinydeploy.results.result import Result
 
 FIGURES = (
     *("instructions", "cycles", "latency", "flash", "ram", "arena", "stack", "identical", "accuracy"),
+    *("estimated_time", "estimated_energy"),
     *(name for name in metric_table.METRICS if name not in ("top1", "accuracy")),
 )
 _MAIN = ("instructions", "cycles", "latency", "flash", "ram", "arena", "stack", "identical")

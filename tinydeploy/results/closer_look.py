@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from tinydeploy.results.measured import Share
+from tinydeploy.results.setting import Rule
 
 
 @dataclass(frozen=True)
@@ -35,20 +37,43 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A sample to look at: a picture, the curves of a series, or features, which are bars.
+
+    `levels` are bytes in Base64, row by row, `width` a row (pixels, steps or features) and `channels` each: 0
+    is `low`, and 255 `high`, in the data's own units.
+    """
+
+    kind: Literal["picture", "series", "features"]
+    width: Annotated[int, Rule({"minimum": 1})]
+    channels: Annotated[int, Rule({"minimum": 1})]
+    low: float
+    high: float
+    levels: Annotated[str, Rule({"contentEncoding": "base64"})]
+
+
+@dataclass(frozen=True)
 class Flip:
     """A sample that the float model and the device take for different classes.
 
-    `sample` is its number among those that were run. `pixels` are those of its picture from 0 to 255, row by
-    row, `width` a row and `channels` a pixel; none if it is no picture.
+    `sample` is its number among those that were run.
     """
 
     sample: int
     truth: str
     float_class: str
     device_class: str
-    width: int = 0
-    channels: int = 1
-    pixels: tuple[int, ...] = ()
+    drawing: Drawing | None = None
+
+
+@dataclass(frozen=True)
+class ShownSample:
+    """A sample by its number, what is true of it ("" if words do not say it), and what the device said."""
+
+    sample: int
+    truth: str
+    said: str
+    drawing: Drawing | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +90,11 @@ class FloatSide:
 
 @dataclass(frozen=True)
 class CloserLook:
-    """`flips` are the first of `flip_count`: of `right_before` the float model alone is right."""
+    """`flips` are the first of `flip_count`: of `right_before` the float model alone is right.
+
+    `worst` are samples whose answers are furthest off, `unsure` of the others those that might most easily
+    have been another.
+    """
 
     groups: tuple[GroupFigure, ...]
     calibration: Calibration | None
@@ -74,3 +103,5 @@ class CloserLook:
     right_before: int
     right_after: int
     flips: tuple[Flip, ...]
+    worst: tuple[ShownSample, ...] | None = None
+    unsure: tuple[ShownSample, ...] | None = None

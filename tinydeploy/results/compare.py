@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import PurePath
 
 from tinydeploy.results import metric_table
 from tinydeploy.results.measured import OpCost, Spread
 from tinydeploy.results.result import Result
 from tinydeploy.results.statistics import interval, mcnemar
+
+_LONG = 24  # characters of a name that heads a column
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,11 @@ class Comparison:
     flips: tuple[Flips | None, ...]
 
     @property
+    def short(self) -> tuple[str, ...]:
+        """The names without what all have in common."""
+        return short_names(self.names)
+
+    @property
     def obstructed(self) -> tuple[str, ...]:
         """Every obstacle, once."""
         return tuple(dict.fromkeys(reason for some in self.obstacles for reason in some))
@@ -100,6 +109,33 @@ def compare(results: Sequence[Result], names: Sequence[str]) -> Comparison:
         tuple(map(_interval, results)),
         tuple(flips(first, other) for other in others),
     )
+
+
+def short_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Paths without the parts that all begin or end with; of long ones, also without such words.
+
+    Names that would be nothing without keep the nearest word; those that are all the same stay as they are.
+    """
+    short = _without_common([PurePath(name).parts for name in names])
+    found = tuple(str(PurePath(*parts)) for parts in short)
+    if max(map(len, found)) > _LONG and all(len(parts) == 1 for parts in short):
+        found = tuple("-".join(words) for words in _without_common([name.split("-") for name in found]))
+    return found
+
+
+def _without_common(named: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    if len({tuple(parts) for parts in named}) == 1:
+        return [*named]
+    start, end = _common(named), _common([parts[::-1] for parts in named])
+    least = min(map(len, named))
+    start = min(start, least - 1)
+    end = min(end, least - 1 - start)
+    return [parts[start : len(parts) - end] for parts in named]
+
+
+def _common(named: Sequence[Sequence[str]]) -> int:
+    """How many parts all begin with."""
+    return sum(1 for _ in takewhile(lambda parts: len({*parts}) == 1, zip(*named, strict=False)))
 
 
 def obstacles(first: Result, other: Result) -> tuple[str, ...]:
@@ -154,6 +190,19 @@ _FIGURES: tuple[tuple[str, str, str, Callable[[Result], float | None]], ...] = (
     ("instructions", "Instructions", "count", _median("instructions")),
     ("cycles", "Cycles", "count", _median("cycles")),
     ("latency", "Time", "µs", _median("time_us")),
+    (
+        "estimated_time",
+        "Time, estimated",
+        "ms",
+        lambda result: result.estimate.ms if result.estimate else None,
+    ),
+    ("energy", "Energy", "µJ", lambda result: result.measured_energy.uj if result.measured_energy else None),
+    (
+        "estimated_energy",
+        "Energy, estimated",
+        "µJ",
+        lambda result: result.energy.uj if result.energy else None,
+    ),
     ("flash", "Flash", "bytes", lambda result: result.build.flash_bytes),
     ("model_flash", "Flash of the model", "bytes", lambda result: result.build.model_flash_bytes),
     ("ram", "RAM", "bytes", lambda result: result.build.ram_bytes),

@@ -27,6 +27,7 @@ from tinydeploy.results.measured import (
     ArenaInfo,
     Count,
     Gate,
+    MeasuredEnergy,
     OpCost,
     Parity,
     Spread,
@@ -35,6 +36,7 @@ from tinydeploy.results.measured import (
 )
 from tinydeploy.results.profiled import Profile
 from tinydeploy.results.setting import (
+    BoardFit,
     BoardInfo,
     BuildInfo,
     LibraryInfo,
@@ -90,6 +92,7 @@ class Result:
     unjudged: str | None = None
     estimate: Estimate | None = None  # of the time on the board, where an emulator ran it
     energy: EnergyEstimate | None = None
+    measured_energy: MeasuredEnergy | None = None  # by a meter on the board
     executed: Mapping[str, int] | None = (
         None  # instructions by class, and memory traffic, see estimate.counts
     )
@@ -97,6 +100,7 @@ class Result:
     second_opinion: Parity | None = None  # the host reference's agreement with LiteRT
     gates: tuple[Gate, ...] | None = None  # limits that it was held against
     closer: CloserLook | None = None
+    other_boards: tuple[BoardFit, ...] | None = None  # that fit would tell of
     # What the device answered: per model output an array [samples, *shape], in the model's own type.
     predictions: tuple[npt.NDArray[Any], ...] = field(
         default=(), repr=False, compare=False, metadata=NOT_IN_JSON

@@ -101,6 +101,18 @@ class BoardInfo:
 
 
 @dataclass(frozen=True)
+class BoardFit:
+    """Another board, and whether the same model done for the same goal would fit: see evaluate.fit.
+
+    `room` is the part that is left of its scarcer memory, below 0 by how much it falls short.
+    """
+
+    board: str
+    verdict: Literal["fits", "tight", "no"]
+    room: float | None = None
+
+
+@dataclass(frozen=True)
 class TargetInfo:
     """What really ran the firmware: `kind` ("qemu"), its version string, and the link used."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -13,10 +14,26 @@ from tinydeploy.model.readers.loaded import Array, Loaded
 SUFFIX = ".npy"
 
 
-def paths(named: str) -> list[Path]:
-    """The files that "x.npy,y.npy" names; the second is looked for beside the first, too."""
-    first, *rest = (Path(part.strip()) for part in named.split(","))
-    return [first, *(path if path.exists() or path.is_absolute() else first.parent / path for path in rest)]
+def is_named(named: str) -> bool:
+    """Whether data are named as single arrays."""
+    return _parts(named)[0].endswith(SUFFIX)
+
+
+def paths(named: str, folder: Path = Path()) -> list[Path]:
+    """The files in `folder` that "x.npy,y.npy" names; the others are looked for beside the first, too."""
+    first, *rest = (folder / part for part in _parts(named))
+    return [
+        first,
+        *(
+            path if path.exists() else first.parent / name
+            for path, name in zip(rest, _parts(named)[1:], strict=True)
+        ),
+    ]
+
+
+def _parts(named: str) -> list[str]:
+    """A comma parts two names only behind an array's suffix: folders may have one in theirs."""
+    return [part.strip() for part in re.split(rf"(?<={re.escape(SUFFIX)})\s*,", named)]
 
 
 def read(files: list[Path]) -> Loaded:
