@@ -21,7 +21,7 @@ from tinydeploy.lab.deploy_list import Deploy
 from tinydeploy.model import card as cards
 from tinydeploy.model import samples
 from tinydeploy.model.readers import tflite_model
-from tinydeploy.prepare import tensorflow_bridge
+from tinydeploy.prepare import training_child
 
 REPO = Path(__file__).resolve().parents[1]
 EXAMPLES = REPO / "examples"
@@ -35,7 +35,7 @@ nightly = pytest.mark.skipif(not NIGHTLY, reason="examples go their whole way wi
 
 def training_python() -> Path | None:
     try:
-        return tensorflow_bridge.python()
+        return training_child.python("training the examples")
     except ToolError:
         return None
 
