@@ -28,6 +28,6 @@ nightly:  ## Ten times as many random models, 50,000 layers, 10,000 broken files
 	TINYDEPLOY_NIGHTLY=1 .venv/bin/pytest -n auto --dist worksteal
 
 clean:  ## Remove the virtual environments and what the tools leave behind
-	rm -rf .venv .venv-train .pio .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-train .venv-torch .pio .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help demo test test-train nightly clean

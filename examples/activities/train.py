@@ -1,8 +1,9 @@
 """Activities of a smart watch: 27 features of five seconds, and a dense net of 128 and 64 units.
 
-Data: BasicMotions of the UEA archive, which aeon carries: 80 recordings of 10 s at 10 Hz, accelerometer and
-gyroscope, 4 activities, split 40 / 40 by the archive. From each come six windows of 5 s, one each second; windows of a
-recording overlap, but no recording is in both parts. Writes train.csv, test.csv, and float/.
+Data: BasicMotions of the UEA archive, which aeon carries: 80 recordings of 10 s at 10 Hz, accelerometer
+and gyroscope, 4 activities, split 40 / 40 by the archive. From each come six windows of 5 s, one each
+second; windows of a recording overlap, but no recording is in both parts. Writes train.csv, test.csv, and
+float/.
 """
 
 from __future__ import annotations
@@ -25,11 +26,8 @@ HERE = Path(__file__).resolve().parent
 ACTIVITIES = ("badminton", "running", "standing", "walking")
 WINDOW, STRIDE = 50, 10  # steps of 0.1 s
 AXES = ("ax", "ay", "az", "gx", "gy", "gz")
-NAMES = tuple(f"{axis}_{what}" for what in ("mean", "std", "min", "max") for axis in AXES) + (
-    "a_mean",
-    "a_std",
-    "g_mean",
-)
+OF_AXES = (f"{axis}_{what}" for what in ("mean", "std", "min", "max") for axis in AXES)
+NAMES = (*OF_AXES, "a_mean", "a_std", "g_mean")
 
 
 def features(window: Floats) -> list[float]:
@@ -54,7 +52,9 @@ def write_csv(file: Path, x: Floats, y: Labels) -> None:
     with file.open("w", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow([*NAMES, "label"])
-        rows.writerows([*(f"{value:.4f}" for value in row), ACTIVITIES[k]] for row, k in zip(x, y, strict=True))
+        rows.writerows(
+            [*(f"{value:.4f}" for value in row), ACTIVITIES[k]] for row, k in zip(x, y, strict=True)
+        )
 
 
 def build(batch: int | None) -> keras.Model:

@@ -1,7 +1,8 @@
 """Anomalies in a series: an autoencoder of 64 steps, trained on what is normal alone.
 
-Data: series 135 of the KDD-TSAD archive ("InternalBleeding16", an arterial blood pressure), which aeon carries: 1,200
-steps without an anomaly, and 7,501 with one of 12 steps, of which the first 1,200 are the same and left out. Writes train.npz, test.npz, and float/.
+Data: series 135 of the KDD-TSAD archive ("InternalBleeding16", an arterial blood pressure), which aeon
+carries: 1,200 steps without an anomaly, and 7,501 with one of 12 steps, of which the first 1,200 are the
+same and left out. Writes train.npz, test.npz, and float/.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def main() -> None:
     model = fit(build, x, x, loss="mse", epochs=200, batch=32, rate=2e-3)
     error = np.square(model.predict(x_test, verbose=0) - x_test).mean(axis=1)
     auc = float(roc_auc_score(y_test, error))
-    print(f"{len(x)} windows to train, {len(y_test)} to test with {y_test.sum()} anomalous; AUC float {auc:.4f}")
+    print(
+        f"{len(x)} windows to train, {len(y_test)} to test with {y_test.sum()} anomalous; AUC float {auc:.4f}"
+    )
     np.savez_compressed(HERE / "train.npz", x=x[::4])
     np.savez_compressed(HERE / "test.npz", x=x_test, y=y_test)
     card = Card(

@@ -1,8 +1,9 @@
 """A simulated room in real weather, minute by minute: what the HVAC example learns from.
 
-The weather is real: a typical year of Greensboro, North Carolina (TMY3, NREL), hourly, which pvlib carries; between hours it
-is a straight line. The room is not: two heat capacities (air with furniture, walls), a window to the sun, people who come
-and go by a seeded calendar, and a heat pump with a thermostat. Units: °C, W, minutes.
+The weather is real: a typical year of Greensboro, North Carolina (TMY3, NREL), hourly, which pvlib
+carries; between hours it is a straight line. The room is not: two heat capacities (air with furniture,
+walls), a window to the sun, people who come and go by a seeded calendar, and a heat pump with a
+thermostat. Units: °C, W, minutes.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def people(rng: np.random.Generator) -> Series:
 
 
 def simulate(seed: int = 1) -> Year:
-    """The year. The thermostat heats below the set point and cools 3 °C above it, at night 4 °C apart from that."""
+    """The year. The thermostat heats below the set point, and cools 3 °C above it, out of hours 9 °C."""
     rng = np.random.default_rng(seed)
     outdoor, sun, wind = weather()
     occupancy = people(rng)
@@ -105,7 +106,7 @@ def simulate(seed: int = 1) -> Year:
 
 
 def table(year: Year) -> npt.NDArray[np.float32]:
-    """[MINUTES, feature], each scaled near to -1 to 1; lags reach back before a window, to zero at the year's start."""
+    """[MINUTES, feature], each scaled near to -1 to 1; lags reach back before a window."""
     minute = np.arange(MINUTES)
     hour, day = (2 * np.pi * minute / period for period in (1440, 10080))
 
@@ -124,10 +125,14 @@ def table(year: Year) -> npt.NDArray[np.float32]:
         *indoor[1:],
         *(wave(angle) for angle in (hour, day) for wave in (np.sin, np.cos)),
     ]
-    return (np.round(np.stack(columns, axis=1) * 256) / 256).astype(np.float32)  # fixed point, of 8 bits behind it
+    return (np.round(np.stack(columns, axis=1) * 256) / 256).astype(
+        np.float32
+    )  # fixed point, of 8 bits behind it
 
 
-def windows(values: npt.NDArray[np.float32], year: Year, ends: npt.NDArray[np.int64]) -> tuple[Series, Series]:
-    """X [n, HISTORY, feature] up to each minute of `ends`, and y [n, 1], indoors AHEAD minutes later, in °C."""
+def windows(
+    values: npt.NDArray[np.float32], year: Year, ends: npt.NDArray[np.int64]
+) -> tuple[Series, Series]:
+    """X [n, HISTORY, feature] up to each minute of `ends`; y [n, 1], the indoors AHEAD minutes later, °C."""
     x = np.stack([values[end - HISTORY + 1 : end + 1] for end in ends])
     return x, year.indoor[ends + AHEAD, None]

@@ -1,8 +1,8 @@
 """Indoor temperature 60 minutes ahead, by two LSTMs, beside a linear regression on the same inputs.
 
-Data: the simulated room of room.py in real weather. Split by time: nine months train, October is left out, November and
-December test. ai-edge-quantizer has no LSTM, so TensorFlow's converter quantises here. Writes calibration.npz,
-test.npz, float/, and the int8 model with its card.
+Data: the simulated room of room.py in real weather. Split by time: nine months train, October is left
+out, November and December test. ai-edge-quantizer has no LSTM, so TensorFlow's converter quantises here.
+Writes calibration.npz, test.npz, float/, and the int8 model with its card.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import room
 import tensorflow as tf
 import tf_keras as keras
 from sklearn.linear_model import LinearRegression
+
 from tinydeploy.model.preparation import Preparation
 
 HERE = Path(__file__).resolve().parent
@@ -82,12 +83,15 @@ def main() -> None:
         "LSTMs, float": model.predict(x_test, verbose=0),
     }
     mae = {name: float(np.abs(guess - y_test).mean()) for name, guess in guesses.items()}
-    print(f"{len(x)} windows to train, {len(x_test)} to test: MAE in °C", {k: round(v, 3) for k, v in mae.items()})
+    print(
+        f"{len(x)} windows to train, {len(x_test)} to test: MAE in °C",
+        {k: round(v, 3) for k, v in mae.items()},
+    )
     np.savez_compressed(HERE / "calibration.npz", x=calibration)
     np.savez_compressed(HERE / "test.npz", x=x_test, y=y_test.astype(np.float32))
     card = Card(
         made="python examples/hvac/train.py",
-        licence="Apache-2.0; its weather is in the public domain (TMY3, NREL), carried by pvlib (BSD-3-Clause)",
+        licence="Apache-2.0; its weather TMY3 of NREL, as pvlib carries it (BSD-3-Clause)",
         preparation=Preparation(features=room.FEATURES),
         training=trained_with("the simulated room, January to September", x),
         figure=figure("mae", mae["LSTMs, float"], len(x_test)),

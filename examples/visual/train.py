@@ -1,8 +1,9 @@
 """MobileNet V1 at a quarter of its width on 96 × 96 grey pixels, and a smaller one: is there a face or not?
 
-Data: scikit-image's subset of Labeled Faces in the Wild, 100 faces and 100 patches without one, of 25 × 25 pixels, here
-stretched to 96 × 96. That is far too little to tell how good such a network can be: this example is about memory. Every
-fifth picture tests. Writes NAME-calibration.npz, NAME-test.npz and float/NAME.tflite for both networks.
+Data: scikit-image's subset of Labeled Faces in the Wild, 100 faces and 100 patches without one, of 25 ×
+25 pixels, here stretched to 96 × 96. That is far too little to tell how good such a network can be: this
+example is about memory. Every fifth picture tests. Writes NAME-calibration.npz, NAME-test.npz and
+float/NAME.tflite for both networks.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def main() -> None:
     ):
         sized = tf.image.resize(x, (size, size), method="area").numpy()
         model = train(
-            Recipe(partial(build, size, width, blocks), augment, epochs=epochs, batch=20, rate=3e-3, repeats=4),
+            Recipe(
+                partial(build, size, width, blocks), augment, epochs=epochs, batch=20, rate=3e-3, repeats=4
+            ),
             sized[~test],
             pixels[~test],
         )

@@ -83,7 +83,7 @@ class Quantizer:
 def _settle(model: bytes) -> bytes:
     """The model with a batch of 1, a signature, and a name of its own for each tensor of its first function.
 
-    What ai-edge-quantizer keeps by name is else kept for several. Names are such as our reader leaves as they are.
+    What ai-edge-quantizer keeps by name is else kept for several. Our reader leaves these names as they are.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
