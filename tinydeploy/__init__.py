@@ -16,7 +16,7 @@ _VERBS = {name: verb.home for verb in VERBS.values() for name in verb.functions}
 _ELSEWHERE = {"errors": "errors", "verbs": "verbs", "verdict": "results.verdict"}
 __all__ = ["Result", "__version__", *sorted(_VERBS)]
 
-# The rooms `boards` and `search` are bound here once, when they are loaded; from then on the names are the verbs'.
+# The rooms of these names are bound here once, when they are loaded; from then on the names are the verbs'.
 for _room in ("boards", "search"):
     importlib.import_module(f"tinydeploy.{_room}")
     del globals()[_room]
