@@ -16,9 +16,10 @@ _VERBS = {name: verb.home for verb in VERBS.values() for name in verb.functions}
 _ELSEWHERE = {"errors": "errors", "verbs": "verbs", "verdict": "results.verdict"}
 __all__ = ["Result", "__version__", *sorted(_VERBS)]
 
-# The room `boards` is bound here once, when it is loaded; from then on the name is the verb's.
-importlib.import_module("tinydeploy.boards")
-del globals()["boards"]
+# The rooms of these names are bound here once, when they are loaded; from then on the names are the verbs'.
+for _room in ("boards", "search"):
+    importlib.import_module(f"tinydeploy.{_room}")
+    del globals()[_room]
 
 
 def __getattr__(name: str) -> Any:
