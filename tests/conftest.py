@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tinydeploy.errors import ToolError
+from tinydeploy.prepare import training_child
 from tinydeploy.targets import renode
 
 settings.register_profile(
@@ -21,10 +22,15 @@ settings.load_profile("tinydeploy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    try:
-        renode.program()
-    except ToolError as error:
-        skip = pytest.mark.skip(reason=f"not run: {error.message}")
-        for item in items:
-            if item.get_closest_marker("renode"):
-                item.add_marker(skip)
+    for marker, find in (("renode", renode.program), ("train", _training_python)):
+        try:
+            find()
+        except ToolError as error:
+            skip = pytest.mark.skip(reason=f"not run: {error.message}")
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(skip)
+
+
+def _training_python() -> object:
+    return training_child.python("training (scripts/setup train)")

@@ -56,5 +56,6 @@ class Budgeted(BuildBudget, total=False):
     max_rmse: float | str
     min_r2: float | str
     max_accuracy_drop: float | str
+    max_class_drop: float | str
     max_group_drop: float | str
     min_identical: float | str

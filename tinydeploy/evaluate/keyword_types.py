@@ -122,3 +122,30 @@ class Quantizing(TypedDict, total=False):
     metric: str | None
     output: str | int | None
     threshold: float | None
+
+
+class Compressing(Budgeted, total=False):
+    """How recipes are followed (see training.Taught), on which boards, and what each row is held against.
+
+    `data` is the test set, `train` what is trained with, `calibration` as of quantize: files or folders.
+    """
+
+    train: str | Path | None
+    data: str | Path | None
+    calibration: str | Path | None
+    epochs: int
+    seed: int
+    rate: float
+    temperature: float
+    soft_weight: float
+    student: str | Path | None
+    boards: Sequence[str]
+    labels: Sequence[str]
+    metric: str | None
+    output: str | int | None
+    threshold: float | None
+    samples: int | None
+    optimize: str
+    target: str | None
+    timeout: float | None
+    workers: int | None

@@ -50,6 +50,86 @@ FLOAT = Option(
 )
 
 
+def _recipes(written: object) -> tuple[str, ...]:
+    words = written.split(",") if isinstance(written, str) else written
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"is {written!r}: write qat,filters=0.5,prune+qat")
+    return tuple(word.strip() for word in words if word.strip())
+
+
+RECIPE = Option(
+    "recipe",
+    "The recipes, with commas between them, + to combine, = for how much: qat,filters=0.5,prune+qat; or all.",
+    metavar="NAME,…",
+    parse=_recipes,
+)
+TRAIN = Option(
+    "train",
+    "What is trained with, as --data.",
+    kind=Path,
+    metavar="FILE|FOLDER",
+    default="four fifths of --data",
+)
+EPOCHS = Option(
+    "epochs", "How often each recipe sees the samples.", kind=int, default="10", metavar="N", most=10_000
+)
+SEED = Option("seed", "Of everything random.", kind=int, default="1", metavar="N", most=2**31 - 1)
+RATE = Option(
+    "rate", "The learning rate to begin with.", kind=float, default="0.001", metavar="NUMBER", any_number=True
+)
+TEMPERATURE = Option(
+    "temperature",
+    "Distillation: how far answers are softened.",
+    kind=float,
+    default="4",
+    metavar="NUMBER",
+    any_number=True,
+)
+SOFT_WEIGHT = Option(
+    "soft_weight",
+    "Distillation: the soft labels' share of the loss.",
+    kind=float,
+    default="0.7",
+    metavar="NUMBER",
+    any_number=True,
+)
+STUDENT = Option(
+    "student",
+    "Distillation: the student, a Keras model of the same inputs and outputs.",
+    kind=Path,
+    metavar="FILE",
+    default="the model at half its width",
+)
+
+
+def compress(
+    out: Option,
+    data: Option,
+    boards: Option,
+    shared: tuple[Option, ...],
+    budget: tuple[Option, ...],
+    always: tuple[Option, ...],
+) -> Verb:
+    """The verb, with the table's own options where it has them; of a tinydeploy.toml it takes the budget."""
+    return Verb(
+        "A Keras model by recipes (qat, filters, prune …), side by side on the target.",
+        (
+            RECIPE,
+            TRAIN,
+            replace(data, help="The test set, which judges every row.", key=""),
+            replace(CALIBRATION, default="--train"),
+            *(EPOCHS, SEED, RATE, TEMPERATURE, SOFT_WEIGHT, STUDENT),
+            replace(boards, short="-b", help="The boards, with commas between them.", default="mps2-an386"),
+            *(replace(option, key="") for option in shared),
+            *budget,
+            replace(out, help="The folder to write to.", key="", variable="", untrusted=""),
+            *always,
+        ),
+        ("compress",),
+        "lab.many_verbs",
+    )
+
+
 def quantize(
     out: Option, data: Option, samples: Option, judged: tuple[Option, ...], always: tuple[Option, ...]
 ) -> Verb:

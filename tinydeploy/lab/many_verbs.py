@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Unpack
 
 from tinydeploy.errors import UsageError
-from tinydeploy.evaluate.keyword_types import Held, Sweeping
+from tinydeploy.evaluate.keyword_types import Compressing, Held, Sweeping
 from tinydeploy.evaluate.keywords import checked_keywords
-from tinydeploy.lab import checking, collection, sweep_list
+from tinydeploy.lab import checking, collection, compressing, sweep_list
 from tinydeploy.lab import sweep as sweeping
 from tinydeploy.lab.collection import Found
 from tinydeploy.lab.executors import LOCAL
-from tinydeploy.progress import Progress, silent
-from tinydeploy.report import sweep_table
+from tinydeploy.progress import Notice, Progress, silent, unsaid
+from tinydeploy.report import compress_page, sweep_table
 from tinydeploy.results import compare as comparison
 from tinydeploy.results import stored
 from tinydeploy.results.case import Case
 from tinydeploy.results.compare import Comparison
+from tinydeploy.results.compressed import Compressed
 from tinydeploy.results.many import Series, Swept
 from tinydeploy.verbs import run
 
@@ -96,3 +97,23 @@ def sweep(
     )
     sweep_table.write(runs, folder, x, y)
     return runs, folder
+
+
+@checked_keywords
+def compress(
+    model: str | Path,
+    recipe: str | Sequence[str],
+    *,
+    out: str | Path,
+    progress: Progress = silent,
+    notice: Notice = unsaid,
+    **options: Unpack[Compressing],
+) -> tuple[Compressed, Path]:
+    """A Keras model by each recipe, quantised, and run on every board: a table and a page in `out`.
+
+    Every row has the same data, seed and epochs. Rows that are done are not done again. A recipe that does
+    not apply is refused before anything is trained; see docs/compress.md.
+    """
+    found, folder = compressing.verb(Path(model), recipe, Path(out), dict(options), run, progress, notice)
+    compress_page.write(found, folder)
+    return found, folder

@@ -19,6 +19,7 @@ from typing import Any
 from tinydeploy.errors import TinydeployError, UsageError
 from tinydeploy.evaluate import data_request
 from tinydeploy.evaluate.deployment import model_path
+from tinydeploy.evaluate.option_table import VERBS
 from tinydeploy.host import cache, paths
 from tinydeploy.lab import executors
 from tinydeploy.progress import Progress
@@ -43,9 +44,10 @@ class Job:
     def command(self) -> str:
         """The same as a command line."""
         words = ["tinydeploy", "run", self.model, "-o", str(self.folder)]
+        flags = {option.name: option.long for option in VERBS["run"].options}
         for name, value in self.options.items():
-            flag = f"--{name.replace('_', '-')}"
-            words += [flag] if value is True else [flag, str(value)]
+            if name in flags and value not in (None, False):
+                words += [flags[name]] if value is True else [flags[name], str(value)]
         return shlex.join(words)
 
 

@@ -44,7 +44,8 @@ class Asked:
     """What `quantize` was asked for, besides model and calibration data.
 
     `mixed` lets layers have weights of 4 bits while the figure loses no more than `max_loss`. `experiment`
-    is "calibration" or nothing.
+    is "calibration" or nothing. Unless it is `studied`, nothing is told of single layers. `made` is what the
+    card says of how the model came to be, if that is more than this.
     """
 
     data: Data | None = None
@@ -56,6 +57,8 @@ class Asked:
     repair: bool = False
     experiment: str = ""
     wishes: Wishes = NO_WISHES
+    studied: bool = True
+    made: str = ""
 
     @classmethod
     def of(cls, options: Quantizing) -> Asked:
@@ -142,10 +145,11 @@ def make(
     recipe = Recipe(asked.activation_bits, 4 if asked.weights == "int4" else 8, asked.float_io)
     shop = Workshop(source.floats, chosen, test, progress)
     limit = asked.max_loss if asked.weights == "mixed" else None
-    found = quantize(shop, recipe, max_loss=limit, repaired=asked.repair)
+    found = quantize(shop, recipe, max_loss=limit, repaired=asked.repair, studied=asked.studied)
     trials = experiment(shop, recipe, given) if asked.experiment else ()
     made = Made(folder / name, str(source.path), len(found.content), found, trials, source.notes)
-    return _written(made, found.content, _card(source, beside, name, given, found))
+    card = _card(source, beside, name, given, found)
+    return _written(made, found.content, replace(card, made=asked.made) if asked.made else card)
 
 
 def _place(model: Path, out: Path) -> tuple[Path, str]:

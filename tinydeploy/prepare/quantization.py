@@ -66,12 +66,17 @@ class Quantized:
 
 
 def quantize(
-    shop: Workshop, recipe: Recipe, *, max_loss: float | None = None, repaired: bool = False
+    shop: Workshop,
+    recipe: Recipe,
+    *,
+    max_loss: float | None = None,
+    repaired: bool = False,
+    studied: bool = True,
 ) -> Quantized:
     """The shop's model by this recipe; with `max_loss` weights of 4 bits where they cost no more than that.
 
-    With `repaired` each repair is tried, and kept if the model is better by it. Raises ModelError for a model
-    of which some op stays float.
+    With `repaired` each repair is tried, and kept if the model is better by it; `studied` looks at each
+    layer. Raises ModelError for a model of which some op stays float.
     """
     shop.progress("finding the ranges", 0, 0)
     model, ranges = shop.model, shop.ranges(shop.model)
@@ -86,7 +91,7 @@ def quantize(
         content = shop.quantizer.quantize(model.content, ranges, recipe)
     shop.progress("running both models", 0, 0)
     float_side, int8_side = shop.float_side(), shop.int8_side(content)
-    layers = _studied(shop, model, ranges, recipe, content)
+    layers = _studied(shop, model, ranges, recipe, content) if studied else ()
     outliers = calibration_set.ruled_by_outliers(ranges)
     warnings = [*shop.chosen.warnings, *(_told_outliers(outliers) if not repaired else ())]
     return Quantized(

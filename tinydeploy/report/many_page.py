@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import resources
+from typing import Any
 
 from markupsafe import Markup
 
@@ -38,15 +39,28 @@ def history(series: Sequence[Series], name: str) -> str:
 def sweep(runs: Sequence[Swept], x: str, y: str) -> str:
     """Two figures against each other, Pareto's front in colour, and all runs in a table."""
     best = front(runs, x, y)
+    return html.page("sweep.html.j2", runs=runs, plot=plot(runs, x, y), **table(runs, best))
+
+
+def plot(
+    runs: Sequence[Swept], x: str, y: str, level: tuple[float, str] | None = None, prefix: str = "pareto"
+) -> Markup | None:
+    """Two figures of the runs against each other, and a `level` of the second; None if no run has both."""
+    best = front(runs, x, y)
     known = [(number, run) for number, run in enumerate(runs) if {x, y} <= run.figures.keys()]
+    if not known:
+        return None
     dots = [
         plots.Dot(_value(run.figures[x]), _value(run.figures[y]), run.name, number in best)
         for number, run in known
     ]
-    plot = None
-    if known:
-        one = known[0][1].figures
-        plot = Markup(plots.against(dots, (one[x].label, one[x].unit), (one[y].label, one[y].unit)))
+    one = known[0][1].figures
+    units = (one[x].label, one[x].unit), (one[y].label, one[y].unit)
+    return Markup(plots.against(dots, *units, prefix, level))
+
+
+def table(runs: Sequence[Swept], best: Collection[int]) -> dict[str, Any]:
+    """What runs_table.html.j2 shows: all runs, of which some are `best`, and the script that filters them."""
     names = columns(runs)
     heads = {name: figure.label for run in runs for name, figure in run.figures.items()}
     rows = [
@@ -64,16 +78,13 @@ def sweep(runs: Sequence[Swept], x: str, y: str) -> str:
     ]
     script = resources.files("tinydeploy.report").joinpath("filter.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return html.page(
-        "sweep.html.j2",
-        runs=runs,
-        plot=plot,
-        asked=list(dict.fromkeys(key for run in runs for key in run.asked)),
-        heads=[heads[name] for name in names],
-        rows=rows,
-        script=Markup(script),
-        digest=digest,
-    )
+    return {
+        "asked": list(dict.fromkeys(key for run in runs for key in run.asked)),
+        "heads": [heads[name] for name in names],
+        "rows": rows,
+        "script": Markup(script),
+        "digest": digest,
+    }
 
 
 def _value(figure: Figure) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -77,18 +78,38 @@ def _over_time(
         return inline(drawing, prefix, f"{name} over {len(values)} results", titles)
 
 
-def against(dots: Sequence[Dot], x: tuple[str, str], y: tuple[str, str]) -> str:
+def against(
+    dots: Sequence[Dot],
+    x: tuple[str, str],
+    y: tuple[str, str],
+    prefix: str = "pareto",
+    level: tuple[float, str] | None = None,
+) -> str:
     """Two figures (label, unit) against each other; those that no other beats are joined and named.
 
-    For a wide page and for a phone, where they are not named.
+    A `level` of the second figure, with its name, is a line across. For a wide page and for a phone, where
+    dots are not named.
     """
-    return either(_against(dots, x, y, "pareto", _WIDTH), _against(dots, x, y, "pareto-narrow", _NARROW))
+    wide = _against(dots, x, y, prefix, _WIDTH, level)
+    return either(wide, _against(dots, x, y, f"{prefix}-narrow", _NARROW, level))
 
 
-def _against(dots: Sequence[Dot], x: tuple[str, str], y: tuple[str, str], prefix: str, width: float) -> str:
+def _against(
+    dots: Sequence[Dot],
+    x: tuple[str, str],
+    y: tuple[str, str],
+    prefix: str,
+    width: float,
+    level: tuple[float, str] | None,
+) -> str:
     with matplotlib.style.context(["default", STYLE]):
         drawing = Drawing(figsize=(width / 72, _HEIGHT * 1.4 / 72))
         axes = _axes(drawing, x[1], y[1])
+        if level is not None:
+            axes.axhline(level[0], color=COLOURS["muted"], linewidth=1, linestyle="--")
+            place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": COLOURS["muted"]}
+            edge = min(dot.x for dot in dots)
+            axes.annotate(text.printable(level[1]), (edge, level[0]), (0, 4), **place)
         titles = {}
         for number, dot in enumerate(dots):
             colour = COLOURS["accent" if dot.best else "neutral"]

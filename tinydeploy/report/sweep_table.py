@@ -25,16 +25,21 @@ def rows(runs: Sequence[Swept]) -> list[dict[str, Any]]:
     return found
 
 
-def write(runs: Sequence[Swept], folder: Path, x: str, y: str) -> None:
-    """Writes the table, and the page with the plot of two figures. Raises UsageError if it cannot."""
-    table, text = rows(runs), io.StringIO()
-    heads = list(dict.fromkeys(key for row in table for key in row))
+def csv_text(table: Sequence[dict[str, Any]]) -> str:
+    """Rows as CSV, with a column for each key of any."""
+    text, heads = io.StringIO(), list(dict.fromkeys(key for row in table for key in row))
     writer = csv.DictWriter(text, heads, lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
+    return text.getvalue()
+
+
+def write(runs: Sequence[Swept], folder: Path, x: str, y: str) -> None:
+    """Writes the table, and the page with the plot of two figures. Raises UsageError if it cannot."""
+    table = rows(runs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / CSV).write_text(text.getvalue(), encoding="utf-8")
+        (folder / CSV).write_text(csv_text(table), encoding="utf-8")
         (folder / PAGE).write_text(many_page.sweep(runs, x, y), encoding="utf-8")
     except OSError as error:
         raise UsageError(
@@ -43,6 +48,6 @@ def write(runs: Sequence[Swept], folder: Path, x: str, y: str) -> None:
     try:
         import pandas as pd
 
-        pd.DataFrame(table, columns=heads).to_parquet(folder / PARQUET)
+        pd.DataFrame(table).to_parquet(folder / PARQUET)
     except ImportError:  # neither pandas nor what it writes Parquet with is needed
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from tinydeploy.results import metric_table
+from tinydeploy.results import drops, metric_table
 from tinydeploy.results.compare import COSTS
 from tinydeploy.results.limits import LIMITS, MILLISECONDS, Limit
 from tinydeploy.results.measured import Accuracy, Gate
@@ -90,6 +90,9 @@ def figure(result: Result, limit: Limit) -> Figure:
         return Missing(result.unjudged or "the result has no accuracy: it was run without labels")
     if limit.name == "max_accuracy_drop":
         return accuracy_drop(result.accuracy)
+    if limit.name == "max_class_drop":
+        drop = drops.largest(result)
+        return max(0.0, drop.by) if drop else Missing("no float model's classes or groups stand beside")
     if limit.name == "max_group_drop":
         return _group_drop(result.accuracy)
     return metric_value(result.accuracy, limit.name[4:])

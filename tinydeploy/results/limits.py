@@ -103,6 +103,7 @@ _LIMITS = (
     Limit("max_energy_uj", "The most energy per inference, in microjoules.", MICROJOULES, target=True),
     *(_metric_limit(name) for name in METRICS if name != "top1"),  # of a classifier, accuracy is that
     Limit("max_accuracy_drop", "How far accuracy may lie below the float model's, or the reference's.", DROP),
+    Limit("max_class_drop", "How far any class or group may lie below the float model's (--float).", SHARE),
     Limit("max_group_drop", "How far the worst class's recall may lie below that of all samples.", SHARE),
     Limit("min_identical", "The least share of outputs that are the reference's.", SHARE, most=False),
 )

@@ -1,0 +1,1 @@
+"""What runs in the training environment: plain files that need TensorFlow, NumPy and nothing else of ours."""

@@ -1,0 +1,1 @@
+"""The recipes of `tinydeploy compress`, a file each."""
