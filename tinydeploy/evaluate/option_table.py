@@ -13,7 +13,7 @@ from pathlib import Path
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
-from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, SWEEP, many_verbs
+from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, many_verbs
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
 from tinydeploy.results.metric_table import METRICS
@@ -309,12 +309,7 @@ VERBS = {
         _OUT, _DATA, _SAMPLES, (_LABELS, _METRIC, _OUTPUT, _THRESHOLD), (_JSON, *_ALWAYS)
     ),
     "compress": prepare_options.compress(
-        _OUT,
-        _DATA,
-        SWEEP[0],
-        (_LABELS, _METRIC, _OUTPUT, _THRESHOLD, _SAMPLES, _OPTIMIZE, _TARGET, _TIMEOUT, SWEEP[4]),
-        BUDGET,
-        (_JSON, *_ALWAYS),
+        _OUT, _DATA, (*_JUDGED[1:], _OPTIMIZE, _TARGET, _TIMEOUT), (_JSON, *_ALWAYS)
     ),
     "flash": Verb(
         "Build, upload to a board, and make sure that it answers.",
