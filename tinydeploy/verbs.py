@@ -32,6 +32,7 @@ from tinydeploy.evaluate.fit import Fit
 from tinydeploy.evaluate.inspection import Inspection
 from tinydeploy.evaluate.keyword_types import Building, Deploying, Judging, Quantizing, Running
 from tinydeploy.evaluate.keywords import checked_keywords
+from tinydeploy.evaluate.metering import with_trigger
 from tinydeploy.evaluate.request import (
     Model,
     Run,
@@ -44,6 +45,7 @@ from tinydeploy.evaluate.source_verbs import export as export
 from tinydeploy.evaluate.source_verbs import generate as generate
 from tinydeploy.firmware.build import Firmware
 from tinydeploy.link.messages import Greeting
+from tinydeploy.model.card import Card
 from tinydeploy.model.samples import Data, Samples
 from tinydeploy.prepare import comparison, making
 from tinydeploy.progress import Notice, Progress, silent, unsaid
@@ -227,7 +229,7 @@ def run(
     against = baselines.of(asked.folder / stored.FILE)
     chosen = asked.samples(progress)
     progress("compiling the model", 0, 0)
-    job = prepare(asked.graph, **asked.options).connected()
+    job = with_trigger(prepare(asked.graph, **asked.options), asked.wanted.meter).connected()
     floats = comparison.answers(float_model, asked, progress) if float_model else None
     result = against(_evaluated(job, chosen, asked, progress, asked.folder, floats))
     for line in chosen.told:  # a run that fails says what failed, in one line
@@ -265,7 +267,9 @@ def run_each(
     goal = asked.options.pop("optimize", None)
     named = engine_names(",".join(engines), goal)
     jobs = [
-        prepare(asked.graph, **asked.options | _engine_options(name, goal)).connected()
+        with_trigger(
+            prepare(asked.graph, **asked.options | _engine_options(name, goal)), asked.wanted.meter
+        ).connected()
         for name, goal in named
     ]
     floats = comparison.answers(float_model, asked, progress) if float_model else None
@@ -319,7 +323,13 @@ def _evaluated(
             result = replace(result, accuracy=replace(result.accuracy, float_value=look.floats.value))
         elif (known := asked.float_figure()) and result.accuracy and known.metric == result.accuracy.metric:
             result = replace(result, accuracy=replace(result.accuracy, float_value=known.value))
-        origin = replace(result.provenance, command=asked.command or None)
+        card = asked.beside.card or Card()
+        origin = replace(
+            result.provenance,
+            command=asked.command or None,
+            made=card.made or None,
+            licence=card.licence or None,
+        )
         return gates.judged(replace(result, provenance=origin), asked.budget)
     except TinydeployError as error:
         with suppress(UsageError):  # the error itself is what counts

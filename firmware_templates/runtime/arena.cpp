@@ -17,9 +17,26 @@ struct Memory {
   alignas(16) uint32_t words[kWords];
   uint32_t after[kGuardWords];
 };
+#if TINYDEPLOY_ARENA_IN_PSRAM
+
+// Taken once, and kept. A module without PSRAM has none to give: then there is no arena.
+Memory* memory() {
+  static Memory* taken = nullptr;
+  if (taken == nullptr) {
+    taken = static_cast<Memory*>(from_psram(sizeof(Memory), alignof(Memory)));
+  }
+  return taken;
+}
+uint32_t* words() { return memory() == nullptr ? nullptr : memory()->words; }
+uint32_t capacity_bytes() { return memory() == nullptr ? 0 : TINYDEPLOY_ARENA_BYTES; }
+
+#else
+
 Memory memory;
 uint32_t* words() { return memory.words; }
 uint32_t capacity_bytes() { return TINYDEPLOY_ARENA_BYTES; }
+
+#endif
 
 #else
 
@@ -53,11 +70,13 @@ uint32_t capacity() { return capacity_bytes(); }
 
 void paint(uint32_t bytes) {
   arena_bytes = bytes;
+  if (capacity_bytes() == 0) return;
   for (int32_t i = -static_cast<int32_t>(kGuardWords); i < end_of_all(); ++i) words()[i] = paint_of(i);
 }
 
 Usage usage() {
   Usage usage = {0, 0, false};
+  if (capacity_bytes() == 0) return usage;
   const auto end = static_cast<int32_t>((arena_bytes + kWord - 1) / kWord);
   for (int32_t i = 0; i < end; ++i) {
     if (words()[i] == paint_of(i)) continue;

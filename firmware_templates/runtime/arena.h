@@ -1,6 +1,7 @@
 // The memory that the engine works in, painted so that its use and abuse can be seen.
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 namespace tinydeploy {
@@ -13,6 +14,9 @@ struct Usage {
   uint32_t high_water_bytes;  // from the start to the last of them
   bool overrun;               // something before or after the arena was written
 };
+
+// The port's, where an arena lies outside of the chip; null if there is no such memory.
+void* from_psram(size_t bytes, size_t alignment);
 
 uint8_t* begin();
 

@@ -20,8 +20,8 @@ struct Span {
 };
 
 // Called after each op with its position in the engine's own order, and so more than once if the engine takes several
-// turns at an op. The first call is for op 0. May be null.
-using OpHook = void (*)(uint32_t op);
+// turns at an op. The first call is for op 0. The context is null.
+using OpHook = void (*)(void* context, uint32_t op);
 
 struct Description {
   const char* engine;          // "aot", "tflm"
@@ -38,13 +38,16 @@ extern const Description kDescription;
 // Builds the model in arena[0, arena_bytes). May be called again, with another size, at any time.
 Status setup(uint8_t* arena, size_t arena_bytes);
 
-// Where the tensor's bytes are, valid after setup(). An input has to be written before each invoke(), which may
+// Where the bytes of one of the described tensors are, valid after setup(). An input has to be written before each invoke(), which may
 // overwrite it.
 Span input(uint32_t index);
 Span output(uint32_t index);
 
+// Has `hook` called after each op; null for nothing. Valid after setup().
+void set_hook(OpHook hook);
+
 // One inference.
-Status invoke(OpHook hook);
+Status invoke();
 
 // Puts stateful ops (LSTM, variables) back to their initial state.
 void reset();

@@ -1,6 +1,8 @@
 #include "fault.h"
 
+#include "board.h"
 #include "frame.h"
+#include "mlperf_tiny.h"
 #include "port/link.h"
 #include "protocol.h"
 #include "session.h"
@@ -10,8 +12,13 @@ namespace tinydeploy {
 namespace fault {
 
 [[noreturn]] void report(Architecture architecture, const uint32_t* registers, uint32_t count) {
+#if TINYDEPLOY_SELFTEST || TINYDEPLOY_MLPERF_TINY
+  const uint32_t pc = registers[architecture == Architecture::kArm ? 6 : 1];
 #if TINYDEPLOY_SELFTEST
-  selftest::report_fault(registers[architecture == Architecture::kArm ? 6 : 1]);
+  selftest::report_fault(pc);
+#else
+  mlperf_tiny::report_fault(pc);
+#endif
 #endif
   constexpr uint32_t kMaxRegisters = 14;
   constexpr size_t kMaxBytes = 3 + 4 * kMaxRegisters;

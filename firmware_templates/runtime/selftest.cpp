@@ -2,32 +2,15 @@
 
 #if TINYDEPLOY_SELFTEST
 
-#include <stddef.h>
-
 #include "arena.h"
 #include "board.h"
 #include "engine.h"
 #include "measure.h"
-#include "port/link.h"
+#include "print.h"
 
 namespace tinydeploy {
 namespace selftest {
 namespace {
-
-void print(const char* text) {
-  size_t length = 0;
-  while (text[length] != '\0') ++length;
-  link::write(reinterpret_cast<const uint8_t*>(text), length);
-}
-
-void print(uint64_t number, uint32_t base = 10) {
-  char digits[21];
-  char* first = digits + sizeof(digits) - 1;
-  *first = '\0';
-  do *--first = "0123456789abcdef"[number % base];
-  while ((number /= base) != 0);
-  print(first);
-}
 
 [[noreturn]] void end(const char* verdict) {
   print("tinydeploy: selftest ");

@@ -11,6 +11,7 @@
 #include "port/counter.h"
 #include "port/link.h"
 #include "port/stack.h"
+#include "port/trigger.h"
 #include "protocol.h"
 #include "terminal.h"
 
@@ -116,7 +117,10 @@ Refusal write(const Request& request, Message&) {
 Refusal invoke(const Request& request, Message& reply) {
   if (!is_set_up) return Refusal::kNotSetUp;
   if (request.bytes != 1) return Refusal::kBadRequest;
-  const measure::Inference inference = measure::invoke(request.data[0] & 1);
+  const bool counts_ops = request.data[0] & 1, triggers = request.data[0] & 2;
+  if (triggers) trigger::rise();
+  const measure::Inference inference = measure::invoke(counts_ops);
+  if (triggers) trigger::fall();
   reply.set_status(inference.status);
   reply.add64(inference.count);
   return Refusal::kNone;
@@ -237,6 +241,7 @@ void answer(uint8_t kind, uint64_t number, const Request& request) {
 }  // namespace
 
 void serve() {
+  trigger::open();
   static uint8_t received[frame::kMaxFrame];
   for (;;) {
     const size_t bytes = link::read(received, sizeof(received));

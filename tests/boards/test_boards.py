@@ -162,12 +162,12 @@ def for_xtensa(board_id: str, folder: Path) -> list[str]:
 def test_an_esp32_takes_what_its_core_has(tmp_path: Path, board_id: str) -> None:
     """Not its own compiler, which Debian has not, but the ESP8266's: it knows fewer instructions."""
     command = for_xtensa(board_id, tmp_path)
-    model = [*command, "-S", str(tmp_path / "src/model.cpp"), "-o", str(tmp_path / "model.s")]
+    model = [*command, "-S", str(tmp_path / "src/model/src/motion.cpp"), "-o", str(tmp_path / "model.s")]
     subprocess.run(model, check=True, timeout=120)
     code = (tmp_path / "model.s").read_text()
     assert "clamps\t" in code or "clamps " in code
     assert "__muldi3" in code  # MULSH, where the compiler has it
-    files = [*tmp_path.glob("src/model_data.cpp"), *tmp_path.glob("src/runtime/*.cpp")]
+    files = [*tmp_path.glob("src/model/src/motion_data.cpp"), *tmp_path.glob("src/runtime/*.cpp")]
     assert len(files) > 4
     linked = ["-nostdlib", "-r", "-o", str(tmp_path / "linked.o")]
     subprocess.run([*command, *linked, *map(str, files)], check=True, timeout=120)

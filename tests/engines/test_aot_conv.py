@@ -323,7 +323,7 @@ def test_kernels_that_take_every_register_compile(board: str, goal: str, tmp_pat
         for path, text in sources.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
-        assert complaints(target, folder / "model.cpp", paths.FIRMWARE / "runtime") == ""
+        assert complaints(target, folder / "model/src/model.cpp", paths.FIRMWARE / "runtime") == ""
 
 
 def complaints(target: Board, source: Path, headers: Path) -> str:

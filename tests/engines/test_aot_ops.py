@@ -11,6 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import bundle
 import native
 import numpy as np
 import pytest
@@ -680,20 +681,20 @@ def test_cross_compilers_warn_of_nothing_and_keep_every_call(board: str, tmp_pat
     def missing_calls(kind: str) -> list[str]:
         folder = tmp_path / kind
         graph = tflite_model.parse(random_graphs.make(30_000, kind), kind)
-        for path, text in AotEngine().generate(graph, target).files.items():
+        sources = AotEngine().generate(graph, target)
+        for path, text in sources.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
+        (source,) = (path for path in sources.model if path.endswith(f"/{bundle.called(sources)}.cpp"))
         compiler = [
             f"{target.core.toolchain}g++",
             *target.core.flags,
             *flags,
             f"-I{paths.FIRMWARE / 'runtime'}",
         ]
-        tool([*compiler, "-c", "model.cpp", "-o", "model.o"], folder)
+        tool([*compiler, "-c", source, "-o", "model.o"], folder)
         listing = tool([f"{target.core.toolchain}objdump", "-drC", "model.o"], folder)
-        functions = set(
-            re.findall(r"void (op\d+_\w+)\(uint8_t\* arena\)", (folder / "model.cpp").read_text())
-        )
+        functions = set(re.findall(r"void (op\d+_\w+)\(uint8_t\* arena\)", (folder / source).read_text()))
         return [
             name
             for name in functions

@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Callable
 from functools import partial
 
+import bundle
 import pytest
 from model_builder import ModelBuilder
 
@@ -121,7 +122,7 @@ def test_boards_of_equal_limits_get_the_same_sources(goal: str) -> None:
     engine = AotEngine(goal)
     by_limits: dict[object, set[str]] = {}
     for name in ("mps2-an386", "nucleo_f446re", "mps2-an385", "nucleo_g071rb", "mps3-an547"):
-        text = engine.generate(graph, board(name)).files["model.cpp"]
+        text = bundle.code(engine.generate(graph, board(name)))
         by_limits.setdefault(engine.limits(board(name)), set()).add(text)
     assert all(len(texts) == 1 for texts in by_limits.values())
     assert len(by_limits) >= 4

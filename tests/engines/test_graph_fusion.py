@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
+import bundle
 import native
 import numpy as np
 import pytest
@@ -313,10 +314,7 @@ def concatenation(seed: int) -> bytes:
 def test_concatenations_in_place() -> None:
     models = [concatenation(seed) for seed in range(20 * native.FACTOR)]
     copies = [
-        AotEngine()
-        .generate(tflite_model.parse(model, "model"), native.DSP)
-        .files["model.cpp"]
-        .count("copy_rows<")
+        bundle.code(AotEngine().generate(tflite_model.parse(model, "model"), native.DSP)).count("copy_rows<")
         for model in models
     ]
     assert sum(copies) < 4 * len(models)  # of five each

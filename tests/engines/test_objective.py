@@ -7,6 +7,7 @@ from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
 
+import bundle
 import native
 import numpy as np
 import pytest
@@ -162,7 +163,7 @@ def test_cores_without_the_dsp_extension_have_nothing_to_widen_but_shorter_runs(
         found = layers(graph, "speed", board)
         assert not any("wide" in layer.kernel for layer in found)
         assert all(layer.instructions is None for layer in found)
-        small = AotEngine("size").generate(graph, lookup.board(board)).files["model.cpp"]
+        small = bundle.code(AotEngine("size").generate(graph, lookup.board(board)))
         assert set(re.findall(r"kRun = (\d+)", small.split("Op 5")[0])) == {"4"}
 
 
@@ -181,7 +182,7 @@ def test_layers_with_equal_parameters_share_a_kernel_unless_speed_is_all() -> No
     # With this scale RELU6 bounds what RELU does not.
     for goal, structs, called in (("balanced", "03", "0003"), ("speed", "0123", "0123")):
         for board in native.KERNELS:
-            code = AotEngine(goal).generate(graph, board).files["model.cpp"]
+            code = bundle.code(AotEngine(goal).generate(graph, board))
             assert "".join(re.findall(r"struct Op(\d)", code)) == structs
             assert "".join(re.findall(r"<Op(\d)", code)) == called
         native.assert_parity([blob], generate=AotEngine(goal).generate)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import bundle
 import interpreter
@@ -256,9 +257,9 @@ def test_every_kernel_of_every_core_is_taken() -> None:
         graph = tflite_model.parse(random_graphs.layer(seed), f"seed {seed}")
         engine = AotEngine(GOALS[seed % len(GOALS)])
         for board in () if engine.refusals(graph) else native.KERNELS:
-            files = engine.generate(graph, board).files
-            missing -= {path.removeprefix("kernels/") for path in files}
-            missing -= set(re.findall(r"^  (\w+)<Op0", files["model.cpp"], re.MULTILINE))
+            sources = engine.generate(graph, board)
+            missing -= {Path(path).name for path in sources.kernels}
+            missing -= set(re.findall(r"^  (\w+)<Op0", bundle.code(sources), re.MULTILINE))
         if not missing:
             return
     raise AssertionError(f"no random layer takes {', '.join(sorted(missing))}: see random_graphs.LAYERS")
@@ -290,10 +291,10 @@ def test_sanitizers_see_a_read_past_the_end(tensor: str) -> None:
 
     def generate(graph: Graph, board: Board) -> EngineSources:
         sources = AotEngine().generate(graph, board)
-        text = sources.files["model.cpp"]
+        text = bundle.code(sources)
         place = {"input": "at<const int8_t>(arena + kTensor0)", "weights": "model::op0_weights"}[tensor]
         assert text.count(place) == 1
-        changed = {"model.cpp": text.replace(place, f"{place} + 1")}
+        changed = {"model/src/model.cpp": text.replace(place, f"{place} + 1")}
         return replace(sources, model={**sources.model, **changed})
 
     samples = native.random_samples(graph, 1)

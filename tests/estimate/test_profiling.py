@@ -27,16 +27,16 @@ def test_without_a_clock_instructions_are_laid_out(tmp_path: Path) -> None:
     for cost in result.per_op:
         # What measuring takes in its own functions is taken off, and may leave less than nothing there.
         assert sum(line.count for line in found.lines if line.op == cost.index) in range(
-            cost.count, cost.count + 9
+            cost.count, cost.count + 13
         )
-    assert sum(function.count for function in found.functions) == pytest.approx(found.total, abs=9)
+    assert sum(function.count for function in found.functions) == pytest.approx(found.total, abs=13)
     hot = found.functions[0]
     assert "convolve" in hot.name and sum(one.count for one in hot.instructions) == hot.count
     assert any("smlad" in one.text for one in hot.instructions)
-    assert any(line.source.startswith("src/kernels/") for line in found.lines)
+    assert any(line.source.startswith("src/model/src/kernels/") for line in found.lines)
     stacks = (tmp_path / "profile.folded").read_text().splitlines()
     assert sum(int(line.rsplit(" ", 1)[1]) for line in stacks) == found.total
-    assert stacks[0].startswith("op 1 CONV_2D;tinydeploy::")
+    assert stacks[0].startswith("op 1 CONV_2D;tinydeploy")
     assert "smlad" in (tmp_path / "report.html").read_text()
     assert stored.read(tmp_path) == result
     verbs.run(DIGITS, board="mps2-an386", samples=2, out=tmp_path)

@@ -17,10 +17,8 @@ from nightly import turn
 
 from tinydeploy import verbs
 from tinydeploy.boards.core import CORES
-from tinydeploy.engines.aot.memory import allocator
-from tinydeploy.errors import ModelError, UsageError
-from tinydeploy.firmware.export import model_library
-from tinydeploy.firmware.export.identifiers import (
+from tinydeploy.engines.aot import model_source
+from tinydeploy.engines.aot.identifiers import (
     check_apart,
     checked_name,
     comment,
@@ -28,6 +26,8 @@ from tinydeploy.firmware.export.identifiers import (
     model_name,
     tensor_names,
 )
+from tinydeploy.engines.aot.memory import allocator
+from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.model import affine
 from tinydeploy.model.readers import tflite_model
 
@@ -163,9 +163,32 @@ def test_nothing_that_is_written_is_shared_and_all_names_are_the_models(
     assert [name for name in sorted(named) if not re.match(ours, name)] == []
 
 
+def test_the_measuring_firmware_has_the_very_files(tmp_path: Path) -> None:
+    """Whatever a run proves, it proves of these."""
+    model, board = MOTION / "motion_lstm.tflite", "nucleo_f446re"
+    made = verbs.generate(model, tmp_path / "project", board=board) / "src" / "model"
+    library = verbs.export(model, tmp_path / "library", board=board, samples=1)
+    measured = {path.relative_to(made): path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    names = {path.name for path in measured}
+    assert {"motion_lstm.h", "motion_lstm.hpp", "motion_lstm.cpp", "motion_lstm_data.cpp", "lstm.h"} <= names
+    assert measured == {path: (library / path).read_bytes() for path in measured}
+    others = {path.name for path in library.glob("*/**/*") if path.is_file()} - names
+    assert {name for name in others if name.startswith("motion_lstm")} == {
+        "motion_lstm_labels.cpp",
+        "motion_lstm_self_test.cpp",
+    }
+
+
+def test_all_sources_may_be_one(library: Path, tmp_path: Path) -> None:
+    """As unity builds have them."""
+    text = "".join(f'#include "{source}"\n' for source in sources(library))
+    (tmp_path / "all.cpp").write_text(text)
+    tool("g++", "-std=c++11", *SOURCE_FLAGS, "-fsyntax-only", tmp_path / "all.cpp")
+
+
 def test_two_versions_of_tinydeploy_link_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = exported(tmp_path / "one", MODELS[0], portable=True, core=None)
-    monkeypatch.setattr(model_library, "_version", lambda: "kernels_other")
+    monkeypatch.setattr(model_source, "_version", lambda: "kernels_other")
     other = exported(tmp_path / "other", MODELS[1], portable=True, core=None)
     for header in other.glob("src/kernels/requantize.h"):
         text = header.read_text()
@@ -287,7 +310,7 @@ def test_labels_are_strings_in_c_whatever_they_hold(tmp_path: Path) -> None:
     folder = exported(tmp_path / "out", MODELS[0], labels=labels, portable=True, core=None)
     (tmp_path / "main.c").write_text(
         '#include <stdio.h>\n#include "motion.h"\n'
-        "int main(void) { for (int i = 0; i < MOTION_LABELS; ++i) puts(motion_label(i)); return 0; }\n"
+        "int main(void) { for (int i = 0; motion_label(i); ++i) puts(motion_label(i)); return 0; }\n"
     )
     objects = compiled(folder, tmp_path / "objects", ["-trigraphs", "-O0"])
     tool("gcc", "-std=c99", f"-I{folder}/include", "-c", tmp_path / "main.c", "-o", tmp_path / "main.o")

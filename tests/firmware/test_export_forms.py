@@ -242,8 +242,28 @@ def test_the_esp_idf_component_registers_all_sources(library: Path) -> None:
     assert re.search(r'^version: "\d+\.\d+\.\d+"$', manifest, re.MULTILINE) and 'idf: ">=5.0"' in manifest
 
 
+PSRAM_KEYS = {
+    *(
+        "SPIRAM",
+        "SPIRAM_ALLOW_BSS_SEG_EXTERNAL_MEMORY",
+    ),  # components/esp_psram/Kconfig.spiram.common of ESP-IDF
+    *("SPIRAM_MODE_OCT", "SPIRAM_SPEED_80M", "SPIRAM_RODATA"),  # components/esp_psram/esp32s3/Kconfig.spiram
+}
+
+
+def test_the_esp_idf_example_has_known_keys_for_psram(library: Path) -> None:
+    lines = (library / "examples" / "esp-idf" / "sdkconfig.psram").read_text().splitlines()
+    assert all(line.startswith("#") or re.fullmatch(r"CONFIG_[A-Z0-9_]+=y", line) for line in lines)
+    assert set(re.findall(r"\bCONFIG_(\w+)", "\n".join(lines))) == PSRAM_KEYS
+    assert "EXT_RAM_BSS_ATTR" in (library / "examples" / "esp-idf" / "main" / "main.c").read_text()
+    main = (library / "examples" / "esp-idf" / "main" / "CMakeLists.txt").read_text()
+    (registered,) = re.findall(r"idf_component_register\(SRCS (\S+) INCLUDE_DIRS \. PRIV_REQUIRES", main)
+    assert (library / "examples" / "esp-idf" / "main" / registered).is_file()
+
+
 STUBS = {
     "esp-idf/main": {
+        "esp_attr.h": "#define EXT_RAM_BSS_ATTR\n",
         "esp_log.h": "void say(const char *, const char *, ...);\n"
         "#define ESP_LOGI say\n#define ESP_LOGE say\n",
         "esp_sleep.h": "int esp_sleep_enable_timer_wakeup(unsigned long long);\n"

@@ -87,7 +87,7 @@ def test_a_readme_names_what_is_there(target: str | None) -> None:
         text = readme(project)
         built = f".pio/build/{board.platformio}/firmware.elf"
         places = re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
-        assert {"src/model.cpp", "src/runtime/", "src/board.h"} <= set(places)
+        assert {"src/model/", "src/runtime/", "src/board.h"} <= set(places)
         for place in places:
             assert any(path.startswith(place.rstrip("*")) for path in project.files), (board.id, place)
         for path in project.files:  # and nothing is left out

@@ -65,7 +65,7 @@ def test_a_project_has_what_it_includes_and_the_drivers_that_its_board_names(boa
         "nrf52840_dk": {"arm", "clock_nrf52", "counter_dwt", "uart_nrf"},
         "megaatmega2560": {"arduino"},
     }[board]
-    shared = {"cache", "clock", "counter", "interrupt", "link", "mmio", "stack", "startup", "uart"}
+    shared = {"cache", "clock", "counter", "interrupt", "link", "mmio", "stack", "startup", "trigger", "uart"}
     assert ports - shared == expected
 
 

@@ -8,8 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlparse
 
 import junitparser
 import numpy as np
@@ -187,6 +190,72 @@ def test_the_hook_refuses_by_plan_alone(repository: Repository) -> None:
     file.write_text(LIST)
     assert done.returncode == 1 and "max_arena: 1,088 bytes, limit 1,000" in done.stderr
     assert re.search(hook["files"], "models/motion.tflite") and not re.search(hook["files"], "main.c")
+
+
+class GitHub(BaseHTTPRequestHandler):
+    """What of GitHub's interface a comment needs: a pull request with its comments, a hundred a page."""
+
+    comments: ClassVar[list[dict[str, Any]]] = []
+    may_write = True
+
+    def answer(self, code: int, content: object) -> None:
+        self.send_response(code)
+        self.end_headers()
+        self.wfile.write(json.dumps(content).encode())
+
+    def do_GET(self) -> None:
+        asked = urlparse(self.path)
+        page = int(parse_qs(asked.query)["page"][0])
+        assert asked.path == "/repos/me/models/issues/7/comments"
+        self.answer(200, self.comments[100 * (page - 1) : 100 * page])
+
+    def do_POST(self) -> None:
+        if not self.may_write:
+            return self.answer(403, {"message": "Resource not accessible by integration"})
+        made = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.comments.append({"id": len(self.comments), **made})
+        self.answer(201, {})
+
+    def do_PATCH(self) -> None:
+        assert self.headers["Authorization"] == "Bearer secret"
+        number = int(self.path.rpartition("/")[2])
+        self.comments[number] |= json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.answer(200, {})
+
+    def log_message(self, *_words: object) -> None:
+        pass
+
+
+def test_there_is_one_comment_which_is_changed(repository: Repository) -> None:
+    GitHub.comments = [{"id": number, "body": f"somebody else's {number}"} for number in range(150)]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), GitHub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    given = {
+        "GITHUB_API_URL": f"http://127.0.0.1:{server.server_port}",
+        "GITHUB_REPOSITORY": "me/models",
+        "GITHUB_ACTION_PATH": str(ROOT),
+        "NUMBER": "7",
+        "TOKEN": "secret",
+        "FOLDER": ".",
+    }
+    told = repository.folder / "tinydeploy-comment.md"
+    try:
+        for text in ("", "first", "second"):
+            told.write_text(text)
+            done = repository.step("Comment", **given)
+            assert done.returncode == 0, done.stderr
+        assert len(GitHub.comments) == 151
+        assert GitHub.comments[150]["body"] == "<!-- tinydeploy . -->\nsecond"
+        repository.step("Comment", **given | {"FOLDER": "other"})
+        assert len(GitHub.comments) == 152
+        GitHub.may_write = False
+        done = repository.step("Comment", **given | {"FOLDER": "a fork's"})
+        assert done.returncode == 0 and "::notice title=tinydeploy::no comment" in done.stdout
+        assert len(GitHub.comments) == 152
+    finally:
+        GitHub.may_write = True
+        server.shutdown()
+        server.server_close()
 
 
 def test_the_action_and_the_template_are_what_they_have_to_be() -> None:

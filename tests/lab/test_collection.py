@@ -51,7 +51,7 @@ def test_a_figure_over_time(folder: Path) -> None:
     assert [point.label for point in series.points] == ["d" * 10, "2026-11-02T10:40:12Z", "c" * 10 + "+"]
     page = many_page.history((series,), "instructions")
     ElementTree.fromstring(page.replace("<!DOCTYPE html>", ""))
-    assert page.count("<svg") == 1 and "d" * 10 in page
+    assert page.count("<svg") == 2 and "d" * 10 in page
     with pytest.raises(UsageError, match="no result has a figure 'colour'") as refused:
         tinydeploy.history([folder], figure="colour")
     assert "instructions" in refused.value.hint

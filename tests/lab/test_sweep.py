@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import made_up_results as made_up
 import pytest
 import swept
+from nightly import turn
 
 from tinydeploy.errors import UsageError
 from tinydeploy.lab import sweep, sweep_list
@@ -113,9 +114,37 @@ def test_on_a_cluster_of_which_one_worker_dies(tmp_path: Path) -> None:
     assert journal(tmp_path)["dies-once"] == 2
 
 
+@pytest.mark.parametrize("cluster", turn(["debug", "local"], "debug"))
+def test_as_slurm_would_do_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: str) -> None:
+    """By submitit's executors for this machine: in this process, or one for each job, of which one dies."""
+    submitit = pytest.importorskip("submitit", reason="submitit is not installed")
+    executor = submitit.AutoExecutor
+    monkeypatch.setattr(submitit, "AutoExecutor", lambda folder, cluster: executor(folder, cluster=place))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests' / 'support'}")
+    place = cluster
+    dying = ["dies-once"] if cluster == "local" else []
+    every = jobs(tmp_path, "a", "too-small", "flaky", *dying)
+    found = sweep.sweep(every, swept.run, "slurm", 1, silent)
+    assert [run.error for run in found] == [
+        "",
+        "it does not fit",
+        "the tool failed",
+        *([""] if dying else []),
+    ]
+    assert [bool(run.result) for run in found] == [True, False, False, *([True] if dying else [])]
+
+
 def test_places_that_there_are_not(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nowhere"):
         sweep.sweep(jobs(tmp_path, "a"), swept.run, "nowhere", 1, silent)
+
+
+def is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -133,13 +162,19 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     ]
     command = [sys.executable, "-m", "tinydeploy", *words]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + 200
     while not (first := list((tmp_path / "out" / "jobs").glob("*/result.json"))):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
+    time.sleep(0.5)  # into the second run
     process.send_signal(signal.SIGKILL)
     process.wait()
+    while is_alive(process.pid):  # its worker, in the midst of a run
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     before = first[0].stat().st_mtime_ns
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr

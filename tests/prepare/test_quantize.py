@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import float_nets
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from model_builder import ModelBuilder
 
 from tinydeploy import verbs
@@ -75,6 +77,21 @@ def test_a_float_model_becomes_an_int8_one(model: Path, data: Any) -> None:
     saved = json.loads((model.parent / "out" / "net.quantize.json").read_text())
     assert saved["int8_side"]["accuracy"]["value"] == value(made)
     assert saved["layers"][0]["snr_db"] == found.layers[0].snr_db
+
+
+def test_tensors_of_any_name_are_looked_at(model: Path, data: Any) -> None:
+    """litert-torch names tensors by a chain of modules: longer than a name is shown, and of several lines."""
+    whole = schema.ModelT.InitFromPackedBuf(model.read_bytes(), 0)
+    for number, tensor in enumerate(whole.subgraphs[0].tensors):
+        tensor.name = ("torch.nn.modules.Sequential/\n" * 9 + f"é;{number}").encode()
+    builder = flatbuffers.Builder()
+    builder.Finish(whole.Pack(builder), file_identifier=b"TFL3")
+    model.write_bytes(builder.Output())
+    made = quantized(model, data, weights="mixed", max_loss=1.0)
+    assert made.quantized is not None and len(made.quantized.layers) == 3
+    for layer in made.quantized.layers:
+        assert layer.snr_db is not None and sum(layer.counts) > 0
+    assert sum(layer.int4 for layer in made.quantized.layers) == 2
 
 
 def test_the_card_tells_what_was_made(model: Path, data: Any) -> None:

@@ -55,7 +55,9 @@ def hostile() -> Result:
             per_class=tuple(dataclasses.replace(figure, label=HOSTILE) for figure in accuracy.per_class),
         ),
         warnings=(HOSTILE,),
-        provenance=dataclasses.replace(good.provenance, versions={HOSTILE: HOSTILE}, data=HOSTILE),
+        provenance=dataclasses.replace(
+            good.provenance, versions={HOSTILE: HOSTILE}, data=HOSTILE, made=HOSTILE, licence=HOSTILE
+        ),
     )
 
 
@@ -158,6 +160,16 @@ def test_hostile_strings_stay_text() -> None:
     assert "{{ 7*7 }}" in shown(page)
     assert "\ufffd" in page
     assert not re.search(r"[\x00-\x08\x0b-\x1f\u202e]", page)
+
+
+def test_how_the_model_was_made_and_its_licence_are_told() -> None:
+    plain = made_up.made_up()
+    told = dataclasses.replace(plain.provenance, made="tinydeploy quantize net.tflite", licence="MIT")
+    result = dataclasses.replace(plain, provenance=told)
+    assert "; made by tinydeploy quantize net.tflite; licence: MIT" in shown(html.render(result))
+    lines = [line.split() for line in on_console(result).splitlines()]
+    assert ["Made", "by", "tinydeploy", "quantize", "net.tflite"] in lines and ["Licence", "MIT"] in lines
+    assert "Licence" not in on_console(plain)
 
 
 def test_page_shows_the_figures() -> None:

@@ -53,6 +53,28 @@ class Model:
     seed: int = 0
 
 
+def called(sources: EngineSources) -> str:
+    """What the aot engine calls the model."""
+    (header,) = (path for path in sources.model if path.endswith(".h") and "/include/" in path)
+    return Path(header).stem
+
+
+def code(sources: EngineSources) -> str:
+    """The source file with the calls of its kernels."""
+    return sources.model[f"model/src/{called(sources)}.cpp"]
+
+
+def _renamed(text: str, old: str, new: str) -> str:
+    """A model's source with another name for it."""
+    text = re.sub(rf"\btinydeploy_{old}\b", f"tinydeploy_{new}", text)
+    text = re.sub(rf"\b{old}_", f"{new}_", text)
+    return re.sub(rf"\b{old.upper()}_", f"{new.upper()}_", text)
+
+
+def _without_includes(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.startswith(("#include", "#pragma")))
+
+
 def files(models: Sequence[Model], parts: int = 1) -> dict[str, str]:
     """The program's sources by path, for any main or engine; the models are spread over so many files."""
     names = [f"model{i}" for i in range(len(models))]
@@ -66,8 +88,8 @@ def files(models: Sequence[Model], parts: int = 1) -> dict[str, str]:
         rendered = []
         for i in some:
             sources = models[i].sources
-            headers |= {*re.findall(r'^#include "(kernels/.+)"', sources.files["model.cpp"], re.M)}
-            found |= {p: text for p, text in sources.files.items() if p.startswith("kernels/")}
+            headers |= {*re.findall(r'^#include "(kernels/.+)"', code(sources), re.M)}
+            found |= {p.removeprefix("model/src/"): text for p, text in sources.kernels.items()}
             rendered.append(_model(models[i], names[i]))
         found[f"models{part}.cpp"] = _render("models.cpp.j2", headers=sorted(headers), models=rendered)
     return found
@@ -78,13 +100,15 @@ def _render(template: str, **values: object) -> str:
 
 
 def _model(model: Model, name: str) -> dict[str, object]:
-    texts = [model.sources.files[file] for file in ("model_data.h", "model_data.cpp", "model.cpp")]
-    lines = [line for text in texts for line in text.splitlines() if not line.startswith("#")]
+    made, old = model.sources.model, called(model.sources)
+    of_model = (f"include/{old}.h", f"src/{old}_data.h", f"src/{old}_data.cpp", f"src/{old}.cpp")
+    texts = [_without_includes(_renamed(made[f"model/{path}"], old, name)) for path in of_model]
     assert model.sources.arena is not None
     fills = [fill_of(model.graph, model.graph.tensors[index]) for index in model.graph.inputs]
     return {
         "name": name,
-        "code": "\n".join(lines),
+        "code": "\n".join(texts),
+        "engine": _without_includes(_renamed(made["engine_aot.cpp"], old, name)),
         "seed": model.seed,
         "arena_bytes": model.sources.arena.bytes,
         "fills": [

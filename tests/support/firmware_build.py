@@ -11,6 +11,7 @@ import jinja2
 from tinydeploy.boards import lookup
 from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.engines.aot.pipeline import AotEngine
+from tinydeploy.firmware.made_for import Application
 from tinydeploy.host import paths
 from tinydeploy.model.graph import Graph
 from tinydeploy.targets.target_registry import KINDS
@@ -20,7 +21,7 @@ RUNTIME = paths.FIRMWARE / "runtime"
 _FLAGS = ["-std=c++17", "-g", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"]
 _WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 BUILD_ID = "00123456789abcde"
-_PORTABLE = ["arena", "frame", "log", "main", "measure", "session"]
+_PORTABLE = ["arena", "frame", "log", "main", "measure", "mlperf_tiny", "print", "session"]
 
 
 class BuildError(Exception):
@@ -36,12 +37,17 @@ def for_board(
     arena_bytes: int | None = None,
     target: str = "qemu",
     defines: tuple[str, ...] = (),
+    app: Application | None = None,
+    trigger: bool = False,
 ) -> Path:
     """The ELF of firmware_engines/<engine>.cpp on a board."""
     board = lookup.board(board_id)
     kind = KINDS[target] if KINDS[target].models(board) else KINDS["board"]
     counting = kind.counting(board)
-    _header(folder, "board.h", board=board, counting=counting, link=link, arena_bytes=arena_bytes, ops=3)
+    facts = {"link": link, "arena_bytes": arena_bytes, "ops": 3, "app": app, "trigger": trigger}
+    _header(folder, "board.h", board=board, counting=counting, **facts)
+    if app is not None:
+        _header(folder, app.header, app=app)
     _header(folder, "build_id.h", build_id=BUILD_ID)
     symbols = {
         "__flash_origin": board.flash.origin,
@@ -83,8 +89,10 @@ def for_host(folder: Path, engine: str) -> Path:
     return _for_host(folder, engine, [ENGINES / f"{engine}.cpp"])
 
 
-def model_for_host(folder: Path, graph: Graph) -> Path:
+def model_for_host(folder: Path, graph: Graph, app: Application | None = None) -> Path:
     """A generated model in the same way. Its counts depend on what the model's first input holds."""
+    if app is not None:
+        _header(folder, app.header, app=app)
     with mock.patch.object(allocator, "PLACEMENTS", 2000):  # the arena need not be the best
         made = AotEngine().generate(graph, lookup.board("megaatmega2560"))
     assert made.arena is not None
@@ -92,8 +100,11 @@ def model_for_host(folder: Path, graph: Graph) -> Path:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     sizes = {"TINYDEPLOY_ARENA_BYTES": made.arena.bytes, "TINYDEPLOY_OPS": len(made.profiled_ops)}
-    flags = [f"-D{name}={value}" for name, value in (sizes | {"COUNTS_BY_INPUT": 1}).items()]
-    return _for_host(folder, "model", [folder / path for path in made.files if path.endswith(".cpp")], *flags)
+    others = {"COUNTS_BY_INPUT": 1} if app is None else {app.define: 1}
+    flags = [f"-D{name}={value}" for name, value in (sizes | others).items()]
+    return _for_host(
+        folder, "program", [folder / path for path in made.files if path.endswith(".cpp")], *flags
+    )
 
 
 def _for_host(folder: Path, name: str, engine: list[Path], *flags: str) -> Path:

@@ -309,7 +309,9 @@ def assert_parity(
 
 def code(sources: EngineSources) -> str:
     """What tells two models' programs apart."""
-    return "".join(text for path, text in sources.files.items() if path != "model_data.h")
+    return bundle.code(sources) + "".join(
+        text for path, text in sources.files.items() if path.endswith("_data.cpp") or path in sources.kernels
+    )
 
 
 def _assert_equal(

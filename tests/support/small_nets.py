@@ -205,3 +205,42 @@ def block(width: int = 18) -> bytes:
     depth[total] = 8
     y = conv(total, (1, 15, (width + 1) // 2, 4), 3, 2)
     return model.build([x], [y])
+
+
+def keywords() -> bytes:
+    """A classifier with the input and the classes of MLPerf Tiny's kws01: 490 features, 12 words."""
+    return _classifier("keywords", 490, 12, 0.5847, 83, 4e-5)
+
+
+def pictures() -> bytes:
+    """The same with those of ic01: 32 x 32 pixels, 10 classes."""
+    return _classifier("pictures", 32 * 32 * 3, 10, 1.0, -128, 1e-5)
+
+
+def _classifier(name: str, inputs: int, classes: int, scale: float, zero_point: int, step: float) -> bytes:
+    random = np.random.default_rng(3)
+    model = ModelBuilder(name)
+    x = model.tensor((1, inputs), scale=scale, zero_point=zero_point, name="features")
+    weights = model.tensor((classes, inputs), scale=step, data=random.integers(-127, 128, (classes, inputs)))
+    bias = model.tensor((classes,), "int32", scale=scale * step, data=random.integers(-500, 500, classes))
+    logits = model.tensor((1, classes), scale=0.1, zero_point=-5)
+    y = model.tensor((1, classes), scale=1 / 256, zero_point=-128, name="words")
+    model.op("FULLY_CONNECTED", [x, weights, bias], [logits])
+    model.op("SOFTMAX", [logits], [y], beta=1.0)
+    return model.build([x], [y])
+
+
+def anomalies() -> bytes:
+    """An autoencoder with the sizes of MLPerf Tiny's ad01: 640 numbers to 640, by way of eight."""
+    random = np.random.default_rng(4)
+    model = ModelBuilder("anomalies")
+    x = model.tensor((1, 640), scale=0.391, zero_point=9, name="slices")
+    code = model.tensor((1, 8), scale=0.5, zero_point=-3)
+    y = model.tensor((1, 640), scale=0.3645, zero_point=14, name="again")
+    for source, target, shape in ((x, code, (8, 640)), (code, y, (640, 8))):
+        step = 0.004 if source == x else 0.01
+        given = 0.391 if source == x else 0.5
+        weights = model.tensor(shape, scale=step, data=random.integers(-127, 128, shape))
+        bias = model.tensor(shape[:1], "int32", scale=step * given, data=random.integers(-90, 90, shape[0]))
+        model.op("FULLY_CONNECTED", [source, weights, bias], [target])
+    return model.build([x], [y])

@@ -21,17 +21,19 @@ import pytest
 import serial
 from nightly import turn
 from pty_board import BOARD, PtyBoard
+from recordings import as_csv, recording
 
 from tinydeploy import verbs
 from tinydeploy.boards import lookup
-from tinydeploy.boards.board import Board
+from tinydeploy.boards.board import Board, Trigger
 from tinydeploy.errors import TargetError, UsageError
 from tinydeploy.evaluate import config
 from tinydeploy.evaluate.deployment import prepare
+from tinydeploy.evaluate.metering import INFERENCES
 from tinydeploy.link.channel import SerialStream
 from tinydeploy.model.readers import tflite_model
 from tinydeploy.progress import silent
-from tinydeploy.report import console, html
+from tinydeploy.report import console, facts, html
 from tinydeploy.results.result import Result, schema
 from tinydeploy.targets import ports
 from tinydeploy.targets.ports import AUTO, Port
@@ -447,8 +449,12 @@ def test_a_board_that_nothing_emulates_gives_cycles_and_time(
     board: PtyBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its firmware counts cycles of the board's clock; that an emulator runs it here, it cannot know."""
-    real = dataclasses.replace(lookup.board(BOARD), id="real-board", emulation={})
-    monkeypatch.setattr(lookup, "board", lambda board_id: real)
+    trigger = Trigger("stm32", "PA8", "made up: its pin is nowhere, and so is the recording's meter")
+    real = dataclasses.replace(lookup.board(BOARD), id="real-board", emulation={}, trigger=trigger)
+    recorded = tmp_path / "rec.csv"
+    recorded.write_text(as_csv(recording(INFERENCES)))
+    known = lookup.board
+    monkeypatch.setattr(lookup, "board", lambda name: real if name == real.id else known(name))
     result, _ = verbs.run(
         MOTION,
         board="real-board",
@@ -456,6 +462,7 @@ def test_a_board_that_nothing_emulates_gives_cycles_and_time(
         upload_command=board.upload_command,
         samples=SAMPLES,
         out=tmp_path / "out",
+        meter=f"csv:{recorded}",
     )
     assert result.instructions is None
     assert result.cycles is not None
@@ -472,3 +479,14 @@ def test_a_board_that_nothing_emulates_gives_cycles_and_time(
     assert "Time per inference" in html.render(result)
     assert console.summary(result)
     assert np.isfinite(result.time_us.p99)
+    # The estimate is of the board's clock and flash; QEMU lets each instruction take 0.168 of its cycles.
+    time = result.estimate
+    assert time is not None and time.measured_excess is not None
+    assert time.measured_excess == pytest.approx(result.time_us.median / 1e3 / time.ms - 1, abs=1e-4)
+    assert time.measured_excess < -0.5 and plain["estimate"]["measured_excess"] == time.measured_excess
+    said = f"the board took {-time.measured_excess:.1%} shorter, outside the interval"
+    assert said in html.render(result)
+    assert any(said in fact.detail for fact in facts.facts(result))
+    assert all(cost.estimate for cost in result.per_op if cost.count)
+    assert result.measured_energy is not None and plain["measured_energy"]["uj"] == pytest.approx(30)
+    assert f"measured by rec.csv, {INFERENCES} inferences" in html.render(result)

@@ -18,6 +18,19 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Psram:
+    """RAM outside the chip, behind its cache: bytes, and how many lines (4 or 8) carry them, at 80 MHz."""
+
+    bytes: int
+    lines: int
+
+    @property
+    def megabytes_per_second(self) -> int:
+        """What the lines carry at the most; eight take two bits a cycle each."""
+        return 160 if self.lines == 8 else 40
+
+
+@dataclass(frozen=True)
 class Device:
     """A peripheral: which driver of firmware_templates/runtime/port runs it, and its base address.
 
@@ -31,9 +44,28 @@ class Device:
     function: int = 0
 
     def pin(self, name: str) -> tuple[int, int]:
-        """Port and number of the pin `name`: "PD8" is (3, 8), and "P1.02" is (1, 2)."""
-        port, number = getattr(self, name)[1:2], getattr(self, name)[2:].lstrip(".")
-        return (int(port) if port.isdigit() else ord(port) - ord("A")), int(number)
+        """Port and number of the pin `name`, see pin_place."""
+        return pin_place(getattr(self, name))
+
+
+def pin_place(pin: str) -> tuple[int, int]:
+    """Port and number of a pin: "PD8" is (3, 8), and "P1.02" is (1, 2)."""
+    port, number = pin[1:2], pin[2:].lstrip(".")
+    return (int(port) if port.isdigit() else ord(port) - ord("A")), int(number)
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """The pin that can tell a meter of an inference: which registers drive it, and where it is from."""
+
+    driver: str
+    pin: str
+    source: str
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Its port and number."""
+        return pin_place(self.pin)
 
 
 @dataclass(frozen=True)
@@ -135,6 +167,8 @@ class Power:
 IMAGES = ("esp32c3",)
 """The chips whose ROM loads an image to RAM, code and all, and leaves constants in flash."""
 
+_PSRAM_KEPT = 0x1_0000  # bytes of PSRAM that are left to the heap that the arena is taken from
+
 VERIFIED = {
     "emulated": "built, and run in an emulator of this board or of its part",
     "compiled": "built, and not run",
@@ -154,7 +188,7 @@ class Board:
     what its port's control lines have to be, if they reach its reset. `emulation` is what its file has for
     each emulator, by the emulator's name, which knows what it means. A board that is `only_emulated` is made
     for an emulator: its firmware would not run on hardware of that name. `image` is the chip, of IMAGES,
-    whose ROM wants the firmware in a format of its own.
+    whose ROM wants the firmware in a format of its own. With `arena_in_psram` the arena is taken from there.
     """
 
     id: str
@@ -181,6 +215,28 @@ class Board:
     image: str = ""
     timing: Timing | None = None
     power: Power | None = None
+    trigger: Trigger | None = None
+    psram: Psram | None = None
+    arena_in_psram: bool = False
+
+    @property
+    def arena_room(self) -> int:
+        """Bytes that an arena may have at the most."""
+        if self.arena_in_psram and self.psram:
+            return self.psram.bytes - _PSRAM_KEPT
+        return self.ram.bytes - self.stack_bytes
+
+    @property
+    def placement(self) -> str:
+        """What there is to know of where the arena lies; "" if that is the chip's own RAM."""
+        if not self.arena_in_psram or self.psram is None:
+            return ""
+        own = 4 * self.clock_hz // 1_000_000
+        return (
+            f"the arena is in PSRAM: what the cache does not hold comes over {self.psram.lines} lines, "
+            f"at most {self.psram.megabytes_per_second} MB/s where the chip's own RAM gives {own:,}; "
+            "without PSRAM on its module, the firmware has no arena"
+        )
 
     @property
     def kind(self) -> str:

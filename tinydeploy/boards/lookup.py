@@ -18,7 +18,9 @@ from tinydeploy.boards.board import (
     Lines,
     Memory,
     Power,
+    Psram,
     Timing,
+    Trigger,
     Uploader,
 )
 from tinydeploy.boards.core import CORES
@@ -64,7 +66,9 @@ def _read(path: Path) -> Board:
         lines=Lines(**raw.get("lines", {})),
         image=raw.get("image", ""),
         timing=Timing(**_in_a_line(raw["timing"])) if "timing" in raw else None,
+        psram=Psram(**raw["psram"]) if "psram" in raw else None,
         power=Power(**_in_a_line(raw["power"])) if "power" in raw else None,
+        trigger=Trigger(**_in_a_line(raw["trigger"])) if "trigger" in raw else None,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tinydeploy.boards.board import Arduino, Board, Clock, Device, Memory
+from tinydeploy.boards.board import Arduino, Board, Clock, Device, Memory, Psram
 from tinydeploy.boards.core import CORES
 from tinydeploy.errors import UsageError
 from tinydeploy.host.platformio import core_dir
@@ -53,6 +53,8 @@ _CPUS = {
     "esp32s2": "xtensa-lx7",
     "esp32s3": "xtensa-lx7",
     "esp32c3": "rv32imc",
+    "esp32c6": "rv32imac",
+    "esp32h2": "rv32imac",
 }
 """What PlatformIO's manifests call a core, where that is not its id in CORES."""
 
@@ -82,6 +84,15 @@ def _memories(build: Mapping[str, Any], sizes: Mapping[str, Any]) -> tuple[Memor
     return Memory(0, flash), Memory(0, ram)
 
 
+def _psram(build: Mapping[str, Any]) -> Psram | None:
+    """PSRAM of a board that says it has some: not how much, so the least that there is of its kind."""
+    flags = build.get("extra_flags", ())
+    if "-DBOARD_HAS_PSRAM" not in (flags.split() if isinstance(flags, str) else flags):
+        return None
+    kind = str(build.get("arduino", {}).get("memory_type", build.get("memory_type", "")))
+    return Psram(0x80_0000, 8) if kind.endswith("_opi") else Psram(0x20_0000, 4)
+
+
 def board_of_platformio(board_id: str) -> Board:
     """The board of this id, with PREFIX before it, by its manifest. Raises UsageError as `manifest` does."""
     name = board_id.removeprefix(PREFIX)
@@ -109,5 +120,6 @@ def board_of_platformio(board_id: str) -> Board:
             f"{int(vendor, 16):04x}:{int(product, 16):04x}" for vendor, product in build.get("hwids", ())
         ),
         arduino=Arduino(platform, mcu=str(build["mcu"])),
+        psram=_psram(build),
         notes="Everything about it comes from PlatformIO's own data, and nothing was tried.",
     )

@@ -143,6 +143,22 @@ BOARD_SCHEMA: dict[str, Any] = {
             "required": ["active_mw", "spread", "sleep_uw", "volts", "source"],
             "additionalProperties": False,
         },
+        "psram": {
+            "type": "object",
+            "properties": {"bytes": {"type": "integer", "minimum": 0x20_0000}, "lines": {"enum": [4, 8]}},
+            "required": ["bytes", "lines"],
+            "additionalProperties": False,
+        },
+        "trigger": {
+            "type": "object",
+            "properties": {
+                "driver": {"enum": ["stm32", "nrf"]},
+                "pin": {"type": "string", "pattern": "^P([A-K][0-9]{1,2}|[01][.][0-9]{2})$"},
+                "source": {"type": "string", "minLength": 1},
+            },
+            "required": ["driver", "pin", "source"],
+            "additionalProperties": False,
+        },
         "only_emulated": {"type": "boolean"},
         "image": {"enum": list(IMAGES)},
         "notes": {"type": "string"},

@@ -29,27 +29,33 @@ def command(folder: Path, as_json: bool) -> None:
     if not found:
         show(f"no result in {folder}")
         return
-    heads = ("", "Result", "Model", "Board", "Goal", "Count", "Flash", "Arena", "Accuracy", "Commit")
-    right = ("Count", "Flash", "Arena", "Accuracy")
-    show(Columns([Column(head, head in right) for head in heads], map(_row, found), spare=(9, 4, 7)))
+    units = {one.result.unit for one in found if one.result}
+    count = units.pop().capitalize() if len(units) == 1 else "Count"
+    heads = ("", "Result", "Model", "Board", "Goal", count, "Flash", "Arena", "Accuracy", "Commit")
+    right = (count, "Flash", "Arena", "Accuracy")
+    rows = [_row(one, folder, with_unit=count == "Count") for one in found]
+    spare = (9, 7, 2, 6, 4, 3)  # most names have model and board, too
+    show(Columns([Column(head, head in right) for head in heads], rows, spare=spare, title=f"In {folder}"))
 
 
-def _row(one: Found) -> tuple[str | Text, ...]:
+def _row(one: Found, folder: Path, *, with_unit: bool) -> tuple[str | Text, ...]:
     from tinydeploy.report import facts, text
     from tinydeploy.results.verdict import failures
 
     result = one.result
+    within = Path(one.place).is_relative_to(folder) and Path(one.place) != folder
+    place = text.printable(str(Path(one.place).relative_to(folder) if within else one.place))
     if result is None:
-        return Text("?", "yellow"), text.printable(one.place), text.printable(one.problem), *[""] * 7
+        return Text("?", "yellow"), place, text.printable(one.problem), *[""] * 7
     accuracy = result.accuracy
     commit = result.provenance.commit or ""
     return (
         Text("✗", "bold red") if failures(result) else Text("✓", "green"),
-        text.printable(one.place),
+        place,
         text.base_name(result.model.path),
         result.board.id,
         result.optimize or result.engine,
-        f"{result.counts.median:,.0f} {result.unit}",
+        f"{result.counts.median:,.0f}" + (f" {result.unit}" if with_unit else ""),
         text.kib(result.build.flash_bytes),
         text.kib(result.arena.bytes),
         facts.metric_value(accuracy.metric, accuracy.value) if accuracy else "–",

@@ -13,6 +13,9 @@ from tinydeploy.boards.board import Board
 from tinydeploy.model.graph import Graph
 from tinydeploy.results.setting import Layer
 
+MODEL = "model"
+"""The folder among the sources in which a model is as a library has it: `src/` and `include/`."""
+
 
 @dataclass(frozen=True)
 class Placement:

@@ -92,11 +92,13 @@ def check_arena(arena_bytes: int, board: Board) -> None:
 
 
 def _check_ram(what: str, bytes_: int, board: Board, way_out: str = "") -> None:
-    room = board.ram.bytes - board.stack_bytes
+    room = board.arena_room
     if bytes_ > room:
+        kind = "PSRAM for it" if board.arena_in_psram else "RAM besides its stack"
+        outside = "; --arena psram" if board.psram and not board.arena_in_psram else ""
         raise FitError(
-            f"{what} {bytes_:,} bytes, and {board.id} has {room:,} bytes of RAM besides its stack",
-            f"take a board with more RAM, or a smaller model{way_out}",
+            f"{what} {bytes_:,} bytes, and {board.id} has {room:,} bytes of {kind}",
+            f"take a board with more RAM, or a smaller model{way_out}{outside}",
         )
 
 

@@ -29,6 +29,7 @@ OUTPUTS = (
     _file("metrics", "Write the figures as OpenMetrics, for GitLab's metrics report."),
     _file("badge", "Write a badge: JSON for shields.io's endpoint."),
 )
+PDF = Option("pdf", "Write the report as report.pdf, too, by Chromium or WeasyPrint.", kind=bool)
 FORCE = Option("force", "Compare even what cannot be compared.", kind=bool)
 BASELINE = (
     Option(

@@ -18,7 +18,7 @@ from tinydeploy.evaluate.keyword_types import Deploying
 from tinydeploy.evaluate.option_table import AT_PORT
 from tinydeploy.firmware import build, elf, project
 from tinydeploy.firmware.build import Firmware
-from tinydeploy.firmware.made_for import SelfTest
+from tinydeploy.firmware.made_for import Application, SelfTest
 from tinydeploy.link.messages import MAX_TENSORS
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import foreign
@@ -35,7 +35,7 @@ from tinydeploy.targets.target_registry import (
     open_target,
     target_at_port,
 )
-from tinydeploy.words import DEFAULT_BOARD, LEVELS
+from tinydeploy.words import ARENAS, DEFAULT_BOARD, LEVELS
 
 
 def model_path(model: str | Path) -> Path:
@@ -63,7 +63,8 @@ class Job:
 
     `target` is what the firmware is made for and runs on. If that is at a port, then at `port`, flashed by
     `upload_command` or as its platform does it, and with its control lines as `lines` says. `port_name` is
-    empty if nobody has said that it is the board.
+    empty if nobody has said that it is the board. Without an `app` it serves tinydeploy's host; with
+    `trigger` it tells a meter of each inference.
     """
 
     graph: Graph
@@ -77,6 +78,8 @@ class Job:
     no_upload: bool
     lines: Lines
     port: Port | None = None
+    app: Application | None = None
+    trigger: bool = False
 
     def connected(self) -> Job:
         """The same with its port found, if it runs on the board. Raises TargetError or UsageError."""
@@ -110,6 +113,8 @@ class Job:
             target=self.target,
             selftest=selftest,
             by_hand=self.target.by_hand(self.board, project.firmware_path(self.board), port),
+            app=self.app,
+            trigger=self.trigger,
         )
 
     def build(self, arena_bytes: int | None, progress: Progress) -> Firmware:
@@ -145,7 +150,7 @@ class Job:
 
         With `recording` the target says what is executed, where it `records`.
         """
-        session = Session(self._open(firmware, progress, recording), firmware, self.graph.sha256, timeout)
+        session = Session(self.opened(firmware, progress, recording), firmware, self.graph.sha256, timeout)
         with self._greeted(session):
             greeting = session.greeting
             runs, built = greeting.engine, self.sources.engine
@@ -168,7 +173,9 @@ class Job:
                 raise WrongFirmwareError(error.message, "without --no-upload it is loaded") from error
             raise
 
-    def _open(self, firmware: Firmware, progress: Progress, recording: bool) -> Target:
+    def opened(self, firmware: Firmware, progress: Progress, recording: bool = False) -> Target:
+        """The target that runs the firmware, not yet started."""
+
         def load(port: str) -> None:
             progress(f"uploading to {port}", 0, 0)
             upload.upload(firmware, self.board, port, self.upload_command)
@@ -190,7 +197,7 @@ def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Deployin
 
     With `for_board` the firmware is for the board itself, wherever there is one, if no target is named.
     """
-    board = lookup.board(options.get("board", DEFAULT_BOARD))
+    board = _placed(lookup.board(options.get("board", DEFAULT_BOARD)), options.get("arena", ARENAS[0]))
     named, port = options.get("target"), options.get("port")
     if port is not None and named is None:
         named = target_at_port().name
@@ -229,6 +236,21 @@ def prepare(graph: Graph, *, for_board: bool = False, **options: Unpack[Deployin
         options.get("no_upload", False),
         Lines(options.get("dtr", board.lines.dtr), options.get("rts", board.lines.rts)),
     )
+
+
+def _placed(board: Board, arena: str) -> Board:
+    """The board with its arena where it is wanted. Raises UsageError for a place that it has not."""
+    if arena not in ARENAS:
+        raise UsageError(f"an arena cannot be in '{arena}'", f"it is in {' or '.join(ARENAS)}")
+    if arena == ARENAS[0]:
+        return board
+    if board.psram is None:
+        able = ", ".join(one.id for one in lookup.all_boards() if one.psram)
+        raise UsageError(
+            f"{board.id} has no PSRAM for the arena",
+            f"leave out --arena, or take {able}, or one of PlatformIO's that has it: pio:ID",
+        )
+    return replace(board, arena_in_psram=True)
 
 
 def _refuse_what_is_ignored(board: Board, target: TargetKind, options: Deploying) -> None:

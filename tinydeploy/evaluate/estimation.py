@@ -1,7 +1,8 @@
 """What a run estimates besides what it measures: time and energy on the board that the target stands in for.
 
 One inference runs once more, on a target that says what it executes: that of the sample whose count is the
-median.
+median. For a run on a board that is an emulator of it, or of its core, and the estimate stands beside the
+time that the board took.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from math import prod
 
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.engine import EngineSources
-from tinydeploy.errors import TargetError, ToolError
+from tinydeploy.errors import FitError, TargetError, ToolError
 from tinydeploy.estimate import intervals
 from tinydeploy.estimate.counts import Counts, counts
 from tinydeploy.estimate.energy import Duty, energy
@@ -29,6 +30,7 @@ from tinydeploy.progress import Progress
 from tinydeploy.results.estimated import EnergyEstimate, Estimate, OpEstimate
 from tinydeploy.results.profiled import Profile
 from tinydeploy.targets.executed import Executed
+from tinydeploy.targets.target_registry import emulator_for
 
 _NONE = "there is no estimate of time"
 
@@ -56,10 +58,11 @@ class Estimates:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for beyond the time: the energy of a duty cycle, a profile."""
+    """What is asked for beyond the time: the energy of a duty cycle, a profile, a meter's."""
 
     duty: Duty = Duty()  # noqa: RUF009 - it is frozen
     profile: bool = False
+    meter: str | None = None
 
 
 def model_for(board: Board) -> TimeModel | None:
@@ -79,19 +82,21 @@ def estimates(
     timeout: float,
     progress: Progress,
 ) -> Estimates:
-    """The estimates of a run whose samples have been `measured`; none of what a board measures itself."""
-    model = model_for(job.board)
-    emulated = job.target.is_emulator
-    if not emulated or (model is None and not wanted.profile):
+    """The estimates of a run whose samples have been `measured`."""
+    model, emulated = model_for(job.board), job.target.is_emulator
+    counting = job if emulated else _emulated(job)
+    if counting is None or (model is None and not (emulated and wanted.profile)):
         return Estimates(warnings=tuple(_without_time(wanted)))
-    if not job.target.records(job.board):
+    if not counting.target.records(counting.board):
         return Estimates(
-            warnings=(f"there is no estimate of time: {job.target.title} does not say what runs",)
+            warnings=(f"there is no estimate of time: {counting.target.title} does not say what runs",)
         )
     progress("counting what an inference executes", 0, 0)
     try:
-        seen = execution_of(job, firmware, samples, measured, arena_bytes, timeout)
-    except (ToolError, TargetError) as error:
+        if not emulated:
+            firmware = counting.build(counting.planned_bytes, progress)
+        seen = execution_of(counting, firmware, samples, measured, arena_bytes, timeout, emulated)
+    except (ToolError, TargetError, FitError) as error:
         hint = f"; {error.hint}" if error.hint else ""
         return Estimates(warnings=(f"{_NONE}: {error.message}{hint}",))
     whole = counts(seen.inference, firmware.elf)
@@ -106,6 +111,24 @@ def estimates(
         {index: _told(own) for index, own in by_op.items()},
         profile(seen.ops, firmware.elf, model.factors.cycles if model else None) if wanted.profile else None,
         tuple(_of_duty(job, time, spent, wanted.duty) if time else _without_time(wanted)),
+    )
+
+
+def beside(found: Estimate | None, cycles: float, clock_hz: int | None) -> Estimate | None:
+    """The estimate with what the board took, its median of `cycles`; as it is if no clock counted them."""
+    if found is None or not clock_hz or not found.ms:
+        return found
+    return dataclasses.replace(found, measured_excess=1e3 * cycles / clock_hz / found.ms - 1)
+
+
+def _emulated(job: Job) -> Job | None:
+    """A board's job for what emulates it, or its core; None if nothing does, or a library had to be built."""
+    kind = emulator_for(job.board)
+    if kind is None or job.library is not None:
+        return None
+    board = kind.made_for(job.board)
+    return dataclasses.replace(
+        job, board=board, target=kind, link=kind.links(board)[0], port_name="", port=None, no_upload=False
     )
 
 
@@ -146,8 +169,9 @@ def execution_of(
     measured: Measurement,
     arena_bytes: int,
     timeout: float,
+    in_instructions: bool = True,
 ) -> Execution:
-    """What the sample's inference executed whose count is the median of those measured.
+    """What the sample's inference executed whose count is the median of those measured (`in_instructions`).
 
     Raises TargetError or ToolError, also if what the target says does not add up to what the firmware counts.
     """
@@ -161,7 +185,7 @@ def execution_of(
         execution.invoke(device, job.graph, samples.inputs, sample, profile=True)
         after = session.target.executed()
         ops = intervals.ops(after, len(before), firmware.elf, job.sources.profiled_ops)
-    if inference.instructions != total or total != measured.counts[sample]:
+    if inference.instructions != total or (in_instructions and total != measured.counts[sample]):
         raise TargetError(
             f"the emulator saw {inference.instructions:,} instructions, and the firmware counts {total:,}"
         )

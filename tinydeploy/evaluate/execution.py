@@ -83,13 +83,20 @@ def profile_ops(
     return tuple(spread(column) for column in zip(*rows, strict=True))
 
 
-def invoke(device: Device, graph: Graph, inputs: Sequence[Array], sample: int, profile: bool) -> int:
-    """The count of an inference of one sample, from a clean state; with `profile` of its ops, too."""
+def invoke(
+    device: Device,
+    graph: Graph,
+    inputs: Sequence[Array],
+    sample: int,
+    profile: bool = False,
+    trigger: bool = False,
+) -> int:
+    """The count of an inference of one sample, from a clean state; see Device.invoke."""
     if graph.has_state:
         device.reset_state()
     for position, array in enumerate(inputs):
         device.write_input(position, array[sample].tobytes())
-    return device.invoke(profile=profile)
+    return device.invoke(profile, trigger)
 
 
 def _read(device: Device, graph: Graph, position: int) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tinydeploy.boards import lookup
 from tinydeploy.boards.core import CORES, Core
+from tinydeploy.engines.aot.identifiers import checked_name, model_name
 from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import board_checks
@@ -15,13 +16,12 @@ from tinydeploy.evaluate.deployment import model_path
 from tinydeploy.evaluate.export_options import TESTED
 from tinydeploy.evaluate.request import Beside, Model, load_model, unlabelled_samples, with_usual
 from tinydeploy.evaluate.selftest import reference_run
-from tinydeploy.firmware.export.identifiers import checked_name, model_name
-from tinydeploy.firmware.export.interface import ModelInterface, SelfTestData
+from tinydeploy.firmware.export.library_model import LibraryModel, SelfTestData
 from tinydeploy.words import DEFAULT_BOARD, EXPORTED_SAMPLES
 
 
-def model_interface(model: Model, given: Mapping[str, Any], core: Core | None) -> ModelInterface:
-    """The model's interface, by the options `given`, for `core`, or for the board that they name.
+def library_model(model: Model, given: Mapping[str, Any], core: Core | None) -> LibraryModel:
+    """The model, by the options `given`, for `core`, or for the board that they name.
 
     `model` may be NAME=FILE. Raises UsageError or ModelError if it cannot be had so.
     """
@@ -35,7 +35,7 @@ def model_interface(model: Model, given: Mapping[str, Any], core: Core | None) -
         board_checks.check_memories(graph, engine, board)
         core, room = engine.limits(board)
         code = engine.code(graph, core, room)
-        board_checks.check_arena(code.arena_bytes + code.state_bytes, board)
+        board_checks.check_arena(code.scratch_bytes + code.state_bytes, board)
     else:
         assert core is not None
         code = engine.code(graph, core)
@@ -46,7 +46,7 @@ def model_interface(model: Model, given: Mapping[str, Any], core: Core | None) -
     inputs, expected = reference_run(graph, samples)
     test = SelfTestData(len(samples.inputs[0]), inputs, expected)
     name = name or model_name(Path(graph.path).stem)
-    return ModelInterface.of(name, code, core, settled.get("labels") or beside.labels, test)
+    return LibraryModel(name, code, core, tuple(settled.get("labels") or beside.labels), test)
 
 
 PORTABLE = CORES["avr"]

@@ -18,12 +18,12 @@ class Deploying(TypedDict, total=False):
 
     `signature` names one of the file's functions; the first is the default. `logits` leaves out the SOFTMAX
     at the model's end. `engine` may be one that is not in the registry.
-    `optimize` is what the aot engine strives for, one of its GOALS. `link` is for targets that have several:
-    elsewhere there is but the UART. `target` is as choose_target says. `port` is a device, a URL of
-    pyserial's, a USB serial number, or "auto" for the one port with the board's USB ids; with it the target
-    is the board, flashed by `upload_command` or as its PlatformIO platform does it, or with `no_upload` not
-    at all. `dtr` and `rts`, one of LEVELS, are what becomes of the port's control lines; else the board's
-    file says it.
+    `optimize` is what the aot engine strives for, one of its GOALS; `arena` is one of ARENAS. `link` is for
+    targets that have several: elsewhere there is but the UART. `target` is as choose_target says. `port` is
+    a device, a URL of pyserial's, a USB serial number, or "auto" for the one port with the board's USB ids;
+    with it the target is the board, flashed by `upload_command` or as its PlatformIO platform does it, or
+    with `no_upload` not at all. `dtr` and `rts`, one of LEVELS, are what becomes of the port's control lines;
+    else the board's file says it.
     """
 
     signature: str | None
@@ -31,6 +31,7 @@ class Deploying(TypedDict, total=False):
     board: str
     engine: str | Engine
     optimize: str
+    arena: str
     tflm_library: str | None
     target: str | None
     link: str
@@ -75,7 +76,8 @@ class Judging(Running, Held, total=False):
     METRICS, `output`, by number or tensor name, and `threshold` say how outputs are held against y;
     see docs/accuracy.md. `every` ("1s") and `battery` ("220mAh") are the duty cycle that energy is estimated
     for, `extra_uj` what each turn of it takes besides. With `profile` the result says where the cycles go;
-    `float_model` is put beside; `pdf` writes the report as PDF, too.
+    `meter` ("csv:FILE", "ppk2:PORT@3.3") measures energy on a board; `float_model` is put beside; `pdf`
+    writes the report as PDF, too.
     """
 
     data: Data | None
@@ -91,6 +93,7 @@ class Judging(Running, Held, total=False):
     battery: str | None
     extra_uj: float | None
     profile: bool
+    meter: str | None
 
 
 class Sweeping(TypedDict, total=False):
@@ -149,3 +152,22 @@ class Compressing(Budgeted, total=False):
     target: str | None
     timeout: float | None
     workers: int | None
+
+
+class Searching(Budgeted, total=False):
+    """How to search: how many candidates, trained for how long, for which board, and what to minimise.
+
+    `minimize` are costs, of instructions, ms, flash, arena and ram. Limits that a candidate's price misses
+    keep it from training; the others are held on the target, at the end.
+    """
+
+    trials: int | None
+    epochs: int | None
+    minimize: str | Sequence[str]
+    seed: int | None
+    board: str
+    optimize: str
+    metric: str | None
+    threshold: float | None
+    labels: Sequence[str]
+    out: str | Path | None

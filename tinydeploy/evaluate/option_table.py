@@ -13,12 +13,15 @@ from pathlib import Path
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
-from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, many_verbs
+from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, PDF, many_verbs
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
+from tinydeploy.evaluate.judging_options import DATA, JUDGING, LABELS, METRIC, OUTPUT, SAMPLES, THRESHOLD
+from tinydeploy.evaluate.meter_options import METER
+from tinydeploy.evaluate.mlperf_options import APP, mlperf
 from tinydeploy.evaluate.option import CODE, COMMAND, PLACE, Option, Verb
-from tinydeploy.results.metric_table import METRICS
 from tinydeploy.targets.target_registry import TARGETS
 from tinydeploy.words import (
+    ARENAS,
     DEFAULT_BOARD,
     DEFAULT_LINK,
     DEFAULT_TIMEOUT,
@@ -29,7 +32,6 @@ from tinydeploy.words import (
     TFLM_VARIABLE,
 )
 
-MOST_SAMPLES = 10_000_000
 LONGEST_TIMEOUT = 86_400.0  # seconds: a day
 
 
@@ -84,50 +86,8 @@ _TFLM_LIBRARY = Option(
     key="tflm.library",
     untrusted=CODE,
 )
-_DATA = Option(
-    "data",
-    "Labelled samples: an .npz with x and y, x.npy,y.npy, a table (CSV, Parquet), a folder of images or WAV "
-    "files, or a Python file's load().",
-    kind=Path,
-    metavar="FILE|FOLDER",
-    key="data",
-)
-_SAMPLES = Option(
-    "samples",
-    "How many samples to run, spread over the file.",
-    kind=int,
-    default="all",
-    metavar="N",
-    most=MOST_SAMPLES,
-    key="samples",
-)
-_LABELS = Option(
-    "labels", "The names of the classes, by their numbers.", kind=tuple, key="labels", on_command_line=False
-)
-_METRIC = Option(
-    "metric",
-    f"How to judge: {', '.join(METRICS)}, or topK.",
-    default="as the output",
-    metavar="NAME",
-    completions=lambda: METRICS,
-    key="metric",
-)
-_OUTPUT = Option(
-    "output",
-    "The model's output that y belongs to.",
-    default="the first that y fits",
-    metavar="NAME|INDEX",
-    key="output",
-    also=int,
-)
-_THRESHOLD = Option(
-    "threshold",
-    "From here on an output, or an anomaly score, says yes.",
-    kind=float,
-    default="0.5 of LOGISTIC",
-    metavar="NUMBER",
-    any_number=True,
-    key="threshold",
+_ARENA = Option(
+    "arena", "Where the arena lies; psram is for ESP32s.", default="sram", choices=ARENAS, key="arena"
 )
 _EVERY = Option(
     "every",
@@ -149,7 +109,6 @@ _POINTS = Option(
     "points", "The file to write the points to.", kind=Path, metavar="FILE", default="BOARD-points.csv"
 )
 _PROFILE = Option("profile", "Say where the cycles go: by function, source line, instruction.", kind=bool)
-_PDF = Option("pdf", "Write the report as report.pdf, too, by Chromium or WeasyPrint.", kind=bool)
 _OUT = Option(
     "out",
     "The folder to write to; run names one in tinydeploy-out by default.",
@@ -228,17 +187,16 @@ _TRIM = Option(
 _CLEAR = Option("clear", "Drop all that no running command uses.", kind=bool, in_python=False)
 
 _ALWAYS = (_VERBOSE, _QUIET)
-_SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _TFLM_LIBRARY)
+_SOURCE = (_SIGNATURE, _LOGITS, _BOARD, _ENGINE, _OPTIMIZE, _ARENA, _TFLM_LIBRARY)
 _MADE = (*_SOURCE, _TARGET_MADE, _LINK)
-_JUDGED = (_DATA, _SAMPLES, _LABELS, _METRIC, _OUTPUT, _THRESHOLD)
-_ESTIMATED = (_EVERY, _BATTERY, _EXTRA_UJ, _PROFILE)
+_ESTIMATED = (_EVERY, _BATTERY, _EXTRA_UJ, _PROFILE, METER)
 _AT_PORT = (_PORT, _UPLOAD_COMMAND, _DTR, _RTS)
 _DEPLOYED = (*_SOURCE, _TARGET, _LINK, *_AT_PORT, _NO_UPLOAD, _TIMEOUT)
 _SELFTEST = (
     _RENODE_TEST,
-    replace(_DATA, key=""),
+    replace(DATA, key=""),
     replace(
-        _SAMPLES,
+        SAMPLES,
         help="How many samples the self-test runs.",
         default=str(SELFTEST_SAMPLES),
         most=None,
@@ -266,15 +224,25 @@ VERBS = {
     ),
     "generate": Verb(
         "Write a PlatformIO project that stands on its own.",
-        (replace(_OUT, key=""), *_MADE, *_SELFTEST, _JSON, *_ALWAYS),
+        (replace(_OUT, key=""), *_MADE, APP, *_SELFTEST, _JSON, *_ALWAYS),
         ("generate",),
     ),
     "export": Verb(
         "Write models as a library for one's own firmware.",
         (
-            *(replace(_OUT, key=""), FORM, _SIGNATURE, _LOGITS, _BOARD, CORE, PORTABLE, _OPTIMIZE, _LABELS),
-            replace(_DATA, help="Samples for the self-test: an .npz with x.", key=""),
-            *(replace(_SAMPLES, **TESTED), _JSON, *_ALWAYS),
+            *(
+                replace(_OUT, key=""),
+                FORM,
+                _SIGNATURE,
+                _LOGITS,
+                _BOARD,
+                CORE,
+                PORTABLE,
+                _OPTIMIZE,
+                LABELS,
+            ),
+            replace(DATA, help="Samples for the self-test: an .npz with x.", key=""),
+            *(replace(SAMPLES, **TESTED), _JSON, *_ALWAYS),
         ),
         ("export",),
     ),
@@ -291,10 +259,10 @@ VERBS = {
     "run": Verb(
         "The whole way: build, load, measure, and report.",
         (
-            *_JUDGED,
+            *JUDGING,
             prepare_options.FLOAT,
             _OUT,
-            _PDF,
+            PDF,
             *_DEPLOYED,
             *_ESTIMATED,
             *BUDGET,
@@ -306,10 +274,23 @@ VERBS = {
         ("run", "run_each"),
     ),
     "quantize": prepare_options.quantize(
-        _OUT, _DATA, _SAMPLES, (_LABELS, _METRIC, _OUTPUT, _THRESHOLD), (_JSON, *_ALWAYS)
+        _OUT,
+        DATA,
+        SAMPLES,
+        (LABELS, METRIC, OUTPUT, THRESHOLD),
+        (_JSON, *_ALWAYS),
     ),
     "compress": prepare_options.compress(
-        _OUT, _DATA, (*_JUDGED[1:], _OPTIMIZE, _TARGET, _TIMEOUT), (_JSON, *_ALWAYS)
+        _OUT,
+        DATA,
+        (SAMPLES, LABELS, METRIC, OUTPUT, THRESHOLD, _OPTIMIZE, _TARGET, _TIMEOUT),
+        (_JSON, *_ALWAYS),
+    ),
+    "search": prepare_options.search(
+        (_BOARD, _OPTIMIZE, LABELS, METRIC, THRESHOLD, *BUDGET),
+        _OUT,
+        DATA,
+        (_JSON, *_ALWAYS),
     ),
     "flash": Verb(
         "Build, upload to a board, and make sure that it answers.",
@@ -321,7 +302,8 @@ VERBS = {
         (_BOARD, replace(_POINTS, key=""), *_AT_PORT, _TIMEOUT, _JSON, *_ALWAYS),
         ("calibrate",),
     ),
-    **many_verbs(_BOARD, (_DATA, _SAMPLES, _METRIC, _TARGET, _TIMEOUT, _OUT), (_JSON, *_ALWAYS)),
+    "mlperf": mlperf(DATA, SAMPLES, (replace(_OUT, key=""), *_DEPLOYED), (_JSON, *_ALWAYS)),
+    **many_verbs(_BOARD, (DATA, SAMPLES, METRIC, _TARGET, _TIMEOUT, _OUT), (_JSON, *_ALWAYS)),
     "cache": Verb("What is kept between runs, and how to drop it.", (_TRIM, _CLEAR, _JSON, *_ALWAYS)),
 }
 
@@ -329,7 +311,7 @@ ALWAYS = _ALWAYS
 """What `tinydeploy` takes without a verb."""
 ESTIMATED = tuple(option.name for option in _ESTIMATED)
 """What says what to estimate besides the time."""
-JUDGED = tuple(option.name for option in _JUDGED)
+JUDGED = tuple(option.name for option in JUDGING)
 """What says which samples are run, and how their outputs are judged."""
 AT_PORT = ("upload_command", "no_upload", "dtr", "rts")
 """What says how a board at a port is used."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from tinydeploy.evaluate.budget_options import BUDGET
 from tinydeploy.evaluate.deciding_options import MANY, SWEEP
 from tinydeploy.evaluate.option import Option, Verb
+from tinydeploy.words import COSTS
 
 CALIBRATION = Option(
     "calibration",
@@ -142,4 +143,50 @@ def quantize(
         "A float model as a good int8 one: .tflite, ONNX, Keras, PyTorch.",
         (CALIBRATION, written, test, count, *own, *kept, *always),
         ("quantize",),
+    )
+
+
+TRIALS = Option("trials", "How many candidates to try.", kind=int, default="50", metavar="N", most=1_000_000)
+EPOCHS = Option(
+    "epochs",
+    "The most epochs that a candidate is trained for.",
+    kind=int,
+    default="30",
+    metavar="N",
+    most=100_000,
+)
+SEED = Option("seed", "Where choices and weights begin.", kind=int, default="0", metavar="N", most=1 << 31)
+
+
+def _costs(written: object) -> tuple[str, ...]:
+    """Costs with commas between them."""
+    words = written.split(",") if isinstance(written, str) else list(written)  # type: ignore[call-overload]
+    found = tuple(word.strip() for word in words)
+    if not found or any(word not in COSTS for word in found):
+        raise ValueError(f"is {written!r}: write some of {','.join(COSTS)}")
+    return found
+
+
+MINIMIZE = Option(
+    "minimize",
+    f"What is to be small besides the metric: {', '.join(COSTS)}, with commas between them.",
+    default=COSTS[0],
+    metavar="COST,…",
+    parse=_costs,
+)
+
+
+def search(shared: tuple[Option, ...], out: Option, data: Option, always: tuple[Option, ...]) -> Verb:
+    """The verb; `shared` are options of `run`. None is read from a tinydeploy.toml."""
+    own = (TRIALS, EPOCHS, MINIMIZE, SEED)
+    given = replace(data, help="Labelled samples: whatever run takes.", default="load() of the space", key="")
+    written = replace(
+        out, help="The folder of the search, where it goes on.", key="", variable="", untrusted=""
+    )
+    kept = (replace(option, key="") for option in shared)
+    return Verb(
+        "Architecture search: a Keras function with choices, priced, trained, run.",
+        (given, written, *own, *kept, *always),
+        ("search",),
+        "search.searching",
     )

@@ -102,7 +102,7 @@ class Run:
             budget,
             command,
             beside,
-            Wanted(duty(own["every"], own["battery"], own["extra_uj"]), bool(own["profile"])),
+            Wanted(duty(own["every"], own["battery"], own["extra_uj"]), bool(own["profile"]), own["meter"]),
         )
 
     def float_figure(self) -> FloatFigure | None:

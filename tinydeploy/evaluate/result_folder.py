@@ -21,7 +21,7 @@ from tinydeploy.evaluate import data_request
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import array_samples
 from tinydeploy.targets.target_registry import choose_target, target_at_port
-from tinydeploy.words import DEFAULT_BOARD, DEFAULT_LINK, GOALS
+from tinydeploy.words import ARENAS, DEFAULT_BOARD, DEFAULT_LINK, GOALS
 
 _LONGEST = 40  # characters of one of the name's parts
 _MOST_BYTES = 200  # of the name: file systems take 255
@@ -61,6 +61,8 @@ def _words(graph: Graph, settled: Mapping[str, Any], board: Board) -> Iterator[s
         yield Path(settled["tflm_library"]).name
     if settled.get("optimize", GOALS[0]) != GOALS[0]:
         yield settled["optimize"]
+    if settled.get("arena", ARENAS[0]) != ARENAS[0]:
+        yield settled["arena"]
     if settled.get("signature"):
         yield settled["signature"]
     if settled.get("logits"):

@@ -13,6 +13,7 @@ from tinydeploy.evaluate.deployment import Job
 from tinydeploy.evaluate.estimation import Estimates
 from tinydeploy.firmware import elf
 from tinydeploy.firmware.build import Firmware
+from tinydeploy.firmware.tree import SOURCES
 from tinydeploy.link.messages import Stats
 from tinydeploy.model.graph import Op, Tensor, op_macs, op_shape
 from tinydeploy.results.measured import ArenaInfo, Count, OpCost, Spread
@@ -65,8 +66,14 @@ def build_info(job: Job, firmware: Firmware) -> BuildInfo:
         model_flash_bytes=sizes.model_flash_bytes,
         runtime_flash_bytes=sizes.runtime_flash_bytes,
         largest_symbols=sizes.largest_symbols,
-        engine_flash_bytes=None if job.library else sizes.model_flash_bytes + elf.unit_bytes(firmware.elf),
+        engine_flash_bytes=None if job.library else sizes.model_flash_bytes + _engine_code(job, firmware),
     )
+
+
+def _engine_code(job: Job, firmware: Firmware) -> int:
+    """The flash that the engine's own sources take, without the model's constants."""
+    units = (f"{SOURCES}/{path}" for path in job.sources.model if path.endswith(".cpp"))
+    return sum(elf.unit_bytes(firmware.elf, unit) for unit in units)
 
 
 def slow_kernels(job: Job, library: LibraryInfo | None) -> tuple[str, ...]:
@@ -92,7 +99,7 @@ def per_op(
     stack = {
         int(function[1]): bytes_
         for name, bytes_ in elf.stack_use(firmware.elf).items()
-        if (function := re.match(r"tinydeploy::op(\d+)_", name))
+        if (function := re.match(r"tinydeploy_\w+::op(\d+)_", name))
     }
     layers = {layer.op: layer for layer in job.sources.layers}
 

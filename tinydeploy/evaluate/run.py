@@ -7,13 +7,13 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinydeploy.errors import ModelError
-from tinydeploy.evaluate import accuracy, arena_sizing, execution, second_opinion
+from tinydeploy.evaluate import accuracy, arena_sizing, execution, metering, second_opinion
 from tinydeploy.evaluate.deployment import Job
-from tinydeploy.evaluate.estimation import Estimates, Wanted, estimates
+from tinydeploy.evaluate.estimation import Estimates, Wanted, beside, estimates
 from tinydeploy.evaluate.execution import Measurement
 from tinydeploy.evaluate.result_parts import (
     arena_info,
@@ -35,10 +35,11 @@ from tinydeploy.model.metric_choice import CLASSES
 from tinydeploy.model.outputs import Kind, Output
 from tinydeploy.model.samples import Samples
 from tinydeploy.progress import Progress, silent
-from tinydeploy.results.measured import Accuracy, ArenaInfo, Parity, Spread
+from tinydeploy.results.measured import Accuracy, ArenaInfo, MeasuredEnergy, Parity, Spread
 from tinydeploy.results.result import Result
 from tinydeploy.results.setting import (
     BoardInfo,
+    LibraryInfo,
     Provenance,
     TargetInfo,
 )
@@ -83,7 +84,8 @@ def evaluate(
             reference.begin(samples.inputs)
         progress("starting the target", 0, 0)
         with _timed(way, "target"), job.session(firmware, timeout, progress) as session:
-            seen = _run(job, session, searched or arena_sizing.check_plan(job, session), samples, progress)
+            sized = searched or arena_sizing.check_plan(job, session)
+            seen = _run(job, session, sized, samples, progress, wanted.meter)
         with _timed(way, "reference"):
             progress("waiting for the host reference", 0, 0)
             expected = _expected(reference, samples)
@@ -131,6 +133,7 @@ class _Seen:
     stats: Stats
     in_cycles: bool
     clock_hz: int
+    energy: MeasuredEnergy | None
 
     @property
     def ticks_hz(self) -> int | None:
@@ -139,13 +142,19 @@ class _Seen:
 
 
 def _run(
-    job: Job, session: Session, sized: arena_sizing.ArenaReport, samples: Samples, progress: Progress
+    job: Job,
+    session: Session,
+    sized: arena_sizing.ArenaReport,
+    samples: Samples,
+    progress: Progress,
+    meter: str | None,
 ) -> _Seen:
     device, greeting = session.device, session.greeting
     execution.setup(device, job.graph, sized.arena.bytes)
     op_counts = execution.profile_ops(device, job.graph, samples.inputs, progress)
     measured = execution.run_samples(device, job.graph, samples.inputs, progress)
     stats = device.stats()
+    energy = metering.measured(job, device, samples.inputs, meter, progress) if meter else None
     note = job.target.note(job.board)
     return _Seen(
         TargetInfo(session.target.kind, session.target.version, job.link, note),
@@ -155,6 +164,7 @@ def _run(
         stats,
         greeting.unit == "cycles",
         greeting.clock_hz or job.board.clock_hz,
+        energy,
     )
 
 
@@ -178,7 +188,7 @@ def _result(
         optimize=job.sources.optimize,
         target=seen.target,
         build=build_info(job, firmware),
-        arena=arena_info(seen.arena, seen.stats),
+        arena=replace(arena_info(seen.arena, seen.stats), in_psram=job.board.arena_in_psram or None),
         stack_bytes=seen.stats.stack_bytes,
         stack_budget=job.board.stack_bytes,
         counted=counted(counts, seen.ticks_hz),
@@ -187,25 +197,36 @@ def _result(
         unjudged=None if isinstance(judged, Accuracy) else judged or None,
         parity=_parity(job, seen.measured, samples, expected),
         warnings=(
-            *samples.warnings,
-            *_doubts(judged),
-            *(job.library.warnings if job.library else ()),
-            *slow_kernels(job, library),
-            *device_warnings(seen.stats, clock_hz, job.board.clock_hz),
-            *job.target.warnings(job.board),
-            *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
+            *_warnings(job, library, samples, seen, judged),
             *expected.problem,
             *opinion.warnings,
             *estimated.warnings,
         ),
         provenance=provenance,
         library=library,
-        estimate=estimated.time,
+        estimate=beside(estimated.time, counts.median, seen.ticks_hz),
         energy=estimated.energy,
+        measured_energy=seen.energy,
         executed=estimated.executed,
         profile=estimated.profile,
         second_opinion=opinion.parity,
         predictions=seen.measured.outputs,
+    )
+
+
+def _warnings(
+    job: Job, library: LibraryInfo | None, samples: Samples, seen: _Seen, judged: Accuracy | str
+) -> tuple[str, ...]:
+    """What data, library, target and board make doubtful."""
+    return (
+        *samples.warnings,
+        *_doubts(judged),
+        *(job.library.warnings if job.library else ()),
+        *slow_kernels(job, library),
+        *device_warnings(seen.stats, seen.clock_hz, job.board.clock_hz),
+        *job.target.warnings(job.board),
+        *([job.board.placement] if job.board.placement else []),
+        *([f"{job.port.name} was {job.port.note}"] if job.port and job.port.note else ()),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -11,6 +12,7 @@ from tinydeploy.evaluate import exporting, selftest
 from tinydeploy.evaluate.deployment import prepare
 from tinydeploy.evaluate.keyword_types import Deploying
 from tinydeploy.evaluate.keywords import checked_keywords
+from tinydeploy.evaluate.mlperf_options import APPS
 from tinydeploy.evaluate.request import (
     Beside,
     Model,
@@ -18,7 +20,7 @@ from tinydeploy.evaluate.request import (
     unlabelled_samples,
     with_usual,
 )
-from tinydeploy.firmware import project
+from tinydeploy.firmware import mlperf_tiny, project
 from tinydeploy.firmware.export import model_library
 from tinydeploy.model.samples import Data
 from tinydeploy.progress import Notice, unsaid
@@ -35,6 +37,7 @@ def generate(
     data: Data | None = None,
     samples: int | None = None,
     max_instructions: int | None = None,
+    app: str | None = None,
     notice: Notice = unsaid,
     **options: Unpack[Deploying],
 ) -> Path:
@@ -44,9 +47,13 @@ def generate(
     what there is to know of it.
     With `renode_test` it has a self-test for Renode too: so many `samples` of `data`, or of seeded random
     inputs, with the outputs that they should give, in a suite for renode-test. There an inference
-    may take `max_instructions`.
+    may take `max_instructions`. With the `app` "mlperf-tiny" it speaks MLPerf Tiny's device protocol.
     """
     settled = with_usual(model, {**options, "data": data}, "generate")
+    if app not in (None, *APPS):
+        raise UsageError(f"there is no application '{app}'", f"it is {' or '.join(APPS)}")
+    if app and renode_test:
+        raise UsageError("a self-test is an application of its own", "leave out --app or --renode-test")
     if renode_test:
         target, tester = settled.get("target"), self_testing()
         if target not in (None, tester.name):
@@ -58,7 +65,9 @@ def generate(
         ignored = "samples" if samples is not None else "max_instructions"
         raise UsageError(f"{ignored} is for a self-test, and none was asked for", "add --renode-test")
     data = settled.pop("data", None)
-    job = prepare(load_model(model, settled), for_board=True, **settled)
+    graph = load_model(model, settled)
+    made = mlperf_tiny.application(graph) if app else None
+    job = replace(prepare(graph, for_board=True, **settled), app=made)
     test = None
     if renode_test:
         inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES, Beside.of(model))
@@ -92,5 +101,5 @@ def export(
     chosen = exporting.core_of({"board": options.get("board"), "core": core, "portable": portable})
     given = {**options, "labels": labels, "data": data, "samples": samples}
     listed = [models] if isinstance(models, str | bytes | Path) else [*models]
-    made = [exporting.model_interface(model, given, chosen) for model in listed]
+    made = [exporting.library_model(model, given, chosen) for model in listed]
     return model_library.write(model_library.library(made, forms), Path(out))

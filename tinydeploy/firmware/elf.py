@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from tinydeploy.firmware.tree import SOURCES
 from tinydeploy.host import memo
 from tinydeploy.results.setting import Symbol
 
@@ -137,7 +136,7 @@ def _sizes(path: Path) -> Mapping[str, Any]:
 
 
 @_once
-def unit_bytes(path: Path, source: str = f"{SOURCES}/model.cpp") -> int:
+def unit_bytes(path: Path, source: str) -> int:
     """The flash that one source file takes: its functions, inline ones included, and its own constants.
 
     Functions are known by the debug information, constants by the symbol table, where local symbols follow

@@ -35,14 +35,35 @@ class MadeFor(Protocol):
 class ByHand:
     """How somebody without tinydeploy runs a firmware with its link on the terminal.
 
-    That is a command line, a sentence that says what it does, and the files that it needs, by their paths in
-    the project. `places` are paths there, and what is at them.
+    That is a command line, what it does (a sentence without its end), and the files that it needs, by their
+    paths in the project. `places` are paths there, and what is at them.
     """
 
     command: tuple[str, ...]
     told: str
     files: Mapping[str, str] = field(default_factory=dict)
     places: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Application:
+    """What a firmware does instead of serving tinydeploy's host, with the same runtime around it.
+
+    `verb` measures it. `define` is the macro that compiles it, `template` that of its header, which `facts`
+    fill in, and `told` what a person is told who has it in a terminal.
+    """
+
+    name: str
+    verb: str
+    define: str
+    template: str
+    facts: Mapping[str, Any]
+    told: str
+
+    @property
+    def header(self) -> str:
+        """Where the header is among the sources."""
+        return self.template.removesuffix(".j2")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 from tinydeploy.boards.board import Board, Counting
 from tinydeploy.engines.engine import EngineSources, Library
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
-from tinydeploy.firmware.made_for import ByHand, MadeFor, SelfTest
+from tinydeploy.firmware.made_for import Application, ByHand, MadeFor, SelfTest
 from tinydeploy.firmware.tree import RUNTIME, SOURCES, plant, shipped_files
 from tinydeploy.host import output_folder, templates, tools
 from tinydeploy.host.output_folder import Manifest
@@ -26,17 +26,16 @@ MANIFEST = "tinydeploy-project.json"
 _MANIFEST = Manifest(MANIFEST, "tinydeploy.project/1", alone=True)
 _TEMPLATES = {"platformio.ini": "platformio.ini.j2", "README.md": "README.md.j2"}
 _PLACES = (
-    ("model.cpp", "the model: one inference, as code or as a TFLite Micro program"),
-    ("model_data*", "the model's constants"),
+    ("model/", "the model as C and C++, as `tinydeploy export` has it; `include/` has its interface"),
+    ("engine_aot.cpp", "how the runtime calls that interface"),
+    ("model.cpp", "the model as a TFLite Micro program"),
+    ("model_data*", "the model's file"),
     ("debug_log.cpp", "what TFLite Micro asks of a system"),
     ("newlib.cpp", "what the C library asks of a system"),
-    ("kernels/", "the operators that the model uses"),
     ("runtime/", "link, counters and `main`, or what takes its place: the same in every project"),
-    (
-        "runtime/engine.h",
-        "the interface between the two: call it from a `main` of your own to use the model in a product",
-    ),
+    ("runtime/engine.h", "the interface between the two"),
     ("board.h", "what this build is for: board, link, arena size"),
+    ("mlperf_tiny_model.h", "how the model takes part in MLPerf Tiny"),
     ("selftest_data.cpp", "the samples that the self-test runs, and what they should give"),
 )
 """What is where in the folder of sources, of all that a tree may have."""
@@ -75,6 +74,8 @@ def generate(
     target: MadeFor | None = None,
     selftest: SelfTest | None = None,
     by_hand: ByHand | None = None,
+    app: Application | None = None,
+    trigger: bool = False,
 ) -> Project:
     """The project that runs `sources` on `board`, equal bytes for equal inputs.
 
@@ -82,20 +83,24 @@ def generate(
     `arena_bytes` long; None reserves all RAM that is left, of which the host then names a part.
     `library` is what the sources are built with, if they do not stand on their own. Without a `target` the
     firmware is for the board itself. With a `selftest`, the project has a second environment that runs it.
-    `by_hand` is how it is run there without tinydeploy.
+    `by_hand` is how it is run there without tinydeploy, `app` what it does if not serve tinydeploy's host.
+    With a `trigger` the board's trigger pin is high during an inference.
     """
     counting = target.counting(board) if target else Counting(board.counter, False)
-    tree = plant(
-        sources, board, counting, link, arena_bytes or _arduino_arena(board), library, selftest=selftest
-    )
+    arena = arena_bytes or _arduino_arena(board)
+    tree = plant(sources, board, counting, link, arena, library, selftest=selftest, app=app, trigger=trigger)
+    typed = app.told if app else "press Enter, and it says what it is"
     context = {
         **_context(graph, board, sources, library),
         "emulator": target.name if target and target.is_emulator else "",
         "link_option": f" --link {link}" if target and link != target.links(board)[0] else "",
         "selftest": selftest,
+        "app": app,
         "notes": notes(board, target, library),
         "command": shlex.join(by_hand.command) if by_hand else "",
-        "told": by_hand.told if by_hand else "",
+        "verb": app.verb if app else "run",
+        "typed": typed,
+        "told": f"{by_hand.told}:\n{typed}." if by_hand else "",
     }
     wanted = {**_TEMPLATES, **(selftest.suite.templates if selftest else {})}
     files = {**_brought(selftest, by_hand), **tree.files, **_platform(board)}
@@ -165,6 +170,7 @@ def notes(board: Board, target: MadeFor | None, library: Library | None) -> tupl
         said.append(
             f"{board.id} is an emulator's board only: this firmware runs in {emulator}, not on hardware"
         )
+    said += [board.placement] if board.placement else []
     return (*said, *(library.warnings if library else ()))
 
 
@@ -186,6 +192,8 @@ def content_hash(files: Mapping[str, bytes], *also: str) -> str:
 
 def _arduino_arena(board: Board) -> int | None:
     """An Arduino core does not say how much RAM it leaves free: a search has half of what loop() may have."""
+    if board.arena_in_psram:
+        return board.arena_room // 16 * 16
     return (board.ram.bytes - board.stack_bytes) // 32 * 16 if board.arduino else None
 
 

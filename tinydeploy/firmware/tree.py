@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import PurePosixPath
 
 from tinydeploy.boards.board import Board, Counting
-from tinydeploy.engines.engine import EngineSources, Library
-from tinydeploy.firmware.made_for import SelfTest
+from tinydeploy.engines.engine import MODEL, EngineSources, Library
+from tinydeploy.firmware.made_for import Application, SelfTest
 from tinydeploy.host import paths, templates
 from tinydeploy.host.includes import with_included
 
@@ -30,24 +30,47 @@ Files = Mapping[str, bytes]
 
 @dataclass(frozen=True)
 class FirmwareTree:
-    """A firmware's sources by their part, each by its path as `#include` has it: kernels/conv.h.
+    """A firmware's sources by their part, each by its path in the folder of sources: runtime/main.cpp.
 
     `model` is what an engine has made of the model, `kernels` what that calls, `runtime` the firmware around
     it with the drivers that its board needs, `board` what it is built for, and `meta` what it is called and
-    is to be checked with.
+    is to be checked with. A library is a tree that has neither runtime nor board: they are the application's.
     """
 
     model: Files
     kernels: Files
-    runtime: Files
-    board: Files
+    runtime: Files = field(default_factory=dict)
+    board: Files = field(default_factory=dict)
     meta: Files = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, model: Mapping[str, str], kernels: Mapping[str, str], **others: Mapping[str, str]
+    ) -> FirmwareTree:
+        """The tree of parts that are text."""
+        return cls(
+            _encoded(model), _encoded(kernels), **{part: _encoded(files) for part, files in others.items()}
+        )
 
     @property
     def files(self) -> dict[str, bytes]:
         """All parts together, in the folder of sources."""
+        return {f"{SOURCES}/{path}": content for path, content in self._all.items()}
+
+    @property
+    def library(self) -> dict[str, bytes]:
+        """What of it is the model's, by the paths that a library of it has: in `src/` and `include/`."""
+        inside = f"{MODEL}/"
+        return {
+            path.removeprefix(inside): content
+            for path, content in self._all.items()
+            if path.startswith(inside)
+        }
+
+    @property
+    def _all(self) -> dict[str, bytes]:
         parts = (self.model, self.kernels, self.runtime, self.board, self.meta)
-        return {f"{SOURCES}/{path}": content for part in parts for path, content in part.items()}
+        return {path: content for part in parts for path, content in part.items()}
 
 
 def plant(
@@ -58,11 +81,14 @@ def plant(
     arena_bytes: int | None,
     library: Library | None = None,
     selftest: SelfTest | None = None,
+    app: Application | None = None,
+    trigger: bool = False,
 ) -> FirmwareTree:
     """The tree of the firmware that runs `sources` on `board`, where it counts as `counting` says.
 
     `link` is the way to the host ("pipe", "uart"). The arena is `arena_bytes` long; None is all RAM that is
-    left. `library` is what the sources are built with, if they do not stand on their own.
+    left. `library` is what the sources are built with, if they do not stand on their own. Without an `app`
+    the firmware serves tinydeploy's host. With a `trigger` the board's pin is high during an inference.
     """
     header = templates.render(
         "board.h.j2",
@@ -71,6 +97,8 @@ def plant(
         link=link,
         arena_bytes=arena_bytes,
         ops=len(sources.profiled_ops),
+        app=app,
+        trigger=trigger,
     )
     model = {**sources.model, **(library.files if library else {})}
     meta = {}
@@ -81,15 +109,17 @@ def plant(
             inputs=byte_lines(selftest.inputs),
             expected=byte_lines(selftest.expected),
         )
+    if app is not None:
+        meta[app.header] = templates.render(app.template, app=app)
     defined = dict(_DEFINED.findall(header))
     runtime = _Runtime(board, frozenset({*defined, *(["TINYDEPLOY_SELFTEST"] if selftest else [])}))
     named = [f"{_PORTS}{driver}" for driver in defined.values() if driver]
-    return FirmwareTree(
-        _encoded(model),
-        _encoded(sources.kernels),
-        _encoded(runtime.used(model, named, has_libc=library is not None)),
-        _encoded({"board.h": header}),
-        _encoded(meta),
+    return FirmwareTree.of(
+        model,
+        sources.kernels,
+        runtime=runtime.used(model, named, has_libc=library is not None),
+        board={"board.h": header},
+        meta=meta,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from tinydeploy.errors import ToolError, UsageError
 
 LOCAL, DASK, SLURM = "local", "dask://", "slurm"
 _ATTEMPTS = 5  # at a job whose worker dies
+_SLURM_MINUTES = 240  # for a job; submitit gives five unasked
 _PR_SET_PDEATHSIG = 1
 _Job = TypeVar("_Job")
 
@@ -47,7 +49,7 @@ def _in_processes(
         if not waiting:
             return
         with futures.ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
-            running = {pool.submit(work, run, job): job for job in waiting}
+            running = {pool.submit(_to_the_end, work, run, job): job for job in waiting}
             try:
                 for future in futures.as_completed(running):
                     try:
@@ -62,9 +64,22 @@ def _in_processes(
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
     if waiting:
-        raise ToolError(
-            f"the workers of {len(waiting)} jobs died {_ATTEMPTS} times", "is there memory enough?"
-        )
+        raise _died(waiting)
+
+
+def _died(waiting: Sequence[object]) -> ToolError:
+    return ToolError(f"the workers of {len(waiting)} jobs died {_ATTEMPTS} times", "is there memory enough?")
+
+
+def _to_the_end(work: Callable[[Any, _Job], None], run: Any, job: _Job) -> None:
+    """Works the job off. A worker that is to end does, once the job has ended what it started.
+
+    A pool's worker takes SystemExit for the job's own failure, and would wait for the next one.
+    """
+    try:
+        work(run, job)
+    except SystemExit:
+        os._exit(1)
 
 
 def _end_with_parent() -> None:
@@ -77,6 +92,9 @@ def _end_with_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:  # it has ended before
+        os._exit(1)
 
 
 def _on_dask(
@@ -109,8 +127,19 @@ def _on_slurm(
         executor = submitit.AutoExecutor(folder=folder.parent / "slurm", cluster="slurm")
     except RuntimeError as error:
         raise ToolError(f"Slurm cannot be used: {error}", "is sbatch on PATH?") from error
-    with executor.batch():
-        submitted = [executor.submit(work, run, job) for job in jobs]
-    for job, one in zip(jobs, submitted, strict=True):
-        one.result()
-        yield job
+    executor.update_parameters(timeout_min=_SLURM_MINUTES)
+    waiting = list(jobs)
+    for _ in range(_ATTEMPTS):
+        if not waiting:
+            return
+        with executor.batch():
+            submitted = {executor.submit(work, run, job): job for job in waiting}
+        for one, job in submitted.items():
+            try:
+                one.result()
+            except submitit.core.utils.UncompletedJobError:  # its node died, or its time was over
+                continue
+            waiting.remove(job)
+            yield job
+    if waiting:
+        raise _died(waiting)

@@ -123,12 +123,14 @@ class Device:
         if parts:
             self._exchange(Kind.WRITE, 0, parts)
 
-    def invoke(self, profile: bool = False) -> int:
+    def invoke(self, profile: bool = False, trigger: bool = False) -> int:
         """Runs one inference; returns its count in the greeting's unit.
 
-        With `profile`, op_counts() has each op's count afterwards, and the count returned is their sum.
+        With `profile`, op_counts() has each op's count afterwards, and the count returned is their sum. With
+        `trigger` a firmware that has a trigger pin holds it high meanwhile.
         """
-        (count,) = struct.unpack("<Q", self._request(Kind.INVOKE, 8, bytes([profile])))
+        flags = bytes([profile | trigger << 1])
+        (count,) = struct.unpack("<Q", self._request(Kind.INVOKE, 8, flags))
         return int(count)
 
     def read_output(self, index: int) -> bytes:

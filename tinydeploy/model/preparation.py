@@ -19,6 +19,7 @@ from tinydeploy.errors import UsageError
 COLOURS = ("grey", "rgb", "bgr")
 _MOST = 1 << 20  # of whole numbers: rows of a window, pixels of a side
 _MOST_RATE = 1 << 20  # Hz
+_SHOWN = 3  # numbers of a list that people see
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,10 @@ AS_IS = Preparation()
 def _shown(numbers: tuple[float, ...]) -> str:
     if not numbers or (len(numbers) == 1 and numbers[0] == 0):
         return ""
-    return f"{numbers[0]:.6g}" if len(numbers) == 1 else f"[{', '.join(f'{n:.4g}' for n in numbers)}]"
+    if len(numbers) == 1:
+        return f"{numbers[0]:.6g}"
+    each = [f"{n:.4g}" for n in numbers[:_SHOWN]]
+    return f"[{', '.join(each)}{f' and {len(numbers) - _SHOWN} more' if len(numbers) > _SHOWN else ''}]"
 
 
 def _numbers(where: str, value: Any) -> tuple[float, ...]:

@@ -15,10 +15,12 @@ import numpy as np
 
 from tinydeploy.errors import ModelError
 from tinydeploy.host.interpreter import Archive, Child, serve
+from tinydeploy.model.readers.tflite_file import printable
 from tinydeploy.prepare import extras
 from tinydeploy.prepare.float_host import Range
 
 _TIMEOUT = 3600.0  # seconds
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Quantizer:
 def _settle(model: bytes) -> bytes:
     """The model with a batch of 1, a signature, and a name of its own for each tensor of its first function.
 
-    What ai-edge-quantizer keeps by name is else kept for several.
+    What ai-edge-quantizer keeps by name is else kept for several. Names are such as our reader leaves as they are.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -90,7 +92,7 @@ def _settle(model: bytes) -> bytes:
     graph = whole.subgraphs[0]
     names: set[str] = set()
     for index, tensor in enumerate(graph.tensors):
-        name = (tensor.name or b"").decode("utf-8", "replace") or f"tensor{index}"
+        name = printable(tensor.name, _LONGEST_NAME) or f"tensor{index}"
         while name in names or not name.strip():
             name += f"_{index}"
         names.add(name)

@@ -47,7 +47,9 @@ def groups(result: Result) -> list[Row]:
 
 def sentences(look: CloserLook) -> Iterator[str]:
     """What the figures come to."""
-    if look.floats is not None:
+    if look.floats is not None and not look.floats.recalls:  # there are no classes to take a sample for
+        yield f"The float model ({look.floats.runs_on}) has {look.floats.value:.4g} on the same samples"
+    elif look.floats is not None:
         yield (
             f"{look.flip_count:,} samples flip between the float model ({look.floats.runs_on}) and the "
             f"device: of these the float model is right on {look.right_before:,}, the device on "

@@ -60,8 +60,11 @@ def _setting(result: Result) -> Facts:
     model, board, target = result.model, result.board, result.target
     named = (f"signature {model.signature}",) if model.signature else ()
     described = (model.path, f"{len(model.ops)} ops", f"{text.millions(model.macs)} MACs", *named)
+    made, licence = result.provenance.made, result.provenance.licence
     rows: list[tuple[str, str | tuple[str, ...]]] = [
         ("Model", _listed(*described, *(edit.words for edit in model.edits))),
+        *([("Made by", made)] if made else []),
+        *([("Licence", licence)] if licence else []),
         ("Board", _listed(board.id, board.core, text.clock(board.clock_hz))),
         ("Target", f"{target_name(target)}, link {target.link}"),
         *([("Stand-in", target.note)] if target.note else []),

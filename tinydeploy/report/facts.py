@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tinydeploy.report import text
 from tinydeploy.results import gates, metric_table
+from tinydeploy.results.estimated import Estimate
 from tinydeploy.results.measured import Accuracy, ArenaInfo, Gate, Parity
 from tinydeploy.results.result import Result
 from tinydeploy.results.setting import Layer, LibraryInfo, TargetInfo
@@ -126,6 +127,9 @@ def facts(result: Result) -> Iterator[Fact]:
             text.micros(times.median),
             f"p95 {text.micros(times.p95)}; at {text.clock(result.board.clock_hz)}",
         )
+    if (drawn := result.measured_energy) is not None:
+        between = f"{text.microjoules(drawn.low)} to {text.microjoules(drawn.high)}; {drawn.method}"
+        yield Fact("measured_energy", "Energy per inference", text.microjoules(drawn.uj), between)
     yield from _estimated(result)
     yield Fact(
         result.unit,
@@ -201,7 +205,7 @@ def _estimated(result: Result) -> Iterator[Fact]:
             "Time, estimated",
             text.micros(1e3 * time.ms),
             f"{text.micros(1e3 * time.low)} to {text.micros(1e3 * time.high)} at "
-            f"{text.clock(result.board.clock_hz)}; {time.model}",
+            f"{text.clock(result.board.clock_hz)}; {time.model}{_missed(time)}",
         )
     if (energy := result.energy) is not None:
         yield Fact(
@@ -219,6 +223,16 @@ def _estimated(result: Result) -> Iterator[Fact]:
                 lasts,
                 f"one inference every {energy.every_s:g} s{battery}: {energy.average_uw:,.4g} µW on average",
             )
+
+
+def _missed(time: Estimate) -> str:
+    """By how much the board missed the estimate of its time, and whether by more than was to be expected."""
+    excess = time.measured_excess
+    if excess is None:
+        return ""
+    within = time.low <= time.ms * (1 + excess) <= time.high
+    word = "longer" if excess > 0 else "shorter"
+    return f"; the board took {abs(excess):.1%} {word}, {'within' if within else 'outside'} the interval"
 
 
 def not_time(results: Sequence[Result]) -> str:

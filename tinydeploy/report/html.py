@@ -71,7 +71,7 @@ def _flash(result: Result) -> list[Part]:
 
 
 def _ram(result: Result) -> list[Part]:
-    build, arena = result.build, result.arena.bytes
+    build, arena = result.build, 0 if result.arena.in_psram else result.arena.bytes
     rest = max(0, build.ram_bytes - arena - result.stack_budget)
     parts = [
         ("Tensor arena", "accent", arena, "activations and scratch"),

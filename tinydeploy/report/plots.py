@@ -90,8 +90,9 @@ def against(
     A `level` of the second figure, with its name, is a line across. For a wide page and for a phone, where
     dots are not named.
     """
-    wide = _against(dots, x, y, prefix, _WIDTH, level)
-    return either(wide, _against(dots, x, y, f"{prefix}-narrow", _NARROW, level))
+    return either(
+        _against(dots, x, y, prefix, _WIDTH, level), _against(dots, x, y, f"{prefix}-narrow", _NARROW, level)
+    )
 
 
 def _against(

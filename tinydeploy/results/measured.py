@@ -56,6 +56,7 @@ class ArenaInfo:
     lower_bound: int | None = None
     buffers: tuple[ArenaBuffer, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    in_psram: bool | None = None  # outside the RAM that a firmware's sizes are of
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,16 @@ class Spread:
     min: NotNegative
     max: NotNegative
     runs: AtLeastOne
+
+
+@dataclass(frozen=True)
+class MeasuredEnergy:
+    """Microjoules of an inference by a meter: the mean of several, and the least and the most of one."""
+
+    uj: NotNegative
+    low: NotNegative
+    high: NotNegative
+    method: str
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ ProfileUnit = Literal["estimated cycles", "instructions"]
 
 @dataclass(frozen=True)
 class ProfiledLine:
-    """What one line of a function takes in one op; `source` is "src/kernels/conv_dsp.h:123", if known."""
+    """What one line of a function takes in one op; `source` is "src/runtime/main.cpp:12", if known."""
 
     op: int
     function: str

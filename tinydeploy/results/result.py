@@ -27,6 +27,7 @@ from tinydeploy.results.measured import (
     ArenaInfo,
     Count,
     Gate,
+    MeasuredEnergy,
     OpCost,
     Parity,
     Spread,
@@ -91,6 +92,7 @@ class Result:
     unjudged: str | None = None
     estimate: Estimate | None = None  # of the time on the board, where an emulator ran it
     energy: EnergyEstimate | None = None
+    measured_energy: MeasuredEnergy | None = None  # by a meter on the board
     executed: Mapping[str, int] | None = (
         None  # instructions by class, and memory traffic, see estimate.counts
     )

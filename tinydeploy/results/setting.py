@@ -178,3 +178,5 @@ class Provenance:
     data: str = ""  # the samples' file and sha256, or the random seed
     command: str | None = None  # that makes the same again
     commit: str | None = None  # of the model's folder, by git; "+" after it if files there were changed
+    made: str | None = None  # how the model was made, and what its licence is, as its card says
+    licence: str | None = None

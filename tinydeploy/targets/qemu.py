@@ -338,7 +338,7 @@ class QemuKind(TargetKind):
         options = _pipe(machine) if link == "pipe" else _serial(machine, "stdio")
         return ByHand(
             (f"qemu-system-{machine.system}", *_arguments(machine, elf), *options),
-            "starts it in QEMU, with the link on the terminal: press Enter, and it says what it is.",
+            "starts it in QEMU, with the link on the terminal",
         )
 
 

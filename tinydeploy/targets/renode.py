@@ -309,8 +309,8 @@ class RenodeKind(TargetKind):
         commands = [*script(board, Path(DESCRIPTION), Path(elf), terminal), "start"]
         return ByHand(
             (NAME, *_OPTIONS, _SCRIPT),
-            "starts it in Renode, with its UART at port 3456 of this machine: "
-            "`pio device monitor -p socket://127.0.0.1:3456`, press\nEnter, and it says what it is.",
+            "starts it in Renode, with its UART at port 3456 of this machine, "
+            "`pio device monitor -p socket://127.0.0.1:3456`",
             {DESCRIPTION: platform_description(board), _SCRIPT: "\n".join(commands) + "\n"},
             _PLACES,
         )

@@ -7,9 +7,15 @@
 #include <HardwareSerial_private.h>
 #endif
 
-#include "../measure.h"
-#include "../session.h"
 #include "board.h"
+#if TINYDEPLOY_ARENA_IN_PSRAM
+#include <esp_heap_caps.h>
+#endif
+
+#include "../arena.h"
+#include "../measure.h"
+#include "mlperf_tiny.h"
+#include "../session.h"
 #include "counter.h"
 #include "link.h"
 #include "mmio.h"
@@ -161,6 +167,16 @@ uint64_t between(const Reading& begin, const Reading& end) {
 
 }  // namespace counter
 
+#if TINYDEPLOY_ARENA_IN_PSRAM
+namespace arena {
+
+void* from_psram(size_t bytes, size_t alignment) {
+  return heap_caps_aligned_alloc(alignment, bytes, MALLOC_CAP_SPIRAM);
+}
+
+}  // namespace arena
+#endif
+
 namespace stack {
 
 #if defined(__AVR__)
@@ -201,6 +217,12 @@ void setup() {
   tinydeploy::measure::open();
 }
 
-void loop() { tinydeploy::serve(); }
+void loop() {
+#if TINYDEPLOY_MLPERF_TINY
+  tinydeploy::mlperf_tiny::run();
+#else
+  tinydeploy::serve();
+#endif
+}
 
 #endif

@@ -17,6 +17,7 @@ constexpr size_t kNeeds = ADVERSARY_NEEDS;
 constexpr size_t kBand = ADVERSARY_BAND;
 
 uint8_t* memory;
+OpHook hook = nullptr;
 size_t memory_bytes;
 
 }  // namespace
@@ -43,11 +44,13 @@ Status setup(uint8_t* arena, size_t arena_bytes) {
 Span input(uint32_t) { return {memory, 8}; }
 Span output(uint32_t) { return {memory + 8, 8}; }
 
-Status invoke(OpHook hook) {
+void set_hook(OpHook wanted) { hook = wanted; }
+
+Status invoke() {
   if (memory_bytes < kNeeds - kBand) return Status::kInvokeFailed;
   const uint8_t error = memory_bytes < kNeeds ? 1 : 0;
   for (size_t i = 0; i < 8; ++i) memory[8 + i] = static_cast<uint8_t>(memory[i] * 3 + error);
-  if (hook != nullptr) hook(0);
+  if (hook != nullptr) hook(nullptr, 0);
   return Status::kOk;
 }
 

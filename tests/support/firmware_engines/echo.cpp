@@ -17,6 +17,7 @@ const volatile uint8_t ballast[ECHO_FLASH_BYTES] = {1};
 #endif
 
 uint8_t* memory;
+OpHook wanted = nullptr;
 size_t memory_bytes;
 uint8_t invocations;
 
@@ -51,7 +52,10 @@ Status setup(uint8_t* arena, size_t arena_bytes) {
 Span input(uint32_t) { return {memory, kBytes}; }
 Span output(uint32_t) { return {memory + kBytes, kBytes}; }
 
-Status invoke(OpHook hook) {
+void set_hook(OpHook hook) { wanted = hook; }
+
+Status invoke() {
+  const OpHook hook = wanted;
   switch (memory[0]) {
     case kFault: provoke_fault(); break;
     case kHang:
@@ -67,11 +71,11 @@ Status invoke(OpHook hook) {
   }
   for (uint32_t i = 0; i < kBytes; ++i) memory[kBytes + i] = static_cast<uint8_t>(memory[i] + 1 + invocations);
   ++invocations;
-  if (hook != nullptr) hook(0);
+  if (hook != nullptr) hook(nullptr, 0);
   TEN(asm volatile("nop"));
-  if (hook != nullptr) hook(1);
+  if (hook != nullptr) hook(nullptr, 1);
   TEN(TEN(TEN(asm volatile("nop"))));
-  if (hook != nullptr) hook(2);
+  if (hook != nullptr) hook(nullptr, 2);
   return Status::kOk;
 }
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 
+from tinydeploy.engines.aot.interface import ModelInterface, in_tree
 from tinydeploy.engines.aot.ir import Constant, Program, Scratch, Step
 from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
-from tinydeploy.engines.aot.model_source import kernel_sources, model_sources, start_of, turns_of
+from tinydeploy.engines.aot.model_source import kernel_sources, model_code, start_of, turns_of
 from tinydeploy.engines.engine import EngineSources
 from tinydeploy.model.graph import Op
 from tinydeploy.results.setting import Layer
@@ -22,15 +23,21 @@ def emit(program: Program, kernels: KernelSet, optimize: str) -> EngineSources:
     alone = optimize == "speed"
     return EngineSources(
         engine="aot",
-        model=_Files(lambda: model_sources(program, arena, alone)),
+        model=_Files(lambda: _model(program, alone)),
         profiled_ops=tuple(op.index for op, _ in program.ops),
         arena=arena.plan,
         layers=tuple(_layer(program, op, steps, kernels) for op, steps in program.ops),
         optimize=optimize,
         instances=_instances(program, alone),
         constant_bytes=_constant_bytes(program, arena),
-        kernels=_Files(lambda: kernel_sources(program)),
+        kernels=_Files(lambda: in_tree(kernel_sources(program))),
     )
+
+
+def _model(program: Program, alone: bool) -> dict[str, str]:
+    """The model as a library has it, and as an engine."""
+    model = ModelInterface.of(model_code(program, alone))
+    return {**model.sources(), "engine_aot.cpp": model.engine()}
 
 
 def _instances(program: Program, alone: bool) -> Counter[str]:

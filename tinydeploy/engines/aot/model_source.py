@@ -1,9 +1,12 @@
-"""A program as C++: model.cpp (the calls), model_data (the constants), and the kernels that it calls."""
+"""A program as C++: what the templates are told of its calls and constants, and the kernels that it calls."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -20,10 +23,9 @@ from tinydeploy.engines.aot.cpp import (
 )
 from tinydeploy.engines.aot.geometry import Geometry
 from tinydeploy.engines.aot.ir import Argument, Constant, Program, Read, Scratch, State, Step, Stripes, Write
-from tinydeploy.engines.aot.memory.allocator import ALIGNMENT
 from tinydeploy.engines.aot.memory.arena_plan import Arena, plan_arena
 from tinydeploy.engines.aot.own_ops import WindowOp
-from tinydeploy.host import paths, templates
+from tinydeploy.host import paths
 from tinydeploy.host.includes import with_included
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 
@@ -40,16 +42,17 @@ class Slot:
 
 
 @dataclass(frozen=True, eq=False)
-class LibraryCode:
-    """A model as C++ for somebody else's firmware: what the templates of its sources and interface are told.
+class ModelCode:
+    """A model as C++: what the templates of its sources and interface are told.
 
-    Its `ops` are called by number and kind. It works in `arena_bytes`; beside them `state_bytes` have to keep
-    from one inference to the next. `context` holds what aot_ops.cpp.j2 reads, and the constants.
+    Its `ops` are called by number and kind. It works in `scratch_bytes`; beside them `state_bytes` have to
+    keep from one inference to the next. `context` holds what aot_ops.cpp.j2 reads, and the constants.
+    `kernels` are the headers that it calls, by their paths.
     """
 
     graph: Graph
     ops: tuple[str, ...]
-    arena_bytes: int
+    scratch_bytes: int
     state_bytes: int
     inputs: tuple[Slot, ...]
     outputs: tuple[Slot, ...]
@@ -58,25 +61,22 @@ class LibraryCode:
 
 
 _KERNELS = "kernels"
+_NAMESPACE = re.compile(r"^namespace tinydeploy \{$", re.MULTILINE)
+_END = re.compile(r"^\}  // namespace tinydeploy$", re.MULTILINE)
 
 
-def model_sources(program: Program, arena: Arena, alone: bool) -> dict[str, str]:
-    """model.cpp and model_data.{h,cpp}.
+def model_code(program: Program, alone: bool) -> ModelCode:
+    """What a model consists of.
 
     Steps with equal parameters call one instance of their kernel, unless each is to be `alone`.
     """
-    return _Emitter(program, arena, alone).files()
-
-
-def library_code(program: Program, alone: bool) -> LibraryCode:
-    """What a library of the program consists of, with what lives across inferences apart from its arena."""
-    arena = plan_arena(program, apart=True)
+    arena = plan_arena(program)
     emitter = _Emitter(program, arena, alone)
     context = emitter.context()
-    return LibraryCode(
+    return ModelCode(
         program.graph,
         tuple(f"{op.index} {op.kind}" for op, _ in program.ops),
-        arena.plan.bytes,
+        arena.scratch_bytes,
         arena.state_bytes,
         tuple(emitter.slot(index) for index in program.graph.inputs),
         tuple(emitter.slot(index) for index in program.graph.outputs),
@@ -86,14 +86,31 @@ def library_code(program: Program, alone: bool) -> LibraryCode:
 
 
 def kernel_sources(program: Program) -> dict[str, str]:
-    """The headers of the program's kernels, and those that they include."""
+    """The headers of the program's kernels, and those that they include, in a namespace of this version."""
 
     def read(path: str) -> str | None:
         file = paths.FIRMWARE / path
         return file.read_text(encoding="utf-8") if file.is_file() else None
 
     used = sorted(with_included((f"{_KERNELS}/{header}" for header in _headers(program)), read))
-    return {path: text for path in used if (text := read(path)) is not None}
+    return {path: versioned(text) for path in used if (text := read(path)) is not None}
+
+
+def versioned(header: str) -> str:
+    """A kernel's header with all it has in a namespace of this version, so that several link together."""
+    inside = f"namespace tinydeploy {{\ninline namespace {_version()} {{"
+    return _END.sub(
+        f"}}  // namespace {_version()}\n}}  // namespace tinydeploy", _NAMESPACE.sub(inside, header)
+    )
+
+
+@cache
+def _version() -> str:
+    """The namespace of these very kernels."""
+    digest = hashlib.sha256()
+    for path in sorted((paths.FIRMWARE / _KERNELS).glob("*.h")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return f"kernels_{digest.hexdigest()[:8]}"
 
 
 def _headers(program: Program) -> list[str]:
@@ -121,29 +138,20 @@ class _Emitter:
         self._names_told: set[str] = set()  # of what has a place in the arena
         self._places: list[_Place] = []  # those that are to be told next
 
-    def files(self) -> dict[str, str]:
-        """The text of each source file."""
-        context = self.context()
-        return {
-            "model.cpp": templates.render("aot_model.cpp.j2", **context),
-            "model_data.h": templates.render("aot_model_data.h.j2", namespace="tinydeploy", **context),
-            "model_data.cpp": templates.render(
-                "aot_model_data.cpp.j2", namespace="tinydeploy", header="model_data.h", section="", **context
-            ),
-        }
-
     def slot(self, index: int) -> Slot:
         """Where the tensor is."""
-        return Slot(self._graph.tensors[index], self._arena.tensors[index], self._is_state(index))
+        return Slot(self._graph.tensors[index], self._place_of(index), self._is_state(index))
 
     def _is_state(self, index: int) -> bool:
-        return (
-            self._arena.state_bytes > 0 and self._program.memory.get(index, index) in self._arena.initialised
-        )
+        return self._program.memory.get(index, index) in self._arena.initialised
 
     def _base(self, index: int) -> str:
         """What a tensor's offset counts from."""
         return "state" if self._is_state(index) else "arena"
+
+    def _place_of(self, index: int) -> int:
+        """The offset of a tensor in the state, or in what an inference works in."""
+        return self._arena.tensors[index] - (0 if self._is_state(index) else self._arena.state_bytes)
 
     def context(self) -> dict[str, object]:
         """All that templates are told of the program."""
@@ -157,8 +165,6 @@ class _Emitter:
             "sha256": self._graph.sha256,
             "sha256_lines": [", ".join(f"0x{byte:02x}" for byte in sha256[i : i + 16]) for i in (0, 16)],
             "headers": _headers(self._program),
-            "alignment": ALIGNMENT,
-            "arena_bytes": self._arena.plan.bytes,
             "given": given,
             "ops": ops,
             "others": self._told(),
@@ -171,9 +177,7 @@ class _Emitter:
     def _placed_tensor(self, index: int) -> _Place:
         """Where tensor `index` lies: the sources tell it before what they need it for first."""
         tensor = self._graph.tensors[index]
-        return self._place(
-            _Place(f"kTensor{index}", self._arena.tensors[index], tensor.bytes, describe(tensor))
-        )
+        return self._place(_Place(f"kTensor{index}", self._place_of(index), tensor.bytes, describe(tensor)))
 
     def _place(self, place: _Place) -> _Place:
         if place.name not in self._names_told:
@@ -279,7 +283,7 @@ class _Emitter:
         """Where an op's working memory lies; its steps may want more of it or less."""
         steps = next(steps for other, steps in self._program.ops if other is op)
         largest = max((s for s in _scratches(steps) if s.name == scratch.name), key=lambda s: s.bytes)
-        offset = self._arena.scratch[op.index, scratch.name]
+        offset = self._arena.scratch[op.index, scratch.name] - self._arena.state_bytes
         comment = f"working memory: {largest.ctype}[{largest.elements}]"
         return self._place(_Place(scratch_name(op.index, scratch), offset, largest.bytes, comment))
 

@@ -20,7 +20,7 @@ from tinydeploy.engines.aot.kernels.kernel_set import KernelSet
 from tinydeploy.engines.aot.lowering.dispatch import lower_op
 from tinydeploy.engines.aot.lowering.require import UnsupportedError
 from tinydeploy.engines.aot.memory.arena_plan import arena_bytes
-from tinydeploy.engines.aot.model_source import LibraryCode, library_code
+from tinydeploy.engines.aot.model_source import ModelCode, model_code
 from tinydeploy.engines.aot.objective import GOALS, flash_left, flash_room, towards
 from tinydeploy.engines.aot.rewrite import add_into_conv, concat_in_place, float_islands, graph_fusion
 from tinydeploy.engines.aot.tiling import stripes
@@ -229,13 +229,16 @@ class AotEngine:
         return frozenset((*graph.inputs, *graph.outputs))
 
     def generate(self, graph: Graph, board: Board) -> EngineSources:
-        """model.cpp, model_data.{h,cpp} and kernels/. Raises ModelError if an op is refused."""
-        core, room = self.limits(board)
-        return emit(self._program(graph, core, room), kernels_of(core), self.optimize)
+        """The model in `MODEL`, and what makes it an engine. Raises ModelError if an op is refused."""
+        return emit(self.program(graph, board), kernels_of(board.core), self.optimize)
 
-    def code(self, graph: Graph, core: Core, room: int = _ALL_FLASH) -> LibraryCode:
-        """What a library of the model is made of, for a core with so much flash. Raises as `generate`."""
-        return library_code(self._program(graph, core, room), alone=self.optimize == "speed")
+    def program(self, graph: Graph, board: Board) -> Program:
+        """What `generate` makes sources of. Raises ModelError if an op is refused."""
+        return self._program(graph, *self.limits(board))
+
+    def code(self, graph: Graph, core: Core, room: int = _ALL_FLASH) -> ModelCode:
+        """What the model's sources are made of, for a core with so much flash. Raises as `generate`."""
+        return model_code(self._program(graph, core, room), alone=self.optimize == "speed")
 
     def _program(self, graph: Graph, core: Core, room: int) -> Program:
         """The graph compiled for a core, with `room` bytes of flash."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from tinydeploy.boards.core import Core
-from tinydeploy.firmware.export.interface import ModelInterface
+from tinydeploy.firmware.export.library_model import LibraryModel
 from tinydeploy.host import templates
 from tinydeploy.version import __version__
 
@@ -42,10 +42,10 @@ class Form:
 
     title: str
     templates: Mapping[str, str]
-    more: Callable[[Sequence[ModelInterface]], Mapping[str, str]] = lambda _: {}
+    more: Callable[[Sequence[LibraryModel]], Mapping[str, str]] = lambda _: {}
 
 
-def _forwarded(models: Sequence[ModelInterface]) -> dict[str, str]:
+def _forwarded(models: Sequence[LibraryModel]) -> dict[str, str]:
     """Headers where Arduino looks for them."""
     names = (f"{model.name}.{ending}" for model in models for ending in ("h", "hpp"))
     return {f"src/{name}": f'#include "../include/{name}"\n' for name in names}
@@ -100,6 +100,7 @@ FORMS: Mapping[str, Form] = MappingProxyType(
                 "CMakeLists.txt": "CMakeLists.txt.j2",
                 "idf_component.yml": "idf_component.yml.j2",
                 f"{EXAMPLE}/esp-idf/CMakeLists.txt": "idf_CMakeLists.txt.j2",
+                f"{EXAMPLE}/esp-idf/sdkconfig.psram": "idf_sdkconfig.psram.j2",
                 f"{EXAMPLE}/esp-idf/main/CMakeLists.txt": "idf_main_CMakeLists.txt.j2",
                 f"{EXAMPLE}/esp-idf/main/main.c": "main_idf.c.j2",
                 f"{EXAMPLE}/esp-idf/main/classifier.h": _CLASSIFIER,
@@ -123,7 +124,7 @@ FORMS: Mapping[str, Form] = MappingProxyType(
 """Every form, by what --as calls it."""
 
 
-def files_of(models: Sequence[ModelInterface], paths: Sequence[str], asked: Asked) -> dict[str, str]:
+def files_of(models: Sequence[LibraryModel], paths: Sequence[str], asked: Asked) -> dict[str, str]:
     """What the forms that were asked for add to a library of `models`, whose own files have these `paths`."""
     first = models[0]
     told = {

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
+from tinydeploy.engines.aot.identifiers import check_apart
 from tinydeploy.errors import UsageError
 from tinydeploy.firmware.export.forms import FORMS, Asked, files_of
-from tinydeploy.firmware.export.identifiers import check_apart
-from tinydeploy.firmware.export.interface import ModelInterface
-from tinydeploy.firmware.tree import shipped_files
+from tinydeploy.firmware.export.library_model import LibraryModel
+from tinydeploy.firmware.tree import FirmwareTree
 from tinydeploy.host import output_folder
 from tinydeploy.host.output_folder import Manifest
 
@@ -21,8 +18,6 @@ MANIFEST = "tinydeploy-export.json"
 """Names every file that was written, with its SHA-256: what differs from it is the user's own work."""
 
 _MANIFEST = Manifest(MANIFEST, "tinydeploy.export/1", alone=True)
-_NAMESPACE = re.compile(r"^namespace tinydeploy \{$", re.MULTILINE)
-_END = re.compile(r"^\}  // namespace tinydeploy$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class ModelLibrary:
     files: Mapping[str, bytes]
 
 
-def library(models: Sequence[ModelInterface], forms: Sequence[str]) -> ModelLibrary:
+def library(models: Sequence[LibraryModel], forms: Sequence[str]) -> ModelLibrary:
     """The library of `models` in so many `forms`, words of FORMS, named after the first model.
 
     Raises UsageError if names of models clash, or their kernels are for different cores.
@@ -42,12 +37,11 @@ def library(models: Sequence[ModelInterface], forms: Sequence[str]) -> ModelLibr
     if others := [model.core.name for model in models if model.core != asked.core]:
         raise UsageError(f"the models are for {asked.core.name} and {others[0]}", "name one board with -b")
     check_apart([model.name for model in models])
-    files: dict[str, str] = {}
+    files: dict[str, bytes] = {}
     for model in models:
-        files |= model.files()
-        files |= {f"src/{path}": versioned(text) for path, text in model.code.kernels.items()}
-    files |= files_of(models, [*files], asked)
-    return ModelLibrary(models[0].name, {path: text.encode() for path, text in sorted(files.items())})
+        files |= FirmwareTree.of(model.sources(), model.kernels(), meta=model.beside()).library
+    files |= {path: text.encode() for path, text in files_of(models, [*files], asked).items()}
+    return ModelLibrary(models[0].name, dict(sorted(files.items())))
 
 
 def _known(forms: Sequence[str]) -> tuple[str, ...]:
@@ -69,20 +63,3 @@ def write(made: ModelLibrary, folder: Path) -> Path:
     with output_folder.staged(folder, files, _MANIFEST) as fresh:
         output_folder.write_files(files, fresh)
     return folder
-
-
-def versioned(header: str) -> str:
-    """A kernel's header with all it has in a namespace of this version, so that several link together."""
-    inside = f"namespace tinydeploy {{\ninline namespace {_version()} {{"
-    return _END.sub(
-        f"}}  // namespace {_version()}\n}}  // namespace tinydeploy", _NAMESPACE.sub(inside, header)
-    )
-
-
-@cache
-def _version() -> str:
-    """The namespace of these very kernels."""
-    digest = hashlib.sha256()
-    for path, content in sorted(shipped_files("kernels").items()):
-        digest.update(f"{path} {len(content)}\n".encode() + content)
-    return f"kernels_{digest.hexdigest()[:8]}"

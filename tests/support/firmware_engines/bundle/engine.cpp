@@ -48,7 +48,7 @@ void run(const Layer& layer, uint32_t* crcs) {
       const uint64_t seed = ((static_cast<uint64_t>(layer.seed) * 64 + i) * 256 + sample) << 20;
       fill(layer.input(i), layer.fills[i], seed, sample);
     }
-    if (layer.invoke(nullptr) != Status::kOk || !is_intact(layer)) return;
+    if (layer.invoke() != Status::kOk || !is_intact(layer)) return;
     for (uint32_t i = 0; i < layer.description.outputs; ++i) {
       const Span output = layer.output(i);
       crcs[sample] = crcs[sample] * 31 + frame::crc32(output.data, output.bytes);
@@ -75,7 +75,9 @@ Status setup(uint8_t* arena, size_t arena_bytes) {
 Span input(uint32_t) { return {nullptr, 0}; }
 Span output(uint32_t) { return {reinterpret_cast<uint8_t*>(results), sizeof(results)}; }
 
-Status invoke(OpHook) {
+void set_hook(OpHook) {}
+
+Status invoke() {
   __builtin_memset(results, 0, sizeof(results));
   for (uint32_t i = 0; i < kLayerCount; ++i) run(*kLayers[i], results + i * kSamples);
   return Status::kOk;

@@ -21,7 +21,8 @@ struct Layer {
   Status (*setup)(uint8_t* arena, size_t arena_bytes);
   Span (*input)(uint32_t index);
   Span (*output)(uint32_t index);
-  Status (*invoke)(OpHook hook);
+  void (*set_hook)(OpHook hook);
+  Status (*invoke)();
 };
 
 extern const Layer* const kLayers[];

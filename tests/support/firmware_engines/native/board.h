@@ -6,3 +6,13 @@
 #define TINYDEPLOY_OPS 3
 #endif
 #define TINYDEPLOY_COUNTS_INSTRUCTIONS 1
+
+#include <stdint.h>
+
+namespace tinydeploy {
+namespace board {
+
+constexpr uint32_t kClockHz = 1000000;
+
+}  // namespace board
+}  // namespace tinydeploy

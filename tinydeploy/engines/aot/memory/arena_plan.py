@@ -18,15 +18,20 @@ from tinydeploy.model.graph import DType, Tensor
 class Arena:
     """The plan, and the offsets that it gives to tensors (by index) and to scratch (by op and name).
 
-    `initialised` are the tensors that live across inferences: variables, and constants that are outputs.
-    Where the plan keeps them apart, they have offsets in `state_bytes` of their own.
+    `initialised` are the tensors that live across inferences: variables, and constants that are outputs. They
+    are in the arena's first `state_bytes`, where nothing else is.
     """
 
     plan: ArenaPlan
     tensors: Mapping[int, int]
     scratch: Mapping[tuple[int, str], int]
     initialised: tuple[int, ...]
-    state_bytes: int = 0
+    state_bytes: int
+
+    @property
+    def scratch_bytes(self) -> int:
+        """The bytes that an inference works in, behind the state's."""
+        return self.plan.bytes - self.state_bytes
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,21 @@ class _Problem:
     overlaps: allocator.Overlaps  # between positions in `buffers`
     initialised: tuple[int, ...]
 
-    def without(self, gone: Collection[int | tuple[int, str]]) -> _Problem:
-        """The same without these buffers, which share no bytes with others."""
-        kept = {key: buffer for key, buffer in self.buffers.items() if key not in gone}
-        old, new = list(self.buffers), {key: n for n, key in enumerate(kept)}
-        pairs = {(new[old[i]], new[old[j]]): d for (i, j), d in self.overlaps.items()}
-        return _Problem(kept, pairs, self.initialised)
+    def offsets(self, some: Collection[int | tuple[int, str]]) -> dict[int | tuple[int, str], int]:
+        """Where `some` of the buffers go, which share no bytes with the others."""
+        old, new = list(self.buffers), {key: n for n, key in enumerate(some)}
+        pairs = {
+            (new[old[i]], new[old[j]]): d
+            for (i, j), d in self.overlaps.items()
+            if old[i] in new and old[j] in new
+        }
+        placed = allocator.plan(tuple(self.buffers[key] for key in some), pairs)
+        return dict(zip(some, placed, strict=True))
+
+    def end(self, offsets: Mapping[int | tuple[int, str], int]) -> int:
+        """The bytes that buffers at these offsets take."""
+        ends = (offset + self.buffers[key].bytes for key, offset in offsets.items())
+        return allocator.align(max(ends, default=0))
 
 
 def needed(program: Program) -> dict[int, int]:
@@ -65,18 +79,13 @@ def arena_bytes(program: Program) -> int:
 
 
 @lru_cache(maxsize=16)  # stripes.py compares each program with several others
-def plan_arena(program: Program, apart: bool = False) -> Arena:
-    """Plans the memory of `program`. Time runs in ops: before the first is -1, after the last is len(ops).
-
-    What lives across inferences lies in the arena too, or `apart` from it.
-    """
+def plan_arena(program: Program) -> Arena:
+    """Plans the memory of `program`. Time runs in ops: before the first is -1, after the last is len(ops)."""
     graph, problem = program.graph, _problem(program)
-    state, state_bytes = _state(problem) if apart else ({}, 0)
-    problem = problem.without(state)
-    buffers = tuple(problem.buffers.values())
-    offsets: dict[int | tuple[int, str], int] = dict(
-        zip(problem.buffers, allocator.plan(buffers, problem.overlaps), strict=True)
-    )
+    state = problem.offsets(problem.initialised)
+    scratch = problem.offsets([key for key in problem.buffers if key not in state])
+    state_bytes = problem.end(state)
+    offsets = state | {key: state_bytes + offset for key, offset in scratch.items()}
     shared: dict[int, list[int]] = {root: [] for root in offsets if isinstance(root, int)}
     for tensor, root in program.memory.items():
         if root in shared:
@@ -92,15 +101,9 @@ def plan_arena(program: Program, apart: bool = False) -> Arena:
         )
         for key, buffer in problem.buffers.items()
     )
-    offsets |= state
-    shared |= {
-        root: [t for t, at in program.memory.items() if at == root]
-        for root in problem.initialised
-        if root in state
-    }
     plan = ArenaPlan(
-        bytes=allocator.align(max((place.offset + place.bytes for place in placements), default=0)),
-        lower_bound=allocator.lower_bound(buffers, problem.overlaps),
+        bytes=problem.end(offsets),
+        lower_bound=allocator.lower_bound(tuple(problem.buffers.values()), problem.overlaps),
         placements=placements,
     )
     return Arena(
@@ -114,16 +117,6 @@ def plan_arena(program: Program, apart: bool = False) -> Arena:
         initialised=problem.initialised,
         state_bytes=state_bytes,
     )
-
-
-def _state(problem: _Problem) -> tuple[dict[int | tuple[int, str], int], int]:
-    """Offsets, one after the other, of the tensors that live across inferences, and the bytes of all."""
-    offsets: dict[int | tuple[int, str], int] = {}
-    end = 0
-    for root in problem.initialised:
-        offsets[root] = end
-        end += allocator.align(problem.buffers[root].bytes)
-    return offsets, end
 
 
 @lru_cache(maxsize=16)

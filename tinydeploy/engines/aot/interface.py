@@ -1,33 +1,24 @@
-"""A model's interface in C: what its header, its sources and its class in C++ are made of."""
+"""A model with its interface in C: header, sources, class in C++; and as the measuring firmware's engine."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from tinydeploy.boards.core import Core
 from tinydeploy.engines.aot.cpp import float_literal, shape_of, type_name
+from tinydeploy.engines.aot.identifiers import comment, literal, model_name, tensor_names
 from tinydeploy.engines.aot.memory.allocator import ALIGNMENT
-from tinydeploy.engines.aot.model_source import LibraryCode, Slot
-from tinydeploy.firmware.export.identifiers import comment, literal, tensor_names
-from tinydeploy.firmware.tree import byte_lines
+from tinydeploy.engines.aot.model_source import ModelCode, Slot
+from tinydeploy.engines.engine import MODEL
 from tinydeploy.host import templates
 from tinydeploy.model.graph import DType
 from tinydeploy.version import __version__
 
 _QUANTIZED = (DType.INT8, DType.UINT8, DType.INT16)
-
-
-@dataclass(frozen=True)
-class SelfTestData:
-    """What a self-test runs: the bytes of all samples' inputs, and of the outputs that they should give."""
-
-    samples: int
-    inputs: bytes
-    expected: bytes
 
 
 @dataclass(frozen=True)
@@ -53,34 +44,30 @@ class TensorInterface:
 
 @dataclass(frozen=True, eq=False)
 class ModelInterface:
-    """A model as a library has it, by the identifier `name`, with the kernels of `core`.
-
-    `labels` are the names of its classes, as literals.
-    """
+    """A model by the identifier `name`, in sources that are the same whatever firmware they are part of."""
 
     name: str
-    title: str
-    code: LibraryCode
-    core: Core
-    labels: tuple[str, ...]
-    test: SelfTestData
-    inputs: tuple[TensorInterface, ...]
-    outputs: tuple[TensorInterface, ...]
-    alignment: int = field(default=ALIGNMENT, init=False)
+    code: ModelCode
 
     @classmethod
-    def of(
-        cls, name: str, code: LibraryCode, core: Core, labels: Sequence[str], test: SelfTestData
-    ) -> ModelInterface:
-        """The interface of a model that was compiled for `core`."""
-        title = comment(f"{name}, from {Path(code.graph.path).name}")
-        inputs, outputs = _tensors("input", code.inputs), _tensors("output", code.outputs)
-        return cls(name, title, code, core, tuple(map(literal, labels)), test, inputs, outputs)
+    def of(cls, code: ModelCode) -> ModelInterface:
+        """A model's that is called after its file."""
+        return cls(model_name(Path(code.graph.path).stem), code)
 
     @property
     def macro(self) -> str:
         """What its macros begin with."""
         return self.name.upper()
+
+    @property
+    def title(self) -> str:
+        """What people call it, for a comment."""
+        return comment(f"{self.name}, from {Path(self.code.graph.path).name}")
+
+    @property
+    def alignment(self) -> int:
+        """What its arena has to be aligned to, in bytes."""
+        return ALIGNMENT
 
     @property
     def sha256(self) -> str:
@@ -95,17 +82,22 @@ class ModelInterface:
     @property
     def scratch_bytes(self) -> int:
         """What an inference works in."""
-        return self.code.arena_bytes
+        return self.code.scratch_bytes
 
     @property
     def ops(self) -> tuple[str, ...]:
         """The names of its ops, as literals."""
         return tuple(map(literal, self.code.ops))
 
-    @property
-    def samples(self) -> int:
-        """How many its self-test runs."""
-        return self.test.samples
+    @cached_property
+    def inputs(self) -> tuple[TensorInterface, ...]:
+        """What goes in."""
+        return _tensors("input", self.code.inputs)
+
+    @cached_property
+    def outputs(self) -> tuple[TensorInterface, ...]:
+        """What comes out."""
+        return _tensors("output", self.code.outputs)
 
     @property
     def has_bool(self) -> bool:
@@ -117,22 +109,30 @@ class ModelInterface:
         """Whether any input is quantised."""
         return any(tensor.scale for tensor in self.inputs)
 
-    def files(self) -> dict[str, str]:
-        """Its sources and headers, by their paths in a library."""
+    def sources(self) -> dict[str, str]:
+        """Its sources and headers, by their paths in a firmware's tree."""
         told = {**self.code.context, "m": self, "version": __version__}
-        data = {"namespace": f"tinydeploy_{self.name}", "header": f"{self.name}_data.h"}
-        section = f"{self.macro}_SECTION"
-        lines = {"inputs": byte_lines(self.test.inputs), "expected": byte_lines(self.test.expected)}
-        return {
-            f"include/{self.name}.h": templates.render("model.h.j2", **told),
-            f"include/{self.name}.hpp": templates.render("model.hpp.j2", **told),
-            f"src/{self.name}.cpp": templates.render("model.cpp.j2", **told),
-            f"src/{self.name}_data.h": templates.render("aot_model_data.h.j2", **told, **data),
-            f"src/{self.name}_data.cpp": templates.render(
-                "aot_model_data.cpp.j2", **told, **data, section=section
-            ),
-            f"src/{self.name}_self_test.cpp": templates.render("self_test.cpp.j2", **{**told, **lines}),
+        files = {
+            f"include/{self.name}.h": templates.render("aot_model.h.j2", **told),
+            f"include/{self.name}.hpp": templates.render("aot_model.hpp.j2", **told),
+            f"src/{self.name}.cpp": templates.render("aot_model.cpp.j2", **told),
+            f"src/{self.name}_data.h": templates.render("aot_model_data.h.j2", **told),
+            f"src/{self.name}_data.cpp": templates.render("aot_model_data.cpp.j2", **told),
         }
+        return {f"{MODEL}/{path}": text for path, text in files.items()}
+
+    def kernels(self) -> dict[str, str]:
+        """The headers of the kernels that it calls, likewise."""
+        return in_tree(self.code.kernels)
+
+    def engine(self) -> str:
+        """What makes it the measuring firmware's engine, in C++."""
+        return templates.render("aot_engine.cpp.j2", **self.code.context, m=self)
+
+
+def in_tree(kernels: Mapping[str, str]) -> dict[str, str]:
+    """Kernels' headers by their paths in a firmware's tree, where the model's sources find them."""
+    return {f"{MODEL}/src/{path}": text for path, text in kernels.items()}
 
 
 def _tensors(kind: str, slots: Sequence[Slot]) -> tuple[TensorInterface, ...]:

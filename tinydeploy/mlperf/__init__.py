@@ -1,0 +1,1 @@
+"""MLPerf Tiny: the host's side of the application that speaks its device protocol."""

@@ -1,0 +1,237 @@
+"""The verb mlperf: a firmware that takes part in MLPerf Tiny, built, loaded, and driven."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Unpack
+
+from tinydeploy.errors import DataError, DeviceFaultError, UsageError, WrongFirmwareError
+from tinydeploy.evaluate.deployment import Job, prepare
+from tinydeploy.evaluate.keyword_types import Running
+from tinydeploy.evaluate.keywords import checked_keywords
+from tinydeploy.evaluate.mlperf_options import MODES
+from tinydeploy.evaluate.request import Model, load_model, with_usual
+from tinydeploy.firmware import elf, mlperf_tiny
+from tinydeploy.firmware.build import Firmware
+from tinydeploy.firmware.mlperf_tiny import Benchmark
+from tinydeploy.host import output_folder
+from tinydeploy.host.output_folder import Manifest
+from tinydeploy.link.channel import Stream
+from tinydeploy.link.mlperf_device import MlperfDevice
+from tinydeploy.mlperf import benchmark_runs, datasets, official_runner, submission
+from tinydeploy.mlperf.bridge import Bridge
+from tinydeploy.mlperf.datasets import DataSet
+from tinydeploy.mlperf.official_runner import OfficialRunner
+from tinydeploy.mlperf.submission import Figures
+from tinydeploy.progress import Progress, silent
+from tinydeploy.report import text
+from tinydeploy.version import __version__
+from tinydeploy.words import DEFAULT_TIMEOUT
+
+_MANIFEST = Manifest("tinydeploy-mlperf.json", "tinydeploy.mlperf/1")
+_RUNNER_SECONDS = 600.0  # besides what the windows last
+
+
+@checked_keywords
+def mlperf(
+    model: Model,
+    out: str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    samples: int | None = None,
+    mode: str | None = None,
+    seconds: float = benchmark_runs.SECONDS,
+    runner: str | Path | None = None,
+    runner_python: str = sys.executable,
+    progress: Progress = silent,
+    **options: Unpack[Running],
+) -> tuple[Figures, Path]:
+    """Runs the model's benchmark of MLPerf Tiny, and writes what a submission holds into the folder returned.
+
+    `data` is a data set's folder, of which the first `samples` files are run; without one, samples are made
+    up. `mode` is one of MODES; without one, both are run. A window lasts `seconds` of the device's.
+    With `runner`, the folder of mlcommons/tiny's runner, that drives the device, and not tinydeploy.
+    """
+    settled = with_usual(model, options, "mlperf")
+    timeout = settled.pop("timeout", None) or DEFAULT_TIMEOUT
+    if mode not in (None, *MODES):
+        raise UsageError(f"there is no mode '{mode}'", f"it is {' or '.join(MODES)}")
+    official = OfficialRunner.at(Path(runner), runner_python) if runner is not None else None
+    if official is not None:
+        if settled.get("port"):
+            raise UsageError("the runner finds a board by itself", "leave out --runner or --port")
+        settled["link"] = "uart"
+    graph = load_model(model, settled)
+    app = mlperf_tiny.application(graph)
+    benchmark = mlperf_tiny.benchmark_of(graph)
+    chosen = datasets.read(Path(data), benchmark, samples) if data else datasets.made_up(benchmark, samples)
+    if official is not None:
+        _check_for_runner(benchmark, chosen)
+    progress("compiling the model", 0, 0)
+    job = replace(prepare(graph, **settled).connected(), app=app)
+    folder = Path(out or Path("tinydeploy-out") / f"{Path(graph.path).stem}-{job.board.id}-mlperf")
+    output_folder.check(folder.resolve(), [submission.SUMMARY], _MANIFEST)
+    firmware = job.build(job.planned_bytes, progress)
+    run = _Run(job, firmware, benchmark, chosen, timeout, seconds, progress)
+    figures = _figures(job, benchmark, chosen, "" if data is None else str(data))
+    for wanted in (mode,) if mode else MODES:
+        figures = run.officially(official, wanted, figures) if official else run.ourselves(wanted, figures)
+    files = {**run.files, submission.SUMMARY: submission.summary(figures)}
+    output_folder.write(folder, files, _MANIFEST)
+    return figures, folder
+
+
+def _check_for_runner(benchmark: Benchmark, data: DataSet) -> None:
+    """Raises UsageError or DataError for what the official runner cannot do here."""
+    if benchmark.streams:
+        raise UsageError(
+            f"the runner plays sound to {benchmark.id} through a board that nothing emulates here",
+            "leave out --runner: the network alone is measured",
+        )
+    if len(data.entries) < datasets.AT_LEAST:
+        raise DataError(f"the runner takes {datasets.AT_LEAST} files, and there are {len(data.entries)}")
+
+
+@dataclass
+class _Run:
+    """The firmware of a job, and the files that its runs leave."""
+
+    job: Job
+    firmware: Firmware
+    benchmark: Benchmark
+    data: DataSet
+    timeout: float
+    seconds: float
+    progress: Progress
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def ourselves(self, mode: str, figures: Figures) -> Figures:
+        """A run by tinydeploy's own client; the figures with what it has found."""
+        said: list[str] = []
+        with self._stream() as stream:
+            device = self._greeted(stream, said)
+            if mode == "performance":
+                windows = benchmark_runs.performance(device, self.data, self.seconds, self.progress)
+                shortest = min(each.elapsed_us for each in windows)
+                found = replace(
+                    figures,
+                    inferences_per_second=benchmark_runs.median_throughput(windows),
+                    window_us=shortest,
+                    long_enough=shortest >= 1e6 * benchmark_runs.SECONDS,
+                )
+                files = submission.performance(windows, self.seconds)
+            else:
+                answers = benchmark_runs.answers(device, self.benchmark, self.data, self.progress)
+                found = self._judged(figures, answers)
+                files = submission.accuracy(self.benchmark, answers)
+        self._keep(mode, {**files, "log.txt": submission.log(said)})
+        return found
+
+    def _judged(self, figures: Figures, answers: tuple[benchmark_runs.Answer, ...]) -> Figures:
+        benchmark, real = self.benchmark, not (self.data.is_made_up or self.benchmark.streams)
+        top1 = None if benchmark.is_real or not real else benchmark_runs.top1(answers)
+        area = benchmark_runs.auc(answers) if real else None
+        figure = area if benchmark.metric == "auc" else top1
+        return replace(
+            figures,
+            samples=len(self.data.samples),
+            top1=top1,
+            auc=area,
+            target_met=None if figure is None else figure >= benchmark.target,
+            differing=benchmark_runs.disagreeing(self.job.graph, benchmark, answers),
+        )
+
+    def officially(self, runner: OfficialRunner, mode: str, figures: Figures) -> Figures:
+        """A session of the official runner, whose files are kept as they are."""
+        count = 1
+        with self._stream() as stream, tempfile.TemporaryDirectory(prefix="tinydeploy-mlperf-") as scratch:
+            device = self._greeted(stream, [])
+            if mode == "performance":
+                count = benchmark_runs.inferences_for(device, self.data, self.seconds)
+            script = official_runner.test_script(self.benchmark, mode, count, benchmark_runs.WARMUPS)
+            data = Path(scratch) / "datasets"
+            datasets.write(self.data, data / self.benchmark.data_folder, self.benchmark)
+            self.progress(f"MLPerf Tiny's runner measures {mode}", 0, 0)
+            limit = (
+                _RUNNER_SECONDS
+                + 4 * benchmark_runs.WINDOWS * self.seconds
+                + len(self.data.samples) * self.timeout
+            )
+            with Bridge(stream) as bridge:
+                files = runner.run(mode, bridge.port, script, data, Path(scratch) / mode, limit)
+            if bridge.error is not None:
+                raise bridge.error
+        self._keep(mode, files)
+        self.files[f"transcript-{mode}.txt"] = submission.lines(bridge.transcript)
+        return submission.read_back(files, mode, figures)
+
+    def _keep(self, mode: str, files: Mapping[str, bytes]) -> None:
+        """Adds the files of a mode, and the description of the system, to what is written."""
+        system = f"{self.job.board.id}-{self.job.target.name}"
+        place = submission.results_path(system, self.benchmark)
+        self.files |= {f"{place}/{mode}/{name}": content for name, content in files.items()}
+        self.files |= submission.system(system, _described(self.job))
+
+    @contextmanager
+    def _stream(self) -> Iterator[Stream]:
+        with self.job.opened(self.firmware, self.progress) as target:
+            try:
+                yield target.start()
+            except DeviceFaultError as error:
+                raise error.at(elf.locate(self.firmware.elf, error.pc)) from error
+
+    def _greeted(self, stream: Stream, said: list[str]) -> MlperfDevice:
+        device = MlperfDevice(stream, self.timeout, said.append)
+        identity = device.greet()
+        if identity.model != self.benchmark.id or self.firmware.build_id not in identity.name:
+            raise WrongFirmwareError(
+                f"the device runs {identity.name} with {identity.model}, not the firmware that was built",
+                "load it again",
+            )
+        return device
+
+
+def _figures(job: Job, benchmark: Benchmark, data: DataSet, source: str) -> Figures:
+    """What is measured, and what its microseconds are worth; no figure yet."""
+    if job.target.is_emulator:
+        hz = job.board.clock_hz
+        microsecond = f"{hz / 1e6:g} instructions in {job.target.title}: not a measurement of a board"
+    else:
+        microsecond = "counted on the board"
+    return Figures(
+        benchmark=benchmark.id,
+        model=job.graph.path,
+        model_sha256=job.graph.sha256,
+        board=job.board.id,
+        target=job.target.name,
+        engine=job.sources.engine,
+        microsecond=microsecond,
+        made_up=data.is_made_up,
+        network_alone=benchmark.streams,
+        data=source or None,
+    )
+
+
+def _described(job: Job) -> dict[str, str]:
+    """The system, as a submission describes it."""
+    board, target = job.board, job.target
+    what = (
+        f"emulated by {target.title}: times are instructions at the clock's rate"
+        if target.is_emulator
+        else board.name
+    )
+    memory = f"{text.kib(board.flash.bytes)} flash, {text.kib(board.ram.bytes)} RAM"
+    return {
+        "Board Name": board.name,
+        "Status": "rdi",
+        "Processor(s) Name": board.core.name,
+        "Processor(s) Frequencies": f"{board.clock_hz / 1e6:g} MHz",
+        "Processor memory type and capacity": memory,
+        "Hardware Notes": what,
+        "Inference Framework": f"tinydeploy {__version__}, engine {job.sources.engine}",
+    }

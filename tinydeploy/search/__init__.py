@@ -1,0 +1,1 @@
+"""Architecture search: candidates of a Keras function with choices, priced before they are trained."""
