@@ -26,9 +26,7 @@ Build = Callable[[int | None], keras.Model]
 """Makes an untrained model for a batch size; None: any."""
 
 
-def fit(
-    build: Build, x: Floats, y: Floats, *, loss: str, epochs: int, batch: int, rate: float
-) -> keras.Model:
+def fit(build: Build, x: Floats, y: Floats, *, loss: str, epochs: int, batch: int, rate: float) -> keras.Model:
     """A model trained by Adam, its rate falling to 0 by a cosine: the same each time on one machine."""
     keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()

@@ -26,7 +26,7 @@ from tinydeploy.prepare import tensorflow_bridge
 REPO = Path(__file__).resolve().parents[1]
 EXAMPLES = REPO / "examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/Makefile"))
-MODELS = sorted(EXAMPLES.glob("*/**/*.tflite"))
+MODELS = sorted(path for path in EXAMPLES.glob("*/**/*.tflite") if "recipes" not in path.parts)
 ENTRIES = [entry for name in NAMES for entry in deploy_list.read(EXAMPLES / name / "tinydeploy.toml")]
 
 nightly = pytest.mark.skipif(

@@ -54,9 +54,7 @@ def write_csv(file: Path, x: Floats, y: Labels) -> None:
     with file.open("w", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow([*NAMES, "label"])
-        rows.writerows(
-            [*(f"{value:.4f}" for value in row), ACTIVITIES[k]] for row, k in zip(x, y, strict=True)
-        )
+        rows.writerows([*(f"{value:.4f}" for value in row), ACTIVITIES[k]] for row, k in zip(x, y, strict=True))
 
 
 def build(batch: int | None) -> keras.Model:

@@ -48,9 +48,7 @@ def main() -> None:
     model = fit(build, x, x, loss="mse", epochs=200, batch=32, rate=2e-3)
     error = np.square(model.predict(x_test, verbose=0) - x_test).mean(axis=1)
     auc = float(roc_auc_score(y_test, error))
-    print(
-        f"{len(x)} windows to train, {len(y_test)} to test with {y_test.sum()} anomalous; AUC float {auc:.4f}"
-    )
+    print(f"{len(x)} windows to train, {len(y_test)} to test with {y_test.sum()} anomalous; AUC float {auc:.4f}")
     np.savez_compressed(HERE / "train.npz", x=x[::4])
     np.savez_compressed(HERE / "test.npz", x=x_test, y=y_test)
     card = Card(

@@ -124,14 +124,10 @@ def table(year: Year) -> npt.NDArray[np.float32]:
         *indoor[1:],
         *(wave(angle) for angle in (hour, day) for wave in (np.sin, np.cos)),
     ]
-    return (np.round(np.stack(columns, axis=1) * 256) / 256).astype(
-        np.float32
-    )  # fixed point, of 8 bits behind it
+    return (np.round(np.stack(columns, axis=1) * 256) / 256).astype(np.float32)  # fixed point, of 8 bits behind it
 
 
-def windows(
-    values: npt.NDArray[np.float32], year: Year, ends: npt.NDArray[np.int64]
-) -> tuple[Series, Series]:
+def windows(values: npt.NDArray[np.float32], year: Year, ends: npt.NDArray[np.int64]) -> tuple[Series, Series]:
     """X [n, HISTORY, feature] up to each minute of `ends`, and y [n, 1], indoors AHEAD minutes later, in °C."""
     x = np.stack([values[end - HISTORY + 1 : end + 1] for end in ends])
     return x, year.indoor[ends + AHEAD, None]

@@ -82,10 +82,7 @@ def main() -> None:
         "LSTMs, float": model.predict(x_test, verbose=0),
     }
     mae = {name: float(np.abs(guess - y_test).mean()) for name, guess in guesses.items()}
-    print(
-        f"{len(x)} windows to train, {len(x_test)} to test: MAE in °C",
-        {k: round(v, 3) for k, v in mae.items()},
-    )
+    print(f"{len(x)} windows to train, {len(x_test)} to test: MAE in °C", {k: round(v, 3) for k, v in mae.items()})
     np.savez_compressed(HERE / "calibration.npz", x=calibration)
     np.savez_compressed(HERE / "test.npz", x=x_test, y=y_test.astype(np.float32))
     card = Card(

@@ -62,9 +62,7 @@ def main() -> None:
     ):
         sized = tf.image.resize(x, (size, size), method="area").numpy()
         model = train(
-            Recipe(
-                partial(build, size, width, blocks), augment, epochs=epochs, batch=20, rate=3e-3, repeats=4
-            ),
+            Recipe(partial(build, size, width, blocks), augment, epochs=epochs, batch=20, rate=3e-3, repeats=4),
             sized[~test],
             pixels[~test],
         )
