@@ -27,7 +27,7 @@ REPO = Path(__file__).resolve().parents[1]
 EXAMPLES = REPO / "examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/Makefile"))
 TORCH = "pytorch"  # trains in a notebook, in an environment of its own
-MODELS = sorted(EXAMPLES.glob("*/**/*.tflite"))
+MODELS = sorted(path for path in EXAMPLES.glob("*/**/*.tflite") if "recipes" not in path.parts)
 ENTRIES = [entry for name in NAMES for entry in deploy_list.read(EXAMPLES / name / "tinydeploy.toml")]
 
 nightly = pytest.mark.skipif(not NIGHTLY, reason="examples go their whole way with TINYDEPLOY_NIGHTLY=1 only")

@@ -1,8 +1,8 @@
 """Handwritten digits of 8×8: the data, and a small convolutional net, trained for the recipes to begin with.
 
-Data: the 1,797 digits that scikit-learn carries (Optical Recognition of Handwritten Digits, UCI). A stratified, seeded
-split holds out 360. Input: ink / 16. `group` is "thin" or "thick": less or more ink than the median of the training part.
-Writes train.npz, test.npz and digits.keras here.
+Data: the 1,797 digits that scikit-learn carries (Optical Recognition of Handwritten Digits, UCI). A
+stratified, seeded split holds out 360. Input: ink / 16. `group` is "thin" or "thick": less or more ink than
+the median of the training part. Writes train.npz, test.npz and digits.keras here.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def test_the_table_and_the_page_say_it(found: tuple[Compressed, Path]) -> None:
     said = "\n".join(compress_page.sentences(made))
     assert "7 of 7 int8 rows hold the limits" in said and "50% of the weights are zero" in said
     page = (out / compress_page.PAGE).read_text(encoding="utf-8")
-    ElementTree.fromstring(page.partition("\n")[2])
+    ElementTree.fromstring(page.partition("\n")[2].partition("<script>")[0] + "</body></html>")
     assert page.count("<figure") == 3 and "float, " in page and "--recipe low-rank" in page
     told = json.loads((out / compress_page.TOLD).read_text())
     assert told["chosen"]["mps2-an386"] in RECIPES.split(",") and len(told["rows"]) == 8
@@ -134,6 +134,15 @@ def test_models_of_tf_keras_learn_too_and_limits_choose(models: Path, tmp_path: 
     assert chosen(found.runs) is None
     (failure,) = found.failures()
     assert failure.startswith("mps2-an386: no recipe holds the limits; ") and "max_instructions" in failure
+
+
+@train
+def test_a_saved_model_is_quantised_too(models: Path, tmp_path: Path) -> None:
+    made = tinydeploy.quantize(models / "saved", models / "train.npz", out=tmp_path, data=models / "test.npz")
+    assert made.path == tmp_path / "saved.tflite" and made.quantized is not None
+    assert len(made.quantized.layers) == 5
+    with pytest.raises(ModelError, match="saved cannot be trained on"):
+        compress(models, "saved", "qat", tmp_path / "out")
 
 
 # What does not apply, and what goes on
@@ -213,15 +222,14 @@ def test_a_training_that_was_ended_goes_on_as_if_it_had_not_been(models: Path, t
     ],
 )
 def test_data_that_cannot_be_trained_with_are_refused(
-    models: Path, tmp_path: Path, change: Any, words: str, found: tuple[Compressed, Path]
+    models: Path, tmp_path: Path, change: Any, words: str
 ) -> None:
-    _, out = found
     x, y, _ = images(80, 3)
     x, y = change(x, y)
     np.savez(tmp_path / "bad.npz", **({"x": x} if y is None else {"x": x, "y": y}))
     with pytest.raises(DataError) as error:
-        compress(models, "cnn.keras", "qat", out, train=tmp_path / "bad.npz")
-    assert words in error.value.message
+        compress(models, "cnn.keras", "qat", tmp_path / "out", train=tmp_path / "bad.npz")
+    assert words in error.value.message and not (tmp_path / "out").exists()
 
 
 # What needs no training environment

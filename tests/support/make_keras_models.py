@@ -40,6 +40,7 @@ def main(folder: Path) -> None:
     library.utils.set_random_seed(1)
     tf_keras.utils.set_random_seed(1)
     cnn(library).save(folder / "cnn.keras")
+    cnn(library).export(folder / "saved")
     cnn(library, width=4).save(folder / "student.keras")
     cnn(library, side=12).save(folder / "other.keras")
     cnn(tf_keras).save(folder / "legacy.h5")

@@ -13,7 +13,7 @@ from pathlib import Path
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE, ENGINES
 from tinydeploy.evaluate import prepare_options
 from tinydeploy.evaluate.budget_options import BUDGET, BUILT_BUDGET
-from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, PDF, SWEEP, many_verbs
+from tinydeploy.evaluate.deciding_options import BASELINE, OUTPUTS, PDF, many_verbs
 from tinydeploy.evaluate.export_options import CORE, FORM, PORTABLE, TESTED
 from tinydeploy.evaluate.judging_options import DATA, JUDGING, LABELS, METRIC, OUTPUT, SAMPLES, THRESHOLD
 from tinydeploy.evaluate.meter_options import METER
@@ -283,19 +283,7 @@ VERBS = {
     "compress": prepare_options.compress(
         _OUT,
         DATA,
-        SWEEP[0],
-        (
-            LABELS,
-            METRIC,
-            OUTPUT,
-            THRESHOLD,
-            SAMPLES,
-            _OPTIMIZE,
-            _TARGET,
-            _TIMEOUT,
-            SWEEP[4],
-        ),
-        BUDGET,
+        (SAMPLES, LABELS, METRIC, OUTPUT, THRESHOLD, _OPTIMIZE, _TARGET, _TIMEOUT),
         (_JSON, *_ALWAYS),
     ),
     "search": prepare_options.search(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from tinydeploy.evaluate.budget_options import BUDGET
+from tinydeploy.evaluate.deciding_options import MANY, SWEEP
 from tinydeploy.evaluate.option import Option, Verb
 from tinydeploy.words import COSTS
 
@@ -103,14 +105,10 @@ STUDENT = Option(
 )
 
 
-def compress(
-    out: Option,
-    data: Option,
-    boards: Option,
-    shared: tuple[Option, ...],
-    budget: tuple[Option, ...],
-    always: tuple[Option, ...],
-) -> Verb:
+_BOARDS, _WORKERS = (option for option in SWEEP if option.name in ("boards", "workers"))
+
+
+def compress(out: Option, data: Option, shared: tuple[Option, ...], always: tuple[Option, ...]) -> Verb:
     """The verb, with the table's own options where it has them; of a tinydeploy.toml it takes the budget."""
     return Verb(
         "A Keras model by recipes (qat, filters, prune …), side by side on the target.",
@@ -120,14 +118,15 @@ def compress(
             replace(data, help="The test set, which judges every row.", key=""),
             replace(CALIBRATION, default="--train"),
             *(EPOCHS, SEED, RATE, TEMPERATURE, SOFT_WEIGHT, STUDENT),
-            replace(boards, short="-b", help="The boards, with commas between them.", default="mps2-an386"),
+            replace(_BOARDS, short="-b", help="The boards, with commas between them.", default="mps2-an386"),
             *(replace(option, key="") for option in shared),
-            *budget,
+            _WORKERS,
+            *BUDGET,
             replace(out, help="The folder to write to.", key="", variable="", untrusted=""),
             *always,
         ),
         ("compress",),
-        "lab.many_verbs",
+        MANY,
     )
 
 

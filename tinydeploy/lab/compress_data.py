@@ -51,13 +51,13 @@ class Material:
 
     def key(self, content: bytes) -> str:
         """What a row's int8 model is made of: its float model, the calibration and the test data."""
-        digests = [data_request.digest(Path(path)) for path in (self.calibration, self.test_path)]
+        digests = [data_request.content(str(path)) for path in (self.calibration, self.test_path)]
         said = [__version__, hashlib.sha256(content).hexdigest(), *digests, str(self.quantizing.wishes)]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
-def read(model: Path, floats: Path, given: Mapping[str, Any], out: Path, notice: Notice) -> Material:
-    """Reads all data, and refuses what does not fit the model.
+def read(model: Path, floats: FloatModel, given: Mapping[str, Any], out: Path, notice: Notice) -> Material:
+    """Reads all data, and refuses what does not fit the model, whose file will be where it says.
 
     Without `train`, a part of `data` is trained with, and the rest tests; both are then in OUT/data. Raises
     DataError, UsageError.
@@ -68,7 +68,7 @@ def read(model: Path, floats: Path, given: Mapping[str, Any], out: Path, notice:
         )
     card, said = cards.load(model), config.preparation(model)
     reader = _Reader(
-        FloatModel.parse(floats.read_bytes(), str(floats)).graph,
+        floats.graph,
         said.over(card.preparation) if card else said,
         _wishes(given, card),
         notice,
@@ -83,14 +83,14 @@ def read(model: Path, floats: Path, given: Mapping[str, Any], out: Path, notice:
     sha = train.source.partition("sha256 ")[2][:64]
     name = "".join(char if char.isprintable() else "?" for char in str(train_path))
     return Material(
-        floats,
+        Path(floats.path),
         replace(card or Card(), preparation=reader.preparation),
         train,
         (name, sha, train.count),
         Path(given.get("calibration") or train_path),
         test_path,
         test.judge.metric,
-        _float_value(floats, test, reader.graph),
+        _float_value(floats, test),
         Asked(data=test_path, wishes=reader.wishes, studied=False),
     )
 
@@ -119,11 +119,11 @@ def _wishes(given: Mapping[str, Any], card: Card | None) -> Wishes:
     return Wishes(given.get("metric"), None if output is None else str(output), given.get("threshold"), names)
 
 
-def _float_value(floats: Path, test: Samples, graph: Graph) -> float | None:
+def _float_value(floats: FloatModel, test: Samples) -> float | None:
     """The float model's figure on the test set, by LiteRT."""
     assert test.judge is not None
-    outputs = FloatHost().run(floats.read_bytes(), test.inputs)
-    figure = accuracy.accuracy(test.judge, graph, test.inputs, outputs, None)
+    outputs = FloatHost().run(floats.content, test.inputs)
+    figure = accuracy.accuracy(test.judge, floats.graph, test.inputs, outputs, None)
     return figure.value if isinstance(figure, Accuracy) else None
 
 

@@ -20,19 +20,21 @@ from tinydeploy.boards import lookup
 from tinydeploy.errors import ModelError, TinydeployError, UsageError
 from tinydeploy.evaluate import config, data_request
 from tinydeploy.evaluate.option_table import VERBS, from_file
-from tinydeploy.host import output_folder
+from tinydeploy.host import memo, output_folder
 from tinydeploy.lab import compress_data, sweep
 from tinydeploy.lab.compress_data import Material
 from tinydeploy.lab.sweep import Job
 from tinydeploy.model import card as cards
 from tinydeploy.model.card import Training
 from tinydeploy.prepare import lesson_data, making, recipe_names, sources, training, training_child
+from tinydeploy.prepare.float_model import FloatModel
 from tinydeploy.prepare.recipe_names import Combination
 from tinydeploy.prepare.training import Course, Taught
 from tinydeploy.progress import Notice, Progress, unsaid
 from tinydeploy.results.compressed import FLOAT, PTQ, Compressed, Row
 from tinydeploy.results.limits import LIMITS
 from tinydeploy.results.many import Swept
+from tinydeploy.version import __version__
 from tinydeploy.words import DEFAULT_BOARD
 
 ROW = "row.json"
@@ -85,8 +87,10 @@ def verb(
         settled.get("workers") or _cores(),
     )
     output_folder.resolved(out)
-    floats = base(model, out, progress)
-    material = compress_data.read(model, floats, settled, out, notice)
+    path = out / FLOAT / f"{model.stem.removesuffix('-float')}-float.tflite"
+    content = base(model, progress)
+    material = compress_data.read(model, FloatModel.parse(content, str(path)), settled, out, notice)
+    output_folder.write(path.parent, {path.name: content}, making.MANIFEST)
     return compress(model, asked, material, out, run, progress, notice), out
 
 
@@ -110,12 +114,11 @@ def check_model(model: Path) -> None:
         )
 
 
-def base(model: Path, out: Path, progress: Progress) -> Path:
-    """The float .tflite of the model, in OUT/float: kept from before if the model is the same."""
-    stem, digest = model.stem.removesuffix("-float"), data_request.digest(model)
-    path = out / FLOAT / f"{stem}-float.tflite"
-    if _told(path.parent).get("source") == digest and path.is_file():
-        return path
+def base(model: Path, progress: Progress) -> bytes:
+    """The model as a float .tflite, as TensorFlow converts it, or as it did before."""
+    key = json.dumps(["float", __version__, data_request.digest(model), str(training_child.python())])
+    if (kept := memo.read(key)) is not None:
+        return kept
     try:
         floats = sources.load(model, progress).floats
     except ModelError as error:
@@ -123,9 +126,8 @@ def base(model: Path, out: Path, progress: Progress) -> Path:
             error.hint = "compress trains models of Keras' own layers alone"
         raise
     assert floats is not None, "a Keras model is float"
-    told = json.dumps({"source": digest, "model": str(model)}).encode()
-    output_folder.write(path.parent, {path.name: floats.content, ROW: told}, making.MANIFEST)
-    return path
+    memo.write(key, floats.content)
+    return floats.content
 
 
 def _told(folder: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ runpy.run_module("tinydeploy.train.worker", run_name="__main__")
 """
 
 
-def python(purpose: str) -> Path:
+def python(purpose: str = "reading this model") -> Path:
     """The Python that has TensorFlow. Raises ToolError, with what installs it, if there is none."""
     named = os.environ.get(VARIABLE)
     if named:

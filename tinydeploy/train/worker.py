@@ -7,6 +7,7 @@ happens, behind MARK; what libraries print besides is not read.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import signal
 import sys
@@ -30,6 +31,7 @@ from tinydeploy.train.training_loop import Training
 
 MARK = "tinydeploy: "
 _PR_SET_PDEATHSIG = 1
+_TELLING = ("Could not locate class", "Unknown layer")
 KINDS: Mapping[str, type[Recipe]] = {
     "tune": Recipe,
     "qat": Qat,
@@ -142,8 +144,11 @@ def main(path: str) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first."""
+    """What an error says first, or, of a class that Keras does not know, that."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for line, words in itertools.product(lines, _TELLING):
+        if words in line:
+            return line[line.index(words) :]
     return (lines or [type(error).__name__])[0]
 
 
