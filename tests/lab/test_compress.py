@@ -216,7 +216,7 @@ def test_a_training_that_was_ended_goes_on_as_if_it_had_not_been(models: Path, t
     [
         (lambda x, y: (x[:, :4], y), "shape"),
         (lambda x, y: (np.where(x > 0.7, np.nan, x), y), "NaN"),
-        (lambda x, y: (x, y + 7), "y holds"),
+        (lambda x, y: (x, y + 7), "y has labels 7 to 10"),
         (lambda x, y: (x[:8], y[:8]), "too few"),
         (lambda x, y: (x, None), "no labels"),
     ],

@@ -90,6 +90,7 @@ def verb(
     path = out / FLOAT / f"{model.stem.removesuffix('-float')}-float.tflite"
     content = base(model, progress)
     material = compress_data.read(model, FloatModel.parse(content, str(path)), settled, out, notice)
+    lesson_data.of(material.train)  # refuses what cannot be trained with before anything is written
     output_folder.write(path.parent, {path.name: content}, making.MANIFEST)
     return compress(model, asked, material, out, run, progress, notice), out
 
