@@ -128,7 +128,10 @@ def test_no_c_library_is_needed(board: str) -> None:
     gcc = f"{target.core.toolchain}gcc"
     own = subprocess.check_output([gcc, "-print-file-name=include"], text=True).strip()
     made = increment.make(board)
-    ini = made.files["platformio.ini"] + f"build_flags = -nostdinc -isystem {own}\n".encode()
+    ini = made.files["platformio.ini"].replace(
+        b"build_flags = ", f"build_flags = -nostdinc -isystem {own} ".encode()
+    )
+    assert b"-nostdinc" in ini
     firmware = build.build(dataclasses.replace(made, files={**made.files, "platformio.ini": ini}), target)
     assert firmware.elf.is_file()
 
