@@ -11,7 +11,7 @@ import numpy as np
 
 from tinydeploy.engines.aot.cpp import float_literal, shape_of, type_name
 from tinydeploy.engines.aot.identifiers import comment, literal, model_name, tensor_names
-from tinydeploy.engines.aot.memory.allocator import ALIGNMENT
+from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.engines.aot.model_source import ModelCode, Slot
 from tinydeploy.engines.engine import MODEL
 from tinydeploy.host import templates
@@ -67,7 +67,7 @@ class ModelInterface:
     @property
     def alignment(self) -> int:
         """What its arena has to be aligned to, in bytes."""
-        return ALIGNMENT
+        return allocator.ALIGNMENT
 
     @property
     def sha256(self) -> str:
