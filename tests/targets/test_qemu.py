@@ -130,7 +130,7 @@ def test_counts_are_exact(build: Build, board_id: str) -> None:
     first, again = seen[: len(rounds)], seen[len(rounds) :]
     assert first == again
     assert [count - first[1] for count in first[1:]] == [2 * (n - 1) for n in rounds[1:]]
-    assert first[0] < first[1] < 16
+    assert first[0] < first[1] <= 16
     assert thousand - ten == 990
     assert ten in range(9, 12)
 

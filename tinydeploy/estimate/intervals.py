@@ -14,13 +14,13 @@ from tinydeploy.errors import TargetError
 from tinydeploy.firmware import code
 from tinydeploy.targets.executed import Executed, total
 
-_NO_OP, _FIRST_OP = 1, 3  # the intervals of engines that do nothing, see measure::open()
-_FIRST_OF_TWO, _SECOND_OF_TWO = 7, 9
-_AT_START = 12  # intervals before a host says anything, from reset on
+# The intervals of engines that do nothing, in measure::open(): without ops; the first of two ops; the second.
+_NO_OP, _FIRST_OP, _LATER_OP = 1, 15, 23
+_AT_START = 26  # intervals before a host says anything, from reset on
 _WRAP = (
     "tinydeploy_count_wrap"  # the interrupt that counts the counter's periods, which measure.cpp takes off
 )
-_OP_FUNCTION = re.compile(r"_ZN10tinydeploy12_GLOBAL__N_1L?\d+op(\d+)_")  # mangled: its length comes first
+_OP_FUNCTION = re.compile(r"_ZN\d+tinydeploy_\w+?12_GLOBAL__N_1L?\d+op(\d+)_")  # mangled: lengths come first
 
 
 def inference(intervals: Sequence[Executed], elf: Path) -> Executed:
@@ -46,10 +46,7 @@ def ops(
         for name, span in code.functions(elf).items()
         if (named := _OP_FUNCTION.match(name)) and int(named[1]) in indices
     }
-    # As measure.cpp has it: if the first of two ops costs more than one alone, that is laid to the second.
-    beyond = intervals[_FIRST_OF_TWO].less(intervals[_FIRST_OP])
-    second = [intervals[_SECOND_OF_TWO], *([beyond] if beyond.instructions > 0 else [])]
-    overheads = intervals[_FIRST_OP], total(second)
+    overheads = intervals[_FIRST_OP], intervals[_LATER_OP]
     parts: dict[int, list[Executed]] = {index: [] for index in indices}
     # The host's doing, then for each op itself and the hook behind it, then what is left of the inference.
     for turn, interval in enumerate(intervals[since + 1 : -1 : 2]):
