@@ -86,7 +86,7 @@ def network(seed: int, channels: int = 24, activation: str = "RELU") -> bytes:
 
 @pytest.mark.parametrize(
     ("name", "goal"),
-    turn([*product(MODELS, GOALS)], *product(("kws",), GOALS), ("ad", "balanced")),
+    turn([*product(MODELS, GOALS)], ("kws", "balanced"), ("kws", "ram"), ("ad", "balanced")),
 )
 def test_costs_are_what_the_emulator_counts(name: str, goal: str) -> None:
     path = mlperf(name)
@@ -132,7 +132,7 @@ def test_random_networks(seed: int, fours: int, activation: str) -> None:
         native.assert_parity([network(seed, 4 * fours, activation)], generate=generate)
 
 
-@pytest.mark.parametrize("goal", GOALS)
+@pytest.mark.parametrize("goal", turn(GOALS, "speed", "ram"))
 def test_sanitizers_find_nothing(goal: str) -> None:
     model, generate = network(7, 12, "NONE"), AotEngine(goal).generate
     native.assert_parity([model], sanitize=True, generate=generate, kernels=[native.DSP])
