@@ -125,7 +125,7 @@ def test_every_command_is_understood(document: Path, monkeypatch: pytest.MonkeyP
     for command in commands(document):
         first, *rest = (words(command) if command.startswith((*_PROGRAMS, *VERBS)) else []) or [""]
         if first == "make" and rest[:1] == ["-C"]:  # tests/test_examples.py looks at the target
-            assert (REPO / rest[1] / "Makefile").is_file(), command
+            assert any((REPO / rest[1]).glob("*akefile")), command
         elif first == "make" and rest:
             assert rest[0] in targets, command
         elif first == "tinydeploy" and rest:

@@ -45,11 +45,11 @@ class Compressed:
     @property
     def boards(self) -> tuple[str, ...]:
         """The boards, each once."""
-        return tuple(dict.fromkeys(run.asked["board"] for run in self.runs))
+        return tuple(dict.fromkeys(map(_board, self.runs)))
 
     def on(self, board: str) -> tuple[Swept, ...]:
         """The runs on one board, in the order of the rows."""
-        return tuple(run for run in self.runs if run.asked["board"] == board)
+        return tuple(run for run in self.runs if _board(run) == board)
 
     def row(self, name: str) -> Row:
         """The row of that recipe."""
@@ -135,3 +135,7 @@ def _nearest(runs: Sequence[Swept]) -> str:
     """What the run that misses fewest limits misses."""
     nearest = min(runs, key=lambda run: len(missed(run)))
     return f"{nearest.asked['recipe']}: {'; '.join(missed(nearest))}"
+
+
+def _board(run: Swept) -> str:
+    return run.asked["board"]
