@@ -7,6 +7,7 @@ those of `tinydeploy.verbs`, which are loaded when the first of them is asked fo
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 from tinydeploy.evaluate.option_table import VERBS
@@ -16,10 +17,11 @@ _VERBS = {name: verb.home for verb in VERBS.values() for name in verb.functions}
 _ELSEWHERE = {"errors": "errors", "verbs": "verbs", "verdict": "results.verdict"}
 __all__ = ["Result", "__version__", *sorted(_VERBS)]
 
-# The rooms of these names are bound here once, when they are loaded; from then on the names are the verbs'.
-for _room in ("boards", "search"):
-    importlib.import_module(f"tinydeploy.{_room}")
-    del globals()[_room]
+# A room that has the name of a verb is bound here once, when it is loaded; then the name is the verb's.
+for _verb in _VERBS:
+    if (Path(__file__).parent / _verb).is_dir():
+        importlib.import_module(f"tinydeploy.{_verb}")
+        del globals()[_verb]
 
 
 def __getattr__(name: str) -> Any:
