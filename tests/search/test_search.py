@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tinydeploy.errors import ToolError, UsageError
-from tinydeploy.prepare import tensorflow_bridge
+from tinydeploy.prepare import training_child
 from tinydeploy.search import searching
 
 REPO = Path(__file__).parents[2]
@@ -22,20 +22,7 @@ DATA = REPO / "models" / "digits" / "test.npz"
 SPACE = REPO / "docs" / "search_space.py"
 
 
-def _has_tensorflow() -> bool:
-    try:
-        tensorflow_bridge.python()
-    except ToolError:
-        return False
-    return True
-
-
-pytestmark = [
-    pytest.mark.train,
-    pytest.mark.skipif(
-        not _has_tensorflow(), reason="TensorFlow, which trains, is not here: scripts/setup train"
-    ),
-]
+pytestmark = pytest.mark.train
 
 
 def begun(out: Path, trials: int) -> subprocess.Popen[bytes]:
@@ -144,6 +131,6 @@ def test_a_python_without_tensorflow_is_told_of(tmp_path: Path, monkeypatch: pyt
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec {os.path.realpath(sys.executable)} -S -I "$@"\n')
     bare.chmod(0o755)
-    monkeypatch.setenv(tensorflow_bridge.VARIABLE, str(bare))
+    monkeypatch.setenv(training_child.VARIABLE, str(bare))
     with pytest.raises(ToolError, match="has no TensorFlow"):
         searching.search(SPACE, DATA, out=tmp_path / "out")

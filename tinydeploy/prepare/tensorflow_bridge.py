@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tinydeploy.errors import ModelError, ToolError
 from tinydeploy.prepare import training_child
-from tinydeploy.prepare.training_child import python as python
 
 _TIMEOUT = 1800.0  # seconds
 _OWN_CLASSES = ("custom_objects", "Unknown layer", "Could not locate class", "register_keras_serializable")

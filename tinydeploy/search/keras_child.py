@@ -147,6 +147,7 @@ class Candidates:
     def train(self, epochs: int, seed: int, data: str, to: str) -> dict[str, Any]:
         """Trains the candidate that was built last: model.keras and model.tflite in the folder `to`."""
         import keras
+        import numpy as np
 
         model = self._made
         keras.utils.set_random_seed(seed)
@@ -164,6 +165,8 @@ class Candidates:
             done = epochs
         else:
             done = _fit(model, arrays, epochs)
+        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+            raise SpaceError("once trained, the model has weights that are no numbers")
         folder = Path(to)
         model.save(folder / "model.keras")
         (folder / "model.tflite").write_bytes(_int8(model, self._samples(data, model, _CALIBRATE)))
