@@ -129,6 +129,9 @@ def _against(
                 fontsize=8,
                 color=COLOURS["muted"],
             )
+        if y[1] == "share":  # there is no more than all, but half a dot's room above it
+            low, high = axes.get_ylim()
+            axes.set_ylim(max(low, -0.02), min(high, 1.02 if low < 0.9 else 1.002))
         axes.set_xlabel(x[0], color=COLOURS["ink"], fontsize=10)
         axes.set_ylabel(y[0], color=COLOURS["ink"], fontsize=10)
         return inline(drawing, prefix, f"{y[0]} against {x[0]} of {len(dots)} runs", titles)
