@@ -255,6 +255,7 @@ def test_the_page_and_the_table_name_every_candidate(run: Runner) -> None:
     assert len(files[search_page.CSV].splitlines()) == 9
     assert json.loads(files[search_page.JSON])["counts"]
     page = files[search_page.PAGE]
+    assert '<figure class="wide"' not in page, "a phone hides what is for wide pages alone"
     assert (
         page.count("<svg") >= 2 and "tinydeploy run" in page and "http" not in page.split("</style>")[1][:200]
     )

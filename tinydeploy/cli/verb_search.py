@@ -61,8 +61,7 @@ def _shown(told: Mapping[str, Any], folder: Path) -> Iterator[RenderableType]:
 
 def _front(told: Mapping[str, Any], front: list[Mapping[str, Any]]) -> Columns:
     metric = told["metric"]
-    known = metric_table.metric(metric)
-    unit = "share" if known is not None and known.share else ""
+    unit = metric_table.unit(metric)
     names = list(dict.fromkeys([*told["minimize"], "instructions", "arena", "flash"]))
     heads = [Column("#", right=True), Column("Chosen by", right=True), Column("On target", right=True)]
     heads += [Column(search_page.LABELS[name], right=True) for name in names]

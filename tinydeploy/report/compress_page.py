@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinydeploy.errors import UsageError
 from tinydeploy.report import html, many_page, plots, sweep_table, text
 from tinydeploy.results import drops, gates, metric_table
 from tinydeploy.results.compressed import FLOAT, PTQ, Compressed, Row, chosen, holds, quality
@@ -24,12 +23,7 @@ def write(found: Compressed, folder: Path) -> None:
         TOLD: json.dumps(found.to_json(), indent=1) + "\n",
         TABLE: sweep_table.csv_text(sweep_table.rows(found.runs)),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (folder / name).write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}", "choose another with -o") from error
+    sweep_table.write_texts(files, folder)
 
 
 def render(found: Compressed) -> str:
@@ -74,8 +68,7 @@ def shown(metric: str, value: float | None) -> str:
     """A figure of the metric: a share in percent."""
     if value is None:
         return "–"
-    known = metric_table.metric(metric)
-    return f"{100 * value:.2f} %" if known and known.share else f"{value:.4g}"
+    return f"{100 * value:.2f} %" if metric_table.unit(metric) == "share" else f"{value:.4g}"
 
 
 def cells(found: Compressed, board: str) -> tuple[list[str], list[list[str]]]:
@@ -118,8 +111,7 @@ def _row(
 def _drop(metric: str, drop: drops.Drop | None) -> str:
     if drop is None or drop.by <= 0:
         return "none" if drop else "–"
-    known = metric_table.metric(metric)
-    is_share = drop.what.startswith("class ") or (known is not None and known.share)
+    is_share = drop.what.startswith("class ") or metric_table.unit(metric) == "share"
     return (
         f"{text.printable(drop.what)}: {100 * drop.by:.1f} %"
         if is_share

@@ -76,15 +76,19 @@ def table(runs: Sequence[Swept], best: Collection[int]) -> dict[str, Any]:
         )
         for number, run in enumerate(runs)
     ]
-    script = resources.files("tinydeploy.report").joinpath("filter.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return {
         "asked": list(dict.fromkeys(key for run in runs for key in run.asked)),
         "heads": [heads[name] for name in names],
         "rows": rows,
-        "script": Markup(script),
-        "digest": digest,
+        **filtering(),
     }
+
+
+def filtering() -> dict[str, Any]:
+    """The script that filters the tables of a page, and its digest, by which the page lets it run."""
+    script = resources.files("tinydeploy.report").joinpath("filter.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"script": Markup(script), "digest": digest}
 
 
 def _value(figure: Figure) -> float:

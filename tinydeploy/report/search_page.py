@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 from markupsafe import Markup
 
-from tinydeploy.report import html, plots
+from tinydeploy.report import html, many_page, plots, sweep_table
 from tinydeploy.results import metric_table
 
 CSV, JSON, PAGE = "search.csv", "search.json", "search.html"
@@ -29,13 +24,8 @@ LABELS = {
 
 def files(found: Mapping[str, Any]) -> dict[str, str]:
     """The table as CSV, all as JSON, and the page; `found` is the content of search.json."""
-    text = io.StringIO()
-    rows = [_flat(row) for row in found["candidates"]]
-    heads = list(dict.fromkeys(key for row in rows for key in row))
-    writer = csv.DictWriter(text, heads, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return {CSV: text.getvalue(), JSON: json.dumps(found, indent=1) + "\n", PAGE: page(found)}
+    table = sweep_table.csv_text([_flat(row) for row in found["candidates"]])
+    return {CSV: table, JSON: json.dumps(found, indent=1) + "\n", PAGE: page(found)}
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,13 +39,11 @@ def page(found: Mapping[str, Any]) -> str:
     """The page: the metric against each cost, the front with its commands, all candidates in a table."""
     rows: Sequence[Mapping[str, Any]] = found["candidates"]
     metric = found["metric"]
-    known = metric_table.metric(metric)
-    unit = "share" if known is not None and known.share else ""
+    unit = metric_table.unit(metric)
     trained = [row for row in rows if row["state"] == "trained" and row["same_as"] is None]
     axes = [
         (name, _plot(trained, name, (metric_table.words(metric), unit))) for name in _costs(found, trained)
     ]
-    script = resources.files("tinydeploy.report").joinpath("filter.js").read_text("utf-8")
     shown = {
         name: LABELS[name]
         for name in LABELS
@@ -69,8 +57,7 @@ def page(found: Mapping[str, Any]) -> str:
         costs=shown,
         rows=[(row, _cells(row, shown, unit)) for row in rows],
         front=[(row, _cells(row, shown, unit), _measured(row, unit)) for row in rows if row["front"]],
-        script=Markup(script),
-        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **many_page.filtering(),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinydeploy.errors import UsageError
+from tinydeploy.host import output_folder
 from tinydeploy.report import many_page
 from tinydeploy.results.many import Swept, columns
 
@@ -34,17 +35,20 @@ def csv_text(table: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def write(runs: Sequence[Swept], folder: Path, x: str, y: str) -> None:
-    """Writes the table, and the page with the plot of two figures. Raises UsageError if it cannot."""
-    table = rows(runs)
+def write_texts(files: Mapping[str, str], folder: Path) -> None:
+    """Writes tables and pages by their names. Raises UsageError if it cannot."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CSV).write_text(csv_text(table), encoding="utf-8")
-        (folder / PAGE).write_text(many_page.sweep(runs, x, y), encoding="utf-8")
+        output_folder.write_files({name: content.encode() for name, content in files.items()}, folder)
     except OSError as error:
         raise UsageError(
             f"cannot write to {folder}: {error.strerror}", "choose another with -o/--out"
         ) from error
+
+
+def write(runs: Sequence[Swept], folder: Path, x: str, y: str) -> None:
+    """Writes the table, and the page with the plot of two figures. Raises UsageError if it cannot."""
+    table = rows(runs)
+    write_texts({CSV: csv_text(table), PAGE: many_page.sweep(runs, x, y)}, folder)
     try:
         import pandas as pd
 

@@ -222,10 +222,9 @@ def figures(results: Sequence[Result]) -> tuple[Figure, ...]:
     metrics = [_metrics(result) for result in results]
     for metric in dict.fromkeys(name for some in metrics for name in some):
         known = metric_table.metric(metric) or metric_table.Metric(metric)
-        unit = "share" if known.share else ""
         values = tuple(some.get(metric) for some in metrics)
         name = "accuracy" if metric in ("top1", "accuracy") else metric
-        found.append(Figure(name, known.words, unit, values, known.higher_is_better))
+        found.append(Figure(name, known.words, metric_table.unit(metric), values, known.higher_is_better))
     identical = tuple(
         result.parity.identical / result.parity.outputs if result.parity and result.parity.outputs else None
         for result in results

@@ -46,6 +46,12 @@ def top_k(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def unit(name: str) -> str:
+    """The unit of the metric's figures: a "share", or none."""
+    found = metric(name)
+    return "share" if found is not None and found.share else ""
+
+
 def words(name: str) -> str:
     """The metric's name for people."""
     found = metric(name)
