@@ -185,31 +185,32 @@ def _missing(judge: Judge, tally: Tally) -> tuple[str, ...]:
     if len(absent) == len(judge.names) - 1:
         return (f"{_one_class(judge, tally)}: that says nothing about the others",)
     return (
-        (f"{len(absent)} of {len(judge.names)} classes have no samples: {_listed(absent)}",) if absent else ()
+        (f"{len(absent)} of {len(judge.names)} classes have no samples: {listed(absent)}",) if absent else ()
     )
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+def listed(words: Sequence[str], most: int = _NAMED) -> str:
+    """The first `most` words, and whether there are more."""
+    return ", ".join(words[:most]) + (" …" if len(words) > most else "")
 
 
-def _yes_or_no(judge: Judge, real: Array, given: Array | None) -> _Found:
-    threshold = PROBABILITY if judge.threshold is None else judge.threshold
-    return _two_sided(judge, real.reshape(-1), threshold)
+def one_score(judge: Judge, real: Array, given: Array | None) -> tuple[Array, float | None]:
+    """The score of each sample [n] where labels are 0 and 1, and from where on it says yes, if anything does.
+
+    It is the output itself, or how far off an anomaly is from what was `given`.
+    """
+    if judge.task is ANOMALY:
+        assert given is not None
+        return metrics.squared_error(real, given), judge.threshold
+    if judge.task is YES_OR_NO and judge.threshold is None:
+        return real.reshape(-1), PROBABILITY
+    return real.reshape(-1), judge.threshold
 
 
-def _score(judge: Judge, real: Array, given: Array | None) -> _Found:
-    return _two_sided(judge, real.reshape(-1), judge.threshold)
-
-
-def _anomaly(judge: Judge, real: Array, given: Array | None) -> _Found:
-    assert given is not None
-    return _two_sided(judge, metrics.squared_error(real, given), judge.threshold)
-
-
-def _two_sided(judge: Judge, scores: Array, threshold: float | None) -> _Found:
-    """Labels of 0 and 1 against scores [n], which say yes from `threshold` on; without one, their ranking."""
+def _two_sided(judge: Judge, real: Array, given: Array | None) -> _Found:
+    """Labels of 0 and 1 against scores, which say yes from a threshold on; without one, their ranking."""
     truth = judge.truth.reshape(-1)
+    scores, threshold = one_score(judge, real, given)
     area = metrics.auc(truth == 1, scores)
     if threshold is None:
         tally = metrics.tally(truth, truth, 2)
@@ -251,7 +252,7 @@ def _flags(judge: Judge, real: Array, given: Array | None) -> _Found:
         if not truth.any()
         else "no label is set in some samples and not in others",
         _per_class(judge.names, tally),
-        doubts=(f"{len(absent)} of {count} labels are never set in y: {_listed(absent)}",) if absent else (),
+        doubts=(f"{len(absent)} of {count} labels are never set in y: {listed(absent)}",) if absent else (),
         threshold=threshold,
     )
 
@@ -272,9 +273,9 @@ def _values(judge: Judge, real: Array, given: Array | None) -> _Found:
 
 _SCORERS: dict[Task, Callable[[Judge, Array, Array | None], _Found]] = {
     CLASSES: _classes,
-    YES_OR_NO: _yes_or_no,
-    SCORE: _score,
-    ANOMALY: _anomaly,
+    YES_OR_NO: _two_sided,
+    SCORE: _two_sided,
+    ANOMALY: _two_sided,
     FLAGS: _flags,
     VALUES: _values,
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinydeploy.evaluate import accuracy, metrics
+from tinydeploy.evaluate import accuracy
 from tinydeploy.evaluate.drawing import drawing
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.labels import UnfitError
@@ -87,9 +87,10 @@ def _classes(judge: Judge, real: Array, given: Array | None) -> _Ranks:
     )
 
 
-def _one_number(judge: Judge, scores: Array, threshold: float | None) -> _Ranks:
+def _one_score(judge: Judge, real: Array, given: Array | None) -> _Ranks:
     """Labels of 0 and 1 against scores [n]; without a threshold, against how they rank."""
     truth = judge.truth.reshape(-1)
+    scores, threshold = accuracy.one_score(judge, real, given)
     if threshold is None:
         rank = np.argsort(np.argsort(scores, kind="stable"), kind="stable") / max(len(scores) - 1, 1)
         off = np.where(truth == 1, 0.5 - rank, rank - 0.5)
@@ -103,20 +104,6 @@ def _one_number(judge: Judge, scores: Array, threshold: float | None) -> _Ranks:
     )
 
 
-def _yes_or_no(judge: Judge, real: Array, given: Array | None) -> _Ranks:
-    threshold = accuracy.PROBABILITY if judge.threshold is None else judge.threshold
-    return _one_number(judge, real.reshape(-1), threshold)
-
-
-def _score(judge: Judge, real: Array, given: Array | None) -> _Ranks:
-    return _one_number(judge, real.reshape(-1), judge.threshold)
-
-
-def _anomaly(judge: Judge, real: Array, given: Array | None) -> _Ranks:
-    assert given is not None
-    return _one_number(judge, metrics.squared_error(real, given), judge.threshold)
-
-
 def _flags(judge: Judge, real: Array, given: Array | None) -> _Ranks:
     count = judge.output.labels
     truth = judge.truth.reshape(len(real), -1, count)
@@ -125,7 +112,8 @@ def _flags(judge: Judge, real: Array, given: Array | None) -> _Ranks:
     taken = scores >= threshold
 
     def words(flags: Array) -> str:
-        return _listed([judge.names[label] for label in np.flatnonzero(flags.any(axis=0))]) or "none"
+        labels = [judge.names[label] for label in np.flatnonzero(flags.any(axis=0))]
+        return accuracy.listed(labels, _LISTED) or "none"
 
     return _Ranks(
         (taken != truth).sum(axis=(1, 2)),
@@ -139,7 +127,7 @@ def _values(judge: Judge, real: Array, given: Array | None) -> _Ranks:
     values, truth = real.reshape(len(real), -1), judge.truth.reshape(len(real), -1)
 
     def words(row: Array) -> str:
-        return _listed([f"{value:.3g}" for value in row])
+        return accuracy.listed([f"{value:.3g}" for value in row], _LISTED)
 
     return _Ranks(
         np.abs(values - truth).mean(axis=1),
@@ -149,15 +137,11 @@ def _values(judge: Judge, real: Array, given: Array | None) -> _Ranks:
     )
 
 
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words[:_LISTED]) + (" …" if len(words) > _LISTED else "")
-
-
 _RANKED: dict[Task, Callable[[Judge, Array, Array | None], _Ranks]] = {
     CLASSES: _classes,
-    YES_OR_NO: _yes_or_no,
-    SCORE: _score,
-    ANOMALY: _anomaly,
+    YES_OR_NO: _one_score,
+    SCORE: _one_score,
+    ANOMALY: _one_score,
     FLAGS: _flags,
     VALUES: _values,
 }
