@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from tinydeploy.errors import ToolError
+from tinydeploy.train import MARK
 
 VARIABLE = "TINYDEPLOY_TRAIN_PYTHON"
-MARK = "tinydeploy: "
-_MOST_SAID = 1 << 16  # bytes of what the child has printed that are looked at
+_LOOKED_AT = 1 << 16  # bytes of what a child has printed, its last
+_MOST_SAID = 300  # characters of its last line
 _BOOTSTRAP = """
 import runpy, sys, types
 package = types.ModuleType("tinydeploy")
@@ -69,7 +70,7 @@ def follow(job: Mapping[str, Any], purpose: str, timeout: float) -> Generator[di
             [str(program), "-P", "-c", _BOOTSTRAP, package, str(file)],
             stdout=subprocess.PIPE,
             stderr=log,
-            env=_environment(),
+            env=environment(),
             cwd=folder,
         )
         try:
@@ -82,8 +83,8 @@ def follow(job: Mapping[str, Any], purpose: str, timeout: float) -> Generator[di
             raise ToolError(f"{purpose} failed: {_last(process.returncode, log)}")
 
 
-def _environment() -> dict[str, str]:
-    """Without a GPU and without what TensorFlow says of that."""
+def environment() -> dict[str, str]:
+    """What a child there is given: no GPU, and nothing that TensorFlow says of that."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     return kept | quiet | {"TF_USE_LEGACY_KERAS": "0", "TF_ENABLE_ONEDNN_OPTS": "0"}
@@ -112,7 +113,13 @@ def _last(code: int, log: IO[bytes]) -> str:
         with contextlib.suppress(ValueError):
             name = signal.Signals(-code).name
             return f"it ended by {name}" + (" (out of memory, or hung)" if name == "SIGKILL" else "")
-    log.seek(0)
-    lines = log.read(_MOST_SAID).decode("utf-8", "replace").splitlines()
-    said = [line for line in ("".join(c for c in one if c.isprintable()).strip() for one in lines) if line]
-    return said[-1][:200] if said else f"code {code}"
+    return last_words(log) or f"code {code}"
+
+
+def last_words(log: IO[bytes]) -> str:
+    """The last line that a child has printed; "" of one that has printed none."""
+    end = log.seek(0, os.SEEK_END)
+    log.seek(max(0, end - _LOOKED_AT))
+    lines = log.read().decode("utf-8", "replace").splitlines()
+    said = ("".join(char for char in line if char.isprintable()).strip() for line in reversed(lines))
+    return next(filter(None, said), "")[:_MOST_SAID]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import tempfile
@@ -16,7 +15,6 @@ from tinydeploy.errors import ToolError, UsageError
 from tinydeploy.prepare import training_child
 
 _CHILD = Path(__file__).with_name("keras_child.py")
-_MOST_SAID = 300  # characters of the last line of a child that has ended
 
 
 class Choices(Protocol):
@@ -106,8 +104,6 @@ class KerasSpace:
             raise
 
     def _start(self) -> subprocess.Popen[str]:
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-        environment.pop("PYTHONPATH", None)
         self._log.seek(0)
         self._log.truncate()
         process = self._process = subprocess.Popen(
@@ -115,7 +111,7 @@ class KerasSpace:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=environment,
+            env=training_child.environment(),
             text=True,
             encoding="utf-8",
         )
@@ -149,16 +145,10 @@ class KerasSpace:
         if line:
             return dict(json.loads(line))
         code = process.wait()
-        said = self._said()
+        said = training_child.last_words(self._log)
         self._end()
         ending = signal.Signals(-code).name if code < 0 else f"code {code}"
-        raise CandidateError(f"TensorFlow's process has ended: {ending}{said}")
-
-    def _said(self) -> str:
-        self._log.seek(0)
-        lines = [line.strip() for line in self._log.read().decode("utf-8", "replace").splitlines()]
-        last = next((line for line in reversed(lines) if line), "")
-        return f": {last[:_MOST_SAID]}" if last else ""
+        raise CandidateError(f"TensorFlow's process has ended: {ending}{f': {said}' if said else ''}")
 
     def _end(self) -> None:
         if self._process is not None:

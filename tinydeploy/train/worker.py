@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinydeploy.train import keras_models
+from tinydeploy.train import MARK, keras_models
 from tinydeploy.train.layer_graph import calls, layers_with_weights
 from tinydeploy.train.lesson import BATCH, Lesson
 from tinydeploy.train.recipe import Recipe
@@ -29,7 +29,6 @@ from tinydeploy.train.recipes.qat import Qat
 from tinydeploy.train.refusal import RefusalError
 from tinydeploy.train.training_loop import Training
 
-MARK = "tinydeploy: "
 _PR_SET_PDEATHSIG = 1
 _TELLING = ("Could not locate class", "Unknown layer")
 KINDS: Mapping[str, type[Recipe]] = {
