@@ -84,19 +84,16 @@ def verb(
         boards,
         of_runs,
         {**settled, "out": out},
-        settled.get("workers") or _cores(),
+        settled.get("workers") or os.cpu_count() or 1,
     )
     output_folder.resolved(out)
     path = out / FLOAT / f"{model.stem.removesuffix('-float')}-float.tflite"
     content = base(model, progress)
     material = compress_data.read(model, FloatModel.parse(content, str(path)), settled, out, notice)
-    lesson_data.of(material.train)  # refuses what cannot be trained with before anything is written
+    lesson = lesson_data.of(material.train)  # refuses what cannot be trained with before anything is written
     output_folder.write(path.parent, {path.name: content}, making.MANIFEST)
-    return compress(model, asked, material, out, run, progress, notice), out
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
+    course = Course(model, path.stem.removesuffix("-float"), lesson, asked.taught, out / "training")
+    return compress(course, asked, material, out, run, progress, notice), out
 
 
 def check_model(model: Path) -> None:
@@ -140,7 +137,7 @@ def _told(folder: Path) -> dict[str, Any]:
 
 
 def compress(
-    model: Path,
+    course: Course,
     asked: Asked,
     material: Material,
     out: Path,
@@ -149,13 +146,11 @@ def compress(
     notice: Notice,
 ) -> Compressed:
     """All rows, trained, quantised and run. Raises what ends all of it; what ends a row is in the row."""
-    stem = material.floats.stem.removesuffix("-float")
-    course = Course(model, stem, lesson_data.of(material.train), asked.taught, out / "training")
     outcome = training.train(course, asked.rows, asked.lenient, progress)
     for name, why in outcome.refused.items():
         notice(f"left out: {name}, as {why.splitlines()[0]}")
     rows = [row for row in asked.rows if row.name not in outcome.refused]
-    made = _Rows(model, asked, material, out, progress, notice)
+    made = _Rows(course.model, asked, material, out, progress, notice)
     found = [made.of_float(), made.quantised(PTQ, material.floats, {})]
     for row in rows:
         if row.name in outcome.failed:
@@ -163,9 +158,9 @@ def compress(
         else:
             place = course.place(row)
             facts = json.loads((place / training.FACTS).read_text(encoding="utf-8"))
-            found.append(made.quantised(row.name, place / f"{stem}-float.tflite", facts))
+            found.append(made.quantised(row.name, place / f"{course.stem}-float.tflite", facts))
     runs = _run(found, asked, material, out, run, progress)
-    return Compressed(str(model), material.metric, tuple(found), runs, tuple(_notes(found)))
+    return Compressed(str(course.model), material.metric, tuple(found), runs, tuple(_notes(found)))
 
 
 class _Rows:

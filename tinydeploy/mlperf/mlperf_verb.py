@@ -167,7 +167,7 @@ class _Run:
             if bridge.error is not None:
                 raise bridge.error
         self._keep(mode, files)
-        self.files[f"transcript-{mode}.txt"] = submission.lines(bridge.transcript)
+        self.files[f"transcript-{mode}.txt"] = submission.text(bridge.transcript)
         return submission.read_back(files, mode, figures)
 
     def _keep(self, mode: str, files: Mapping[str, bytes]) -> None:

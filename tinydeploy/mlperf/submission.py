@@ -93,7 +93,7 @@ def performance(windows: Sequence[Window], seconds: float) -> dict[str, bytes]:
         _result(each.inferred, each.inferences, each.warmups, "p", **_entry(each), throughput=each.throughput)
         for each in windows
     ]
-    return {"results.txt": _text(lines), "results.json": _json(found)}
+    return {"results.txt": text(lines), "results.json": _json(found)}
 
 
 def accuracy(benchmark: Benchmark, found: Sequence[Answer]) -> dict[str, bytes]:
@@ -103,17 +103,12 @@ def accuracy(benchmark: Benchmark, found: Sequence[Answer]) -> dict[str, bytes]:
     if area is not None:
         lines.append(f"ulp-mlperf: AUC = {area:.3f}")
     each = [_result(one, 1, 0, "a", **_entry(answer)) for answer in found for one in answer.inferred]
-    return {"results.txt": _text(lines), "results.json": _json(each)}
+    return {"results.txt": text(lines), "results.json": _json(each)}
 
 
 def summary(figures: Figures) -> bytes:
     """The content of mlperf.json."""
     return _json(figures.to_json())
-
-
-def lines(said: Sequence[str]) -> bytes:
-    """A text of these lines."""
-    return _text(said)
 
 
 def read_back(files: Mapping[str, bytes], mode: str, figures: Figures) -> Figures:
@@ -129,8 +124,8 @@ def read_back(files: Mapping[str, bytes], mode: str, figures: Figures) -> Figure
             window_us=min(took),
             long_enough=long_enough,
         )
-    text = files["results.txt"].decode(errors="replace")
-    top1, area = (re.search(rf"{name}\s*[:=]\s*([\d.]+)", text) for name in ("Top 1%", "AUC"))
+    told = files["results.txt"].decode(errors="replace")
+    top1, area = (re.search(rf"{name}\s*[:=]\s*([\d.]+)", told) for name in ("Top 1%", "AUC"))
     if not figures.made_up:
         figures = replace(figures, top1=top1 and float(top1[1]), auc=area and float(area[1]))
     return replace(figures, samples=len(found))
@@ -141,7 +136,7 @@ def log(lines: Sequence[str]) -> bytes:
     said = [
         line for line in lines if line != "< m-ready" and (line[:5] != "> db " or line[:9] == "> db load")
     ]
-    return _text(said)
+    return text(said)
 
 
 def _entry(of: Window | Answer) -> dict[str, Any]:
@@ -168,7 +163,8 @@ def _result(
     }
 
 
-def _text(lines: Sequence[str]) -> bytes:
+def text(lines: Sequence[str]) -> bytes:
+    """A file of these lines."""
     return "".join(f"{line}\n" for line in lines).encode()
 
 
