@@ -139,14 +139,6 @@ def test_places_that_there_are_not(tmp_path: Path) -> None:
         sweep.sweep(jobs(tmp_path, "a"), swept.run, "nowhere", 1, silent)
 
 
-def is_alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     words = [
         "sweep",
@@ -172,7 +164,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     time.sleep(0.5)  # into the second run
     process.send_signal(signal.SIGKILL)
     process.wait()
-    while is_alive(process.pid):  # its worker, in the midst of a run
+    while swept.is_alive(process.pid):  # its worker, in the midst of a run
         assert time.monotonic() < deadline
         time.sleep(0.05)
     before = first[0].stat().st_mtime_ns

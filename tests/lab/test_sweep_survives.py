@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import swept
 from nightly import NIGHTLY
 
 pytestmark = pytest.mark.skipif(not NIGHTLY, reason="a sweep of 128 runs, three times: TINYDEPLOY_NIGHTLY=1")
@@ -53,15 +54,7 @@ def started(words: list[str], **environment: str) -> Iterator[subprocess.Popen[s
     finally:
         process.kill()
         process.wait()
-        wait_until(lambda: not is_alive(process.pid))
-
-
-def is_alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        wait_until(lambda: not swept.is_alive(process.pid))
 
 
 def wait_until(held: Callable[[], bool]) -> None:

@@ -14,6 +14,15 @@ from tinydeploy.errors import FitError, ToolError
 from tinydeploy.report import report_files
 
 
+def is_alive(group: int) -> bool:
+    """Whether a process of the group still runs."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def run(model: str, out: Path, board: str = "", **_options: Any) -> None:
     """A line in the journal, then the result, or what the board's name asks for."""
     journal = out.parent.parent / "journal.txt"
