@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,13 +89,12 @@ class Run:
             folder, mark = result_folder.folder(Path("tinydeploy-out"), graph, settled, report_files.mark)
         own = {name: settled.pop(name, None) for name in (*JUDGED, *ESTIMATED, "out", "timeout")}
         beside = Beside.of(model)
-        labels = own["labels"] or beside.labels
         return cls(
             graph,
             settled,
             own["data"],
             own["samples"],
-            _wishes(own["metric"], own["output"], own["threshold"], labels),
+            Wishes.of(own, beside.labels),
             folder,
             mark,
             own["timeout"] or DEFAULT_TIMEOUT,
@@ -155,12 +154,6 @@ def load_model(model: Model, options: Mapping[str, Any]) -> Graph:
     else:
         graph = tflite_model.load(model_path(model), options.get("signature"))
     return without_softmax(graph) if options.get("logits") else graph
-
-
-def _wishes(
-    metric: str | None, output: str | int | None, threshold: float | None, labels: Sequence[str]
-) -> Wishes:
-    return Wishes(metric, None if output is None else str(output), threshold, tuple(labels))
 
 
 def _samples(graph: Graph, data: Data | None, count: int | None, wishes: Wishes, beside: Beside) -> Samples:

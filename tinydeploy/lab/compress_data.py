@@ -70,7 +70,7 @@ def read(model: Path, floats: FloatModel, given: Mapping[str, Any], out: Path, n
     reader = _Reader(
         floats.graph,
         said.over(card.preparation) if card else said,
-        _wishes(given, card),
+        Wishes.of(given, card.labels if card else ()),
         notice,
     )
     test_path, train_path = Path(given["data"]), given.get("train")
@@ -111,12 +111,6 @@ class _Reader:
         for line in found.told:
             self.notice(line.replace("data:", f"{name}:", 1))
         return found
-
-
-def _wishes(given: Mapping[str, Any], card: Card | None) -> Wishes:
-    output = given.get("output")
-    names = tuple(given.get("labels") or (card.labels if card else ()))
-    return Wishes(given.get("metric"), None if output is None else str(output), given.get("threshold"), names)
 
 
 def _float_value(floats: FloatModel, test: Samples) -> float | None:

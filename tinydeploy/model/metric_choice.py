@@ -6,7 +6,7 @@ where one output can be several things.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,6 +75,17 @@ class Wishes:
     output: str | None = None
     threshold: float | None = None
     names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], names: Sequence[str] = ()) -> Wishes:
+        """From options by their names; the classes are `names` unless the options have labels."""
+        output = options.get("output")
+        return cls(
+            options.get("metric"),
+            None if output is None else str(output),
+            options.get("threshold"),
+            tuple(options.get("labels") or names),
+        )
 
 
 NO_WISHES = Wishes()

@@ -66,8 +66,6 @@ class Asked:
         activations, weights = options.get("activations", "int8"), options.get("weights", "int8")
         if activations not in _BITS or weights not in _WEIGHTS:
             raise UsageError("activations are int8 or int16, weights int8, int4 or mixed")
-        output = options.get("output")
-        named = None if output is None else str(output)
         return cls(
             options.get("data"),
             options.get("samples"),
@@ -77,7 +75,7 @@ class Asked:
             options.get("float_io", False),
             options.get("repair", False),
             options.get("experiment", ""),
-            Wishes(options.get("metric"), named, options.get("threshold"), tuple(options.get("labels", ()))),
+            Wishes.of(options),
         )
 
 

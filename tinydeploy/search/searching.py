@@ -121,13 +121,12 @@ def _goal(settled: Mapping[str, Any], own: Mapping[str, Any], budget: Mapping[st
     for name in ("trials", "epochs"):
         if own.get(name) is not None and int(own[name]) < 1:
             raise UsageError(f"{name} must be above zero")
-    wishes = Wishes(own.get("metric"), None, own.get("threshold"), tuple(own.get("labels") or ()))
     return Goal(
         board,
         settled.get("optimize"),
         minimize,
         budget,
-        wishes,
+        Wishes.of(own),
         int(own.get("epochs") or _EPOCHS),
         int(own.get("seed") or 0),
     )
