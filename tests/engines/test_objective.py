@@ -86,7 +86,7 @@ def network(seed: int, channels: int = 24, activation: str = "RELU") -> bytes:
 
 @pytest.mark.parametrize(
     ("name", "goal"),
-    turn([*product(MODELS, GOALS)], ("kws", "balanced"), ("kws", "ram"), ("ad", "balanced")),
+    turn([*product(MODELS, GOALS)], ("kws", "balanced"), ("ad", "ram")),
 )
 def test_costs_are_what_the_emulator_counts(name: str, goal: str) -> None:
     path = mlperf(name)
@@ -103,7 +103,7 @@ def test_costs_are_what_the_emulator_counts(name: str, goal: str) -> None:
     assert modelled >= len(result.per_op) // 2
 
 
-@pytest.mark.parametrize("name", turn(MODELS, "kws"))
+@pytest.mark.parametrize("name", turn(MODELS, "ad"))
 def test_each_goal_is_the_best_at_its_own(name: str) -> None:
     path = mlperf(name)
     results = {goal: measured(path, goal) for goal in GOALS}
