@@ -29,12 +29,13 @@ LIMIT = 4 << 30  # bytes, unless $TINYDEPLOY_CACHE_LIMIT names another
 LIMIT_VARIABLE = "TINYDEPLOY_CACHE_LIMIT"
 
 _SEAL = "seal.json"
+_WEIGHT = "bytes.txt"  # of a published entry, so that its size is read and not added up for every build
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)i?B?", re.IGNORECASE)
 _KINDS = {
-    "builds": ("builds/*", "libraries/*"),
-    "objects": ("platformio/objects/??/*",),
-    "kept": ("kept/*",),
-    "logs": ("logs/*", "traces/*"),
+    "builds": ("builds", "libraries"),
+    "objects": ("platformio/objects/??",),
+    "kept": ("kept",),
+    "logs": ("logs", "traces"),
 }
 _FOLDERS = ("builds", "kept", "libraries", "logs", "platformio", "traces")
 _held: dict[Path, int] = {}  # entries in use, by the descriptor that holds them until this process ends
@@ -106,6 +107,7 @@ def is_whole(folder: Path) -> bool:
 
 def publish(work: Path, entry: Path) -> None:
     """Puts the sealed folder `work` in the place of `entry`."""
+    (work / _WEIGHT).write_text(str(_bytes(work)))
     remove(entry)
     work.rename(entry)
     _sync(entry.parent)
@@ -282,12 +284,27 @@ def clear() -> int:
 
 def _entries(folder: Path, kind: str) -> list[_Entry]:
     found = []
-    with suppress(OSError):  # a folder that cannot be read holds nothing for us
-        for path in [path for pattern in _KINDS[kind] for path in folder.glob(pattern)]:
-            with suppress(OSError):
-                if path.suffix != ".lock":
-                    found.append(_Entry(path, _bytes(path), path.lstat().st_mtime))
+    for place in [place for pattern in _KINDS[kind] for place in folder.glob(pattern)]:
+        with suppress(OSError), os.scandir(place) as items:  # what cannot be read holds nothing for us
+            found += [entry for item in items if (entry := _entry(item))]
     return found
+
+
+def _entry(item: os.DirEntry[str]) -> _Entry | None:
+    with suppress(OSError):  # another process may just have removed it
+        if not item.name.endswith(".lock"):
+            status = item.stat(follow_symlinks=False)
+            size = _weight(Path(item.path)) if stat.S_ISDIR(status.st_mode) else status.st_size
+            return _Entry(Path(item.path), size, status.st_mtime)
+    return None
+
+
+def _weight(entry: Path) -> int:
+    """The bytes of a folder: those that it had when it was published, if it was."""
+    try:
+        return int((entry / _WEIGHT).read_text())
+    except (OSError, ValueError):
+        return _bytes(entry)
 
 
 def _bytes(path: Path) -> int:
