@@ -72,8 +72,10 @@ behind clock gates of the modem; and the flash's divider has to change before th
 ### A chip that stays silent
 
 Nobody has run this on a chip yet. Registers' addresses are those of ESP-IDF's headers (6.2), and the sequences were held against
-what its boot code does with them; the manuals were not at hand, so chapters in the comments are unchecked. Where it stops
-can be told from what it says. Addresses are the C3's:
+its boot code and against Espressif's flasher stub (esp-stub-lib), which runs from RAM behind the ROM as this does. Two things
+of ESP-IDF's are left out, as by the stub: it trims voltages in an H2, for the cold too, and in a C3 before revision 0.3. The
+manuals were not at hand, so chapters in the comments are unchecked. Where it stops can be told from what it says. Addresses
+are the C3's:
 
 1. **Nothing at 115200 baud on UART0, not even `ESP-ROM:esp32c3`**: the ROM talks there at each reset. An ESP32-C2's, with its
    crystal of 26 MHz, does at 74880 baud; the firmware then answers at 115200. No line: the port, the cable, or the board is
