@@ -67,8 +67,8 @@ def _note(board: Board, machine: Board, known: str) -> str:
     if not _is_same(board, machine):
         what = f"firmware for {machine.core.name}, not for its {board.core.name}"
     said = (
-        f"{machine.name} stands in for {board.name}: {what}, within the board's flash and RAM; its peripherals "
-        "and its clock are not there."
+        f"{machine.name} stands in for {board.name}: {what}, within the board's flash and RAM; "
+        "its peripherals and its clock are not there."
     )
     for what, wanted, there in (("flash", board.flash, machine.flash), ("RAM", board.ram, machine.ram)):
         if there.bytes < wanted.bytes:
