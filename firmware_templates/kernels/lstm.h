@@ -15,8 +15,16 @@ constexpr int32_t kLstmGates = 4;
 
 inline int32_t saturate_to_int16(int32_t x) { return clamp(x, INT16_MIN, INT16_MAX); }
 
+// x * multiplier * 2^(shift - 31) by a positive multiplier. kLeft, kRight: whether there are shifts in that direction.
+template <bool kLeft, bool kRight>
+inline int32_t multiply_by_gates_multiplier(int32_t x, int32_t multiplier, int32_t shift) {
+  if (kLeft) x = wrapping_shift_left(x, kRight ? maximum(shift, 0) : shift);
+  x = rounding_doubling_high_mul(x, multiplier);
+  return kRight ? rounding_divide_by_pot(x, kLeft ? maximum(-shift, 0) : -shift) : x;
+}
+
 // What the four gates of a unit make of a row of kDepth inputs, in Q3.12.
-template <int32_t kDepth>
+template <int32_t kDepth, bool kLeft, bool kRight>
 inline void lstm_gates(const int8_t* x, const int8_t* weights, const int32_t* bias, const int32_t* multiplier,
                        const int8_t* shift, int32_t* gates) {
   uint32_t sums[kLstmGates];
@@ -24,12 +32,12 @@ inline void lstm_gates(const int8_t* x, const int8_t* weights, const int32_t* bi
   accumulate<kLstmGates, kDepth, kDepth>(x, weights, sums);
   for (int32_t g = 0; g < kLstmGates; ++g) {
     gates[g] = saturate_to_int16(
-        multiply_by_quantized_multiplier(static_cast<int32_t>(sums[g]), multiplier[g], shift[g]));
+        multiply_by_gates_multiplier<kLeft, kRight>(static_cast<int32_t>(sums[g]), multiplier[g], shift[g]));
   }
 }
 
 // The same of int16, with the scaling of conv_16x8.h.
-template <int32_t kDepth>
+template <int32_t kDepth, bool, bool>
 inline void lstm_gates(const int16_t* x, const int8_t* weights, const int64_t* bias, const int32_t* multiplier,
                        const int8_t* shift, int32_t* gates) {
   for (int32_t g = 0; g < kLstmGates; ++g) {
@@ -62,9 +70,11 @@ inline void unidirectional_sequence_lstm(const T* input, const int8_t* weights, 
         const int32_t first = unit * kLstmGates;
         int32_t gates[kLstmGates];
         int32_t recurrent[kLstmGates];
-        lstm_gates<P::kInputDepth>(x, weights + first * P::kInputDepth, bias + first, multiplier, shift, gates);
-        lstm_gates<P::kUnits>(before, recurrent_weights + first * P::kUnits, recurrent_bias + first,
-                              multiplier + kLstmGates, shift + kLstmGates, recurrent);
+        lstm_gates<P::kInputDepth, P::kInputLeftShift, P::kInputRightShift>(
+            x, weights + first * P::kInputDepth, bias + first, multiplier, shift, gates);
+        lstm_gates<P::kUnits, P::kRecurrentLeftShift, P::kRecurrentRightShift>(
+            before, recurrent_weights + first * P::kUnits, recurrent_bias + first, multiplier + kLstmGates,
+            shift + kLstmGates, recurrent);
         for (int32_t g = 0; g < kLstmGates; ++g) {
           const int32_t sum = 3 * saturate_to_int16(gates[g] + recurrent[g]);
           gates[g] = g == 2 ? tanh_q15(sum, sigmoid_table) : sigmoid_q15(sum, sigmoid_table);

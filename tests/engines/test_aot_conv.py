@@ -179,13 +179,13 @@ def pools(draw: st.DrawFn) -> bytes:
     return model.build([x], [y])
 
 
-@native.property_settings(20 // BATCH)
+@native.property_settings(12 // BATCH)
 @given(st.lists(convolutions(), min_size=BATCH, max_size=BATCH))
 def test_convolutions(models: list[bytes]) -> None:
     native.assert_parity(models)
 
 
-@native.property_settings(20 // BATCH)
+@native.property_settings(12 // BATCH)
 @given(st.lists(depthwise_convolutions(), min_size=BATCH, max_size=BATCH))
 def test_depthwise_convolutions(models: list[bytes]) -> None:
     native.assert_parity(models)
@@ -209,19 +209,19 @@ def test_a_depthwise_convolution_of_one_channel_is_a_convolution(dtype: str, ker
     native.assert_parity([blob])
 
 
-@native.property_settings(20 // BATCH)
+@native.property_settings(12 // BATCH)
 @given(st.lists(depthwise_3x3(), min_size=BATCH, max_size=BATCH))
 def test_depthwise_3x3(models: list[bytes]) -> None:
     native.assert_parity(models)
 
 
-@native.property_settings(16 // BATCH)
+@native.property_settings(12 // BATCH)
 @given(st.lists(fully_connected(), min_size=BATCH, max_size=BATCH))
 def test_fully_connected(models: list[bytes]) -> None:
     native.assert_parity(models)
 
 
-@native.property_settings(24 // BATCH)
+@native.property_settings(12 // BATCH)
 @given(st.lists(pools(), min_size=BATCH, max_size=BATCH))
 def test_pools(models: list[bytes]) -> None:
     native.assert_parity(models)

@@ -208,7 +208,6 @@ def alone() -> Graph:
     ("board", "make"),
     turn(
         [("mps2-an386", small_nets.layers_16x8), ("mps2-an386", dsp_layers), ("mps3-an547", dsp_layers)],
-        ("mps2-an386", small_nets.layers_16x8),
         ("mps3-an547", dsp_layers),
     ),
 )

@@ -1,20 +1,19 @@
 """Random graphs over every op kind: the compiled code equals TFLite Micro's interpreter bit for bit.
 
 100 graphs, or 2,000 with TINYDEPLOY_NIGHTLY=1, each for the goal that its seed chooses; 50 at a time get
-the kernels of one core. They are the same ones in every run; TINYDEPLOY_SEED=n starts from the n-th instead
-of the first, which is also how to see one graph that failed again.
+the kernels of one core. They are the same ones in every run but a night's; TINYDEPLOY_SEED=n starts from the
+n-th, which is also how to see one graph that failed again.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import native
 import pytest
 import random_graphs
 from interpreter import Interpreter, difference
-from nightly import NIGHTLY
+from nightly import NIGHTLY, first_seed
 
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.lowering.lowerings import LOWERINGS
@@ -23,8 +22,8 @@ from tinydeploy.engines.engine import EngineSources
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
 
-FIRST = int(os.environ.get("TINYDEPLOY_SEED", "0"))
 CASES = 2000 if NIGHTLY else 100
+FIRST = first_seed(CASES)
 CHUNK = 50  # graphs compiled together
 SAMPLES = 4
 MOST_REFUSED = 1  # in a chunk, by TFLite Micro or by us: arbitrary scales are now and then too far apart

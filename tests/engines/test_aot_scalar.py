@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from model_builder import ModelBuilder
-from nightly import NIGHTLY, turn
+from nightly import NIGHTLY
 
 from tinydeploy import verbs
 from tinydeploy.engines.aot.arithmetic import packed_weights
@@ -95,7 +95,8 @@ def layers(seed: int) -> bytes:
     return model.build([*inputs, a, b], [*outputs, y])
 
 
-@pytest.mark.parametrize("board", turn(CORES, CORES[0]))
+@pytest.mark.skipif(not NIGHTLY, reason="a large program a core: in make nightly")
+@pytest.mark.parametrize("board", CORES)
 def test_every_rest_of_the_blocks_on_the_emulated_core(board: str, tmp_path: Path) -> None:
     path = tmp_path / "layers.tflite"
     path.write_bytes(layers(0))

@@ -92,7 +92,7 @@ def paddings(draw: st.DrawFn) -> bytes:
     )
 
 
-@native.property_settings(3)
+@native.property_settings(2)
 @given(st.lists(paddings(), min_size=8, max_size=8))
 def test_convolutions_do_the_padding(models: list[bytes]) -> None:
     assert all(0 not in ops_left(model) for model in models)

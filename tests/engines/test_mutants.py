@@ -2,12 +2,12 @@
 
 300 mutants of small random models, or 10,000 with TINYDEPLOY_NIGHTLY=1, go through all that happens before a
 build; 50 of those accepted (1,000) then run under the sanitizers, and their outputs are TFLite Micro's. The
-mutants are the same in every run; TINYDEPLOY_SEED=n starts from the n-th, which is how to see one again.
+mutants are the same in every run but a night's; TINYDEPLOY_SEED=n starts from the n-th, which is how to see
+one again.
 """
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ import mutants
 import native
 import pytest
 from interpreter import Interpreter, difference
-from nightly import NIGHTLY
+from nightly import NIGHTLY, first_seed
 
 from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
@@ -27,8 +27,8 @@ from tinydeploy.evaluate.inspection import inspect_graph
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
 
-FIRST = int(os.environ.get("TINYDEPLOY_SEED", "0"))
 MUTANTS, RUN = (10_000, 1000) if NIGHTLY else (300, 50)
+FIRST = first_seed(MUTANTS)
 CHUNK = 100
 SMALL = 64 << 10  # bytes of the arena of what is run
 SECONDS, BYTES = 60, 4 << 30  # of processor time and of memory, with which one file has to be dealt with

@@ -86,7 +86,7 @@ def network(seed: int, channels: int = 24, activation: str = "RELU") -> bytes:
 
 @pytest.mark.parametrize(
     ("name", "goal"),
-    turn([*product(MODELS, GOALS)], ("kws", "balanced"), ("kws", "ram"), ("ad", "balanced")),
+    turn([*product(MODELS, GOALS)], ("kws", "balanced"), ("ad", "ram")),
 )
 def test_costs_are_what_the_emulator_counts(name: str, goal: str) -> None:
     path = mlperf(name)
@@ -103,7 +103,7 @@ def test_costs_are_what_the_emulator_counts(name: str, goal: str) -> None:
     assert modelled >= len(result.per_op) // 2
 
 
-@pytest.mark.parametrize("name", turn(MODELS, "kws"))
+@pytest.mark.parametrize("name", turn(MODELS, "ad"))
 def test_each_goal_is_the_best_at_its_own(name: str) -> None:
     path = mlperf(name)
     results = {goal: measured(path, goal) for goal in GOALS}
@@ -115,7 +115,7 @@ def test_each_goal_is_the_best_at_its_own(name: str) -> None:
     assert min(arenas.values()) == arenas["ram"]
 
 
-@pytest.mark.parametrize("goal", turn(GOALS, "speed", "ram"))
+@pytest.mark.parametrize("goal", turn(GOALS, "ram"))
 @pytest.mark.parametrize("seed", turn(range(2), 0))
 def test_random_networks_on_the_emulator(seed: int, goal: str, tmp_path: Path) -> None:
     model = tmp_path / "network.tflite"

@@ -117,3 +117,56 @@ def test_a_bias_given_as_missing(kind: str, dtype: str) -> None:
     """The index -1 in its place, on which TFLite Micro crashes in one of the kinds; and no place for it."""
     for third, computed in product(((), (-1,)), (False, True)):
         agree(convolution(kind, dtype, third, computed), runs=not (third and kind == "DEPTHWISE_CONV_2D"))
+
+
+def moved(
+    kind: str,
+    shape: tuple[int, ...],
+    result: tuple[int, ...],
+    given: object = None,
+    more: bool = False,
+    **options: object,
+) -> bytes:
+    """An op that moves its input of `shape` as a constant says; `more` gives it one input too many."""
+    model = ModelBuilder()
+    x, y = model.tensor(shape, scale=0.1), model.tensor(result, scale=0.1)
+    values = None if given is None else np.asarray(given)
+    constant = () if values is None else (model.tensor(values.shape, "int32", data=values),)
+    model.op(kind, [x, *constant, *([x] if more else [])], [y], **options)
+    return model.build([x], [y])
+
+
+@pytest.mark.parametrize(
+    ("model", "runs"),
+    [
+        (moved("BROADCAST_TO", (1, 4), (3, 4), [3, 4]), True),
+        (moved("BROADCAST_TO", (1, 4), (3, 4), [[3], [4]]), False),
+        (moved("SQUEEZE", (3, 1, 1, 5), (3, 5), squeeze_dims=[1, -2]), True),
+        (moved("SQUEEZE", (3, 1, 1, 5), (3, 5)), True),
+        (moved("SQUEEZE", (3, 1, 1, 5), (3, 1, 5), squeeze_dims=[1, 2]), False),
+        (moved("SQUEEZE", (8, 8), (8, 8), squeeze_dims=[0]), False),
+        (moved("SQUEEZE", (8, 1), (8,), squeeze_dims=[2]), False),
+        (moved("SQUEEZE", (3, 1, 5), (3, 5), more=True), False),
+        (moved("EXPAND_DIMS", (7,), (1, 7), [0]), True),
+        (moved("EXPAND_DIMS", (7,), (1, 7), 0), True),
+        (moved("EXPAND_DIMS", (7,), (1, 7), [[0]]), False),
+        (moved("EXPAND_DIMS", (7,), (1, 7), [0], more=True), False),
+        (moved("MIRROR_PAD", (4,), (6,), [[1, 1]], mode="REFLECT"), True),
+        (moved("MIRROR_PAD", (4,), (6,), [[[1], [1]]], mode="REFLECT"), False),
+        (moved("MIRROR_PAD", (4, 4), (6, 6), [1, 1, 1, 1], mode="REFLECT"), False),
+    ],
+)
+def test_the_ranks_and_the_number_of_what_an_op_is_given(model: bytes, runs: bool) -> None:
+    agree(model, runs)
+
+
+def test_an_elu_beyond_int32_is_refused() -> None:
+    """TFLite Micro turns floats of any size into integers there, and what it gets hangs on the machine."""
+    for scale, runs in ((1e-10, False), (1e-8, True)):
+        model = ModelBuilder()
+        x, y = model.tensor((1, 9), scale=0.09, zero_point=15), model.tensor((1, 9), scale=scale)
+        model.op("ELU", [x], [y])
+        blob = model.build([x], [y])
+        assert (AotEngine().refusals(tflite_model.parse(blob, "model")) == ()) == runs
+        if runs:
+            native.assert_parity([blob])

@@ -7,6 +7,7 @@ import dataclasses
 import re
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,19 @@ DIGITS = ROOT / "models" / "digits"
 BOARD = "mps2-an386"
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield f"{path.relative_to(PACKAGE)}", ast.parse(path.read_text())
+@cache
+def sources() -> tuple[tuple[str, ast.Module], ...]:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return tuple((f"{path.relative_to(PACKAGE)}", ast.parse(path.read_text())) for path in paths)
 
 
-def words(tree: ast.AST) -> Iterator[str]:
+@cache
+def words(tree: ast.AST) -> frozenset[str]:
     """Every string and every name of a field or a keyword."""
+    return frozenset(_words(tree))
+
+
+def _words(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
@@ -48,8 +55,13 @@ def words(tree: ast.AST) -> Iterator[str]:
             yield node.arg
 
 
-def compared(tree: ast.AST) -> Iterator[str]:
+@cache
+def compared(tree: ast.AST) -> frozenset[str]:
     """Every string that something is compared with, or that is given for a target."""
+    return frozenset(_compared(tree))
+
+
+def _compared(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare):
             sides: list[ast.AST] = [node.left, *node.comparators]

@@ -17,7 +17,7 @@ from tinydeploy.errors import FitError, ToolError
 from tinydeploy.firmware import elf
 from tinydeploy.firmware.elf import Sizes
 from tinydeploy.firmware.project import Project, content_hash, write_files
-from tinydeploy.host import cache, paths, platformio, tools
+from tinydeploy.host import cache, object_cache, paths, platformio, tools
 from tinydeploy.results.measured import Gate
 
 DEFAULT_TIMEOUT = 1800.0  # seconds for one build; a library of 300 files takes minutes on a small machine
@@ -160,7 +160,7 @@ def _build_into(entry: Path, project: Project, board: Board, timeout: float) -> 
 
 def _compile(folder: Path, output: Path, log: Path, timeout: float) -> int:
     """Runs PlatformIO, and once more if what it took from its cache was not as it had been compiled."""
-    objects = cache.objects()
+    objects = object_cache.objects()
     for _ in range(2):
         try:
             status = platformio.run_platformio(folder, log, timeout, *_verbosely())

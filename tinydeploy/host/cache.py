@@ -1,8 +1,7 @@
 """The cache between runs: each entry whole or not there, all of it bounded, the oldest dropped first.
 
 An entry is a folder that was written aside, sealed (its seal lists every file with its SHA-256) and renamed.
-Whoever uses it checks the seal first. What SCons keeps itself, object by object, is checked against a list of
-the hashes of all that was compiled here.
+Whoever uses it checks the seal first.
 """
 
 from __future__ import annotations
@@ -29,12 +28,13 @@ LIMIT = 4 << 30  # bytes, unless $TINYDEPLOY_CACHE_LIMIT names another
 LIMIT_VARIABLE = "TINYDEPLOY_CACHE_LIMIT"
 
 _SEAL = "seal.json"
+_WEIGHT = "bytes.txt"  # of a published entry, so that its size is read and not added up for every build
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)i?B?", re.IGNORECASE)
 _KINDS = {
-    "builds": ("builds/*", "libraries/*"),
-    "objects": ("platformio/objects/??/*",),
-    "kept": ("kept/*",),
-    "logs": ("logs/*", "traces/*"),
+    "builds": ("builds", "libraries"),
+    "objects": ("platformio/objects/??",),
+    "kept": ("kept",),
+    "logs": ("logs", "traces"),
 }
 _FOLDERS = ("builds", "kept", "libraries", "logs", "platformio", "traces")
 _held: dict[Path, int] = {}  # entries in use, by the descriptor that holds them until this process ends
@@ -82,7 +82,7 @@ def size(text: str) -> int:
 
 def seal(folder: Path, files: Iterable[Path]) -> None:
     """Writes down what `files` of `folder` hold, and sees to it that this is on the disk."""
-    digests = {str(path.relative_to(folder)): _digest(path) for path in files}
+    digests = {str(path.relative_to(folder)): digest(path) for path in files}
     with (folder / _SEAL).open("w") as file:
         json.dump(digests, file, indent=1)
         file.flush()
@@ -99,13 +99,14 @@ def is_whole(folder: Path) -> bool:
     """Whether the folder is there, sealed, and every sealed file is as it was."""
     try:
         digests = json.loads((folder / _SEAL).read_bytes())
-        return bool(digests) and all(_digest(folder / name) == digest for name, digest in digests.items())
+        return bool(digests) and all(digest(folder / name) == known for name, known in digests.items())
     except (OSError, ValueError, AttributeError, TypeError):
         return False
 
 
 def publish(work: Path, entry: Path) -> None:
     """Puts the sealed folder `work` in the place of `entry`."""
+    (work / _WEIGHT).write_text(str(_bytes(work)))
     remove(entry)
     work.rename(entry)
     _sync(entry.parent)
@@ -171,7 +172,8 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hex. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -182,59 +184,6 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-# --- what SCons keeps -----------------------------------------------------------------------------
-
-
-class Objects:
-    """SCons' cache of objects in `folder`, and beside it the hashes of all that was compiled into it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._list = folder.with_suffix(".sha256")
-
-    def record(self, files: Iterable[Path]) -> None:
-        """These were compiled just now. What cannot be noted down is compiled again."""
-        with suppress(OSError):
-            lines = "".join(f"{_digest(path)}\n" for path in files if path.is_file())
-            with self._list.open("a") as file:
-                file.write(lines)
-
-    def are_right(self, files: Iterable[Path]) -> bool:
-        """Whether files that came from the cache are as they were when they were compiled."""
-        known = self._known()
-        return all(path.is_file() and _digest(path) in known for path in files)
-
-    def sweep(self) -> bool:
-        """Removes what is not as it was compiled. Whether there was any."""
-        known, found = self._known(), False
-        for path in [*self.folder.glob("??/*"), *self.folder.glob("config*"), *self.folder.glob("??")]:
-            if not self._is_right(path, known):
-                found = True
-                remove(path)
-        return found
-
-    def _is_right(self, path: Path, known: set[str]) -> bool:
-        try:
-            if path.parent != self.folder:
-                return not path.is_symlink() and path.is_file() and _digest(path) in known
-            if path.name == "config":
-                return isinstance(json.loads(path.read_bytes())["prefix_len"], int)
-            return path.is_dir() if len(path.name) == 2 else False  # what is left are locks of the config
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-
-    def _known(self) -> set[str]:
-        try:
-            return set(self._list.read_text(errors="replace").split())
-        except OSError:
-            return set()
-
-
-def objects() -> Objects:
-    """What PlatformIO's builds share."""
-    return Objects(paths.cache_dir() / "platformio" / "objects")
 
 
 # --- size -----------------------------------------------------------------------------------------
@@ -282,12 +231,27 @@ def clear() -> int:
 
 def _entries(folder: Path, kind: str) -> list[_Entry]:
     found = []
-    with suppress(OSError):  # a folder that cannot be read holds nothing for us
-        for path in [path for pattern in _KINDS[kind] for path in folder.glob(pattern)]:
-            with suppress(OSError):
-                if path.suffix != ".lock":
-                    found.append(_Entry(path, _bytes(path), path.lstat().st_mtime))
+    for place in [place for pattern in _KINDS[kind] for place in folder.glob(pattern)]:
+        with suppress(OSError), os.scandir(place) as items:  # what cannot be read holds nothing for us
+            found += [entry for item in items if (entry := _entry(item))]
     return found
+
+
+def _entry(item: os.DirEntry[str]) -> _Entry | None:
+    with suppress(OSError):  # another process may just have removed it
+        if not item.name.endswith(".lock"):
+            status = item.stat(follow_symlinks=False)
+            size = _weight(Path(item.path)) if stat.S_ISDIR(status.st_mode) else status.st_size
+            return _Entry(Path(item.path), size, status.st_mtime)
+    return None
+
+
+def _weight(entry: Path) -> int:
+    """The bytes of a folder: those that it had when it was published, if it was."""
+    try:
+        return int((entry / _WEIGHT).read_text())
+    except (OSError, ValueError):
+        return _bytes(entry)
 
 
 def _bytes(path: Path) -> int:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tinydeploy.errors import ToolError
-from tinydeploy.host import cache, paths
+from tinydeploy.host import object_cache, paths
 
 
 def core_dir() -> Path:
@@ -36,7 +36,7 @@ def environment(core: Path | None = None) -> dict[str, str]:
     return kept | {
         "LC_ALL": "C.UTF-8",
         "PLATFORMIO_CORE_DIR": str(core),
-        "PLATFORMIO_BUILD_CACHE_DIR": str(cache.objects().folder),
+        "PLATFORMIO_BUILD_CACHE_DIR": str(object_cache.objects().folder),
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
         "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true",
         "PLATFORMIO_DISABLE_COLOR": "true",

@@ -69,6 +69,8 @@ _COMPILED = (
     "-<tensorflow/lite/micro/kernels/esp_nn/>",
     "-<tensorflow/lite/micro/fake_*>",
     "-<tensorflow/lite/micro/mock_*>",
+    "-<tensorflow/lite/micro/recording_*>",
+    "-<tensorflow/lite/micro/arena_allocator/recording_*>",
     "-<tensorflow/lite/micro/*test_help*>",
 )
 # What is compiled of these is chosen for the model.

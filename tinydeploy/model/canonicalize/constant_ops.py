@@ -23,7 +23,7 @@ Shape = tuple[int, ...]
 MAX_EXTENTS = 64  # in one tensor that names extents
 
 
-class UnknownError(Exception):
+class UnknownError(ValueError):
     """The op's options are not known here: it stays as it is."""
 
 

@@ -214,12 +214,17 @@ def hard_swish(source: Quantization, target: Quantization) -> Integers:
 
 
 def elu(source: Quantization, target: Quantization) -> Integers:
-    """ELU of every int8, in float32 as TFLite Micro computes it; beyond int32 saturated."""
+    """ELU of every int8, in float32 as TFLite Micro computes it.
+
+    Raises OverflowError beyond int32, where what TFLite Micro gives hangs on the machine.
+    """
     x = np.float32(source.scale) * (INT8 - source.zero_point).astype(np.float32)
     negative = np.exp(np.minimum(x, 0).astype(np.float64)).astype(np.float32) - np.float32(1)
     scaled = np.where(x < 0, negative, x) * (np.float32(1) / np.float32(target.scale))
     rounded = np.copysign(np.floor(np.abs(scaled.astype(np.float64)) + 0.5), scaled).astype(np.float32)
     moved = rounded + np.float32(target.zero_point)
+    if not (np.abs(moved) < 2**31).all():
+        raise OverflowError
     table: Integers = np.clip(np.trunc(moved), -128, 127).astype(np.int64)
     return table
 

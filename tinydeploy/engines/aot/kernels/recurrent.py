@@ -51,6 +51,16 @@ class Cell(Params):
 
 
 @dataclass(frozen=True)
+class GateShifts(Params):
+    """Whether any gate's sum is shifted in that direction when it is scaled."""
+
+    input_left_shift: bool
+    input_right_shift: bool
+    recurrent_left_shift: bool
+    recurrent_right_shift: bool
+
+
+@dataclass(frozen=True)
 class Lstm(Params):
     """A plain LSTM over `time_steps`, which come first in the input if it is `time_major`."""
 
@@ -59,6 +69,7 @@ class Lstm(Params):
     time_major: bool
     input_depth: int
     units: int
+    shifts: GateShifts
     cell: Cell
 
 

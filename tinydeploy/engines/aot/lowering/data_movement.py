@@ -30,16 +30,30 @@ def require_movable(op: Op, *tensors: Tensor) -> None:
 @lowers("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 def lower_reshape(graph: Graph, op: Op) -> Alias:
     """The same bytes under another shape."""
-    (source, *_), output = input_tensors(graph, op, 1, 2), output_tensor(graph, op)
+    counts = {"RESHAPE": (1, 2), "SQUEEZE": (1,), "EXPAND_DIMS": (2,)}[op.kind]
+    (source, *_), output = input_tensors(graph, op, *counts), output_tensor(graph, op)
     require_movable(op, source, output)
     require_same_size(source, output)
+    shape = output.shape
     if op.kind == "EXPAND_DIMS":
-        require(len(op.inputs) == 2, "it has no axis")
         types = (DType.INT32, DType.INT64)
         axis = positive_axis(constant_int(graph, op, 1, "axis", types), len(output.shape))
         shape = (*source.shape[:axis], 1, *source.shape[axis:])
-        require(shape == output.shape, f"its output has the shape {output.shape}, not {shape}")
+    elif op.kind == "SQUEEZE":
+        shape = _squeezed(op, source.shape)
+    require(shape == output.shape, f"its output has the shape {list(output.shape)}, not {list(shape)}")
     return Alias(source.index, output.index)
+
+
+def _squeezed(op: Op, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """What is left without the dimensions of 1 that SQUEEZE names, or without any if it names none."""
+    named = op.options.get("squeeze_dims", ())
+    assert isinstance(named, tuple)
+    gone = {positive_axis(axis, len(shape)) for axis in named}
+    for axis in gone:
+        require(shape[axis] == 1, f"it takes dimension {axis} away, which is {shape[axis]}")
+    gone = gone or {axis for axis, extent in enumerate(shape) if extent == 1}
+    return tuple(extent for axis, extent in enumerate(shape) if axis not in gone)
 
 
 # Blocks

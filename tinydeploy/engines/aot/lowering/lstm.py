@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tinydeploy.engines.aot.arithmetic import tables
 from tinydeploy.engines.aot.arithmetic.fixed_point import layer_scale
 from tinydeploy.engines.aot.ir import Constant, Read, State, Step, Write
-from tinydeploy.engines.aot.kernels.recurrent import LSTM, Cell, Lstm
+from tinydeploy.engines.aot.kernels.recurrent import LSTM, Cell, GateShifts, Lstm
 from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     UnsupportedError,
@@ -51,8 +51,9 @@ def unidirectional_sequence_lstm(graph: Graph, op: Op) -> tuple[Step, ...]:
     from_hidden = _gates(graph, op, _RECURRENT_WEIGHTS, hidden, (units, units))
     bias_type = DType.INT64 if wide else DType.INT32
     bias = from_input.bias + np.stack([_bias(graph, op, i, units, bias_type) for i in _BIASES], axis=1)
-    params = Lstm(batches, steps, time_major, depth, units, _cell(op, hidden, cell, output))
     rescalings = [*from_input.rescalings, *from_hidden.rescalings]
+    shifts = GateShifts(*_directions(from_input), *_directions(from_hidden))
+    params = Lstm(batches, steps, time_major, depth, units, shifts, _cell(op, hidden, cell, output))
     if wide:
         rescalings = [wide_rescaling(*factor) for factor in rescalings]
         require_wide_sums(bias, from_input.weights, 2)
@@ -153,6 +154,12 @@ def _gates(graph: Graph, op: Op, positions: range, values: Tensor, shape: tuple[
     stacked = np.stack(weights, axis=1)
     bias = -quantization.zero_point * stacked.sum(axis=2, dtype=np.int64)
     return _Gates(stacked, bias, tuple(rescalings))
+
+
+def _directions(gates: _Gates) -> tuple[bool, bool]:
+    """Whether any of the gates' shifts goes to the left, and whether any goes to the right."""
+    shifts = [shift for _, shift in gates.rescalings]
+    return max(shifts) > 0, min(shifts) < 0
 
 
 def _tensor(graph: Graph, op: Op, position: int) -> Tensor:

@@ -13,6 +13,7 @@ from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.require import (
     UnsupportedError,
     constant_ints,
+    constant_pairs,
     input_tensors,
     output_tensor,
     per_tensor,
@@ -31,9 +32,8 @@ def lower_mirror_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
     """One copy of the middle, and one of each side and corner, which reads backwards."""
     (source, _), output = input_tensors(graph, op, 2), output_tensor(graph, op)
     require_movable(op, source, output)
-    flat = constant_ints(graph, op, 1, "paddings", (DType.INT32, DType.INT64))
-    require(len(flat) == 2 * len(source.shape), "it does not pad every dimension")
-    paddings = list(zip(flat[::2], flat[1::2], strict=True))
+    paddings = constant_pairs(graph, op, 1, "paddings", (DType.INT32, DType.INT64))
+    require(len(paddings) == len(source.shape), "it does not pad every dimension")
     edge = 1 if op.options.get("mode") == "REFLECT" else 0  # the outermost element is not repeated
     shape = tuple(
         before + extent + after for extent, (before, after) in zip(source.shape, paddings, strict=True)
@@ -70,10 +70,9 @@ def lower_pad(graph: Graph, op: Op) -> tuple[Step, ...]:
     """The output is filled with the padding's value, then the input is copied into its middle."""
     (source, *_), output = input_tensors(graph, op, 2, 3), output_tensor(graph, op)
     require_movable(op, source, output)
-    flat = constant_ints(graph, op, 1, "paddings")
-    require(len(flat) == 2 * len(source.shape), "it does not pad every dimension")
-    require(all(value >= 0 for value in flat), "a padding is negative")
-    paddings = list(zip(flat[::2], flat[1::2], strict=True))
+    paddings = constant_pairs(graph, op, 1, "paddings")
+    require(len(paddings) == len(source.shape), "it does not pad every dimension")
+    require(all(min(both) >= 0 for both in paddings), "a padding is negative")
     shape = tuple(
         before + extent + after for extent, (before, after) in zip(source.shape, paddings, strict=True)
     )

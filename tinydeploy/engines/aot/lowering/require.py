@@ -135,7 +135,25 @@ def fused_range(op: Op, output: Tensor) -> tuple[int, int]:
 def constant_ints(
     graph: Graph, op: Op, position: int, what: str, types: tuple[DType, ...] = (DType.INT32,)
 ) -> tuple[int, ...]:
-    """The values of input `position`, a constant tensor of one of `types` that holds the op's `what`."""
+    """The values of input `position`, a constant row (or a number) of one of `types`: the op's `what`."""
+    shape = graph.tensors[op.inputs[position]].shape
+    require(len(shape) <= 1, f"its {what} has the shape {list(shape)}")
+    return _constant_values(graph, op, position, what, types)
+
+
+def constant_pairs(
+    graph: Graph, op: Op, position: int, what: str, types: tuple[DType, ...] = (DType.INT32,)
+) -> tuple[tuple[int, int], ...]:
+    """The same of a constant of the shape [n, 2], such as what is padded before and after along each axis."""
+    shape = graph.tensors[op.inputs[position]].shape
+    require(len(shape) == 2 and shape[1] == 2, f"its {what} have the shape {list(shape)}")
+    flat = _constant_values(graph, op, position, what, types)
+    return tuple(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _constant_values(
+    graph: Graph, op: Op, position: int, what: str, types: tuple[DType, ...]
+) -> tuple[int, ...]:
     tensor = graph.tensors[op.inputs[position]]
     if tensor.data is None:
         raise UnsupportedError(f"its {what} is computed at run time")

@@ -12,6 +12,7 @@ from tinydeploy.engines.aot.lowering.lowerings import lowers
 from tinydeploy.engines.aot.lowering.padding import fill
 from tinydeploy.engines.aot.lowering.require import (
     constant_ints,
+    constant_pairs,
     input_tensors,
     int_option,
     output_tensor,
@@ -55,14 +56,13 @@ def lower_space_to_batch(graph: Graph, op: Op) -> tuple[Step, ...]:
     rank = len(source.shape)
     require(rank in (3, 4) and rank == len(output.shape), f"it has {rank} dimensions, not 3 or 4")
     block = constant_ints(graph, op, 1, "block shape")
-    flat = constant_ints(graph, op, 2, "paddings")
+    pairs = constant_pairs(graph, op, 2, "paddings")
     inward = op.kind == "SPACE_TO_BATCH_ND"
     spatial, deep = (source, output) if inward else (output, source)
-    fits = len(block) == rank - 2 and len(flat) == 2 * len(block) and min(block) > 0 and min(flat) >= 0
-    require(fits, f"its block {block} and paddings {flat} do not fit")
+    fits = len(block) == len(pairs) == rank - 2 and min(block) > 0 and min(map(min, pairs)) >= 0
+    require(fits, f"its block {block} and paddings {pairs} do not fit")
     require(prod(block) <= _PLACES, f"its blocks have {prod(block)} places, more than {_PLACES}")
-    befores, afters = flat[::2], flat[1::2]
-    padded = [n + b + a for n, b, a in zip(spatial.shape[1:-1], befores, afters, strict=True)]
+    padded = [n + b + a for n, (b, a) in zip(spatial.shape[1:-1], pairs, strict=True)]
     shape = (
         spatial.shape[0] * prod(block),
         *(extent // size for extent, size in zip(padded, block, strict=True)),
@@ -73,10 +73,10 @@ def lower_space_to_batch(graph: Graph, op: Op) -> tuple[Step, ...]:
 
     space, depth = loop_nest.contiguous(spatial.shape), loop_nest.contiguous(deep.shape)
     walks = (space[0], *(stride * size for stride, size in zip(space[1:-1], block, strict=True)), 1), depth
-    steps = [fill(graph, output, per_tensor(output).zero_point)] if inward and any(flat) else []
+    steps = [fill(graph, output, per_tensor(output).zero_point)] if inward and any(map(any, pairs)) else []
     for number, place in enumerate(product(*map(range, block))):
         extents, offsets = [spatial.shape[0]], [0, number * spatial.shape[0] * depth[0]]
-        for axis, (at, size, before) in enumerate(zip(place, block, befores, strict=True), start=1):
+        for axis, (at, size, (before, _)) in enumerate(zip(place, block, pairs, strict=True), start=1):
             first = max(-((at - before) // size), 0)  # of the image's rows that the spatial tensor has
             last = (spatial.shape[axis] - 1 + before - at) // size
             extents.append(last - first + 1)

@@ -154,7 +154,16 @@ def lower_hard_swish(graph: Graph, op: Op) -> tuple[Step, ...]:
 @lowers("ELU")
 def lower_elu(graph: Graph, op: Op) -> tuple[Step, ...]:
     """ELU."""
-    return _int8_function(graph, op, tables.elu)
+
+    def function(source: Quantization, target: Quantization) -> npt.ArrayLike:
+        try:
+            return tables.elu(source, target)
+        except OverflowError:
+            raise UnsupportedError(
+                f"its scales are too far apart (factor {source.scale / target.scale:.3g})"
+            ) from None
+
+    return _int8_function(graph, op, function)
 
 
 @lowers("ABS")

@@ -114,7 +114,7 @@ class FloatValues:
         """The constant of the integer that stands for what PAD or PADV2 pads with."""
         wanted: Table = np.zeros(1, np.float32)
         if op.kind == "PADV2":
-            given = self.tensors[op.inputs[2]].data
+            given = self.tensors[op.inputs[2]].data if len(op.inputs) > 2 else None
             if given is None or given.size != 1:
                 raise Refused("it pads in float32 with what is computed")
             wanted = given.reshape(1)
