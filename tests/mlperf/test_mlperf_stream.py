@@ -245,7 +245,7 @@ def test_sound_is_the_runner_s(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "words"),
     [
-        ("", {}, "cannot read .*sww_short_test.json"),
+        ("", {}, "sww_short_test.json is not a truth file in JSON"),
         ("{}", {}, "is not a list of WAV files"),
         ('[{"wav_file": "a.wav"}]', {}, "entry 1 has no wav_file with detection_windows"),
         ('[{"wav_file": "a.wav", "detection_windows": [[2, 1]]}]', {}, "entry 1 has no"),
