@@ -62,7 +62,7 @@ def doctor() -> tuple[Finding, ...]:
         _python(),
         _distribution("platformio", "building firmware", default_path=True),
         _distribution("scons", "building firmware without a download", default_path=True),
-        _distribution("esptool", "images for the ESP32-C3, and their upload", default_path=False),
+        _distribution("esptool", "images for ESP32-C2, C3 and H2, and their upload", default_path=False),
         *programs,
         _cxx_library(),
         *(_wanted(program) for kind in KINDS.values() for program in kind.programs()),

@@ -87,6 +87,16 @@ def test_a_changed_linker_script_is_linked_anew() -> None:
     assert first.elf.read_bytes() != second.elf.read_bytes()
 
 
+def test_a_changed_driver_is_compiled_anew() -> None:
+    """Though only a macro names it, and all others of the objects are those of before."""
+    made = increment.make()
+    path = "src/runtime/port/counter_cmsdk_timer.h"
+    build.build(made, M4F)
+    header = made.files[path] + b'extern "C" { [[gnu::used]] int tinydeploy_changed; }\n'
+    second = build.build(dataclasses.replace(made, files={**made.files, path: header}), M4F)
+    assert b"tinydeploy_changed" in second.elf.read_bytes()
+
+
 def test_the_same_sources_give_the_same_elf_in_another_place(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

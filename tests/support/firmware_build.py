@@ -12,6 +12,7 @@ from tinydeploy.boards import lookup
 from tinydeploy.engines.aot.memory import allocator
 from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.firmware.made_for import Application
+from tinydeploy.firmware.project import link_symbols
 from tinydeploy.host import paths
 from tinydeploy.link.channel import BAUD
 from tinydeploy.model.graph import Graph
@@ -59,13 +60,6 @@ def for_board(
         for header in app.headers:
             _header(folder, header, app=app)
     _header(folder, "build_id.h", build_id=BUILD_ID)
-    symbols = {
-        "__flash_origin": board.flash.origin,
-        "__flash_len": board.flash.bytes,
-        "__ram_origin": board.ram.origin,
-        "__ram_len": board.ram.bytes,
-        "__stack_len": board.stack_bytes,
-    }
     elf = folder / f"{board_id}-{link}-{engine}.elf"
     _run(
         f"{board.core.toolchain}g++",
@@ -84,7 +78,7 @@ def for_board(
         "-nostdlib",
         "-nostartfiles",
         "-Wl,--gc-sections,--fatal-warnings",
-        *(f"-Wl,--defsym={name}={value:#x}" for name, value in symbols.items()),
+        *(f"-Wl,--defsym={name}={value:#x}" for name, value in link_symbols(board).items()),
         "-T",
         str(paths.FIRMWARE / "platform" / "ldscripts" / board.ldscript),
         "-lgcc",

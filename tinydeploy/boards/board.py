@@ -164,8 +164,24 @@ class Power:
     source: str
 
 
-IMAGES = ("esp32c3",)
-"""The chips whose ROM loads an image to RAM, code and all, and leaves constants in flash."""
+@dataclass(frozen=True)
+class Image:
+    """A chip whose ROM loads an image to RAM, code and all, and leaves constants in flash.
+
+    `code_offset` is by how many bytes instructions see the RAM further on than data do. `flash_frequency` is
+    how fast the ROM is told to read the flash, in esptool's words.
+    """
+
+    code_offset: int
+    flash_frequency: str
+
+
+IMAGES = {
+    "esp32c2": Image(0x6E_0000, "30m"),
+    "esp32c3": Image(0x70_0000, "40m"),
+    "esp32h2": Image(0, "24m"),
+}
+"""Those chips, as esptool calls them: SOC_I_D_OFFSET of ESP-IDF's soc.h, half of the highest frequency."""
 
 _PSRAM_KEPT = 0x1_0000  # bytes of PSRAM that are left to the heap that the arena is taken from
 
@@ -187,7 +203,7 @@ class Board:
     `bootloader` says how to get into its bootloader if that is flashed without a serial port, and `lines`
     what its port's control lines have to be, if they reach its reset. `emulation` is what its file has for
     each emulator, by the emulator's name, which knows what it means. A board that is `only_emulated` is made
-    for an emulator: its firmware would not run on hardware of that name. `image` is the chip, of IMAGES,
+    for an emulator: its firmware would not run on hardware of that name. `image` is the chip, one of IMAGES,
     whose ROM wants the firmware in a format of its own. With `arena_in_psram` the arena is taken from there.
     """
 
@@ -246,7 +262,7 @@ class Board:
     @property
     def ldscript(self) -> str:
         """The linker script of a bare firmware, in firmware_templates/platform/ldscripts."""
-        return f"{self.image or 'firmware'}.ld"
+        return "espressif.ld" if self.image else "firmware.ld"
 
     @property
     def downloads(self) -> str:

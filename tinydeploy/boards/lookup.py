@@ -107,7 +107,7 @@ def select(words: Sequence[str]) -> tuple[Board, ...]:
         return named
 
     def text(board: Board) -> str:
-        chip = (board.core.id, board.core.name, board.clock.driver, board.downloads)
+        chip = (board.core.id, board.core.name, board.clock.driver, board.downloads, board.image)
         return " ".join((board.id, board.name, *chip, *board.aliases)).lower()
 
     found = tuple(board for board in all_boards() if all(word in text(board) for word in wanted))

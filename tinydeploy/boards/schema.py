@@ -51,7 +51,7 @@ _UART = _device(
     "nrf-uarte",
     "sifive",
     "ns16550",
-    "esp32c3",
+    "espressif",
     "simcall",
     tx=_PIN,
     rx=_PIN,
@@ -68,7 +68,7 @@ _CLOCKS = {
     "stm32h7": ("hse_hz", "hse_bypass", "m", "n", "p", "wait_states", "boost"),
     "nrf52": (),
     "fe310": ("hse_hz", "m", "n", "p", "flash_divider"),
-    "esp32c3": (),
+    "espressif": ("crystal_hz",),
 }
 """What each clock driver has to be told: frequencies in Hz, the PLL's dividers by the reference manual's
 names, dividers of buses."""

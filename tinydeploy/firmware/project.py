@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tinydeploy.boards.board import Board, Counting
+from tinydeploy.boards.board import IMAGES, Board, Counting
 from tinydeploy.engines.engine import EngineSources, Library
 from tinydeploy.engines.engine_registry import DEFAULT_ENGINE
 from tinydeploy.firmware.made_for import Application, ByHand, MadeFor, SelfTest
@@ -224,16 +224,23 @@ def board_manifest(board: Board) -> dict[str, Any]:
     else:
         manifest["build"] |= {
             "ldscript": board.ldscript,
-            "image": board.image,
-            "link_symbols": {
-                "__flash_origin": hex(board.flash.origin),
-                "__flash_len": hex(board.flash.bytes),
-                "__ram_origin": hex(board.ram.origin),
-                "__ram_len": hex(board.ram.bytes),
-                "__stack_len": hex(board.stack_bytes),
-            },
+            "link_symbols": {name: hex(value) for name, value in link_symbols(board).items()},
         }
+    if board.image:
+        manifest["build"] |= {"image": board.image, "flash_frequency": IMAGES[board.image].flash_frequency}
     return manifest
+
+
+def link_symbols(board: Board) -> dict[str, int]:
+    """What the linker script of a bare firmware has to be told."""
+    symbols = {
+        "__flash_origin": board.flash.origin,
+        "__flash_len": board.flash.bytes,
+        "__ram_origin": board.ram.origin,
+        "__ram_len": board.ram.bytes,
+        "__stack_len": board.stack_bytes,
+    }
+    return symbols | ({"__code_offset": IMAGES[board.image].code_offset} if board.image else {})
 
 
 def _uploads(board: Board) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import PurePosixPath
@@ -24,7 +24,7 @@ RUNTIME = "runtime"
 _PORTS = f"{RUNTIME}/port/"
 _ARDUINO = f"{_PORTS}arduino.cpp"
 _GUARD = re.compile(r"\A(?://[^\n]*\n|#include[^\n]*\n|\s*\n)*#if ([^\n]+)\n")
-_DEFINED = re.compile(r'^#define (\w+)(?: "(.+)")?', re.MULTILINE)
+_DEFINED = re.compile(r"^#define (\w+)", re.MULTILINE)
 
 Files = Mapping[str, bytes]
 
@@ -112,15 +112,14 @@ def plant(
             expected=byte_lines(selftest.expected),
         )
     if app is not None:
-        meta |= {header: templates.render(template, app=app) for header, template in app.headers.items()}
-    defined = dict(_DEFINED.findall(header))
-    runtime = _Runtime(board, frozenset({*defined, *(["TINYDEPLOY_SELFTEST"] if selftest else [])}))
-    named = [f"{_PORTS}{driver}" for driver in defined.values() if driver]
+        meta |= {name: templates.render(template, app=app) for name, template in app.headers.items()}
+    defined = frozenset({*_DEFINED.findall(header), *(["TINYDEPLOY_SELFTEST"] if selftest else [])})
+    about_board = {"board.h": header}
     return FirmwareTree.of(
         model,
         sources.kernels,
-        runtime=runtime.used(model, named, has_libc=library is not None),
-        board={"board.h": header},
+        runtime=_Runtime(board, defined).used({**model, **about_board}, has_libc=library is not None),
+        board=about_board,
         meta=meta,
     )
 
@@ -135,15 +134,15 @@ class _Runtime:
     board: Board
     defined: frozenset[str]
 
-    def used(self, model: Mapping[str, str], named: Iterable[str], *, has_libc: bool) -> dict[str, str]:
-        """What the model's sources, start-up, drivers and the headers `named` need, directly or not.
+    def used(self, made: Mapping[str, str], *, has_libc: bool) -> dict[str, str]:
+        """What the sources that were `made`, start-up and drivers need, directly or not.
 
         That is what they include, and the source files that go with such headers.
         """
         shipped = {path: text for path, text in _shipped().items() if self._is_for(path, text)}
-        texts = {**model, **shipped}
+        texts = {**made, **shipped}
         found: set[str] = set()
-        todo = {*model, *named, *(path for path in shipped if self._begins(path, has_libc))}
+        todo = {*made, *(path for path in shipped if self._begins(path, has_libc))}
         while todo - found:
             found |= todo | {*with_included(todo, texts.get, ("", RUNTIME))}
             bodies = {path.removesuffix(".h") + ".cpp" for path in found if path.endswith(".h")}

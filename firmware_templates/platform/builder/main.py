@@ -29,8 +29,8 @@ def is_here(program):
 
 
 ESPTOOL = '"$PYTHONEXE" -m esptool --chip'
-# The slowest that any such board's flash takes: the chip's ROM reads all of the image so.
-FLASH = "--flash-mode dio --flash-freq 40m --flash-size 4MB"
+# What any such board's flash takes: the chip's ROM reads all of the image so.
+FLASH = "--flash-mode dio --flash-size 4MB --flash-freq"
 
 
 def uploader():
@@ -82,6 +82,7 @@ if "BOARD" in env:
     board = env.BoardConfig()
     prefix = board.get("build.toolchain")
     core = board.get("build.core_flags")
+    code_in_ram = r"\.text|" if board.get("build.image", "") else ""
     env.Replace(
         AR=f"{prefix}gcc-ar",
         AS=f"{prefix}as",
@@ -93,7 +94,7 @@ if "BOARD" in env:
         SIZETOOL=f"{prefix}size",
         SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
         SIZEPROGREGEXP=r"^(?:\.text|\.model|\.rodata|\.data)\s+(\d+)",
-        SIZEDATAREGEXP=r"^(?:\.stack|\.iram|\.data|\.bss)\s+(\d+)",
+        SIZEDATAREGEXP=rf"^(?:{code_in_ram}\.stack|\.data|\.bss)\s+(\d+)",
         PROGNAME="firmware",
         PROGSUFFIX=".elf",
     )
@@ -132,7 +133,8 @@ if "BOARD" in env and env.BoardConfig().get("build.image", ""):
         sys.stderr.write("Error: esptool, which makes the image, is not installed: pip install esptool\n")
         env.Exit(1)
     only_ram = "--ram-only-header --dont-append-digest"
-    made = f"{ESPTOOL} {chip} elf2image {FLASH} {only_ram} -o ${{SOURCE.base}}.bin $SOURCE"
+    flash = f"{FLASH} {board.get('build.flash_frequency')}"
+    made = f"{ESPTOOL} {chip} elf2image {flash} {only_ram} -o ${{SOURCE.base}}.bin $SOURCE"
     image = [env.VerboseAction(made, "Making the image ${SOURCE.base}.bin")]
     if "nobuild" not in COMMAND_LINE_TARGETS:
         Default(env.Command("$BUILD_DIR/firmware.bin", program, image))

@@ -123,7 +123,7 @@ uint64_t between(const Reading& begin, const Reading& end) {
   const uint32_t wrapped = end.wraps - begin.wraps;
 #if TINYDEPLOY_COUNTER_DWT || TINYDEPLOY_COUNTER_MPCCR
   const uint32_t difference = end.value - begin.value;
-  const uint64_t estimate = wrapped * kTick;  // one tick off, at most
+  const uint64_t estimate = cycles_of(wrapped);  // one tick off, at most
   const uint64_t ticks = difference + (estimate + kPeriod / 2 - difference) / kPeriod * kPeriod;
 #else
   const uint64_t ticks = wrapped * kPeriod + end.value - begin.value;

@@ -41,6 +41,7 @@ uint32_t value() {
   return stands_still ? (wraps << 24) + 0xffffff - reg32(kSysTick + 8) : reg32(kCounterBase + 0x004);
 }
 void acknowledge() {}
+inline uint64_t cycles_of(uint32_t wrapped) { return wrapped * kTick; }
 
 }  // namespace
 }  // namespace tinydeploy

@@ -8,6 +8,9 @@
 #define TINYDEPLOY_COUNTER_CMSDK_TIMER 1
 #define TINYDEPLOY_COUNTER_DRIVER "counter_cmsdk_timer.h"
 #define TINYDEPLOY_CLOCK_FIXED 1
+#if 0  // What is included by these names, for a build system that expands no macro.
+#include "runtime/port/counter_cmsdk_timer.h"
+#endif
 
 // Bytes of the tensor arena. 0: all RAM that is left free; the host then names the size at run time.
 #define TINYDEPLOY_ARENA_BYTES 0

@@ -1,4 +1,4 @@
-"""The ESP32-C3's bare firmware: its image as the chip's ROM reads it, and as it finds its constants there."""
+"""Bare firmware of Espressif's RISC-V chips: its image as the ROM reads it, and as it finds constants."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from nightly import turn
 
 from tinydeploy import verbs
 from tinydeploy.boards import lookup
+from tinydeploy.boards.board import IMAGES, Board
 from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.errors import FitError
 from tinydeploy.evaluate.deployment import prepare
 from tinydeploy.firmware import build
 from tinydeploy.firmware.build import Firmware
+from tinydeploy.firmware.elf import sizes as elf_sizes
 from tinydeploy.host import paths
 from tinydeploy.model.readers import tflite_model
 
@@ -36,8 +38,13 @@ MODELS = {
     "vww": VWW,
 }
 BOARD = "esp32-c3-devkitm-1"
+CHIPS = {
+    "esp32-c2-devkitm-1": (12, "ESP32-C2"),
+    BOARD: (5, "ESP32-C3"),
+    "esp32-h2-devkitm-1": (16, "ESP32-H2"),
+}
+"""What the header of an image calls the chip: esp_chip_id_t of ESP-IDF's esp_app_format.h."""
 PORT = paths.FIRMWARE / "runtime" / "port"
-IRAM_FROM_DRAM = 0x70_0000
 PAGE = 0x1_0000
 
 
@@ -61,37 +68,55 @@ def segments(image: bytes, at: int, count: int | None) -> tuple[list[Segment], i
 
 
 @cache
-def built(model: str) -> Firmware:
-    job = prepare(tflite_model.load(MODELS[model]), board=BOARD, target="board")
+def built(board: str, model: str) -> Firmware:
+    job = prepare(tflite_model.load(MODELS[model]), board=board, target="board")
     return build.build(job.project(job.planned_bytes), job.board)
 
 
-def image_of(firmware: Firmware) -> Path:
-    return firmware.elf.with_name("firmware.bin")
+@dataclass(frozen=True)
+class Made:
+    """A firmware, and the board that it is for."""
+
+    board: Board
+    firmware: Firmware
+
+    @property
+    def path(self) -> Path:
+        return self.firmware.elf.with_name("firmware.bin")
+
+    @property
+    def image(self) -> bytes:
+        return self.path.read_bytes()
+
+    def behind(self) -> list[Segment]:
+        """The segments that the ROM leaves alone."""
+        _, end = segments(self.image, 24, self.image[1])
+        return segments(self.image, (end | 15) + 1, None)[0]
 
 
-@pytest.fixture(params=turn(["digits", "mnist", "vww"], "digits"))
-def firmware(request: pytest.FixtureRequest) -> Firmware:
-    model: str = request.param
+@pytest.fixture(params=turn([(b, m) for b in CHIPS for m in MODELS], *((board, "digits") for board in CHIPS)))
+def made(request: pytest.FixtureRequest) -> Made:
+    board, model = request.param
     if not MODELS[model].is_file():
         pytest.skip(f"{MODELS[model]} is not there")
-    return built(model)
+    return Made(lookup.board(board), built(board, model))
 
 
-def test_the_rom_finds_what_it_loads(firmware: Firmware) -> None:
-    board, image = lookup.board(BOARD), image_of(firmware).read_bytes()
+def test_the_rom_finds_what_it_loads(made: Made) -> None:
+    board, image = made.board, made.image
+    offset = IMAGES[board.image].code_offset
     magic, count = image[0], image[1]
     (entry,) = struct.unpack_from("<I", image, 4)
     (chip,) = struct.unpack_from("<H", image, 12)
-    assert (magic, chip) == (0xE9, 5)
+    assert (magic, chip) == (0xE9, CHIPS[board.id][0])
     assert image[23] == 0  # no hash, which would be of all segments
     loaded, end = segments(image, 24, count)
     ram = range(board.ram.origin, board.ram.origin + board.ram.bytes)
-    instructions = range(ram.start + IRAM_FROM_DRAM, ram.stop + IRAM_FROM_DRAM)
+    instructions = range(ram.start + offset, ram.stop + offset)
     taken: list[range] = []
     for segment in loaded:
         assert segment.address in ram or segment.address in instructions
-        start = segment.address - (IRAM_FROM_DRAM if segment.address in instructions else 0)
+        start = segment.address - (0 if segment.address in ram else offset)
         taken.append(range(start, start + len(segment.content)))
         assert taken[-1].stop <= ram.stop
     in_order = sorted(taken, key=operator.attrgetter("start"))
@@ -102,26 +127,62 @@ def test_the_rom_finds_what_it_loads(firmware: Firmware) -> None:
     assert code.address in instructions
     checksum = functools.reduce(operator.xor, b"".join(segment.content for segment in loaded), 0xEF)
     assert image[end | 15] == checksum
-    assert len(image) <= 4 << 20
+    assert len(image) <= board.flash.bytes + (512 << 10)
 
 
-def test_the_constants_lie_in_pages_of_their_own(firmware: Firmware) -> None:
-    board, image = lookup.board(BOARD), image_of(firmware).read_bytes()
-    _, end = segments(image, 24, image[1])
-    behind, _ = segments(image, (end | 15) + 1, None)
-    (constants,) = [segment for segment in behind if segment.address == board.flash.origin]
+def test_code_and_data_share_the_ram(made: Made) -> None:
+    board = made.board
+    with made.firmware.elf.open("rb") as stream:
+        elf = ELFFile(stream)
+        places = {
+            section.name: (section["sh_addr"], section["sh_size"])
+            for section in elf.iter_sections()
+            if section.name
+        }
+    code, size = places[".text"]
+    assert places[".iram"] == (code - IMAGES[board.image].code_offset, size)
+    (stack, under), (data, _), (bss, length) = (places[name] for name in (".stack", ".data", ".bss"))
+    assert stack == board.ram.origin
+    assert stack + under <= places[".iram"][0] < places[".iram"][0] + size <= min(data, bss)
+    assert bss + length <= board.ram.origin + board.ram.bytes
+    assert elf_sizes(made.firmware.elf).ram_bytes == bss + length - stack
+
+
+def test_the_constants_lie_in_pages_of_their_own(made: Made) -> None:
+    (constants,) = [segment for segment in made.behind() if segment.address == made.board.flash.origin]
     assert constants.offset % PAGE == constants.address % PAGE == 0
-    with firmware.elf.open("rb") as stream:
+    with made.firmware.elf.open("rb") as stream:
         wanted = ELFFile(stream).get_section_by_name(".rodata").data()
     assert constants.content[: len(wanted)] == wanted
     assert not any(constants.content[len(wanted) :])
 
 
-def test_esptool_reads_the_image(firmware: Firmware) -> None:
-    command = [sys.executable, "-m", "esptool", "--chip", "esp32c3", "image-info", str(image_of(firmware))]
+def test_start_up_needs_no_constant_before_they_are_mapped(made: Made, tmp_path: Path) -> None:
+    sources = made.firmware.elf.parents[3] / "src"
+    core = made.board.core
+    for source in ("clock_espressif", "riscv"):
+        compiled = tmp_path / f"{source}.o"
+        options = [*core.flags, "-std=c++17", "-O2", "-ffreestanding", "-Wall", "-Wextra", "-Werror", "-c"]
+        command = [
+            f"{core.toolchain}g++",
+            *options,
+            f"{sources}/runtime/port/{source}.cpp",
+            f"-I{sources}",
+            "-o",
+        ]
+        subprocess.run([*command, str(compiled)], check=True, timeout=60)
+        with compiled.open("rb") as stream:
+            kept = [section for section in ELFFile(stream).iter_sections() if section["sh_size"]]
+        assert not [section.name for section in kept if "rodata" in section.name]
+
+
+def test_esptool_reads_the_image(made: Made) -> None:
+    number, name = CHIPS[made.board.id]
+    command = [sys.executable, "-m", "esptool", "--chip", made.board.image, "image-info", str(made.path)]
     told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "(valid)" in told and "invalid" not in told
-    assert re.search(r"Chip ID: 5 \(ESP32-C3\)", told)
+    assert f"Chip ID: {number} ({name})" in told
+    assert f"Flash freq: {IMAGES[made.board.image].flash_frequency}" in told
 
 
 FINDER = """
@@ -156,34 +217,38 @@ def finder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "finder"
 
 
-def test_the_firmware_finds_its_constants_as_we_do(firmware: Firmware, finder: Path) -> None:
-    image = image_of(firmware).read_bytes()
-    _, end = segments(image, 24, image[1])
-    behind, _ = segments(image, (end | 15) + 1, None)
-
+def test_the_firmware_finds_its_constants_as_we_do(made: Made, finder: Path) -> None:
     def found(address: int, content: bytes) -> int:
         command = [str(finder), str(address)]
         return int(subprocess.run(command, input=content, capture_output=True, check=True, timeout=60).stdout)
 
-    origin = lookup.board(BOARD).flash.origin
-    (wanted,) = [segment.offset for segment in behind if segment.address == origin]
-    assert found(origin, image) == wanted
-    assert found(origin + 4, image) == 0
-    assert found(origin, image[: wanted - 8]) == 0
+    origin = made.board.flash.origin
+    (wanted,) = [segment.offset for segment in made.behind() if segment.address == origin]
+    assert found(origin, made.image) == wanted
+    assert found(origin + 4, made.image) == 0
+    assert found(origin, made.image[: wanted - 8]) == 0
     assert found(origin, bytes(64)) == 0
 
 
-def test_registers_stand_in_one_header() -> None:
-    header = (PORT / "esp32c3.h").read_text()
-    addresses = re.findall(r"\b0x(?:3f|40|60)[0-9a-f]{6}\b", header)
-    assert len(addresses) == len({*addresses}) > 10
-    for block in re.split(r"\n\n", header):
-        if re.search(r"= 0x60[0-9a-f]{6};", block):
-            assert re.search(r"^// (?:\d+ [A-Z]|\d+\.\d)", block, re.MULTILINE), (
-                block
-            )  # a chapter of the manual
-    for name in ("clock_esp32c3.cpp", "uart_esp32c3.cpp", "counter_mpccr.h"):
-        assert not re.search(r"\b0x[346]0?[0-9a-f]{6}\b", (PORT / name).read_text())
+SOURCE = r"^// (?:\d+ [A-Z]|\d+\.\d|.*\b[a-z0-9_]+\.h\b)"
+"""What a block of registers is from: a chapter of the manual, or a header."""
+
+
+def test_a_chips_registers_stand_in_one_header() -> None:
+    names: dict[str, set[str]] = {}
+    for chip in IMAGES:
+        header = (PORT / f"{chip}.h").read_text()
+        names[chip] = {*re.findall(r"\b(k[A-Z]\w+) = ", header)}
+        addresses = re.findall(r"\b0x(?:3f|40|60)[0-9a-f]{6}\b", header)
+        assert len(addresses) == len({*addresses}) > 10
+        for block in re.split(r"\n\n", header):
+            if re.search(r"= 0x60[0-9a-f]{6};", block):
+                assert re.search(SOURCE, block, re.MULTILINE), block
+    for name in ("clock_espressif.cpp", "uart_espressif.cpp", "counter_mpccr.h", "esp_chip.h"):
+        text = (PORT / name).read_text()
+        assert not re.search(r"\b0x[346]0?[0-9a-f]{6}\b", text)
+        used = names["esp32c3"] & {*re.findall(r"\bk[A-Z]\w+", text)}
+        assert all(used <= known for known in names.values())
 
 
 def test_what_runs_here_is_what_it_would_run(tmp_path: Path) -> None:
