@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import small_nets
 
+from tinydeploy.cli import verb_mlperf
 from tinydeploy.errors import DataError, DeviceStatusError, LinkCorruptError
 from tinydeploy.firmware import log_mel, mlperf_tiny
 from tinydeploy.link.mlperf_device import Heard, MlperfDevice
@@ -141,7 +142,7 @@ def played(device: MlperfDevice, commands: list[str]) -> Iterator[list[str]]:
 
 def test_the_board_answers_the_official_runner_as_recorded(device: MlperfDevice) -> None:
     exchanges: list[tuple[str, list[str]]] = []
-    for line in SESSION.read_text().splitlines():
+    for line in SESSION.read_text().splitlines()[2:]:
         if line.startswith("> "):
             exchanges.append((line[2:], []))
         else:
@@ -212,6 +213,21 @@ def test_what_was_heard_is_written_as_the_runner_writes_it() -> None:
     assert submission.words_read_back({"results.txt": text.encode()}) == RECORDED
 
 
+def test_a_board_that_is_too_slow_or_hears_otherwise_fails() -> None:
+    good = submission.Figures(
+        "sww01", "m.tflite", "", "b", "board", "aot", "counted on the board", False, None,
+        31.25, samples=9, differing=0, duty_cycle=0.5, keeps_up=True, hits=45, missed=5, wrong=8,
+        furthest_feature=1, target_met=True,
+    )  # fmt: skip
+    told = dict(verb_mlperf._facts(good))
+    assert told["Duty cycle"] == ("50.0 %", "✓ no frame takes longer than its 32 ms")
+    assert told["Wake words"] == ("45 heard, 5 missed, 8 wrong", "✓ the target is met")
+    assert told["Features"][0] == "✓ at most 1 off" and [*verb_mlperf._failures(good)] == []
+    bad = replace(good, keeps_up=False, furthest_feature=2, target_met=False, differing=1)
+    assert dict(verb_mlperf._facts(bad))["Duty cycle"][1].startswith("✗ frames take longer")
+    assert len([*verb_mlperf._failures(bad)]) == 4
+
+
 def test_a_device_that_does_not_listen_is_known_by_it() -> None:
     class Deaf(MlperfDevice):
         def hear(self, frame: bytes) -> Heard:
@@ -245,7 +261,7 @@ def test_sound_is_the_runner_s(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "words"),
     [
-        ("", {}, "cannot read .*sww_short_test.json"),
+        ("", {}, "sww_short_test.json is not a truth file in JSON"),
         ("{}", {}, "is not a list of WAV files"),
         ('[{"wav_file": "a.wav"}]', {}, "entry 1 has no wav_file with detection_windows"),
         ('[{"wav_file": "a.wav", "detection_windows": [[2, 1]]}]', {}, "entry 1 has no"),

@@ -134,7 +134,9 @@ def _without_time(job: Job, model: TimeModel | None, wanted: Wanted) -> Iterator
     if model is None and not job.board.only_emulated:
         yield f"{_NONE}: there is no model of the core {job.board.core.name}"
     if wanted.duty.every_s is not None:
-        yield "there is no estimate of energy: the time is not estimated"
+        clock = "an emulator's board has no clock of its own: take one that can be bought, -b nucleo_l4r5zi"
+        why = clock if job.board.only_emulated else "the time is not estimated"
+        yield f"there is no estimate of energy: {why}"
 
 
 def _of_duty(job: Job, time: Estimate, spent: EnergyEstimate | None, duty: Duty) -> Iterator[str]:

@@ -18,6 +18,7 @@ from tinydeploy.firmware.log_mel import RATE, STRIDE
 OFFICIAL = "sww_long_test.json"
 TRUTH = "truth.json"
 _FOLDER = "sww01"
+_NAME = "name one of the runner's sww_data_dir, such as sww_short_test.json"
 _SEED = 21
 _MOST_FRAMES = 1 << 17  # more than an hour
 
@@ -58,8 +59,10 @@ def read(path: Path, count: int | None = None) -> tuple[Recording, ...]:
     truth = _truth(path)
     try:
         entries = json.loads(truth.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {truth}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise DataError(f"cannot read {truth}: {error.strerror}", _NAME) from error
+    except ValueError as error:
+        raise DataError(f"{truth} is not a truth file in JSON", _NAME) from error
     if not isinstance(entries, list) or not entries:
         raise DataError(f"{truth} is not a list of WAV files and their words")
     return tuple(_recording(truth, number, entry) for number, entry in enumerate(entries[:count], 1))
