@@ -9,17 +9,31 @@
 
 #include "arena.h"
 #include "engine.h"
+#if TINYDEPLOY_MLPERF_STREAM
+#include "log_mel_tables.h"
+#include "mlperf_stream.h"
+#endif
 #include "mlperf_tiny_model.h"
 #include "port/counter.h"
 #include "port/link.h"
+#include "port/trigger.h"
 #include "print.h"
 
 namespace tinydeploy {
 namespace mlperf_tiny {
 namespace {
 
-constexpr size_t kLongest = 80;  // bytes of a command
 constexpr uint32_t kSentBytes = kInputs * sizeof(Sent);
+#if TINYDEPLOY_MLPERF_STREAM
+constexpr bool kStreams = true;
+constexpr size_t kLongest = 1028;  // bytes of a command
+constexpr uint32_t kFrameBytes = log_mel::kStride * sizeof(int16_t);
+#else
+constexpr bool kStreams = false;
+constexpr size_t kLongest = 80;
+constexpr uint32_t kFrameBytes = 0;
+#endif
+constexpr uint32_t kBufferBytes = kSentBytes > kFrameBytes ? kSentBytes : kFrameBytes;
 constexpr uint32_t kMicro = 1000000;
 
 bool same(const char* a, const char* b) {
@@ -93,9 +107,22 @@ uint64_t microseconds() {
   return count / hz * kMicro + count % hz * kMicro / hz;
 }
 
+// For whoever measures energy: the idle pin is high, and falls for two microseconds.
+void mark() {
+  trigger::fall();
+  for (const uint64_t begin = microseconds(); microseconds() < begin + 2;) continue;
+  trigger::rise();
+}
+
+// Now, where it is time that is measured: in words. In energy mode no word is said meanwhile.
+void timestamp() {
+  if (kIsEnergy) return mark();
+  say("m-lap-us-", microseconds());
+}
+
 // What `db` has brought, which stays for any number of inferences: an engine may overwrite its input.
 struct Sample {
-  alignas(Sent) uint8_t bytes[kSentBytes];
+  alignas(Sent) uint8_t bytes[kBufferBytes];
   uint32_t expected;  // bytes of the load that was announced; 0 if none was
   uint32_t count;     // of them, how many have come
 };
@@ -181,11 +208,16 @@ void infer(Words words) {
   has_result = invoke(warmups);
   print("m-warmup-done\r\n");
   say("m-infer-start-", count);
+  if (kIsEnergy) mark();
   const uint64_t begin = microseconds();
   has_result = has_result && invoke(count);
   const uint64_t end = microseconds();
-  say("m-lap-us-", begin);
-  say("m-lap-us-", end);
+  if (kIsEnergy) {
+    mark();
+  } else {
+    say("m-lap-us-", begin);
+    say("m-lap-us-", end);
+  }
   if (!has_result) return error("The inference failed");
   print("m-infer-done\r\n");
   results();
@@ -195,7 +227,7 @@ void expect(const char* word) {
   uint32_t bytes;
   if (word == nullptr) return error("Command 'db load' requires the # of bytes");
   if (!number_of(word, bytes) || bytes == 0) return error("Command 'db load' must be >0 bytes");
-  if (bytes > kSentBytes) return error("The buffer is smaller than ", word);
+  if (bytes > kBufferBytes) return error("The buffer is smaller than ", word);
   sample.expected = bytes;
   sample.count = 0;
   say("m-[Expecting ", bytes, " bytes]\r\n");
@@ -207,7 +239,7 @@ void print_buffer(Words words) {
   const char* word = words.next();
   const char* second = word == nullptr ? nullptr : words.next();
   if ((word != nullptr && !number_of(word, count)) || (second != nullptr && !number_of(second, offset)) ||
-      offset > kSentBytes || count > kSentBytes - offset) {
+      offset > kBufferBytes || count > kBufferBytes - offset) {
     return error("The buffer does not have these bytes");
   }
   for (uint32_t i = 0; i < count; ++i) {
@@ -228,7 +260,11 @@ void add(const char* digits) {
   for (; *digits != '\0' && sample.count < sample.expected; digits += 2) {
     sample.bytes[sample.count++] = static_cast<uint8_t>(value_of(digits[0]) << 4 | value_of(digits[1]));
   }
-  if (sample.count == sample.expected) print("m-load-done\r\n");
+  if (sample.count == sample.expected) {
+    print("m-load-done\r\n");
+  } else if (kStreams) {
+    say("", sample.count, " bytes received\r\n");
+  }
 }
 
 void buffer(Words words) {
@@ -238,6 +274,62 @@ void buffer(Words words) {
   if (same(word, "print")) return print_buffer(words);
   add(word);
 }
+
+#if TINYDEPLOY_MLPERF_STREAM
+
+void start() {
+  mlperf_stream::begin();
+  if (kIsEnergy) mark();
+  print("m-[Listening]\r\n");
+}
+
+void stop() {
+  if (kIsEnergy) mark();
+  print("m-[Streaming stopped]\r\n");
+}
+
+void print_signed(int32_t number) {
+  if (number < 0) print("-");
+  print(static_cast<uint64_t>(number < 0 ? -number : number));
+}
+
+void print_all(const char* what, int32_t (*value)(uint32_t), uint32_t count) {
+  print(what);
+  for (uint32_t i = 0; i < count; ++i) {
+    if (i > 0) print(",");
+    print_signed(value(i));
+  }
+  print("]\r\n");
+}
+
+// What is loaded is the stream's next frame; a shorter one, the last, ends in silence. The times are of all that is
+// done with it.
+void extract_uart_stream() {
+  if (sample.count == 0 || sample.count != sample.expected || sample.count > kFrameBytes) {
+    return error("The frame is not loaded");
+  }
+  for (uint32_t i = sample.count; i < kFrameBytes; ++i) sample.bytes[i] = 0;
+  const uint64_t begin = microseconds();
+  const bool heard = mlperf_stream::hear(sample.bytes);
+  const uint64_t end = microseconds();
+  if (!heard) return error("The inference failed");
+  if (!kIsEnergy) {
+    say("m-lap-us-", begin);
+    say("m-lap-us-", end);
+  }
+  print_all("m-features-[", mlperf_stream::feature, log_mel::kBands);
+  print_all("m-activations-[", mlperf_stream::score, kOutputs);
+  if (mlperf_stream::is_detection()) print("m-detected\r\n");
+}
+
+// What the runner's program that streams sound over the UART wants to hear first.
+void echo(const char* line) {
+  print("Received command: ");
+  print(line);
+  print("\r\n");
+}
+
+#endif
 
 void help() {
   print(
@@ -250,6 +342,11 @@ void help() {
       "db print [N=16] [offset=0]\r\n"
       "infer N [W=10] : N inferences of the sample, after W that are not timed\r\n"
       "results      : What the last inference gave\r\n");
+  if (kStreams) {
+    print(
+        "start, stop  : A stream of sound begins, ends\r\n"
+        "extract_uart_stream : The loaded bytes are its next frame\r\n");
+  }
 }
 
 void name() {
@@ -265,16 +362,24 @@ void profile() {
 }
 
 void execute(char* line) {
+#if TINYDEPLOY_MLPERF_STREAM
+  echo(line);
+#endif
   Words words(line);
   const char* command = words.next();
   if (command == nullptr) return error("Empty command");
   if (same(command, "name")) return name();
   if (same(command, "profile")) return profile();
-  if (same(command, "timestamp")) return say("m-lap-us-", microseconds());
+  if (same(command, "timestamp")) return timestamp();
   if (same(command, "help")) return help();
   if (same(command, "db")) return buffer(words);
   if (same(command, "infer")) return infer(words);
   if (same(command, "results")) return results();
+#if TINYDEPLOY_MLPERF_STREAM
+  if (same(command, "start")) return start();
+  if (same(command, "stop")) return stop();
+  if (same(command, "extract_uart_stream")) return extract_uart_stream();
+#endif
   error("Unknown command: ", command);
 }
 
@@ -293,7 +398,7 @@ class Listener {
     if (fits) {
       execute(line_);
     } else {
-      error("The command is longer than 80 bytes");
+      say("e-[The command is longer than ", kLongest, " bytes]\r\n");
     }
     print("m-ready\r\n");
   }
@@ -307,8 +412,10 @@ class Listener {
 
 void run() {
   counter::on();  // and never off: it is the clock
-  print("m-timestamp-mode-performance\r\n");
-  say("m-lap-us-", microseconds());
+  trigger::open();
+  trigger::rise();
+  print(kIsEnergy ? "m-timestamp-mode-energy\r\n" : "m-timestamp-mode-performance\r\n");
+  timestamp();
   // An arena that is not planned has all RAM that is left.
   arena::paint(arena::capacity());
   const Status status = engine::setup(arena::begin(), arena::capacity());
@@ -316,6 +423,9 @@ void run() {
     error("The model cannot be set up");
     for (;;) asm volatile("");
   }
+#if TINYDEPLOY_MLPERF_STREAM
+  mlperf_stream::begin();
+#endif
   print("m-init-done\r\nm-ready\r\n");
   static Listener listener;
   for (;;) {

@@ -197,6 +197,10 @@ def test_wav_files_that_cannot_be_used(tmp_path: Path) -> None:
     save_wav(tmp_path / "stereo" / "a" / "a.wav", [1, 2], channels=2)
     save_wav(tmp_path / "bytes" / "a" / "a.wav", [1, 2], width=1)
     save_wav(tmp_path / "none" / "a" / "a.wav", [])
+    save_wav(tmp_path / "empty" / "a" / "a.wav", [])
+    (tmp_path / "empty" / "a" / "a.wav").write_bytes(b"")
+    save_wav(tmp_path / "cut" / "a" / "a.wav", [1] * 9)
+    os.truncate(tmp_path / "cut" / "a" / "a.wav", 44 + 11)
     (tmp_path / "text" / "a").mkdir(parents=True)
     (tmp_path / "text" / "a" / "a.wav").write_text("RIFF")
     for name, words in {
@@ -205,6 +209,8 @@ def test_wav_files_that_cannot_be_used(tmp_path: Path) -> None:
         "bytes": "8 bits a sample",
         "none": "no audio",
         "text": "cannot be read as a WAV file",
+        "empty": "cannot be read as a WAV file: it is cut short",
+        "cut": "cut short: it tells of 9 samples, and 5 are there",
     }.items():
         with pytest.raises(DataError, match=words):
             read(tmp_path / name, graph)
@@ -237,6 +243,14 @@ def test_a_row_is_a_sample(tmp_path: Path) -> None:
     assert "2 groups: anna (3), bert (3)" in found.told[1]
     scaled = read(file, classifier((1, 2), classes=2, scale=0.1), Preparation(mean=(1.0, 10.0), scale=(2.0,)))
     assert scaled.given[0].reshape(6, 2)[3].tolist() == [1, 1.5]
+
+
+def test_a_row_may_hold_an_image(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text('label;"a,1";"b,2";c;d\n\n1;0;1;2;3\n0;4;5;6;7\n')
+    found = read(file, classifier((1, 2, 2, 1), classes=2, scale=0.1, zero_point=0))
+    assert found.given[0].reshape(2, 2, 2)[1].tolist() == [[4, 5], [6, 7]]
+    assert "2 rows of 4 columns (CSV with semicolons: a,1, b,2, c, d)" in found.told[0]
 
 
 def test_windows_lie_within_a_group_and_a_class(tmp_path: Path) -> None:
@@ -275,13 +289,22 @@ def test_labels_of_a_table_are_numbers_if_they_can_be(tmp_path: Path) -> None:
         ("a,b\n1,nan\n", "column 'b' holds 'nan'"),
         ("a,b,c\n1,2,3\n", "3 columns of features, and the model takes"),
         ('a,b\n1,"2\n', "cannot be read as a CSV"),
+        ("a,b,label\n1,2,x\n1,2,\n", "column 'label' is empty in row 2"),
+        ("\ud8ff,b\n1,2\n", "no text in UTF-8"),
     ],
 )
 def test_tables_that_cannot_be_used(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "data.csv"
-    file.write_text(text)
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(DataError, match=words):
         read(file, classifier((1, 2)))
+
+
+def test_numbers_with_a_comma_get_a_hint_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a;b\n1,5;2\n")
+    with pytest.raises(DataError, match="column 'a' holds '1,5'") as error:
+        read(tmp_path / "data.csv", classifier((1, 2)))
+    assert "with a point" in error.value.hint
 
 
 def test_parquet_names_what_installs_its_reader(tmp_path: Path) -> None:
@@ -293,6 +316,13 @@ def test_parquet_names_what_installs_its_reader(tmp_path: Path) -> None:
 
 
 # Arrays, and Python
+
+
+@pytest.mark.parametrize("name", ["", "pipe.npy", f"{'a' * 5000}.py", f"{'a' * 5000}.csv"])
+def test_names_of_no_file(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe.npy")
+    with pytest.raises(TinydeployError, match=r"empty string|no regular file|cannot be read"):
+        read(name and str(tmp_path / name), classifier((1, 2)))
 
 
 def test_single_arrays(tmp_path: Path) -> None:

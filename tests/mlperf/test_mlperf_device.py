@@ -186,6 +186,26 @@ def test_a_board_s_firmware_compiles_without_a_warning(board: str, tmp_path: Pat
     assert firmware_build.for_board(tmp_path, board, "echo", link="uart", target="board", app=app).is_file()
 
 
+def test_in_energy_mode_a_pin_says_what_time_it_is(tmp_path: Path) -> None:
+    """As its runner wants it: no times in words, and a UART that takes little of the energy."""
+    app = mlperf_tiny.application(GRAPH, mlperf_tiny.ENERGY_APP)
+    made = firmware_build.model_for_host(tmp_path, GRAPH, app)
+    load = "".join(f"db {'00' * 35}%" for _ in range(14))
+    lines = said(made, f"timestamp%db load 490%{load}infer 2 1%".encode())
+    assert lines[0] == "m-timestamp-mode-energy"
+    assert [line for line in lines if "infer" in line] == ["m-infer-start-2", "m-infer-done"]
+    assert any(line.startswith("m-results-[") for line in lines) and not any("lap" in line for line in lines)
+    elf = firmware_build.for_board(
+        tmp_path / "board", "nucleo_f446re", "echo", link="uart", target="board", trigger=True, app=app
+    )
+    assert elf.is_file() and "kUartBaud = 9600" in (tmp_path / "board" / "board.h").read_text()
+
+
+def test_a_stream_s_firmware_compiles_for_a_core_without_an_fpu(tmp_path: Path) -> None:
+    app = mlperf_tiny.application(tflite_model.parse(small_nets.wake_words(), "wake_words.tflite"))
+    assert firmware_build.for_board(tmp_path, "qemu-virt-rv32", "echo", app=app).is_file()
+
+
 COMMANDS = st.one_of(
     st.sampled_from(
         [

@@ -44,6 +44,10 @@ def test_a_core_takes_part(model: Path, tmp_path: Path) -> None:
         assert {path.name for path in (place / mode).iterdir()} == {"log.txt", "results.txt", "results.json"}
         assert len(json.loads((place / mode / "results.json").read_text())) == count
     told = json.loads((folder / "open" / "tinydeploy" / "systems" / "mps2-an386-qemu.json").read_text())
+    # A checker finds the line that it wants, and whoever reads it what it is not.
+    text = (place / "accuracy" / "results.txt").read_text()
+    assert re.fullmatch(r".* Top[- ]1%?\s?[:=] ([\d\.]+).*", text.splitlines()[0])
+    assert all(line.endswith("(of made-up data: this is no accuracy)") for line in text.splitlines())
     assert told["Status"] == "rdi" and "emulated by QEMU" in told["Hardware Notes"]
     # An inference is instructions / 25 MHz: the windows' figure is within a hundredth of that of `infer 1 0`.
     accuracy = json.loads((place / "accuracy" / "results.json").read_text())
@@ -70,6 +74,19 @@ def test_a_project_of_the_application_says_how_it_is_used(
     )
     with pytest.raises(UsageError, match="there is no application 'x'"):
         verbs.generate(model, tmp_path / "other", app="x")
+
+
+def test_a_project_in_energy_mode_is_for_a_board_with_a_pin(model: Path, tmp_path: Path) -> None:
+    app = "mlperf-tiny-energy"
+    folder = verbs.generate(model, tmp_path / "project", board="nucleo_f446re", app=app)
+    text = (folder / "README.md").read_text()
+    assert "at 9600 baud" in text and "trigger at PA8" in text and "--no-upload" not in text
+    assert "monitor_speed = 9600" in (folder / "platformio.ini").read_text()
+    assert "TINYDEPLOY_TRIGGER_STM32" in (folder / "src/board.h").read_text()
+    with pytest.raises(UsageError, match=r"no pin of .* is known"):
+        verbs.generate(model, tmp_path / "other", board="netduinoplus2", app=app)
+    with pytest.raises(UsageError, match="energy is measured on a board, and this is for QEMU"):
+        verbs.generate(model, tmp_path / "other", board="nucleo_f446re", target="qemu", app=app)
 
 
 def data_set(folder: Path, truth: str, content: bytes = bytes(490)) -> Path:
@@ -152,19 +169,6 @@ def test_a_model_of_other_types_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     )
     with pytest.raises(ModelError, match="the model's input is of int16, and own is of 8-bit integers"):
         mlperf_tiny.application(graph)
-
-
-def test_of_a_stream_the_network_alone_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = next(one for one in BENCHMARKS if one.streams)
-    assert (stream.id, stream.sent_bytes) == ("sww01", 1200)
-    assert submission.accuracy(stream, [answer(0, 0.5, 0.2, 0.3)])["results.txt"] == b""
-    monkeypatch.setattr(mlperf_tiny, "benchmark_of", lambda _: stream)
-    (tmp_path / "main.py").touch()
-    (tmp_path / "device_under_test.py").touch()
-    model = tmp_path / "keywords.tflite"
-    model.write_bytes(small_nets.keywords())
-    with pytest.raises(UsageError, match="the runner plays sound to sww01"):
-        mlperf_verb.mlperf(model, runner=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,8 @@ def test_a_build_over_budget(tmp_path: Path) -> None:
 
 def test_an_estimate_is_held_against_limits_of_its_own(good: Result) -> None:
     assert limit(good, max_estimated_ms=1).held is None
+    warned = dataclasses.replace(good, warnings=("there is no estimate of time: g++ is not installed",))
+    assert limit(warned, max_estimated_ms=1).reason == warned.warnings[0]
     estimated = dataclasses.replace(
         good,
         estimate=Estimate(6_000_000, 50.0, 48.0, 52.0, "a model", "points"),

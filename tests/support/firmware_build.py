@@ -14,6 +14,7 @@ from tinydeploy.engines.aot.pipeline import AotEngine
 from tinydeploy.firmware.made_for import Application
 from tinydeploy.firmware.project import link_symbols
 from tinydeploy.host import paths
+from tinydeploy.link.channel import BAUD
 from tinydeploy.model.graph import Graph
 from tinydeploy.targets.target_registry import KINDS
 
@@ -22,7 +23,8 @@ RUNTIME = paths.FIRMWARE / "runtime"
 _FLAGS = ["-std=c++17", "-g", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"]
 _WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 BUILD_ID = "00123456789abcde"
-_PORTABLE = ["arena", "frame", "log", "main", "measure", "mlperf_tiny", "print", "session"]
+_PORTABLE = ["arena", "frame", "log", "log_mel", "main", "measure", "mlperf_stream", "mlperf_tiny"]
+_PORTABLE += ["print", "session"]
 
 
 class BuildError(Exception):
@@ -45,10 +47,18 @@ def for_board(
     board = lookup.board(board_id)
     kind = KINDS[target] if KINDS[target].models(board) else KINDS["board"]
     counting = kind.counting(board)
-    facts = {"link": link, "arena_bytes": arena_bytes, "ops": 3, "app": app, "trigger": trigger}
+    facts: dict[str, object] = {
+        "link": link,
+        "arena_bytes": arena_bytes,
+        "ops": 3,
+        "app": app,
+        "trigger": trigger,
+    }
+    facts["baud"] = app.baud if app else BAUD
     _header(folder, "board.h", board=board, counting=counting, **facts)
     if app is not None:
-        _header(folder, app.header, app=app)
+        for header in app.headers:
+            _header(folder, header, app=app)
     _header(folder, "build_id.h", build_id=BUILD_ID)
     elf = folder / f"{board_id}-{link}-{engine}.elf"
     _run(
@@ -86,7 +96,8 @@ def for_host(folder: Path, engine: str) -> Path:
 def model_for_host(folder: Path, graph: Graph, app: Application | None = None) -> Path:
     """A generated model in the same way. Its counts depend on what the model's first input holds."""
     if app is not None:
-        _header(folder, app.header, app=app)
+        for header in app.headers:
+            _header(folder, header, app=app)
     with mock.patch.object(allocator, "PLACEMENTS", 2000):  # the arena need not be the best
         made = AotEngine().generate(graph, lookup.board("megaatmega2560"))
     assert made.arena is not None
@@ -94,7 +105,7 @@ def model_for_host(folder: Path, graph: Graph, app: Application | None = None) -
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     sizes = {"TINYDEPLOY_ARENA_BYTES": made.arena.bytes, "TINYDEPLOY_OPS": len(made.profiled_ops)}
-    others = {"COUNTS_BY_INPUT": 1} if app is None else {app.define: 1}
+    others = {"COUNTS_BY_INPUT": 1} if app is None else dict.fromkeys(app.defines, 1)
     flags = [f"-D{name}={value}" for name, value in (sizes | others).items()]
     sources = [folder / path for path in made.files if path.endswith(".cpp")]
     return _for_host(folder, "program", sources, *flags)

@@ -217,6 +217,11 @@ def pictures() -> bytes:
     return _classifier("pictures", 32 * 32 * 3, 10, 1.0, -128, 1e-5)
 
 
+def wake_words() -> bytes:
+    """The same with those of sww01: the features of 30 frames of sound, 3 classes."""
+    return _classifier("wake_words", 30 * 40, 3, 0.0037, -128, 0.05)
+
+
 def _classifier(name: str, inputs: int, classes: int, scale: float, zero_point: int, step: float) -> bytes:
     random = np.random.default_rng(3)
     model = ModelBuilder(name)

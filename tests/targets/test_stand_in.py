@@ -21,13 +21,16 @@ QEMU = KINDS["qemu"]
 def test_every_board_with_a_machine_of_its_core_runs_here() -> None:
     for board in lookup.all_boards():
         kind = choose_target(board, None)
-        if board.core.id in ("xtensa-lx6", "xtensa-lx7"):
-            assert kind.name == "board"
-            continue
         assert kind.is_emulator
         assert kind.models(board) or not [own for own in emulators(board) if own.is_here()]
         here = QEMU.made_for(board)
-        assert (here.id, here.core, here.stack_bytes) == (board.id, board.core, board.stack_bytes)
+        assert (here.id, here.stack_bytes) == (board.id, board.stack_bytes)
+        if board.core.id in ("xtensa-lx6", "xtensa-lx7"):
+            assert (here.core.id, here.core.kernels) == ("xtensa-lx106", board.core.kernels)
+            assert f"firmware for Xtensa LX106, not for its {board.core.name}" in QEMU.note(here)
+            assert "windowed ABI" in QEMU.note(here) and "\n" not in QEMU.note(here)
+        else:
+            assert here.core == board.core
         assert here.clock_hz == board.clock_hz
         assert here.flash.bytes <= board.flash.bytes and here.ram.bytes <= board.ram.bytes
         assert (here is board) == ("qemu" in board.emulation)
@@ -56,6 +59,18 @@ def test_the_limits_are_the_boards_own(tmp_path: Path) -> None:
     too_large.write_bytes(builder.build(inputs=[source], outputs=[result]))
     with pytest.raises(FitError, match="uno_r4_minima has"):
         prepare(tflite_model.load(too_large), board=board.id)
+
+
+def test_an_esp32_without_a_port_runs_what_all_xtensa_cores_have(tmp_path: Path) -> None:
+    result, _ = verbs.run(MODELS / "digits", board="esp32dev", samples=2, out=tmp_path / "board")
+    board = lookup.board("esp32dev")
+    assert (result.board.id, result.target.kind) == ("esp32dev", "qemu") and result.parity
+    assert (result.build.flash_budget, result.build.ram_budget) == (board.flash.bytes, board.ram.bytes)
+    assert result.estimate is None and result.executed is None
+    assert "there is no estimate of time: there is no model of the core Xtensa LX106" in result.warnings
+    machine, _ = verbs.run(MODELS / "digits", board="qemu-xtensa", samples=2, out=tmp_path / "machine")
+    assert result.instructions == machine.instructions is not None
+    assert not [words for words in machine.warnings if "estimate" in words]
 
 
 def test_a_board_without_a_port_runs_and_says_on_what(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tinydeploy.model.readers import npy_files, table_file, wav_folder
 from tinydeploy.model.readers.loaded import Loaded
 from tinydeploy.model.samples import Data
 
-_FORMAT = "data/1"  # changes with what the readers make of a file
+_FORMAT = "data/2"  # changes with what the readers make of a file
 _LOOKED_AT = 100_000  # files of a folder, to know what it holds
 _MOST_KEPT = 256 << 20  # bytes: what is larger is read anew
 _KINDS = "an .npz, x.npy,y.npy, a .csv or .parquet with a header, a folder of images or WAV files, or a .py"
@@ -39,6 +39,8 @@ def read(data: Data, graph: Graph, preparation: Preparation) -> Data:
     if not isinstance(data, str | Path):
         return data
     named = str(data)
+    if not named:
+        raise DataError("data are named by an empty string", f"data are {_KINDS}")
     if python_data.is_python(named):
         return _of_inputs(python_data.load(named), graph, named)
     if npy_files.is_named(named):

@@ -90,6 +90,12 @@ class Job:
             raise TargetError(f"no port of the board {self.board.name} is there", "is it plugged in?")
         return replace(self, port=port)
 
+    def with_trigger(self) -> Job:
+        """The same whose firmware drives the trigger pin. Raises UsageError where no pin is known."""
+        if self.board.trigger is None:
+            raise UsageError(f"no pin of {self.board.name} is known that could be a meter's trigger")
+        return replace(self, trigger=True)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What there is to know of the firmware before it is used."""

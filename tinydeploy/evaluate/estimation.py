@@ -2,7 +2,7 @@
 
 One inference runs once more, on a target that says what it executes: that of the sample whose count is the
 median. For a run on a board that is an emulator of it, or of its core, and the estimate stands beside the
-time that the board took.
+time that the board took; so it is for an emulator that does not say what it executes.
 """
 
 from __future__ import annotations
@@ -83,19 +83,17 @@ def estimates(
     progress: Progress,
 ) -> Estimates:
     """The estimates of a run whose samples have been `measured`."""
-    model, emulated = model_for(job.board), job.target.is_emulator
-    counting = job if emulated else _emulated(job)
-    if counting is None or (model is None and not (emulated and wanted.profile)):
-        return Estimates(warnings=tuple(_without_time(wanted)))
-    if not counting.target.records(counting.board):
-        return Estimates(
-            warnings=(f"there is no estimate of time: {counting.target.title} does not say what runs",)
-        )
+    model, itself = model_for(job.board), job.target.is_emulator and job.target.records(job.board)
+    counting = job if itself else _emulated(job)
+    if counting is None and model is not None and job.target.is_emulator:
+        return Estimates(warnings=(f"{_NONE}: {job.target.title} does not say what runs",))
+    if counting is None or (model is None and not (itself and wanted.profile)):
+        return Estimates(warnings=tuple(_without_time(job, model, wanted)))
     progress("counting what an inference executes", 0, 0)
     try:
-        if not emulated:
+        if not itself:
             firmware = counting.build(counting.planned_bytes, progress)
-        seen = execution_of(counting, firmware, samples, measured, arena_bytes, timeout, emulated)
+        seen = execution_of(counting, firmware, samples, measured, arena_bytes, timeout, itself)
     except (ToolError, TargetError, FitError) as error:
         hint = f"; {error.hint}" if error.hint else ""
         return Estimates(warnings=(f"{_NONE}: {error.message}{hint}",))
@@ -110,7 +108,7 @@ def estimates(
         _told(whole),
         {index: _told(own) for index, own in by_op.items()},
         profile(seen.ops, firmware.elf, model.factors.cycles if model else None) if wanted.profile else None,
-        tuple(_of_duty(job, time, spent, wanted.duty) if time else _without_time(wanted)),
+        tuple(_of_duty(job, time, spent, wanted.duty) if time else _without_time(job, model, wanted)),
     )
 
 
@@ -122,7 +120,7 @@ def beside(found: Estimate | None, cycles: float, clock_hz: int | None) -> Estim
 
 
 def _emulated(job: Job) -> Job | None:
-    """A board's job for what emulates it, or its core; None if nothing does, or a library had to be built."""
+    """The job for what says what it executes; None if nothing does, or a library had to be built for it."""
     kind = emulator_for(job.board)
     if kind is None or job.library is not None:
         return None
@@ -132,9 +130,13 @@ def _emulated(job: Job) -> Job | None:
     )
 
 
-def _without_time(wanted: Wanted) -> Iterator[str]:
+def _without_time(job: Job, model: TimeModel | None, wanted: Wanted) -> Iterator[str]:
+    if model is None and not job.board.only_emulated:
+        yield f"{_NONE}: there is no model of the core {job.board.core.name}"
     if wanted.duty.every_s is not None:
-        yield "there is no estimate of energy: the time is not estimated"
+        clock = "an emulator's board has no clock of its own: take one that can be bought, -b nucleo_l4r5zi"
+        why = clock if job.board.only_emulated else "the time is not estimated"
+        yield f"there is no estimate of energy: {why}"
 
 
 def _of_duty(job: Job, time: Estimate, spent: EnergyEstimate | None, duty: Duty) -> Iterator[str]:

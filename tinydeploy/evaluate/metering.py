@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import execution
@@ -25,11 +24,10 @@ def with_trigger(job: Job, meter: str | None) -> Job:
     meters.check(meter)
     if job.target.is_emulator:
         raise UsageError("a meter measures a board, and this runs in " + job.target.title, "add --port")
-    if job.board.trigger is None:
-        raise UsageError(f"no pin of {job.board.name} is known that could be a meter's trigger")
+    made = job.with_trigger()
     if job.no_upload:
         raise UsageError("a meter needs a firmware that raises a pin", "leave out --no-upload")
-    return replace(job, trigger=True)
+    return made
 
 
 def measured(

@@ -8,14 +8,14 @@ from typing import Any
 
 from tinydeploy.evaluate.option import Option, Verb
 
-APPS = ("mlperf-tiny",)
+APPS = ("mlperf-tiny", "mlperf-tiny-energy")
 MODES = ("performance", "accuracy")
 
 APP = Option("app", "What the firmware does, instead of serving tinydeploy's host.", choices=APPS)
 _MODE = Option("mode", "Which run.", default="both", choices=MODES)
 _SECONDS = Option(
     "seconds",
-    "How long a window of inferences lasts at least, by the device's clock.",
+    "How long a window of inferences lasts at least, by the device's clock, or a sound that is made up.",
     kind=float,
     default="10",
 )
@@ -33,8 +33,8 @@ _PYTHON = Option(
 def mlperf(data: Option, samples: Option, deployed: tuple[Option, ...], usual: tuple[Option, ...]) -> Verb:
     """The verb: its own options around those that others have as well."""
     own: dict[str, Any] = {
-        "help": "The benchmark's data: a folder with y_labels.csv.",
-        "metavar": "FOLDER",
+        "help": "The benchmark's data: a folder with y_labels.csv, or a truth file of sound.",
+        "metavar": "PATH",
         "key": "",
     }
     counted: dict[str, Any] = {"help": "How many files of the data to run.", "key": ""}

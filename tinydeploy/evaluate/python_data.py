@@ -38,7 +38,11 @@ def load(named: str) -> Loaded:
     Raises UsageError without such a file, and DataError if the function fails.
     """
     path, function = _parted(named)
-    if not Path(path).is_file():
+    try:
+        is_there = Path(path).is_file()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not is_there:
         raise UsageError(f"no such file: {path}", "data as a Python file: data.py, or data.py:load")
     child = Child(__name__)
     try:

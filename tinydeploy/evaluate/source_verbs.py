@@ -9,7 +9,7 @@ from typing import Unpack
 
 from tinydeploy.errors import UsageError
 from tinydeploy.evaluate import exporting, selftest
-from tinydeploy.evaluate.deployment import prepare
+from tinydeploy.evaluate.deployment import Job, prepare
 from tinydeploy.evaluate.keyword_types import Deploying
 from tinydeploy.evaluate.keywords import checked_keywords
 from tinydeploy.evaluate.mlperf_options import APPS
@@ -47,7 +47,8 @@ def generate(
     what there is to know of it.
     With `renode_test` it has a self-test for Renode too: so many `samples` of `data`, or of seeded random
     inputs, with the outputs that they should give, in a suite for renode-test. There an inference
-    may take `max_instructions`. With the `app` "mlperf-tiny" it speaks MLPerf Tiny's device protocol.
+    may take `max_instructions`. With the `app` "mlperf-tiny" it speaks MLPerf Tiny's device protocol, with
+    "mlperf-tiny-energy" as its energy mode has it, with a pin.
     """
     settled = with_usual(model, {**options, "data": data}, "generate")
     if app not in (None, *APPS):
@@ -66,8 +67,9 @@ def generate(
         raise UsageError(f"{ignored} is for a self-test, and none was asked for", "add --renode-test")
     data = settled.pop("data", None)
     graph = load_model(model, settled)
-    made = mlperf_tiny.application(graph) if app else None
-    job = replace(prepare(graph, for_board=True, **settled), app=made)
+    job = prepare(graph, for_board=True, **settled)
+    if app:
+        job = _applied(job, app)
     test = None
     if renode_test:
         inputs = unlabelled_samples(job.graph, data, samples or SELFTEST_SAMPLES, Beside.of(model))
@@ -76,6 +78,14 @@ def generate(
     for note in job.notes:
         notice(note)
     return folder
+
+
+def _applied(job: Job, app: str) -> Job:
+    """The job of the application. Raises UsageError where it cannot be."""
+    made = mlperf_tiny.application(job.graph, app)
+    if made.marks and job.target.is_emulator:
+        raise UsageError(f"energy is measured on a board, and this is for {job.target.title}")
+    return replace(job.with_trigger() if made.marks else job, app=made)
 
 
 @checked_keywords

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tinydeploy.boards.board import Board, Counting
+from tinydeploy.link.channel import BAUD
 
 
 class MadeFor(Protocol):
@@ -49,21 +50,24 @@ class ByHand:
 class Application:
     """What a firmware does instead of serving tinydeploy's host, with the same runtime around it.
 
-    `verb` measures it. `define` is the macro that compiles it, `template` that of its header, which `facts`
-    fill in, and `told` what a person is told who has it in a terminal.
+    `verb` measures it, if one does. `defines` are the macros that compile it, `templates` those of its
+    headers, which `facts` fill in, and `told` what a person is told who has it in a terminal. With `marks`
+    it tells a meter of its work by the board's trigger pin. It speaks at `baud`, where the link has a rate.
     """
 
     name: str
     verb: str
-    define: str
-    template: str
+    defines: tuple[str, ...]
+    templates: tuple[str, ...]
     facts: Mapping[str, Any]
     told: str
+    marks: bool = False
+    baud: int = BAUD
 
     @property
-    def header(self) -> str:
-        """Where the header is among the sources."""
-        return self.template.removesuffix(".j2")
+    def headers(self) -> dict[str, str]:
+        """Where the headers are among the sources, each with its template."""
+        return {template.removesuffix(".j2"): template for template in self.templates}
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinydeploy.errors import ModelError, UsageError
+from tinydeploy.firmware import log_mel
 from tinydeploy.firmware.made_for import Application
 from tinydeploy.model.dtype import DType
 from tinydeploy.model.graph import Graph, Quantization
 
-APP = "mlperf-tiny"
+APP, ENERGY_APP = "mlperf-tiny", "mlperf-tiny-energy"
+ENERGY_BAUD = 9600  # what the runner's devices file has for it; a stream's stays
+THRESHOLD = 0.95  # a score of the wake word above it is a detection
 _LARGER_MACS = 25_000_000  # twice the multiply-accumulates of ic01's model; ic02's has 60 million
 
 
@@ -25,8 +28,9 @@ class Benchmark:
 
     A sample is `inputs` numbers of the type `sent` ("int8_t", "uint8_t", "float"); a result is `outputs`
     scores, or, where reals are sent, one anomaly score. The quality is `target` or more of `metric`: "top1"
-    in percent, or "auc"; without a metric, it is of what is heard in a stream, which is not measured: the
-    network alone is. A file of data holds samples of `stride` bytes from one to the next, or one sample.
+    in percent, or "auc"; without a metric, it is of what is heard in a stream: no more than `target` words
+    that were missed, and no more that were not there. A file of data holds samples of `stride` bytes from one
+    to the next, or one sample.
     """
 
     id: str
@@ -46,7 +50,7 @@ class Benchmark:
 
     @property
     def streams(self) -> bool:
-        """Whether the benchmark is of a stream of sound, of which the model takes features."""
+        """Whether the benchmark is of a stream of sound, of which the model takes features: log_mel."""
         return not self.metric
 
     @property
@@ -70,7 +74,7 @@ BENCHMARKS = (
     Benchmark("vww01", "vww", "visual wake words", 96 * 96 * 3, "uint8_t", 2, "top1", 80),
     Benchmark("ic01", "ic", "image classification", 32 * 32 * 3, "uint8_t", 10, "top1", 85),
     Benchmark("ic02", "ic2", "image classification, larger", 32 * 32 * 3, "uint8_t", 10, "top1", 91),
-    Benchmark("sww01", "sww", "streaming wake word", 30 * 40, "int8_t", 3, "", 0),
+    Benchmark("sww01", "sww", "streaming wake word", 30 * 40, "int8_t", 3, "", 8),
     Benchmark("ad01", "ad", "anomaly detection", 640, "float", 640, "auc", 0.85, stride=512),
 )
 
@@ -96,8 +100,11 @@ def _sizes(elements: Sequence[int]) -> str:
     return " and ".join(map(str, elements))
 
 
-def application(graph: Graph) -> Application:
-    """The application of the model's benchmark. Raises UsageError, or ModelError for another type."""
+def application(graph: Graph, name: str = APP) -> Application:
+    """The application of the model's benchmark, by its name: APP or ENERGY_APP.
+
+    Raises UsageError, or ModelError for another type.
+    """
     benchmark = benchmark_of(graph)
     given, gives = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     types = {DType.INT8: "int8_t", DType.UINT8: "uint8_t"}
@@ -110,6 +117,7 @@ def application(graph: Graph) -> Application:
     assert given.quantization is not None and gives.quantization is not None
     facts = {
         "model": benchmark.id,
+        "is_energy": name == ENERGY_APP,
         "sent": benchmark.sent,
         "inputs": benchmark.inputs,
         "is_real": benchmark.is_real,
@@ -119,9 +127,23 @@ def application(graph: Graph) -> Application:
         "output": types[gives.dtype],
         **_quantized("input", given.quantization),
         **_quantized("output", gives.quantization),
+        "threshold": math.floor(THRESHOLD / gives.quantization.scale) + gives.quantization.zero_point,
+        "log_mel": log_mel.tables() if benchmark.streams else None,
     }
-    told = "it speaks MLPerf Tiny's device protocol, so type name%, profile% or help%"
-    return Application(APP, "mlperf", "TINYDEPLOY_MLPERF_TINY", "mlperf_tiny_model.h.j2", facts, told)
+    defines, templates = ["TINYDEPLOY_MLPERF_TINY"], ["mlperf_tiny_model.h.j2"]
+    if benchmark.streams:
+        defines.append("TINYDEPLOY_MLPERF_STREAM")
+        templates.append("log_mel_tables.h.j2")
+    return Application(
+        name,
+        "" if name == ENERGY_APP else "mlperf",
+        (*defines,),
+        (*templates,),
+        facts,
+        "it speaks MLPerf Tiny's device protocol, so type name%, profile% or help%",
+        marks=name == ENERGY_APP,
+        **({"baud": ENERGY_BAUD} if name == ENERGY_APP and not benchmark.streams else {}),
+    )
 
 
 def _quantized(what: str, quantization: Quantization) -> dict[str, str | int]:

@@ -18,6 +18,7 @@ from tinydeploy.firmware.made_for import Application, ByHand, MadeFor, SelfTest
 from tinydeploy.firmware.tree import RUNTIME, SOURCES, plant, shipped_files
 from tinydeploy.host import output_folder, templates, tools
 from tinydeploy.host.output_folder import Manifest
+from tinydeploy.link.channel import BAUD
 from tinydeploy.model.graph import Graph
 
 MANIFEST = "tinydeploy-project.json"
@@ -100,6 +101,7 @@ def generate(
         "command": shlex.join(by_hand.command) if by_hand else "",
         "verb": app.verb if app else "run",
         "typed": typed,
+        "baud": app.baud if app else BAUD,
         "told": f"{by_hand.told}:\n{typed}." if by_hand else "",
     }
     wanted = {**_TEMPLATES, **(selftest.suite.templates if selftest else {})}

@@ -13,6 +13,7 @@ from tinydeploy.engines.engine import MODEL, EngineSources, Library
 from tinydeploy.firmware.made_for import Application, SelfTest
 from tinydeploy.host import paths, templates
 from tinydeploy.host.includes import with_included
+from tinydeploy.link.channel import BAUD
 
 SOURCES = "src"
 """The folder that a firmware's sources are in, wherever they are written."""
@@ -99,6 +100,7 @@ def plant(
         ops=len(sources.profiled_ops),
         app=app,
         trigger=trigger,
+        baud=app.baud if app else BAUD,
     )
     model = {**sources.model, **(library.files if library else {})}
     meta = {}
@@ -110,7 +112,7 @@ def plant(
             expected=byte_lines(selftest.expected),
         )
     if app is not None:
-        meta[app.header] = templates.render(app.template, app=app)
+        meta |= {name: templates.render(template, app=app) for name, template in app.headers.items()}
     defined = frozenset({*_DEFINED.findall(header), *(["TINYDEPLOY_SELFTEST"] if selftest else [])})
     about_board = {"board.h": header}
     return FirmwareTree.of(

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tinydeploy.errors import (
     DeviceFaultError,
@@ -22,10 +23,14 @@ from tinydeploy.link.channel import Stream
 
 READY = "m-ready"
 CHUNK = 31  # bytes of a sample in one command, as the official runner sends them
+_SOUND_CHUNK = 512  # of sound, for which a device takes longer commands
 _END = "%"
 _LONGEST_REPLY = 1 << 20  # bytes
 _FIRST_TRY, _LONGEST_TRY = 0.25, 4.0  # seconds
 _FAULT = re.compile(r"e-\[Fault at 0x([0-9a-f]+)\]")
+
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,20 @@ class Inferred:
     start_us: int
     end_us: int
     results: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the device made of a frame of sound: its clock, in microseconds, its features, and the scores.
+
+    Features and scores are as the model takes and gives them, integers.
+    """
+
+    start_us: int
+    end_us: int
+    features: tuple[int, ...]
+    scores: tuple[int, ...]
+    is_detection: bool
 
 
 class MlperfDevice:
@@ -103,27 +122,29 @@ class MlperfDevice:
                 raise DeviceStatusError(f"the device answers '{words[:20]}' with {line}")
         return lines
 
-    def load(self, sample: bytes) -> None:
-        """Sends a sample, CHUNK bytes with each command."""
+    def load(self, sample: bytes, chunk: int = CHUNK) -> None:
+        """Sends a sample, `chunk` bytes with each command."""
         self.command(f"db load {len(sample)}")
         said: list[str] = []
-        for at in range(0, len(sample), CHUNK):
-            said = self.command(f"db {sample[at : at + CHUNK].hex()}")
+        for at in range(0, len(sample), chunk):
+            said = self.command(f"db {sample[at : at + chunk].hex()}")
         if "m-load-done" not in said:
             raise LinkCorruptError("the device has not taken the whole sample")
 
     def infer(self, count: int, warmups: int, timeout: float | None = None) -> Inferred:
         """`count` inferences of the sample, after `warmups`; `timeout` is for them all."""
         said = self.command(f"infer {count} {warmups}", timeout)
-        times = [int(line[9:]) for line in said if re.fullmatch(r"m-lap-us-\d{1,18}", line)]
-        results = _field(said, "m-results")
-        try:
-            scores = tuple(float(score) for score in results.split(",") if score.strip())
-        except ValueError as error:
-            raise LinkCorruptError(f"the device gives results that are no numbers: {results[:40]}") from error
-        if len(times) != 2 or times[1] < times[0] or "m-infer-done" not in said:
-            raise LinkCorruptError(f"the device tells no time for '{count} inferences'")
-        return Inferred(times[0], times[1], scores)
+        scores = _numbers(said, "m-results", float)
+        if "m-infer-done" not in said:
+            raise LinkCorruptError(f"the device does not end '{count} inferences'")
+        return Inferred(*_times(said), scores)
+
+    def hear(self, frame: bytes) -> Heard:
+        """Sends the next frame of a stream that `start` has begun, int16 samples."""
+        self.load(frame, _SOUND_CHUNK)
+        said = self.command("extract_uart_stream")
+        features, scores = _numbers(said, "m-features", int), _numbers(said, "m-activations", int)
+        return Heard(*_times(said), features, scores, "m-detected" in said)
 
     def _field(self, command: str, name: str) -> str:
         return _field(self.command(command), name)
@@ -158,6 +179,23 @@ class MlperfDevice:
             if not data:
                 raise LinkTimeoutError("the device does not answer", "is it running, and at 115200 baud?")
             self._pending += data
+
+
+def _times(lines: list[str]) -> tuple[int, int]:
+    """The two times of the reply, in microseconds."""
+    times = [int(line[9:]) for line in lines if re.fullmatch(r"m-lap-us-\d{1,18}", line)]
+    if len(times) != 2 or times[1] < times[0]:
+        raise LinkCorruptError("the device tells no time of what it has done")
+    return times[0], times[1]
+
+
+def _numbers(lines: list[str], name: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
+    """The numbers between the brackets of the line with this name."""
+    text = _field(lines, name)
+    try:
+        return tuple(kind(word) for word in text.split(",") if word.strip())
+    except ValueError as error:
+        raise LinkCorruptError(f"the device gives results that are no numbers: {text[:40]}") from error
 
 
 def _field(lines: list[str], name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from tinydeploy.errors import ToolError, UsageError
 from tinydeploy.firmware.mlperf_tiny import Benchmark
 from tinydeploy.link.channel import BAUD
-from tinydeploy.mlperf import runner_launcher
+from tinydeploy.mlperf import runner_launcher, sound
 from tinydeploy.mlperf.datasets import TRUTH
 from tinydeploy.targets.process import kept
 
@@ -41,21 +41,29 @@ class OfficialRunner:
         )
 
     def run(
-        self, mode: str, port: str, script: Mapping[str, Any], data: Path, work: Path, seconds: float
+        self,
+        mode: str,
+        port: str,
+        script: Mapping[str, Any],
+        data: Path,
+        work: Path,
+        seconds: float,
+        interface: str = "",
     ) -> dict[str, bytes]:
         """A session with the device at `port`, in the folder `work`: what it wrote, FILES by their names.
 
+        With `interface` that is an interface board of this name, and the device is behind it.
         Raises ToolError if it fails, or takes longer than `seconds`.
         """
         work.mkdir(parents=True, exist_ok=True)
-        device = {
-            "name": "tinydeploy",
-            "type": "dut",
-            "baud": BAUD,
-            "usb": {str(runner_launcher.VID): runner_launcher.PID},
-        }
+        found = {"usb": {str(runner_launcher.VID): runner_launcher.PID}}
+        devices: list[dict[str, Any]] = [
+            {"name": "tinydeploy", "type": "dut", "baud": BAUD} | ({} if interface else found)
+        ]
+        if interface:
+            devices.append({"name": interface, "type": "interface", "baud": BAUD, **found})
         (work / _SCRIPT).write_text(json.dumps(script))
-        (work / _DEVICES).write_text(_with_numbers(json.dumps([device])))
+        (work / _DEVICES).write_text(_with_numbers(json.dumps(devices)))
         command = [self.python, str(Path(runner_launcher.__file__).resolve()), port, str(self.folder)]
         command += ["-d", _DEVICES, "-t", _SCRIPT, "-s", str(data.resolve()), "-m", MODES[mode]]
         environment = {**os.environ, "MPLBACKEND": "Agg"}
@@ -90,7 +98,16 @@ def _with_numbers(text: str) -> str:
 
 
 def test_script(benchmark: Benchmark, mode: str, inferences: int, warmups: int) -> dict[str, Any]:
-    """What the runner is to do: five windows of so many inferences, or each sample once."""
+    """What the runner is to do: five windows of so many inferences, each sample once, or a stream."""
+    if benchmark.streams:
+        return {
+            benchmark.id: {
+                "name": benchmark.title,
+                "model": benchmark.id,
+                "truth_file": sound.TRUTH,
+                "script": ["stream"],
+            }
+        }
     steps = ["download", f"infer {inferences} {warmups}" if mode == "performance" else "infer 1 0"]
     loop = "loop 5" if mode == "performance" else "loop"
     entry = {

@@ -13,15 +13,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from tinydeploy.errors import ToolError
 from tinydeploy.firmware.mlperf_tiny import Benchmark
 from tinydeploy.link.mlperf_device import Inferred
 from tinydeploy.mlperf import benchmark_runs
 from tinydeploy.mlperf.benchmark_runs import Answer, Window
+from tinydeploy.mlperf.stream_runs import FRAME_US, Counts, Listening
 
 SCHEMA = "tinydeploy.mlperf/1"
 SUBMITTER = "tinydeploy"
 SUMMARY = "mlperf.json"
+MADE_UP = " (of made-up data: this is no accuracy)"
 _RULE = "-" * 57
+_BYTES = re.compile(r"< m-ready$|> db (?!load)|< (Received command: |\d+ bytes received|m-features-)")
+_QUALITIES = re.compile(rb"^.*(?:Top 1% =|AUC =|Accuracy:) ?\d[^\r\n]*", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,12 @@ class Figures:
     """A run's figures. Times are by the device's clock: `microsecond` says what that is worth.
 
     `inferences_per_second` is the median of the windows, and `window_us` the shortest of them; `top1` is in
-    percent. Of a benchmark of a stream, `network_alone` is measured. `differing` counts the samples whose
-    results are not TFLite Micro's. `made_up` says that the data mean nothing. What was not measured is None.
+    percent. `differing` counts the samples whose results are not TFLite Micro's. `made_up` says that the data
+    mean nothing. What was not measured is None.
+
+    Of a stream an inference is all that is done with a frame, which is a sample: `duty_cycle` is its share of
+    a frame's time, `keeps_up` whether none takes longer on a board. `hits`, `missed` and `wrong` count words.
+    No feature is more than `furthest_feature` steps from the same in float64.
     """
 
     benchmark: str
@@ -41,7 +50,6 @@ class Figures:
     engine: str
     microsecond: str
     made_up: bool
-    network_alone: bool
     data: str | None
     inferences_per_second: float | None = None
     window_us: int | None = None
@@ -51,6 +59,12 @@ class Figures:
     auc: float | None = None
     target_met: bool | None = None
     differing: int | None = None
+    duty_cycle: float | None = None
+    keeps_up: bool | None = None
+    hits: int | None = None
+    missed: int | None = None
+    wrong: int | None = None
+    furthest_feature: int | None = None
     schema: str = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
@@ -99,11 +113,63 @@ def performance(windows: Sequence[Window], seconds: float) -> dict[str, bytes]:
 def accuracy(benchmark: Benchmark, found: Sequence[Answer]) -> dict[str, bytes]:
     """The files of an accuracy run, but for its log."""
     lines = [] if benchmark.metric != "top1" else [f"ulp-mlperf: Top 1% = {benchmark_runs.top1(found):2.1f}"]
-    area = None if benchmark.streams else benchmark_runs.auc(found)
+    area = benchmark_runs.auc(found)
     if area is not None:
         lines.append(f"ulp-mlperf: AUC = {area:.3f}")
     each = [_result(one, 1, 0, "a", **_entry(answer)) for answer in found for one in answer.inferred]
     return {"results.txt": text(lines), "results.json": _json(each)}
+
+
+def stream(heard: Sequence[Listening]) -> dict[str, bytes]:
+    """The files of a run on a stream, but for its log."""
+    lines, found = [], []
+    for each in heard:
+        counts = each.counts
+        lines += [
+            f"Accuracy: {counts.hits} True positives, {counts.missed} False negatives, "
+            f"{counts.wrong} False positives",
+            f"Average duty cycle: {each.took_us / FRAME_US:1.5}",
+            f"Average period: {FRAME_US / 1e6:1.5} s",
+            f"Estimated throughput: {1e6 / each.took_us:1.5} inf./sec.",
+        ]
+        spans = [[side / 1e6 for side in span] for span in each.spans_us]
+        infer = {**each.recording.truth, "detections": each.detections_ms, "iterations": 1, "warmups": 0}
+        cycle = {
+            "duty_cycle": each.took_us / FRAME_US,
+            "period": FRAME_US / 1e6,
+            "processing_time": each.took_us / 1e6,
+            "start_times_s": [span[0] for span in spans],
+            "stop_times_s": [span[1] for span in spans],
+        }
+        activations = [frame.scores[0] for frame in each.frames]
+        found.append({"infer": infer, "dutycycle": cycle, "activations": activations, "mode": "p"})
+    return {"results.txt": text(lines), "results.json": _json(found)}
+
+
+def marked(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of a run on made-up data, with a plain word beside whatever looks like an accuracy."""
+    return {
+        name: content if name.endswith(".json") else _QUALITIES.sub(rb"\g<0>" + MADE_UP.encode(), content)
+        for name, content in files.items()
+    }
+
+
+def of_stream(figures: Figures, heard: Sequence[Listening], counts: Sequence[Counts]) -> Figures:
+    """The figures with those of a stream; the words' `counts` are left out if the sound is made up."""
+    frames = sum(len(each.frames) for each in heard)
+    took = sum(each.took_us * len(each.frames) for each in heard) / frames
+    found = replace(
+        figures,
+        inferences_per_second=1e6 / took,
+        samples=frames,
+        duty_cycle=took / FRAME_US,
+    )
+    if figures.made_up:
+        return found
+    hits, missed, wrong = (
+        sum(getattr(each, name) for each in counts) for name in ("hits", "missed", "wrong")
+    )
+    return replace(found, hits=hits, missed=missed, wrong=wrong)
 
 
 def summary(figures: Figures) -> bytes:
@@ -131,12 +197,18 @@ def read_back(files: Mapping[str, bytes], mode: str, figures: Figures) -> Figure
     return replace(figures, samples=len(found))
 
 
+def words_read_back(files: Mapping[str, bytes]) -> Counts:
+    """How the official runner has judged what was heard. Raises ToolError if it has not."""
+    told = files["results.txt"].decode(errors="replace")
+    found = re.search(r"Accuracy: (\d+) True positives, (\d+) False negatives, (\d+) False positives", told)
+    if found is None:
+        raise ToolError("MLPerf Tiny's runner tells of no words that it has heard")
+    return Counts(*map(int, found.groups()))
+
+
 def log(lines: Sequence[str]) -> bytes:
-    """The conversation with the device, without the bytes of the samples."""
-    said = [
-        line for line in lines if line != "< m-ready" and (line[:5] != "> db " or line[:9] == "> db load")
-    ]
-    return text(said)
+    """The conversation with the device, without what was sent of samples and the features of sound."""
+    return text([line for line in lines if not _BYTES.match(line)])
 
 
 def _entry(of: Window | Answer) -> dict[str, Any]:

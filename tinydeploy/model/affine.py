@@ -20,7 +20,8 @@ def quantize(values: Array, tensor: Tensor) -> tuple[Array, float]:
     """
     assert tensor.quantization is not None
     limits = np.iinfo(tensor.dtype.value)
-    scaled = values.astype(np.float32) / np.float32(tensor.quantization.scale)
+    with np.errstate(over="ignore"):  # what is beyond float32 is clipped like all that is too large
+        scaled = values.astype(np.float32) / np.float32(tensor.quantization.scale)
     codes = np.trunc(scaled.astype(np.float64) + np.copysign(0.5, scaled)) + tensor.quantization.zero_point
     clipped = float(np.mean((codes < limits.min) | (codes > limits.max)))
     return np.clip(codes, limits.min, limits.max).astype(tensor.dtype.numpy), clipped

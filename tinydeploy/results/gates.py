@@ -109,13 +109,18 @@ def _unknown(result: Result, what: str) -> Missing:
     return Missing(f"{result.target.kind} counts {result.unit}, and measures no {what}")
 
 
+def _unestimated(result: Result, what: str) -> Missing:
+    """Why there is no estimate: what the result was warned of, where it was."""
+    said = f"there is no estimate of {what}"
+    told = [warning for warning in result.warnings if warning.startswith(said)]
+    return Missing(told[0] if told else f"{said} on this board")
+
+
 def _estimated(result: Result, limit: Limit) -> Figure:
     if limit.name == "max_estimated_ms":
-        return (
-            result.estimate.ms if result.estimate else Missing("there is no estimate of time on this board")
-        )
+        return result.estimate.ms if result.estimate else _unestimated(result, "time")
     if limit.name == "max_estimated_uj":
-        return result.energy.uj if result.energy else Missing("there is no estimate of energy on this board")
+        return result.energy.uj if result.energy else _unestimated(result, "energy")
     return _unknown(result, limit.name.removeprefix("max_").split("_")[0])
 
 

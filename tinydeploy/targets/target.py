@@ -157,7 +157,7 @@ class TargetKind(ABC):
 
     def note(self, board: Board) -> str:
         """What there is to know about it as a stand-in for the board."""
-        return getattr(self.described(board), "note", "")
+        return " ".join(getattr(self.described(board), "note", "").split())  # a file gives it in lines
 
     def warnings(self, board: Board) -> tuple[str, ...]:
         """What a result that was got here has to say."""

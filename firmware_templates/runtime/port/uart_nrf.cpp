@@ -40,8 +40,8 @@ void open() {
   reg32(port + 0x518) = 1u << kUartTx.number;  // DIRSET
   reg32(kPselTxd) = kUartTx.port << 5 | kUartTx.number;
   reg32(kPselRxd) = kUartRx.port << 5 | kUartRx.number;
-  static_assert(kUartBaud == 115200, "the register's value is a table's");
-  reg32(kBaudrate) = 0x01d60000;
+  static_assert(kUartBaud == 115200 || kUartBaud == 9600, "the register's value is a table's");
+  reg32(kBaudrate) = kUartBaud == 9600 ? 0x00275000 : 0x01d60000;
   reg32(kRxdPtr) = address(&received);
   reg32(kRxdMaxcnt) = 1;
   reg32(kTxdPtr) = address(&sent);

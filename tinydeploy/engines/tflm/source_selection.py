@@ -2,7 +2,7 @@
 
 Kernels are found as a linker would find them: the resolver names the functions that register an op's
 kernel, a source file defines each, and what that one includes has sources of the same name. CMSIS-NN has a
-function or a few in each file, so there the names that are called lead on.
+function or a few in each file, and tables of constants, so there the names that are used lead on.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _ADDER = re.compile(r"\bTfLiteStatus\s+(Add\w+)\(")
 _REGISTRATION = re.compile(r"\b(Register_\w+)\s*\(\s*\)")
 _DEFINES_REGISTRATION = re.compile(r"\b(Register_\w+)\s*\(\s*\)\s*\{")
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
-_FUNCTION = re.compile(r"\barm_\w+")
+_NAME = re.compile(r"\b[A-Za-z_]\w+")
 _DEFINES_FUNCTION = re.compile(r"^[A-Za-z_][\w \t*]*?\b(arm_\w+)\s*\([^;{}]*\)\s*\{", re.M)
+_DEFINES_TABLE = re.compile(r"^const\s+\w+\s+(\w+)\s*\[[^\]]*\]\s*=", re.M)
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,16 @@ class Sources:
         return found
 
     def _called_by(self, sources: Iterable[Path]) -> set[Path]:
-        """The files of CMSIS-NN with the functions that these call, directly or not."""
+        """The files of CMSIS-NN with the functions and tables that these use, directly or not."""
         home: dict[str, Path] = {}
         for path in sorted((self.root / _CMSIS_NN).rglob("*.c")):
-            for name in _DEFINES_FUNCTION.findall(self._text(path)):
+            text = self._text(path)
+            for name in (*_DEFINES_FUNCTION.findall(text), *_DEFINES_TABLE.findall(text)):
                 home.setdefault(name, path)
         found = set[Path]()
         left = list(sources)
         while left:
-            names = set(_FUNCTION.findall(self._text(left.pop())))
+            names = set(_NAME.findall(self._text(left.pop())))
             fresh = {home[name] for name in names if name in home} - found
             found |= fresh
             left += fresh

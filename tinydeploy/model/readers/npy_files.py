@@ -51,6 +51,8 @@ def _array(file: Path) -> Array:
     try:
         if not file.exists():
             raise DataError(f"no such data file: {file}")
+        if not file.is_file():
+            raise DataError(f"{file} is no regular file", f"np.save('x{SUFFIX}', x) writes one")
         if file.stat().st_size > npz.LIMIT_BYTES + 4096:
             raise DataError(f"{file} is larger than {npz.LIMIT_BYTES:,} bytes", "give fewer samples")
         content = file.read_bytes()

@@ -173,9 +173,7 @@ def _header(where: str, head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[An
         warnings.simplefilter("ignore")  # that Python 2 wrote it
         shape, fortran, dtype = readers[version](stream, max_header_size=_HEADER_BYTES)
     if dtype.hasobject:
-        raise DataError(
-            f"{where} holds Python objects", f"{where[-1]}.astype(float), or astype(str) for names"
-        )
+        raise DataError(f"{where} holds Python objects", "astype(float), or astype(str) for names")
     if dtype.kind not in "biufSU" or dtype.itemsize == 0:
         raise DataError(f"{where} is {_type_name(dtype)}: numbers, bools or names are wanted")
     if not all(type(size) is int and size >= 0 for size in shape):

@@ -1,13 +1,14 @@
 """A table with a header, CSV or Parquet, as samples: columns of features, `label`, perhaps `group`.
 
-A model that takes one row takes a sample of each; one that takes [rows, columns] takes windows of rows.
+A row that holds as many features as the model takes is a sample; a model that takes [rows, columns] gets
+windows of rows.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def read(file: Path, tensor: Tensor, wish: Preparation) -> Loaded:
     if not features:
         raise DataError(f"{file} has no columns but label and group")
     values = np.stack([_numbers(file, name, columns[name]) for name in features], axis=1)
-    y = _labels(columns[wish.label]) if wish.label in columns else None
+    y = _labels(file, wish.label, columns[wish.label]) if wish.label in columns else None
     group = np.asarray(columns[wish.group], str) if wish.group in columns else None
     scaled: Array = wish.applied(str(file), values)
     window, stride = _window(file, tensor, len(features), wish)
@@ -69,6 +70,8 @@ def _window(file: Path, tensor: Tensor, features: int, wish: Preparation) -> tup
     """Rows a sample, and from one to the next; 0 if a row is a sample. Raises DataError."""
     core = tensor.shape[1:]
     size = int(np.prod(core))
+    if size == features and not wish.window:
+        return 0, 0
     if size % features == 0 and (len(core) < 2 or core[-1] == features or wish.window):
         window = size // features
         if wish.window and wish.window != window:
@@ -104,11 +107,10 @@ def _csv(file: Path) -> tuple[dict[str, list[str]], str]:
         if file.stat().st_size > LIMIT_BYTES:
             raise DataError(f"{file} is larger than {LIMIT_BYTES:,} bytes", "give fewer samples")
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            first = stream.readline(1 << 20)
-            delimiter = max(_DELIMITERS, key=first.count)
+            delimiter = max(_DELIMITERS, key=_parts(stream.readline(1 << 20)))
             stream.seek(0)
             rows = csv.reader(stream, delimiter=delimiter, strict=True)
-            header = [name.strip() for name in next(rows, [])]
+            header = [name.strip() for name in next(filter(None, rows), [])]
             _check_header(file, header)
             columns: list[list[str]] = [[] for _ in header]
             for row in rows:
@@ -122,11 +124,18 @@ def _csv(file: Path) -> tuple[dict[str, list[str]], str]:
                     column.append(cell.strip())
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is no text in UTF-8", "save it as CSV UTF-8") from error
+    except csv.Error as error:
         raise DataError(f"{file} cannot be read as a CSV file: {str(error)[:120]}") from error
     if not columns or not columns[0]:
         raise DataError(f"{file} has a header and no rows" if header else f"{file} is empty")
     return dict(zip(header, columns, strict=True)), f"CSV with {_DELIMITERS[delimiter]}"
+
+
+def _parts(line: str) -> Callable[[str], int]:
+    """In how many names a delimiter parts a line, where quotes may hold some of it."""
+    return lambda delimiter: len(next(csv.reader([line], delimiter=delimiter), []))
 
 
 def _check_header(file: Path, header: list[str]) -> None:
@@ -166,9 +175,11 @@ def _numbers(file: Path, name: str, cells: list[Any]) -> Array:
         pass
     row, cell = next((i, cell) for i, cell in enumerate(cells) if not _is_number(cell))
     held = f"holds '{str(cell)[:40]}'" if cell not in ("", None) else "is empty"
+    hint = "fill or drop such rows, or leave the column out by [data] features"
+    if isinstance(cell, str) and _is_number(cell.replace(",", ".", 1)):
+        hint = "numbers are written with a point, and nothing between thousands: 1234.5"
     raise DataError(
-        f"{file}: column '{name}' {held} in row {row + 1:,}, and features are finite numbers",
-        "fill or drop such rows, or leave the column out by [data] features",
+        f"{file}: column '{name}' {held} in row {row + 1:,}, and features are finite numbers", hint
     )
 
 
@@ -179,8 +190,10 @@ def _is_number(cell: Any) -> bool:
         return False
 
 
-def _labels(cells: list[Any]) -> Array:
-    """Whole numbers, else fractions, else names."""
+def _labels(file: Path, name: str, cells: list[Any]) -> Array:
+    """Whole numbers, else fractions, else names. Raises DataError if one is missing."""
+    if (empty := next((row for row, cell in enumerate(cells) if cell in ("", None)), None)) is not None:
+        raise DataError(f"{file}: column '{name}' is empty in row {empty + 1:,}", "fill or drop such rows")
     kinds = (np.float64,) if isinstance(cells[0], float) else (np.int64, np.float64)
     for kind in kinds:
         try:

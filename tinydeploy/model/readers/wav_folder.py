@@ -15,6 +15,7 @@ from tinydeploy.model.readers.loaded import Array, Loaded, check_room, classes_o
 
 SUFFIXES = (".wav",)
 _FULL_SCALE = 32768.0
+_UNKNOWN_LENGTH = 0x7FFF0000 // 2  # samples: from here on, a writer to a pipe did not know it
 
 
 def read(root: Path, tensor: Tensor, wish: Preparation) -> Loaded:
@@ -64,15 +65,22 @@ def _audio(path: Path) -> tuple[int, Array]:
     try:
         with wave.open(str(path)) as file:
             width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            raw = file.readframes(file.getnframes()) if (width, channels) == (2, 1) else b""
+            frames = file.getnframes()
+            raw = file.readframes(frames) if (width, channels) == (2, 1) else b""
     except (wave.Error, EOFError, OSError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path} cannot be read as a WAV file: {error or 'cut short'}") from error
+        reason = str(error) or "it is cut short"
+        raise DataError(f"{path} cannot be read as a WAV file: {reason}", "save it as 16-bit PCM") from error
     if width != 2:
         raise DataError(f"{path} has {8 * width} bits a sample, and 16-bit PCM is wanted", "convert it")
     if channels != 1:
         raise DataError(f"{path} has {channels} channels, and one is wanted", "mix it down, as in training")
     if len(raw) < 2 or rate <= 0:
         raise DataError(f"{path} holds no audio")
+    if len(raw) // 2 < frames < _UNKNOWN_LENGTH:
+        raise DataError(
+            f"{path} is cut short: it tells of {frames:,} samples, and {len(raw) // 2:,} are there",
+            "remove it, or save it anew",
+        )
     return rate, np.frombuffer(raw[: len(raw) // 2 * 2], "<i2").astype(np.int16)
 
 
