@@ -43,8 +43,8 @@ Image size: 97928 bytes
 Entry point: 0x40382200
 Segments: 1
 Segment   Length   Load addr   File offs  Memory types
-      0  0x04a30  0x40382200  0x00000018  IRAM
-Checksum: 0xdf (valid)
+      0  0x04a20  0x40382200  0x00000018  IRAM
+Checksum: 0x25 (valid)
 ```
 
 The constants are the segment behind, at 0x3c000000, which the header does not count so that the ROM leaves it alone. What is
