@@ -33,6 +33,11 @@ def lower_reshape(graph: Graph, op: Op) -> Alias:
     (source, *_), output = input_tensors(graph, op, 1, 2), output_tensor(graph, op)
     require_movable(op, source, output)
     require_same_size(source, output)
+    if op.kind == "SQUEEZE":
+        given = op.options.get("squeeze_dims", ())
+        assert isinstance(given, tuple)
+        axes = {positive_axis(axis, len(source.shape)) for axis in given}
+        require(all(source.shape[axis] == 1 for axis in axes), f"it drops axes {given} of {source.shape}")
     if op.kind == "EXPAND_DIMS":
         require(len(op.inputs) == 2, "it has no axis")
         types = (DType.INT32, DType.INT64)
