@@ -73,6 +73,13 @@ def test_what_is_given_twice_is_refused(twice: tuple[str, ...]) -> None:
     assert re.fullmatch(r"tinydeploy: \S+ is given twice: \S+ and \S+\n", done.stderr)
 
 
+def test_what_is_given_empty_is_refused() -> None:
+    for option in ("--data", "--baseline", "-b"):
+        done = called("run", DIGITS, option, "")
+        assert done.returncode == 2
+        assert re.fullmatch(r"tinydeploy: \S+ is given an empty value( \(see .*\))?\n", done.stderr)
+
+
 @pytest.mark.parametrize(
     ("typed", "position", "expected"),
     [

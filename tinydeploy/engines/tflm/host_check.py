@@ -20,9 +20,9 @@ def refusals(graph: Graph) -> tuple[Refusal, ...]:
     """Every op that speaks against running `graph` with TFLite Micro; empty if none does.
 
     An op that a program cannot register is refused by name, and one that contradicts itself, or whose output
-    has not the shape that follows from its inputs, for TFLite Micro computes something else then. What is left, TFLite Micro's
-    interpreter on this machine allocates and runs once, and its objection is passed on, if it is installed
-    there (`asked`).
+    has not the shape that follows from its inputs, for TFLite Micro computes something else then. What is
+    left, TFLite Micro's interpreter on this machine allocates and runs once, and its objection is passed on,
+    if it is installed there (`asked`).
     """
     unknown = (op for op in graph.running if not catalogue.of(op.kind).resolver)
     found = [Refusal(op.index, "TFLite Micro has no kernel") for op in unknown]
