@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -110,6 +111,14 @@ def test_a_pipe_gets_plain_text(verb: list[str | Path]) -> None:
     assert "\x1b" not in done.stdout
     assert done.stdout == "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
     assert len(done.stdout.splitlines()) < 80
+
+
+def test_a_terminal_without_a_width_has_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    console = terminal._Console()
+    console.file = io.StringIO()
+    monkeypatch.setattr(console.file, "isatty", lambda: True)
+    assert console.width == console.size.width == 80
 
 
 def test_verbose_shows_commands_and_quiet_nothing(tmp_path: Path) -> None:
