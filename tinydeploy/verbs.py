@@ -88,11 +88,12 @@ def inspect(model: Model, **options: Unpack[Deploying]) -> Inspection:
 
 @checked_keywords
 def fit(
-    model: Model, words: Sequence[str] = (), *, every_goal: bool = False, **options: Unpack[Deploying]
+    model: Model, words: str | Sequence[str] = (), *, every_goal: bool = False, **options: Unpack[Deploying]
 ) -> tuple[Fit, ...]:
     """How the model fits the boards that `words` select, as fit.fits says; of `options`, `logits` counts."""
     graph = load_model(model, with_usual(model, options, "fit"))
-    return board_fit.fits(graph, board_files.select(words), every_goal=every_goal)
+    chosen = board_files.select(words.split() if isinstance(words, str) else words)
+    return board_fit.fits(graph, chosen, every_goal=every_goal)
 
 
 @checked_keywords

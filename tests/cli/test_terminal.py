@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -73,6 +74,13 @@ def test_what_is_given_twice_is_refused(twice: tuple[str, ...]) -> None:
     assert re.fullmatch(r"tinydeploy: \S+ is given twice: \S+ and \S+\n", done.stderr)
 
 
+def test_what_is_given_empty_is_refused() -> None:
+    for option in ("--data", "--baseline", "-b"):
+        done = called("run", DIGITS, option, "")
+        assert done.returncode == 2
+        assert re.fullmatch(r"tinydeploy: \S+ is given an empty value( \(see .*\))?\n", done.stderr)
+
+
 @pytest.mark.parametrize(
     ("typed", "position", "expected"),
     [
@@ -103,6 +111,14 @@ def test_a_pipe_gets_plain_text(verb: list[str | Path]) -> None:
     assert "\x1b" not in done.stdout
     assert done.stdout == "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
     assert len(done.stdout.splitlines()) < 80
+
+
+def test_a_terminal_without_a_width_has_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    console = terminal._Console()
+    console.file = io.StringIO()
+    monkeypatch.setattr(console.file, "isatty", lambda: True)
+    assert console.width == console.size.width == 80
 
 
 def test_verbose_shows_commands_and_quiet_nothing(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import native
 import numpy as np
@@ -15,6 +17,42 @@ from tinydeploy.engines.tflm.tflm_engine import TflmEngine
 from tinydeploy.model.readers import tflite_model
 
 INPUT, WEIGHTS = 0.05, 0.02
+
+
+def moved(kind: str, shapes: list[tuple[int, ...]], made: tuple[int, ...], **options: Any) -> bytes:
+    """An op of int8 tensors of one scale, and of constants that name axes or places."""
+    model = ModelBuilder()
+    x = [model.tensor(shape, scale=INPUT) for shape in shapes]
+    constants = [model.tensor((len(v),), "int32", data=v) for v in options.pop("constants", [])]
+    outputs = [model.tensor(made, scale=INPUT) for _ in range(options.pop("outputs", 1))]
+    model.op(kind, [*constants, *x] if kind == "SPLIT" else [*x, *constants], outputs, **options)
+    return model.build(x, outputs)
+
+
+A = (1, 4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("blob", "reason"),
+    [
+        (moved("SLICE", [A], (1, 4, 4, 2), constants=[[0, 0, 0, 2], [1, 4, 4, 2]]), "beyond its input"),
+        (moved("SLICE", [A], (1, 4, 4, 1), constants=[[0, 0, 0, -1], [1, 4, 4, 1]]), "beyond its input"),
+        (moved("CONCATENATION", [A, A], (1, 4, 4, 6), axis=4), "axis 4 is out of range"),
+        (moved("UNPACK", [(2, 4)], (4,), outputs=2, axis=-4, num=2), "axis -4 is out of range"),
+        (moved("PACK", [(4,), (4,)], (2, 4), axis=7, values_count=2), "axis 7 is out of range"),
+        (moved("MEAN", [A], (1, 4, 4), constants=[[-5]]), "axis -5 is out of range"),
+        (moved("SPLIT", [A], (1, 4, 2, 3), outputs=2, constants=[[4]], num_splits=2), "axis 4 is out of"),
+        (moved("GATHER", [A], (1, 4, 4, 2), constants=[[0, 1]], axis=9), "axis 9 is out of range"),
+        (moved("SQUEEZE", [A], (4, 4, 3), squeeze_dims=[4]), "axis 4 is out of range"),
+        (moved("SQUEEZE", [A], (4, 4, 3), squeeze_dims=[1]), r"drops axes|which should be \[1, 4, 3\]"),
+        (moved("ADD", [A, (2,)], A), "do not broadcast"),
+    ],
+)
+def test_an_op_that_cannot_be(blob: bytes, reason: str) -> None:
+    graph = tflite_model.parse(blob, "model")
+    for engine in (AotEngine(), TflmEngine()):
+        refusals = engine.refusals(graph)
+        assert refusals and re.search(reason, refusals[0].reason), (engine, refusals)
 
 
 @dataclass

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def test_values_and_paths(tmp_path: Path) -> None:
         ("threshold = 'high'", "'threshold' must be a number", ""),
         ("output = [0]", "'output' must be a string", ""),
         ("labels = [1]", "'labels' must be a list of strings", ""),
+        ("data = ''", "'data' is empty", ""),
         ("board = ", "Invalid value", ""),
         ("timeout = inf", "'timeout' must be a number, at most 86,400", ""),
         ("timeout = nan", "'timeout' must be a number", ""),
@@ -74,6 +76,20 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str, hint: str) 
 
 def test_a_folder_below_is_trusted(tmp_path: Path) -> None:
     assert config.load(write(tmp_path, 'out = "results/today"\n')).out == tmp_path / "results" / "today"
+
+
+def test_what_is_there_is_read(tmp_path: Path) -> None:
+    """What cannot be is not taken for no file, as its limits would not be held."""
+    write(tmp_path, "\ufeffboard = 'mps2-an386'")
+    assert config.load(tmp_path / "model.tflite").board == "mps2-an386"
+    for name in ("folder", "pipe", "link"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "folder" / "tinydeploy.toml").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "tinydeploy.toml")
+    (tmp_path / "link" / "tinydeploy.toml").symlink_to("nowhere")
+    for name in ("folder", "pipe", "link"):
+        with pytest.raises(UsageError, match=r"no regular file|No such file"):
+            config.load(tmp_path / name / "model.tflite")
 
 
 def test_what_is_no_utf8_is_said(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 
 import tinydeploy as tinydeploy_package
@@ -107,6 +108,38 @@ assert config.settled(file, {"colour": "red"}, options.from_file("run")) == {"co
 assert config.settled(file, {}, options.from_file("build")) == {}
 assert "| `--colour COLOUR` | `colour` | `colour` | What it is painted." in options_doc.page()
 """
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"samples": 0}, "samples is 0, and must be above zero"),
+        ({"samples": -1}, "samples is -1"),
+        ({"samples": 10**30}, "above zero, and at most 10,000,000"),
+        ({"samples": "3"}, "samples must be a whole number, not str"),
+        ({"samples": 2.5}, "samples must be a whole number, not float"),
+        ({"samples": True}, "samples must be a whole number, not bool"),
+        ({"timeout": float("inf")}, "timeout is inf"),
+        ({"timeout": float("nan")}, "timeout is nan"),
+        ({"timeout": "5"}, "timeout must be a number, not str"),
+        ({"board": 5}, "board must be a string, not int"),
+        ({"metric": 1}, "metric must be a string"),
+    ],
+)
+def test_a_keyword_takes_what_the_option_takes(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        tinydeploy_package.run("nowhere.tflite", **given)
+    with pytest.raises(UsageError, match="no such file"):
+        tinydeploy_package.run("nowhere.tflite", samples=np.int64(3), timeout=np.float32(2), board=None)
+    with pytest.raises(UsageError, match="the model is int where a path"):
+        tinydeploy_package.run(5)  # type: ignore[arg-type]
+
+
+def test_words_and_goals_that_are_none() -> None:
+    model = ROOT / "models" / "digits"
+    with pytest.raises(UsageError, match="cannot optimize for 'rams'"):
+        tinydeploy_package.inspect(model, optimize="rams")
+    assert [fit.board for fit in tinydeploy_package.fit(model, "mps2-an386")] == ["mps2-an386"]
 
 
 def test_an_option_is_added_in_one_place(tmp_path: Path) -> None:

@@ -403,6 +403,9 @@ def test_names_of_models() -> None:
         "NULL",
         "linux",
         "INT8_MAX",
+        "printf",
+        "log",
+        "uint8_t",
     ):
         with pytest.raises(UsageError):
             checked_name(wrong)

@@ -52,6 +52,7 @@ def test_a_figure_over_time(folder: Path) -> None:
     page = many_page.history((series,), "instructions")
     ElementTree.fromstring(page.replace("<!DOCTYPE html>", ""))
     assert page.count("<svg") == 2 and "d" * 10 in page
+    assert tinydeploy.history(str(folder)) == (series,)  # one path, and no list of letters
     with pytest.raises(UsageError, match="no result has a figure 'colour'") as refused:
         tinydeploy.history([folder], figure="colour")
     assert "instructions" in refused.value.hint

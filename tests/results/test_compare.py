@@ -255,7 +255,7 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def test_where_a_baseline_is(first: Result, tmp_path: Path) -> None:
+def test_where_a_baseline_is(first: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "repo" / "out" / "made-up" / "result.json"
     file.parent.mkdir(parents=True)
     git(tmp_path / "repo", "init", "-q")
@@ -270,11 +270,13 @@ def test_where_a_baseline_is(first: Result, tmp_path: Path) -> None:
 
     assert failures(held("git:HEAD"))
     assert failures(held(f"git:HEAD:{file}"))
+    assert failures(held(f"git:HEAD:{file.parent}"))
     assert failures(held(str(file))) == ()
     assert failures(held(str(file.parent))) == failures(held(str(file.parent.parent))) == ()
     assert Baselines.taken({}).of(file)(now) == now
     refused = {
         "git:nowhere": "no commit 'nowhere'",
+        "": "empty string",
         "git:": "no git ref",
         "git:--output=x": "no git ref",
         f"git:HEAD:{file.parent / 'other.json'}": "has no out/made-up/other.json",
@@ -285,6 +287,14 @@ def test_where_a_baseline_is(first: Result, tmp_path: Path) -> None:
         with pytest.raises(UsageError) as error:
             held(written)
         assert told in error.value.message and "\n" not in error.value.message
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{tmp_path / 'repo'}", "shallow")
+    with pytest.raises(UsageError, match="no commit 'HEAD~1'") as error:
+        Baselines.taken({"baseline": "git:HEAD~1"}).of(tmp_path / "shallow" / "result.json")
+    assert "--unshallow" in error.value.hint
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(UsageError, match="does not trust") as error:
+        held("git:HEAD")
+    assert "safe.directory" in error.value.hint
     elsewhere = tmp_path / "elsewhere" / "result.json"
     with pytest.raises(UsageError, match="in no git repository"):
         Baselines.taken({"baseline": "git:HEAD"}).of(elsewhere)

@@ -19,7 +19,10 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Once(click.Option):
-    """An option that takes one value, and is refused if it is given two. See click."""
+    """An option that takes one value, and is refused if it is given two, or an empty one. See click.
+
+    An empty one is a script's variable that was not set: `--baseline "$BASE"` must not mean no baseline.
+    """
 
     def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
         """See click."""
@@ -34,6 +37,8 @@ class Once(click.Option):
         if self.name in state.opts:
             first = state.opts[self.name]
             raise click.UsageError(f"{'/'.join(self.opts)} is given twice: {first} and {value}")
+        if value == "":
+            raise click.UsageError(f"{'/'.join(self.opts)} is given an empty value")
         process(value, state)
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from tinydeploy.report.printable import printable
 
 _NO_WIDTH = 1 << 16  # cells, of a pipe or a file
+_USUAL_WIDTH = 80  # of a terminal that does not know its own
 
 
 class _Console(Console):
@@ -22,11 +23,16 @@ class _Console(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+        if self._width == 0:  # COLUMNS=0 says that nobody knows
+            self._width = None
 
     @property
     def size(self) -> ConsoleDimensions:
         """See rich."""
-        return super().size if self.file.isatty() else ConsoleDimensions(_NO_WIDTH, 25)
+        if not self.file.isatty():
+            return ConsoleDimensions(_NO_WIDTH, 25)
+        found = super().size
+        return found if found.width > 0 else ConsoleDimensions(_USUAL_WIDTH, found.height)
 
     @size.setter
     def size(self, new: tuple[int, int]) -> None:

@@ -27,7 +27,10 @@ class Baselines:
     @classmethod
     def taken(cls, settled: dict[str, Any]) -> Baselines:
         """What is asked for, which is taken out of all that is settled. Raises UsageError."""
-        written, allow = str(settled.pop("baseline", "") or ""), settled.pop("allow", None)
+        written, allow = settled.pop("baseline", None), settled.pop("allow", None)
+        if written is not None and not str(written):
+            raise UsageError("the baseline is an empty string", "a file, a folder, or git:REF")
+        written = str(written or "")
         force = bool(settled.pop("force", False))
         if allow and not written:
             raise UsageError("allow says how much worse than a baseline, and there is none", "add --baseline")
@@ -46,7 +49,8 @@ class Baselines:
     def _read(self, file: Path) -> tuple[Result, str]:
         if self.written.startswith(_GIT):
             ref, _, path = self.written.removeprefix(_GIT).partition(":")
-            return stored.parse(git.at(ref, Path(path) if path else file), self.written), self.written
+            named = Path(path) if path.endswith(".json") or not path else Path(path) / stored.FILE
+            return stored.parse(git.at(ref, named if path else file), self.written), self.written
         place = Path(self.written)
         if place.is_dir() and not (place / stored.FILE).exists():
             below = place / file.resolve().parent.name

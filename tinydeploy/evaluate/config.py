@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
+import stat
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -84,6 +86,8 @@ def _check(path: Path, option: Option, raw: Any) -> None:
         raise UsageError(f"{path}: '{key}' must be above zero")
     if option.most is not None and not raw <= option.most:
         raise UsageError(f"{path}: '{key}' must be a number, at most {option.most:,.0f}")
+    if raw == "":
+        raise UsageError(f"{path}: '{key}' is empty")
     for text in [raw] if isinstance(raw, str) else raw if isinstance(raw, list) else []:
         if not text.isprintable():
             raise UsageError(f"{path}: '{key}' holds characters that cannot be printed")
@@ -139,7 +143,7 @@ def preparation(model: Path) -> Preparation:
 
 def _parted(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The file without its table [data], whose `file` is the key `data`; and the rest of that table."""
-    whole = raw(path) if path.is_file() else {}
+    whole = raw(path) if os.path.lexists(path) else {}
     table = whole.get("data")
     if not isinstance(table, dict):
         return whole, {}
@@ -152,9 +156,12 @@ def _parted(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def raw(path: Path) -> dict[str, Any]:
     """What a TOML file holds. Raises UsageError for one that cannot be read."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        there = path.stat()
+        if not stat.S_ISREG(there.st_mode):
+            raise UsageError(f"{path}: no regular file")
+        if there.st_size > _MOST_BYTES:
             raise UsageError(f"{path}: too large for what it is", f"at most {_MOST_BYTES:,} bytes")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as some editors of Windows begin it
     except RecursionError as error:
         raise UsageError(f"{path}: nested too deeply") from error
     except (ValueError, OSError) as error:  # TOMLDecodeError, UnicodeDecodeError, numbers of too many digits

@@ -40,6 +40,8 @@ from tinydeploy.words import ARENAS, DEFAULT_BOARD, LEVELS
 
 def model_path(model: str | Path) -> Path:
     """The .tflite that `model` names: a file, or a folder that holds one named after it, or just one."""
+    if not isinstance(model, str | Path):
+        raise UsageError(f"the model is {type(model).__name__} where a path, or a file's bytes, are wanted")
     path = Path(model)
     try:
         if not path.exists():

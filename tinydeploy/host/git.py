@@ -17,9 +17,17 @@ def at(ref: str, file: Path) -> str:
         raise UsageError(f"{ref!r} is no git ref", "git:main, git:v1.2, git:HEAD~1")
     folder, path = _folder(file), _path(file)
     if path is None:
+        said = _git(folder, "rev-parse", "--show-toplevel").stderr
+        if "safe.directory" in said:
+            hint = f"it belongs to another user: git config --global --add safe.directory {folder}"
+            raise UsageError(f"git does not trust the repository of {folder}", hint)
         raise UsageError(f"{folder} is in no git repository", "commit the result, and name its commit")
     if _git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").returncode:
-        raise UsageError(f"there is no commit '{ref}' here", "git fetch brings branches and tags")
+        shallow = _git(folder, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+        hint = "the clone is shallow: git fetch --unshallow, or fetch-depth: 0 in a GitHub workflow"
+        raise UsageError(
+            f"there is no commit '{ref}' here", hint if shallow else "git fetch brings branches and tags"
+        )
     shown = _git(folder, "show", f"{ref}:{path}")
     if shown.returncode:
         raise UsageError(f"commit '{ref}' has no {path}", "commit a result there first")

@@ -123,8 +123,8 @@ def staged(folder: Path, wanted: Iterable[str], manifest: Manifest) -> Iterator[
                 fresh.replace(folder)
             else:
                 _move(fresh, folder, wanted, stale, Path(scratch))
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, RecursionError) as error:  # a path of a thousand folders
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot write to {folder}: {reason}", "choose another folder with -o") from error
 
 

@@ -28,7 +28,11 @@ def results(folder: Path) -> tuple[Found, ...]:
     """Every result.json below a folder, by its place. Raises UsageError if there is no such folder."""
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}", "run writes results to tinydeploy-out")
-    return tuple(map(_found, sorted(folder.rglob(stored.FILE))))
+    try:
+        files = sorted(file for file in folder.rglob(stored.FILE) if not file.is_dir())
+    except OSError as error:
+        raise UsageError(f"{error.filename or folder} cannot be read: {error.strerror or error}") from error
+    return tuple(map(_found, files))
 
 
 def _found(file: Path) -> Found:

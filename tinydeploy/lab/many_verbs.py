@@ -29,12 +29,17 @@ DEFAULT_FOLDER = "tinydeploy-out"
 DEFAULT_FIGURE = "instructions"
 
 
+def _listed(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The paths; a single one need not be in a list, and is not taken for a list of its letters."""
+    return [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+
+
 def compare(paths: Sequence[str | Path], *, force: bool = False) -> Comparison:
     """The results in these files or folders, the first of which the others are held against.
 
     Raises UsageError for fewer than two, or where they cannot be compared, unless by `force`.
     """
-    if len(paths) < 2:
+    if isinstance(paths, str | Path) or len(paths) < 2:
         raise UsageError("a comparison takes two results or more", "tinydeploy compare A B")
     found = comparison.compare([stored.read(Path(path)) for path in paths], [str(path) for path in paths])
     if found.obstructed and not force:
@@ -51,15 +56,15 @@ def all_results(folder: str | Path = DEFAULT_FOLDER) -> tuple[Found, ...]:
 
 
 def history(
-    paths: Sequence[str | Path] = (DEFAULT_FOLDER,), *, figure: str = DEFAULT_FIGURE
+    paths: str | Path | Sequence[str | Path] = (DEFAULT_FOLDER,), *, figure: str = DEFAULT_FIGURE
 ) -> tuple[Series, ...]:
     """A figure over the results below these folders; of a file, also over its commits in git."""
-    return collection.history([Path(path) for path in paths], figure)
+    return collection.history(_listed(paths), figure)
 
 
 @checked_keywords
 def check(
-    paths: Sequence[str | Path] = (),
+    paths: str | Path | Sequence[str | Path] = (),
     *,
     plan: bool = False,
     board: str | None = None,
@@ -72,12 +77,12 @@ def check(
     without any, it is the tinydeploy.toml here. With `plan` paths are models, whose plans are held against
     the limits without a build. Limits that are given beat those of the files.
     """
-    return checking.check([Path(path) for path in paths], plan, board, dict(options), run, progress)
+    return checking.check(_listed(paths), plan, board, dict(options), run, progress)
 
 
 @checked_keywords
 def sweep(
-    models: Sequence[str | Path] = (),
+    models: str | Path | Sequence[str | Path] = (),
     *,
     on: str = LOCAL,
     workers: int | None = None,
@@ -91,7 +96,7 @@ def sweep(
     They go to the folder `out`, which is returned; the page plots the figures `x` and `y`. A run that fails
     does not stop the others. What was run before, and has not changed, is not run again.
     """
-    jobs, folder = sweep_list.jobs(models, options)
+    jobs, folder = sweep_list.jobs(_listed(models), options)
     runs = sweeping.sweep(
         jobs, partial(run, other_boards=False), on, workers or os.cpu_count() or 1, progress
     )

@@ -23,6 +23,17 @@ _TAKEN = """
     stdnoreturn string strings tgmath threads time uchar wchar wctype memory features alloca unistd
     sched pthread arduino version f r w x all clean edit_cache help install package package_source
     preinstall rebuild_cache test zero_check classifier verdict
+    abort abs accept access acos alarm asin atan atexit atof atoi atol bind bsearch calloc cbrt ceil
+    chdir clock close connect cos cosh ctime delay difftime div dup environ erf exit exp fabs fclose
+    fdim feof fflush floor fma fmax fmin fmod fopen fork fprintf fputs fread free frexp fscanf fseek
+    ftell fwrite gamma getc getchar getenv getpid gets gmtime hypot index ioctl j0 j1 jn kill labs
+    ldexp ldiv link listen localtime log log10 log2 logb longjmp lrint lround malloc map memchr
+    memcmp memcpy memmove memset micros millis mktime modf nice open pause perror pipe poll pow
+    printf putc putchar puts qsort raise rand random read realloc recv remove rename rewind rindex
+    rint round scanf select send serial setbuf shutdown sin sinh sleep socket sprintf sqrt srand
+    stderr stdin stdout strcat strchr strcmp strcpy strdup strlen strncmp strstr strtok strtol sync
+    system tan tanh tmpfile tolower tone toupper trunc truncate ungetc unlink usleep vprintf wait
+    wire write y0 y1 yield yn
 """
 """What is somebody else's: functions, namespaces and headers that programs have, F_OK and its like, targets
 of CMake's, and what the examples are made of."""
@@ -60,7 +71,9 @@ def checked_name(name: str) -> str:
 
 
 def _is_taken(name: str) -> bool:
-    return name.lower() in _NOT_FOR_US or _MACROS.fullmatch(name) is not None
+    """Whether it is somebody else's, or of the types that end in _t, which POSIX keeps for itself."""
+    taken = name.lower() in _NOT_FOR_US or name.endswith("_t")
+    return taken or _MACROS.fullmatch(name) is not None
 
 
 def check_apart(names: Sequence[str]) -> None:

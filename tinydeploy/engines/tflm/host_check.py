@@ -8,7 +8,7 @@ import numpy as np
 
 from tinydeploy.engines.engine import Refusal
 from tinydeploy.host import reference
-from tinydeploy.model.canonicalize.constant_ops import Call
+from tinydeploy.model.canonicalize.constant_ops import Call, ContradictionError
 from tinydeploy.model.canonicalize.shape_inference import infer
 from tinydeploy.model.graph import DType, Graph, Op, Tensor
 from tinydeploy.model.ops import catalogue
@@ -19,10 +19,10 @@ _MOST_BYTES = 1 << 28  # of the inputs together: what is tried here fills them
 def refusals(graph: Graph) -> tuple[Refusal, ...]:
     """Every op that speaks against running `graph` with TFLite Micro; empty if none does.
 
-    An op that a program cannot register is refused by name, and one whose output has not the shape that
-    follows from its inputs, for TFLite Micro computes something else then. What is left, TFLite Micro's
-    interpreter on this machine allocates and runs once, and its objection is passed on, if it is installed
-    there (`asked`).
+    An op that a program cannot register is refused by name, and one that contradicts itself, or whose output
+    has not the shape that follows from its inputs, for TFLite Micro computes something else then. What is
+    left, TFLite Micro's interpreter on this machine allocates and runs once, and its objection is passed on,
+    if it is installed there (`asked`).
     """
     unknown = (op for op in graph.running if not catalogue.of(op.kind).resolver)
     found = [Refusal(op.index, "TFLite Micro has no kernel") for op in unknown]
@@ -42,14 +42,16 @@ def refusals(graph: Graph) -> tuple[Refusal, ...]:
 
 
 def _mismatch(graph: Graph, op: Op) -> str:
-    """Why the op's outputs cannot have the sizes that the file gives them; empty if they can.
+    """Why the op cannot be, or its outputs not have the sizes that the file gives them; empty if they can.
 
-    TFLite Micro believes the file, and computes a part of what the op is.
+    TFLite Micro believes the file, and computes a part of what the op is, or reads what is not there.
     """
     inputs = tuple(graph.tensors[index] for index in op.inputs if index >= 0)
     outputs = tuple(graph.tensors[index] for index in op.outputs)
     try:
         shapes = infer(Call(op, inputs, outputs)) or ()
+    except ContradictionError as error:
+        return str(error)
     except (ValueError, IndexError, TypeError, ArithmeticError):
         return ""  # TFLite Micro may see more in it
     for output, shape in zip(outputs, shapes, strict=False):

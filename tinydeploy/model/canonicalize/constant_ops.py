@@ -27,6 +27,10 @@ class UnknownError(ValueError):
     """The op's options are not known here: it stays as it is."""
 
 
+class ContradictionError(ValueError):
+    """The op cannot be: it reaches beyond what it reads, or its inputs do not fit each other."""
+
+
 @dataclass(frozen=True)
 class Call:
     """An op with its tensors; those that it reads are constants."""
@@ -83,7 +87,7 @@ def folds(*kinds: str) -> Callable[[Folder], Folder]:
 def positive_axis(axis: int, rank: int) -> int:
     """An axis counted from the front."""
     if not -rank <= axis < rank:
-        raise ValueError(f"axis {axis} is out of range for {rank} dimensions")
+        raise ContradictionError(f"axis {axis} is out of range for {rank} dimensions")
     return axis % rank
 
 

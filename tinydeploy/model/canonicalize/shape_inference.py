@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from tinydeploy.model.canonicalize.constant_moves import index_of
-from tinydeploy.model.canonicalize.constant_ops import Call, Shape
+from tinydeploy.model.canonicalize.constant_ops import Call, ContradictionError, Shape, positive_axis
 from tinydeploy.model.ops import catalogue
 from tinydeploy.model.ops.op_kind import GoesBy
 
@@ -32,7 +32,8 @@ def _of(*kinds: str) -> Callable[[Rule], Rule]:
 def infer(call: Call) -> tuple[Shape, ...] | None:
     """The outputs' shapes; None if the kind of op is not known here.
 
-    Raises ValueError if they hang on values that are computed at run time, or if the inputs do not fit.
+    Raises ValueError if they hang on values that are computed at run time, or if the inputs do not fit, which
+    is a ContradictionError where TFLite Micro might not notice, and read what is not there.
     """
     rule = RULES.get(call.op.kind) or _BY_PARTS.get(catalogue.of(call.op.kind).goes_by)
     return None if rule is None else rule(call)
@@ -44,7 +45,11 @@ def _same(call: Call) -> tuple[Shape, ...]:
 
 
 def _broadcast(call: Call) -> tuple[Shape, ...]:
-    return (np.broadcast_shapes(*(tensor.shape for tensor in call.inputs)),)
+    shapes = [tensor.shape for tensor in call.inputs]
+    try:
+        return (np.broadcast_shapes(*shapes),)
+    except ValueError as error:
+        raise ContradictionError(f"its inputs {', '.join(map(str, shapes))} do not broadcast") from error
 
 
 # Of kinds that have no rule of their own.
@@ -112,7 +117,7 @@ def _resize(call: Call) -> tuple[Shape, ...]:
 @_of("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "REDUCE_ANY", "REDUCE_ALL")
 def _reduce(call: Call) -> tuple[Shape, ...]:
     source = call.inputs[0].shape
-    axes = {axis % len(source) for axis in call.ints(1)}
+    axes = {positive_axis(axis, len(source)) for axis in call.ints(1)}
     kept = [(1 if axis in axes else extent, axis) for axis, extent in enumerate(source)]
     return (tuple(extent for extent, axis in kept if axis not in axes or call.option("keep_dims")),)
 
@@ -120,7 +125,7 @@ def _reduce(call: Call) -> tuple[Shape, ...]:
 @_of("ARG_MAX", "ARG_MIN")
 def _arg_max(call: Call) -> tuple[Shape, ...]:
     source, (axis,) = list(call.inputs[0].shape), call.ints(1)
-    del source[axis]
+    del source[positive_axis(axis, len(source))]
     return (tuple(source),)
 
 
@@ -160,7 +165,7 @@ def _tile(call: Call) -> tuple[Shape, ...]:
 @_of("EXPAND_DIMS")
 def _expand(call: Call) -> tuple[Shape, ...]:
     source, (axis,) = call.inputs[0].shape, call.ints(1)
-    place = axis % (len(source) + 1)
+    place = positive_axis(axis, len(source) + 1)
     return ((*source[:place], 1, *source[place:]),)
 
 
@@ -168,7 +173,7 @@ def _expand(call: Call) -> tuple[Shape, ...]:
 def _squeeze(call: Call) -> tuple[Shape, ...]:
     source, dims = call.inputs[0].shape, call.op.options.get("squeeze_dims", ())
     assert isinstance(dims, tuple)
-    gone = {axis % len(source) for axis in dims} or {
+    gone = {positive_axis(axis, len(source)) for axis in dims} or {
         axis for axis, extent in enumerate(source) if extent == 1
     }
     return (tuple(extent for axis, extent in enumerate(source) if axis not in gone),)
@@ -189,7 +194,7 @@ def _pad(call: Call) -> tuple[Shape, ...]:
 @_of("CONCATENATION")
 def _concatenation(call: Call) -> tuple[Shape, ...]:
     shapes = [tensor.shape for tensor in call.inputs]
-    axis = call.option("axis") % len(shapes[0])
+    axis = positive_axis(call.option("axis"), len(shapes[0]))
     joined = sum(shape[axis] for shape in shapes)
     return ((*shapes[0][:axis], joined, *shapes[0][axis + 1 :]),)
 
@@ -197,28 +202,28 @@ def _concatenation(call: Call) -> tuple[Shape, ...]:
 @_of("PACK")
 def _pack(call: Call) -> tuple[Shape, ...]:
     source = call.inputs[0].shape
-    axis = call.option("axis") % (len(source) + 1)
+    axis = positive_axis(call.option("axis"), len(source) + 1)
     return ((*source[:axis], len(call.inputs), *source[axis:]),)
 
 
 @_of("UNPACK")
 def _unpack(call: Call) -> tuple[Shape, ...]:
     source = list(call.inputs[0].shape)
-    del source[call.option("axis")]
+    del source[positive_axis(call.option("axis"), len(source))]
     return (tuple(source),) * len(call.outputs)
 
 
 @_of("SPLIT")
 def _split(call: Call) -> tuple[Shape, ...]:
     (axis,), source = call.ints(0), list(call.inputs[1].shape)
-    source[axis] //= len(call.outputs)
+    source[positive_axis(axis, len(source))] //= len(call.outputs)
     return (tuple(source),) * len(call.outputs)
 
 
 @_of("SPLIT_V")
 def _split_v(call: Call) -> tuple[Shape, ...]:
     source, sizes, (axis,) = call.inputs[0].shape, call.ints(1), call.ints(2)
-    axis %= len(source)
+    axis = positive_axis(axis, len(source))
     rest = source[axis] - sum(size for size in sizes if size >= 0)
     return tuple((*source[:axis], rest if n == -1 else n, *source[axis + 1 :]) for n in sizes)
 
@@ -231,14 +236,16 @@ def _strided_slice(call: Call) -> tuple[Shape, ...]:
 
 @_of("SLICE")
 def _slice(call: Call) -> tuple[Shape, ...]:
-    bounds = zip(call.inputs[0].shape, call.ints(1), call.ints(2), strict=True)
+    bounds = [*zip(call.inputs[0].shape, call.ints(1), call.ints(2), strict=True)]
+    if any(begin < 0 or begin + max(size, 0) > extent for extent, begin, size in bounds):
+        raise ContradictionError(f"it begins at {call.ints(1)}, and reaches beyond its input")
     return (tuple(extent - begin if size == -1 else size for extent, begin, size in bounds),)
 
 
 @_of("GATHER")
 def _gather(call: Call) -> tuple[Shape, ...]:
     source, indices = call.inputs[0].shape, call.inputs[1].shape
-    axis, shared = call.option("axis") % len(source), call.option("batch_dims")
+    axis, shared = positive_axis(call.option("axis"), len(source)), call.option("batch_dims")
     return ((*source[:axis], *indices[shared:], *source[axis + 1 :]),)
 
 

@@ -9,19 +9,26 @@ from pathlib import Path
 
 Words = tuple[str, str]  # a message and a hint
 
+_QUANTIZE = "tinydeploy quantize MODEL --calibration X makes an int8 .tflite of it; by hand: "
 _FROM_KERAS = "tf.lite.TFLiteConverter.from_keras_model(tf.keras.models.load_model(path)), quantised to int8"
 _FROM_TORCH = "litert_torch.convert(module, sample_inputs).export('model.tflite'), quantised to int8"
 _FROM_ONNX = "onnx2tf -i model.onnx -oiqt, which writes an int8 .tflite"
 _FROM_FOLDER = "tf.lite.TFLiteConverter.from_saved_model(path), quantised to int8"
 
-_KERAS = ("a Keras model", f"convert it: {_FROM_KERAS}")
+_KERAS = ("a Keras model", f"{_QUANTIZE}{_FROM_KERAS}")
 _KERAS_WEIGHTS = ("weights of a Keras model", f"load them into the model, and convert that: {_FROM_KERAS}")
-_PT2 = ("a program exported from PyTorch", f"convert the module: {_FROM_TORCH}")
-_TORCH = ("a PyTorch file", f"convert the module: {_FROM_TORCH}")
-_ONNX = ("an ONNX model", f"convert it: {_FROM_ONNX}")
+_PT2 = ("a program exported from PyTorch", f"{_QUANTIZE}{_FROM_TORCH}")
+_TORCH = (
+    "a PyTorch file",
+    f"save the module by torch.export.save as a .pt2, for tinydeploy quantize; by hand: {_FROM_TORCH}",
+)
+_ONNX = ("an ONNX model", f"{_QUANTIZE}{_FROM_ONNX}")
 _GRAPH = ("a TensorFlow graph", f"convert the SavedModel that it is of: {_FROM_FOLDER}")
+LFS_START = b"version https://git-lfs."
+LFS = ("a pointer of Git LFS, not the file itself", "git lfs pull")
 _DATA = ("data, not a model", "name the model first, and these by --data")
 _SOURCE = ("C source", "take the .tflite that it was made from")
+_PAGE = ("a web page", "download the file itself: at GitHub, what its Raw button gives")
 _UNKNOWN = ("not a TFLite file", "a .tflite file has 'TFL3' at byte 4")
 
 # What a zip holds that tells what it is; the first that fits.
@@ -40,6 +47,7 @@ _STARTS = (
     (b"\x89HDF\r\n\x1a\n", _KERAS),
     (b"\x93NUMPY", _DATA),
     (b"\x1f\x8b", ("compressed", "unpack it first: gunzip, or tar -xf")),
+    (LFS_START, LFS),
 )
 _PICKLE = re.compile(rb"\x80[\x02-\x05].{0,200}?(torch|\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19)", re.DOTALL)
 # A ModelProto: ir_version, then most often the producer's name; a GraphDef: nodes with a name and an op.
@@ -47,6 +55,7 @@ _ONNX_START = re.compile(rb"\x08[\x01-\x20](\x12.[\x20-\x7e]|\x3a|\x42)", re.DOT
 _GRAPH_START = re.compile(
     rb"\x0a[\x05-\xff].{0,2}\x0a.{1,120}?\x12.(Const|Placeholder|VarHandleOp|NoOp)", re.DOTALL
 )
+_PAGE_START = re.compile(rb"\s*<(!doctype html|html|head)\b", re.IGNORECASE)
 _SOURCE_START = re.compile(rb"\s*(//|/\*|#include|#if|(alignas\(\d+\) )?(static )?(const )?unsigned char)")
 
 # Ops that say what kind of file this is: a pattern, what it is, and what to do.
@@ -95,7 +104,7 @@ def op(kind: str) -> Words | None:
 def folder(path: Path) -> Words | None:
     """What the folder is, as a message and a hint; None if nothing is known of it."""
     if (path / "saved_model.pb").is_file() or (path / "keras_metadata.pb").is_file():
-        return f"{path} is a SavedModel", f"convert it: {_FROM_FOLDER}"
+        return f"{path} is a SavedModel", f"{_QUANTIZE}{_FROM_FOLDER}"
     if (path / "Data" / "com.apple.CoreML").is_dir():
         return f"{path} is a Core ML model", "convert the model that it was made from"
     return None
@@ -120,6 +129,8 @@ def _by_content(content: bytes) -> Words | None:
     for pattern, words in ((_PICKLE, _TORCH), (_ONNX_START, _ONNX), (_GRAPH_START, _GRAPH)):
         if pattern.match(head):
             return words
+    if _PAGE_START.match(head):
+        return _PAGE
     return _SOURCE if _SOURCE_START.match(head) else None
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.errors import DataError
+from tinydeploy.model.readers import foreign
 
 Array = npt.NDArray[Any]
 
@@ -76,6 +77,8 @@ def _check_file(file: Path) -> None:
         return
     if not start:
         raise DataError(f"{file} is empty", _SAVE)
+    if start.startswith(foreign.LFS_START):
+        raise DataError(f"{file} is {foreign.LFS[0]}", foreign.LFS[1])
     if start.startswith(b"\x93NUMPY"):
         raise DataError(f"{file} is a single array", f"np.savez('data.npz', x=np.load('{file.name}'), y=…)")
     if _is_text(start):
