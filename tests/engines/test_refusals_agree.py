@@ -44,7 +44,7 @@ A = (1, 4, 4, 3)
         (moved("SPLIT", [A], (1, 4, 2, 3), outputs=2, constants=[[4]], num_splits=2), "axis 4 is out of"),
         (moved("GATHER", [A], (1, 4, 4, 2), constants=[[0, 1]], axis=9), "axis 9 is out of range"),
         (moved("SQUEEZE", [A], (4, 4, 3), squeeze_dims=[4]), "axis 4 is out of range"),
-        (moved("SQUEEZE", [A], (4, 4, 3), squeeze_dims=[1]), r"drops axes|which should be \[1, 4, 3\]"),
+        (moved("SQUEEZE", [A], (4, 4, 3), squeeze_dims=[1]), r"takes dimension 1 away|should be \[1, 4, 3\]"),
         (moved("ADD", [A, (2,)], A), "do not broadcast"),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_bias_given_as_missing(kind: str, dtype: str) -> None:
         agree(convolution(kind, dtype, third, computed), runs=not (third and kind == "DEPTHWISE_CONV_2D"))
 
 
-def moved(
+def moved_by(
     kind: str,
     shape: tuple[int, ...],
     result: tuple[int, ...],
@@ -177,21 +177,21 @@ def moved(
 @pytest.mark.parametrize(
     ("model", "runs"),
     [
-        (moved("BROADCAST_TO", (1, 4), (3, 4), [3, 4]), True),
-        (moved("BROADCAST_TO", (1, 4), (3, 4), [[3], [4]]), False),
-        (moved("SQUEEZE", (3, 1, 1, 5), (3, 5), squeeze_dims=[1, -2]), True),
-        (moved("SQUEEZE", (3, 1, 1, 5), (3, 5)), True),
-        (moved("SQUEEZE", (3, 1, 1, 5), (3, 1, 5), squeeze_dims=[1, 2]), False),
-        (moved("SQUEEZE", (8, 8), (8, 8), squeeze_dims=[0]), False),
-        (moved("SQUEEZE", (8, 1), (8,), squeeze_dims=[2]), False),
-        (moved("SQUEEZE", (3, 1, 5), (3, 5), more=True), False),
-        (moved("EXPAND_DIMS", (7,), (1, 7), [0]), True),
-        (moved("EXPAND_DIMS", (7,), (1, 7), 0), True),
-        (moved("EXPAND_DIMS", (7,), (1, 7), [[0]]), False),
-        (moved("EXPAND_DIMS", (7,), (1, 7), [0], more=True), False),
-        (moved("MIRROR_PAD", (4,), (6,), [[1, 1]], mode="REFLECT"), True),
-        (moved("MIRROR_PAD", (4,), (6,), [[[1], [1]]], mode="REFLECT"), False),
-        (moved("MIRROR_PAD", (4, 4), (6, 6), [1, 1, 1, 1], mode="REFLECT"), False),
+        (moved_by("BROADCAST_TO", (1, 4), (3, 4), [3, 4]), True),
+        (moved_by("BROADCAST_TO", (1, 4), (3, 4), [[3], [4]]), False),
+        (moved_by("SQUEEZE", (3, 1, 1, 5), (3, 5), squeeze_dims=[1, -2]), True),
+        (moved_by("SQUEEZE", (3, 1, 1, 5), (3, 5)), True),
+        (moved_by("SQUEEZE", (3, 1, 1, 5), (3, 1, 5), squeeze_dims=[1, 2]), False),
+        (moved_by("SQUEEZE", (8, 8), (8, 8), squeeze_dims=[0]), False),
+        (moved_by("SQUEEZE", (8, 1), (8,), squeeze_dims=[2]), False),
+        (moved_by("SQUEEZE", (3, 1, 5), (3, 5), more=True), False),
+        (moved_by("EXPAND_DIMS", (7,), (1, 7), [0]), True),
+        (moved_by("EXPAND_DIMS", (7,), (1, 7), 0), True),
+        (moved_by("EXPAND_DIMS", (7,), (1, 7), [[0]]), False),
+        (moved_by("EXPAND_DIMS", (7,), (1, 7), [0], more=True), False),
+        (moved_by("MIRROR_PAD", (4,), (6,), [[1, 1]], mode="REFLECT"), True),
+        (moved_by("MIRROR_PAD", (4,), (6,), [[[1], [1]]], mode="REFLECT"), False),
+        (moved_by("MIRROR_PAD", (4, 4), (6, 6), [1, 1, 1, 1], mode="REFLECT"), False),
     ],
 )
 def test_the_ranks_and_the_number_of_what_an_op_is_given(model: bytes, runs: bool) -> None:
