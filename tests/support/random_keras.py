@@ -71,6 +71,12 @@ class Walk:
         if min(self.x.shape[1:-1]) >= 4:
             self.x = self.made(str(self.random.choice(["MaxPooling", "AveragePooling"])), 2)
 
+    def recurrent(self) -> keras.Model:
+        """One or two LSTM layers over a series."""
+        if self.random.random() < 0.5:
+            self.x = layers.LSTM(int(self.random.integers(4, 9)), return_sequences=True)(self.x)
+        return keras.Model(self.given, layers.Dense(4)(layers.LSTM(int(self.random.integers(4, 9)))(self.x)))
+
     def model(self) -> keras.Model:
         steps = [self.conv, self.strided, self.depthwise, self.separable, self.normalised]
         steps += [self.residual, self.side_by_side, self.pooled]
@@ -87,7 +93,9 @@ class Walk:
 def main(folder: Path, seeds: list[int]) -> None:
     for seed in seeds:
         keras.utils.set_random_seed(seed)
-        Walk(seed).model().save(folder / f"net{seed}.keras")
+        walk = Walk(seed)
+        model = walk.recurrent() if seed % 8 == 4 else walk.model()
+        model.save(folder / f"net{seed}.keras")
 
 
 if __name__ == "__main__":
