@@ -28,7 +28,7 @@ from tinydeploy.prepare import training_child
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 FROM_ONNX = 60 if NIGHTLY else 6
-FROM_KERAS = 40 if NIGHTLY else 6
+FROM_KERAS = 40 if NIGHTLY else 5
 SAMPLES = 4
 BOARD = "mps2-an386"
 
@@ -63,7 +63,7 @@ def test_onnx_nets_with_qdq() -> None:
         (means if onnx_nets.has_means(seed) else near).append((found < 1.5).ravel())
     assert differing(graphs) == []
     assert np.concatenate(near).mean() >= 0.99
-    assert np.concatenate(means).mean() >= 0.9
+    assert np.concatenate(means).mean() >= 0.9  # of 40 of them 0.96
 
 
 @pytest.mark.train
