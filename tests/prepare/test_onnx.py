@@ -79,6 +79,19 @@ def test_an_operator_alone_differs_by_its_rounding(kind: str) -> None:
     assert found.max() < (3.5 if kind == "Sigmoid" else 2.5) and (found < 1.5).mean() > 0.98
 
 
+def test_qdq_of_16_bits() -> None:
+    """Constants beside values have 16 bits as well, as TFLite's ADD wants of both."""
+    net = Net(0, [1, 4, 8, 8])
+    added = net.add("Add", net.conv("x", 4, 4, 3, 3), net.weights(4, 1, 1))
+    model = net.model(net.dense(net.add("Flatten", net.add("Relu", added)), 4, 144), opset=21)
+    x = net.samples(24)
+    found, graph = onnx_nets.codes_off(onnx_nets.with_qdq(model, x, wide=True), x)
+    types = {
+        graph.tensors[i].dtype for op in graph.ops if op.kind == "ADD" for i in (*op.inputs, *op.outputs)
+    }
+    assert types == {DType.INT16} and (found < 2.5).mean() > 0.9
+
+
 @pytest.mark.parametrize("net", [lambda: onnx_nets.image_net(softmax=False), onnx_nets.series_net])
 def test_qdq_of_other_layers(net: Callable[[], tuple[bytes, Any]]) -> None:
     model, x = net()

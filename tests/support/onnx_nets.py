@@ -275,8 +275,10 @@ def codes_off(model: bytes, x: Array) -> tuple[Array, Graph]:
     return np.abs(real.reshape(wanted.shape) - wanted) / output.quantization.scale, graph
 
 
-def with_qdq(model: bytes, x: Array, *, unsigned: bool = False, per_channel: bool = True) -> bytes:
-    """The net quantised by ONNX Runtime, with QDQ nodes."""
+def with_qdq(
+    model: bytes, x: Array, *, unsigned: bool = False, wide: bool = False, per_channel: bool = True
+) -> bytes:
+    """The net quantised by ONNX Runtime, with QDQ nodes: int8, `unsigned`, or `wide` (int16, opset 21)."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
@@ -297,7 +299,12 @@ def with_qdq(model: bytes, x: Array, *, unsigned: bool = False, per_channel: boo
                 Reader(),
                 quant_format=QuantFormat.QDQ,
                 per_channel=per_channel,
-                activation_type=QuantType.QUInt8 if unsigned else QuantType.QInt8,
+                activation_type=QuantType.QInt16
+                if wide
+                else QuantType.QUInt8
+                if unsigned
+                else QuantType.QInt8,
+                extra_options={"ActivationSymmetric": wide},
                 weight_type=QuantType.QInt8,
             )
         finally:

@@ -21,9 +21,9 @@ def layers_of(model: Any) -> list[Any]:
 
 def _has_an_op(layer: Any) -> bool:
     told = layer.get_config()
-    usual = (told["activation"], told["recurrent_activation"]) == ("tanh", "sigmoid")
+    usual = (told.get("activation"), told.get("recurrent_activation")) == ("tanh", "sigmoid")
     other = ("stateful", "unroll", "go_backwards", "return_state")
-    return usual and told["use_bias"] and not any(told.get(name) for name in other)
+    return usual and told.get("use_bias") and not any(told.get(name) for name in other)
 
 
 def replaced(layers: list[Any]) -> list[Any]:
