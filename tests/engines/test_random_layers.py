@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,10 +16,12 @@ from pathlib import Path
 
 import bundle
 import interpreter
+import many_on_board
 import native
 import numpy as np
 import pytest
 import random_graphs
+from many_on_board import OnBoard, checksum
 from model_builder import ModelBuilder
 from nightly import NIGHTLY, first_seed, turn
 
@@ -28,13 +29,9 @@ from tinydeploy.boards import lookup
 from tinydeploy.boards.board import Board
 from tinydeploy.engines.aot.pipeline import GOALS, AotEngine
 from tinydeploy.engines.engine import EngineSources
-from tinydeploy.firmware import build, project
-from tinydeploy.firmware.build import Firmware
 from tinydeploy.host import paths
-from tinydeploy.link.device import Device
 from tinydeploy.model.graph import Graph
 from tinydeploy.model.readers import tflite_model
-from tinydeploy.targets.target_registry import choose_target, open_target
 
 ALONE = os.environ.get("TINYDEPLOY_SEED")
 CASES = 1 if ALONE else 5000 if NIGHTLY else 100
@@ -49,7 +46,6 @@ CORES = [
     *("qemu-virt-rv32", "qemu-xtensa"),
 ]
 AVR = "megaatmega2560"
-GUARDS = 64  # bytes around a layer's arena
 AGAIN = "see it again: TINYDEPLOY_SEED={} pytest tests/engines/test_random_layers.py -k '{}'"
 
 
@@ -138,52 +134,21 @@ def test_natively(chunk: range) -> None:
     assert not failures, "\n".join(failures)
 
 
-def checksum(outputs: Sequence[native.Array]) -> int:
-    crc = 0
-    for values in outputs:
-        crc = (crc * 31 + zlib.crc32(values.tobytes())) % 2**32
-    return crc
-
-
 @dataclass(frozen=True, eq=False)
-class OnBoard:
+class Built:
     """A firmware of many layers."""
 
     cases: list[Case]
-    arena_bytes: int
-    firmware: Firmware
-
-    def checksums(self, board: Board) -> list[list[int]]:
-        """Per layer, of each sample's outputs."""
-        link = "uart" if board.arduino else "pipe"
-        with open_target(board, self.firmware.elf, link) as target:
-            device = Device(target.start(), timeout=300)
-            device.hello()
-            device.setup(self.arena_bytes)
-            device.invoke()
-            words = np.frombuffer(device.read_output(0), np.uint32)
-        return words.reshape(len(self.cases), SAMPLES).tolist()
+    on: OnBoard
 
 
-def firmware(board: Board) -> OnBoard:
+def firmware(board: Board) -> Built:
     """As many of the first layers as there are to be on a core, and as fit."""
     made = [(case, case.sources(board)) for case in runnable(ON_EACH_CORE)]
     if board.id == AVR:
         made = small_ones(made)
-    arena = max(sources.arena.bytes for _, sources in made if sources.arena) + GUARDS
     models = [bundle.Model(case.graph, sources, case.seed) for case, sources in made]
-    files = bundle.files(models, parts=4)
-    files["engine.cpp"] = "".join(
-        [
-            f"#define LAYER_COUNT {len(models)}\n#define LAYER_SAMPLES {SAMPLES}\n",
-            (bundle.FOLDER / "engine.cpp").read_text(),
-        ]
-    )
-    sources = EngineSources("aot", files, (0,), None)
-    graph = Graph("layers.tflite", b"TFL3", "", (), (), (), ())
-    link = "uart" if board.arduino else "pipe"
-    made_project = project.generate(graph, board, sources, link, arena, target=choose_target(board, None))
-    return OnBoard([case for case, _ in made], arena, build.build(made_project, board))
+    return Built([case for case, _ in made], many_on_board.built(models, SAMPLES, board))
 
 
 def small_ones(made: Sequence[tuple[Case, EngineSources]]) -> list[tuple[Case, EngineSources]]:
@@ -208,7 +173,7 @@ def emulated(board_id: str) -> Board:
 
 
 @pytest.fixture(scope="module")
-def firmwares(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[OnBoard]]]:
+def firmwares(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Built]]]:
     """Those of the tests that are to run, two built at a time."""
     wanted = [
         item.callspec.params["board_id"]
@@ -221,11 +186,11 @@ def firmwares(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[OnBoa
 
 
 @pytest.mark.parametrize("board_id", turn([*CORES, AVR], CORES[0], CORES[3], *CORES[6:], AVR))
-def test_on_a_core(board_id: str, firmwares: dict[str, Future[OnBoard]]) -> None:
+def test_on_a_core(board_id: str, firmwares: dict[str, Future[Built]]) -> None:
     built = firmwares[board_id].result()
     assert len(built.cases) > (10 if board_id == AVR else 0.98 * ON_EACH_CORE - 1)
     failures = []
-    for case, found in zip(built.cases, built.checksums(emulated(board_id)), strict=True):
+    for case, found in zip(built.cases, built.on.checksums(), strict=True):
         assert not isinstance(case.expected, str)
         expected = [checksum(outputs) for outputs in case.expected]
         wrong = [sample for sample in range(SAMPLES) if found[sample] != expected[sample]]

@@ -1,4 +1,7 @@
-"""Small ONNX nets of seeded weights: float, and with QDQ as ONNX Runtime's own quantiser writes it."""
+"""Small ONNX nets of seeded weights: float, and with QDQ as ONNX Runtime's own quantiser writes it.
+
+And how far from ONNX Runtime what becomes of them is.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,13 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+
+from tinydeploy.host.reference import Reference
+from tinydeploy.model import samples as sample_files
+from tinydeploy.model.affine import dequantize
+from tinydeploy.model.graph import Graph
+from tinydeploy.model.readers import tflite_model
+from tinydeploy.prepare.onnx_to_tflite import convert
 
 Array = npt.NDArray[Any]
 onnxruntime.set_default_logger_severity(4)
@@ -118,6 +128,123 @@ def plain_net(seed: int) -> tuple[bytes, Array]:
     return net.model(net.dense(net.add("Flatten", source), 4, depth * size * size)), net.samples(24)
 
 
+class _Walk:
+    """A value that a random net has come to: its name, channels, and extents; and whether there are means."""
+
+    def __init__(self, net: Net, channels: int, extents: list[int], means: bool) -> None:
+        self.net, self.name, self.channels, self.extents, self.means = net, "x", channels, extents, means
+
+    def conv(self, into: int, size: int, **options: Any) -> str:
+        """A convolution that keeps the extents; `size` is 1 or 3."""
+        kernel, group = [size] * len(self.extents), options.get("group", 1)
+        pads = [size // 2] * 2 * len(self.extents)
+        return self.net.conv(self.name, into, self.channels // group, *kernel, pads=pads, **options)
+
+    def widened(self) -> None:
+        """A convolution, and one of three activations."""
+        into = int(self.net.random.integers(2, 9))
+        self.name, self.channels = self.conv(into, int(self.net.random.choice([1, 3]))), into
+        self.activated()
+
+    def activated(self) -> None:
+        match self.net.random.integers(3):
+            case 0:
+                self.name = self.net.add("Relu", self.name)
+            case 1:
+                limits = (self.net.constant(np.float32(n)) for n in (0, 6))
+                self.name = self.net.add("Clip", self.name, *limits)
+
+    def depthwise(self) -> None:
+        self.name = self.net.add("Relu", self.conv(self.channels, 3, group=self.channels))
+
+    def residual(self) -> None:
+        self.name = self.net.add("Add", self.name, self.conv(self.channels, 3))
+        self.activated()
+
+    def side_by_side(self) -> None:
+        parts = [self.conv(3, 1), self.net.add("Relu", self.conv(4, 3))]
+        self.name, self.channels = self.net.add("Concat", *parts, axis=1), 7
+
+    def scaled(self) -> None:
+        """A sum with constants, as a normalisation is."""
+        shape = (self.channels, *(1 for _ in self.extents))
+        self.name = self.net.add("Add", self.name, self.net.weights(*shape))
+
+    def pooled(self) -> None:
+        if min(self.extents) < 4:
+            return
+        kind = "AveragePool" if self.means and self.net.random.integers(2) else "MaxPool"
+        two = [2] * len(self.extents)
+        self.name = self.net.add(kind, self.name, kernel_shape=two, strides=two)
+        self.extents = [extent // 2 for extent in self.extents]
+
+    def flat(self) -> int:
+        """Flattened, or each channel's mean; how many values that leaves."""
+        if self.means and self.net.random.integers(2):
+            self.name, self.extents = self.net.add("GlobalAveragePool", self.name), [1]
+        self.name = self.net.add("Flatten", self.name)
+        return self.channels * int(np.prod(self.extents))
+
+
+def random_net(seed: int) -> tuple[bytes, Array]:
+    """A net of one or two axes, of convolutions, sums, pooling and dense layers; and samples.
+
+    Two of three have means and branches as well, one of these a Softmax at its end.
+    """
+    shape = [1, 2, 9, 8] if seed % 4 else [1, 3, 24]
+    net = Net(seed, shape)
+    walk = _Walk(net, shape[1], shape[2:], has_means(seed))
+    walk.widened()
+    steps = [walk.widened, walk.depthwise, walk.residual, walk.scaled, walk.pooled]
+    steps += [walk.side_by_side] if walk.means else []
+    for number in net.random.choice(len(steps), int(net.random.integers(2, 5))):
+        steps[number]()
+    values = walk.flat()
+    if net.random.integers(2):
+        walk.name, values = net.add("Relu", net.dense(walk.name, 12, values)), 12
+    scores = net.dense(walk.name, 4, values)
+    return net.model(net.add("Softmax", scores, axis=1) if seed % 3 == 0 else scores), net.samples(24)
+
+
+def has_means(seed: int) -> bool:
+    """Whether a random net may have means, branches, or a Softmax."""
+    return seed % 3 != 1
+
+
+def _alone(seed: int, kind: str) -> tuple[bytes, Array]:
+    """A net of one operator behind a convolution, as quantisers leave others in float; and samples."""
+    net = Net(seed, [1, 4, 8, 8])
+    x = net.conv("x", 4, 4, 1, 1)
+    match kind:
+        case "Conv":
+            made = x
+        case "depthwise Conv":
+            made = net.conv(x, 4, 1, 3, 3, group=4)
+        case "Gemm":
+            made = net.dense(net.add("Flatten", x), 16, 256)
+        case "Add":
+            made = net.add("Add", x, net.conv("x", 4, 4, 1, 1))
+        case "Add of a constant" | "Mul of a constant":
+            made = net.add(kind[:3], x, net.weights(4, 1, 1))
+        case "Add of equal scales":
+            relu = net.add("Relu", x)
+            pool = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+            made = net.add("Add", relu, net.add("MaxPool", relu, **pool))
+        case "Concat":
+            made = net.add("Concat", x, net.conv("x", 4, 4, 1, 1), axis=1)
+        case "AveragePool" | "MaxPool":
+            made = net.add(kind, x, kernel_shape=[2, 2], strides=[2, 2])
+        case _:
+            made = net.add(kind, x)
+    return net.model(made), net.samples(24)
+
+
+def alone(kind: str) -> list[tuple[bytes, Array]]:
+    """Some nets of one operator, with QDQ, and their samples."""
+    nets = [_alone(seed, kind) for seed in range(4)]
+    return [(with_qdq(model, x, unsigned=bool(i % 2)), x) for i, (model, x) in enumerate(nets)]
+
+
 def run(model: bytes, x: Array) -> Array:
     """ONNX Runtime's outputs for each sample, without its optimiser; [n, …]."""
     options = onnxruntime.SessionOptions()
@@ -126,8 +253,32 @@ def run(model: bytes, x: Array) -> Array:
     return np.concatenate([session.run(None, {"x": sample[None]})[0] for sample in x])
 
 
-def with_qdq(model: bytes, x: Array, *, unsigned: bool = False, per_channel: bool = True) -> bytes:
-    """The net quantised by ONNX Runtime, with QDQ nodes."""
+def channels_last(x: Array) -> Array:
+    """Samples [n, channels, …] as TFLite has them, [n, 1, …, channels]."""
+    if x.ndim == 3:
+        x = x[:, :, None]
+    return np.moveaxis(x, 1, -1)[:, None] if x.ndim > 2 else x[:, None]
+
+
+def codes_off(model: bytes, x: Array) -> tuple[Array, Graph]:
+    """By how many codes each output of TFLite Micro differs from ONNX Runtime's; and the graph."""
+    made = convert(model, "net.onnx")
+    assert made.is_quantised
+    graph = tflite_model.parse(made.content, "net.tflite")
+    typed = sample_files.load({"x": channels_last(x)[:, 0]}, graph)
+    with Reference(graph.content) as reference:
+        output = graph.tensors[graph.outputs[0]]
+        real = dequantize(reference.run(typed.inputs)[0], output)
+    assert output.quantization is not None
+    real = np.moveaxis(real, -1, 2) if real.ndim == 5 else real
+    wanted = run(model, x)
+    return np.abs(real.reshape(wanted.shape) - wanted) / output.quantization.scale, graph
+
+
+def with_qdq(
+    model: bytes, x: Array, *, unsigned: bool = False, wide: bool = False, per_channel: bool = True
+) -> bytes:
+    """The net quantised by ONNX Runtime, with QDQ nodes: int8, `unsigned`, or `wide` (int16, opset 21)."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
@@ -148,7 +299,12 @@ def with_qdq(model: bytes, x: Array, *, unsigned: bool = False, per_channel: boo
                 Reader(),
                 quant_format=QuantFormat.QDQ,
                 per_channel=per_channel,
-                activation_type=QuantType.QUInt8 if unsigned else QuantType.QInt8,
+                activation_type=QuantType.QInt16
+                if wide
+                else QuantType.QUInt8
+                if unsigned
+                else QuantType.QInt8,
+                extra_options={"ActivationSymmetric": wide},
                 weight_type=QuantType.QInt8,
             )
         finally:

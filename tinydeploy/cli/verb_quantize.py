@@ -73,6 +73,8 @@ def _sides(made: Made, found: Quantized) -> Facts:
         ("Calibrated", f"{found.calibration_samples:,} samples of {text.printable(found.calibration)}"),
         ("Size", f"{text.kib(before.bytes)} → {text.kib(after.bytes)}"),
     ]
+    if found.instead:
+        rows.append(("Quantised", f"by TensorFlow's converter: {text.printable(found.instead)}"))
     if before.accuracy and after.accuracy:
         name = before.accuracy.metric
         figures = f"{_figure(name, before.accuracy.value)} float → {_figure(name, after.accuracy.value)}"

@@ -19,9 +19,10 @@ from tinydeploy.model import card as cards
 from tinydeploy.model import samples as sample_files
 from tinydeploy.model.card import Card
 from tinydeploy.model.graph import Graph
+from tinydeploy.model.held_back import held_back
 from tinydeploy.model.metric_choice import Wishes
 from tinydeploy.model.preparation import Preparation
-from tinydeploy.model.samples import Samples, spread
+from tinydeploy.model.samples import Samples
 from tinydeploy.prepare.float_host import FloatHost
 from tinydeploy.prepare.float_model import FloatModel
 from tinydeploy.prepare.making import MANIFEST, Asked
@@ -123,9 +124,9 @@ def _float_value(floats: FloatModel, test: Samples) -> float | None:
 
 def _split(samples: Samples, out: Path, notice: Notice) -> tuple[Path, Path]:
     """Parts the data, and writes both parts as .npz files; returns that to train with, and that to test."""
-    count, judge = samples.count, samples.judge
+    count = samples.count
     assert samples.loaded is not None
-    rows = spread(count, max(1, round(_TESTED * count)), judge.strata if judge else None)
+    rows = held_back(samples, np.arange(count), _TESTED)
     is_test = np.zeros(count, bool)
     is_test[rows] = True
     files = {}

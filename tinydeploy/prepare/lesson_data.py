@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tinydeploy.errors import DataError, ModelError
+from tinydeploy.model.held_back import held_back
 from tinydeploy.model.metric_choice import ANOMALY, CLASSES, FLAGS, SCORE, VALUES, YES_OR_NO, Judge
 from tinydeploy.model.outputs import Kind
-from tinydeploy.model.samples import Samples, spread
+from tinydeploy.model.samples import Samples
 
 Array = npt.NDArray[Any]
 
@@ -47,19 +48,13 @@ def of(samples: Samples) -> LessonData:
         raise DataError(f"{samples.count} samples are too few to train with", f"at least {_LEAST}")
     inputs = [values[:, 0] for values in samples.inputs]  # without the batch of 1
     labels, kind, rows = _labels(judge, inputs)
-    held = spread(len(rows), max(1, round(_HELD * len(rows))), _strata(judge, rows))
-    is_held = np.zeros(len(rows), bool)
-    is_held[held] = True
+    held = held_back(samples, rows, _HELD)
     arrays = {f"x{number}": values for number, values in enumerate(inputs)}
-    arrays |= {"labels": labels, "rows": rows[~is_held], "held": rows[is_held]}
+    arrays |= {"labels": labels, "rows": np.setdiff1d(rows, held), "held": held}
     probabilities = judge.output.kind in (Kind.SOFTMAX, Kind.LOGISTIC)
     return LessonData(
         arrays, {"kind": kind, "position": judge.output.position, "probabilities": probabilities}
     )
-
-
-def _strata(judge: Judge, rows: Array) -> Array | None:
-    return None if judge.strata is None else judge.strata[rows]
 
 
 def _labels(judge: Judge, inputs: list[Array]) -> tuple[Array, str, Array]:

@@ -141,7 +141,7 @@ def make(
     held_back = test if asked.data is not None else None
     chosen = calibration_set.choose(given, asked.samples, held_back, beside.card)
     recipe = Recipe(asked.activation_bits, 4 if asked.weights == "int4" else 8, asked.float_io)
-    shop = Workshop(source.floats, chosen, test, progress)
+    shop = Workshop(source.floats, chosen, test, progress, source.path if source.trained else None)
     limit = asked.max_loss if asked.weights == "mixed" else None
     found = quantize(shop, recipe, max_loss=limit, repaired=asked.repair, studied=asked.studied)
     trials = experiment(shop, recipe, given) if asked.experiment else ()
@@ -197,7 +197,7 @@ def _card(source: Source, beside: Beside, name: str, given: Samples, found: Quan
         old,
         file=name,
         sha256=hashlib.sha256(found.content).hexdigest(),
-        made=_command(source, found.recipe),
+        made=_command(source, found.recipe) + (", by TensorFlow's converter" if found.instead else ""),
         labels=tuple(labels),
         preparation=prepared,
         calibration=Training(

@@ -233,8 +233,9 @@ class Emitter:
         real = turned(found.real.astype(np.float32))
         if not self.graph.is_quantised:
             return self.writer.tensor(real.shape, DType.FLOAT32, data=real.tobytes()), np.zeros(0)
-        if found.codes is not None and found.scale is not None and not any(found.scale.zero):
-            codes, scales = turned(found.codes), np.array(found.scale.scale)
+        said = found.scale
+        if found.codes is not None and said is not None and said.bits == 8 and not any(said.zero):
+            codes, scales = turned(found.codes), np.array(said.scale)
         else:
             others = tuple(i for i in range(real.ndim) if i != axis)
             scales = np.maximum(np.abs(real).max(axis=others), 1e-9).astype(np.float64) / 127

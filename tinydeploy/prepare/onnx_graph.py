@@ -229,7 +229,8 @@ class _Reader:
             codes.astype(np.int64) - zeros.reshape(shape if len(zeros) > 1 else [1] * codes.ndim)
         ) * scales.reshape(shape)
         shift = 128 if codes.dtype == np.uint8 else 0
-        kept = Scale(tuple(scales.tolist()), tuple((zeros - shift).tolist()), axis)
+        bits = 8 * codes.dtype.itemsize
+        kept = Scale(tuple(scales.tolist()), tuple((zeros - shift).tolist()), axis, bits)
         self.graph.constants[output] = Constant(real.astype(np.float32), codes.astype(np.int64) - shift, kept)
 
     def folded(self, node: Any, inputs: list[str]) -> bool:

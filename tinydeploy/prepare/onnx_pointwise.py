@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinydeploy.host.interpreter import Array
 from tinydeploy.model.graph import DType
 from tinydeploy.prepare.onnx_emitter import ACTIVATIONS, FIXED, Emitter, Value, handles, limits
 from tinydeploy.prepare.onnx_graph import Constant, Node
@@ -108,21 +109,34 @@ def _two(emitter: Emitter, node: Node) -> None:
 
 
 def _operand(emitter: Emitter, node: Node, position: int, other: Value) -> int:
-    """A constant beside a value, in the value's order; quantised by its own range where the value is."""
+    """A constant beside a value, in the value's order; where that is quantised, in the codes of the file.
+
+    Where the file has none of the value's type, by its own range.
+    """
     found = emitter.constant(node, position)
     assert found is not None
-    real = np.asarray(found.real, np.float32)
-    if real.size > 1 and other.channels_last:
-        wide = real.reshape((1,) * (len(other.onnx_shape) - real.ndim) + real.shape)
-        real = np.moveaxis(wide, 1, -1)
-        real = real[:, None] if real.ndim == 3 else real
-    if real.size > 1 and other.order is not None:
-        real = np.broadcast_to(real, (1, len(other.order)))[:, other.order]
     if not emitter.graph.is_quantised:
-        return emitter.writer.tensor(real.shape, DType.FLOAT32, data=np.ascontiguousarray(real).tobytes())
-    scale = max(float(np.abs(real).max()), 1e-9) / 127
-    codes = np.ascontiguousarray(np.rint(real / scale).astype(np.int8))
-    return emitter.writer.tensor(codes.shape, DType.INT8, (scale, 0), codes.tobytes())
+        real = _in_order(np.asarray(found.real, np.float32), other)
+        return emitter.writer.tensor(real.shape, DType.FLOAT32, data=real.tobytes())
+    dtype, said = emitter.dtype(other.bits), found.scale
+    if found.codes is not None and said is not None and said.bits == other.bits and len(said.scale) == 1:
+        codes, how = found.codes, said.as_int8()
+    else:
+        how = (max(float(np.abs(found.real).max()), 1e-9) / (2 ** (other.bits - 1) - 1), 0)
+        codes = np.rint(found.real / how[0])
+    codes = _in_order(codes.astype(dtype.numpy), other)
+    return emitter.writer.tensor(codes.shape, dtype, how, codes.tobytes())
+
+
+def _in_order(values: Array, other: Value) -> Array:
+    """A constant of ONNX's shape as TFLite broadcasts it to the other value."""
+    if values.size > 1 and other.channels_last:
+        wide = values.reshape((1,) * (len(other.onnx_shape) - values.ndim) + values.shape)
+        values = np.moveaxis(wide, 1, -1)
+        values = values[:, None] if values.ndim == 3 else values
+    if values.size > 1 and other.order is not None:
+        values = np.broadcast_to(values, (1, len(other.order)))[:, other.order]
+    return np.ascontiguousarray(values)
 
 
 @handles("BatchNormalization")

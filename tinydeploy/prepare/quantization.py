@@ -13,12 +13,13 @@ from tinydeploy.model import samples as sample_files
 from tinydeploy.model.graph import DType, Graph
 from tinydeploy.model.readers import tflite_model
 from tinydeploy.model.samples import Samples
-from tinydeploy.prepare import calibration_set, repair
+from tinydeploy.prepare import calibration_set, repair, tensorflow_bridge
 from tinydeploy.prepare.float_host import Noise, Range
 from tinydeploy.prepare.float_model import FloatModel
 from tinydeploy.prepare.tflite_quantizer import Recipe
 from tinydeploy.prepare.workshop import Side, Workshop, strata_of
 
+_USUAL = "ai-edge-quantizer"
 _MOST_LAYERS = 64  # whose loss alone is measured
 
 
@@ -52,7 +53,10 @@ class RepairStep:
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """What `quantize` made, of which recipe and data, and what it lost."""
+    """What `quantize` made, of which recipe and data, and what it lost.
+
+    `instead` says why TensorFlow's converter made it; "" of what ai-edge-quantizer did.
+    """
 
     content: bytes = field(repr=False)
     recipe: Recipe
@@ -63,6 +67,7 @@ class Quantized:
     calibration: str
     calibration_samples: int
     warnings: tuple[str, ...]
+    instead: str = ""
 
 
 def quantize(
@@ -81,8 +86,12 @@ def quantize(
     shop.progress("finding the ranges", 0, 0)
     model, ranges = shop.model, shop.ranges(shop.model)
     shop.progress("quantising", 0, 0)
-    content = shop.quantizer.quantize(model.content, ranges, recipe)
-    _check(content, recipe)
+    content, instead = _first(shop, ranges, recipe)
+    if instead and (repaired or max_loss is not None or recipe.weight_bits == 4):
+        raise ModelError(
+            f"{instead}, and TensorFlow's converter neither repairs nor has weights of 4 bits",
+            "leave --repair and --weights out",
+        )
     repairs: list[RepairStep] = []
     if repaired:
         model, ranges, content, repairs = _repaired(shop, recipe, ranges, content)
@@ -104,7 +113,26 @@ def quantize(
         shop.chosen.source,
         len(shop.chosen.inputs[0]),
         tuple(warnings),
+        instead,
     )
+
+
+def _first(shop: Workshop, ranges: list[Range], recipe: Recipe) -> tuple[bytes, str]:
+    """The model quantised, and why it had to be by TensorFlow's converter, which needs the trained model."""
+    try:
+        content = shop.quantizer.quantize(shop.model.content, ranges, recipe)
+        _check(content, recipe, _USUAL)
+    except ModelError as error:
+        if shop.trained is None or len(shop.chosen.inputs) != 1:
+            raise
+        instead = error.message
+    else:
+        return content, ""
+    shop.progress("quantising by TensorFlow", 0, 0)
+    bits, (samples,) = recipe.activation_bits, shop.chosen.inputs
+    content = tensorflow_bridge.to_int8(shop.trained, samples, bits, recipe.float_io)
+    _check(content, recipe, "TensorFlow's converter")
+    return content, instead
 
 
 def _told_outliers(names: Sequence[str]) -> list[str]:
@@ -114,17 +142,17 @@ def _told_outliers(names: Sequence[str]) -> list[str]:
     return [f"outliers rule the range of {len(names)} tensors: {shown}; --repair clips them"]
 
 
-def _check(content: bytes, recipe: Recipe) -> None:
+def _check(content: bytes, recipe: Recipe, by: str) -> None:
     """Raises ModelError unless the model is integer but for its edges."""
     graph = tflite_model.parse(content, "the quantised model", may_be_float=True)
     kinds = _floats(graph)
     if kinds:
-        raise ModelError(
-            f"ai-edge-quantizer leaves these in float: {', '.join(kinds)}",
-            "write the layer by ops that it knows (RELU, not LEAKY_RELU), or quantise by TensorFlow",
-        )
+        hint = "write the layer by ops that it knows"
+        if by == _USUAL:
+            hint += ", or give the .keras, .h5 or SavedModel, which TensorFlow's converter may know better"
+        raise ModelError(f"{by} leaves these in float: {', '.join(kinds)}", hint)
     if not recipe.float_io and any(graph.tensors[i].dtype is DType.FLOAT32 for i in graph.inputs):
-        raise ModelError("ai-edge-quantizer leaves an input in float", "--float-io accepts that")
+        raise ModelError(f"{by} leaves an input in float", "--float-io accepts that")
 
 
 def _floats(graph: Graph) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinydeploy.errors import ModelError, UsageError
@@ -18,13 +18,14 @@ from tinydeploy.progress import Progress
 class Source:
     """A float model, or the .tflite of one whose file says already how it is quantised (ONNX with QDQ).
 
-    `notes` say what was changed on the way.
+    `notes` say what was changed on the way. TensorFlow has the layers of a `trained` model.
     """
 
     path: Path
     floats: FloatModel | None
     quantised: bytes = b""
     notes: tuple[str, ...] = ()
+    trained: bool = False
 
 
 def load(model: str | Path, progress: Progress) -> Source:
@@ -73,7 +74,8 @@ def _trained(path: Path, progress: Progress) -> Source:
     from tinydeploy.prepare import tensorflow_bridge
 
     progress("converting by TensorFlow", 0, 0)
-    return _floats(path, tensorflow_bridge.to_tflite(path), ("converted by TensorFlow, with a batch of 1",))
+    notes = ("converted by TensorFlow, with a batch of 1",)
+    return replace(_floats(path, tensorflow_bridge.to_tflite(path), notes), trained=True)
 
 
 def _torch(path: Path, progress: Progress) -> Source:

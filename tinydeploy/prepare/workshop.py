@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tinydeploy.evaluate import accuracy, breakdown
 from tinydeploy.host.interpreter import Array, Child
@@ -45,9 +46,18 @@ class Workshop:
     """A float model, its samples, and the tools that quantise and run it."""
 
     def __init__(
-        self, model: FloatModel, chosen: CalibrationSet, test: Samples, progress: Progress = silent
+        self,
+        model: FloatModel,
+        chosen: CalibrationSet,
+        test: Samples,
+        progress: Progress = silent,
+        trained: Path | None = None,
     ) -> None:
-        """`test` are the samples that figures are told of, in the float model's own types."""
+        """`test` are the samples that figures are told of, in the float model's own types.
+
+        `trained` is the file or folder that the model was converted from by TensorFlow, if it was.
+        """
+        self.trained = trained
         self.model, self.chosen, self.test, self.progress = model, chosen, test, progress
         self.host, self.quantizer = FloatHost(), Quantizer()
         rows = sample_files.spread(test.count, min(_STUDIED, test.count), strata_of(test))

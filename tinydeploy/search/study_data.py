@@ -14,6 +14,7 @@ from tinydeploy.errors import DataError, UsageError
 from tinydeploy.evaluate import data_request
 from tinydeploy.model import samples as sample_files
 from tinydeploy.model.graph import Graph
+from tinydeploy.model.held_back import held_back
 from tinydeploy.model.metric_choice import CLASSES, Wishes
 from tinydeploy.model.preparation import AS_IS
 from tinydeploy.model.readers.loaded import Loaded
@@ -49,7 +50,7 @@ class StudyData:
 
 
 def split(graph: Graph, data: Data, test: Mapping[str, Array] | None, wishes: Wishes, seed: int) -> StudyData:
-    """The data in three parts, spread over classes, and no group in two; `test` is the last, if it is given.
+    """The data in three parts, spread over classes, or of whole groups; `test` is the last, if it is given.
 
     Raises DataError for data that a model of this graph cannot be judged by, or too few of them.
     """
@@ -61,9 +62,9 @@ def split(graph: Graph, data: Data, test: Mapping[str, Array] | None, wishes: Wi
         held = _read(graph, test, wishes)
         rest, back = np.arange(found.count), _arrays(held, graph)
     else:
-        rows = _held_back(found, np.arange(found.count), seed)
+        rows = held_back(found, np.arange(found.count), _PART, seed)
         rest, back = np.setdiff1d(np.arange(found.count), rows), (x[rows], y[rows])
-    choosing = _held_back(found, rest, seed + 1)
+    choosing = held_back(found, rest, _PART, seed + 1)
     training = np.setdiff1d(rest, choosing)
     if min(map(len, (training, choosing, back[0]))) * 5 < _FEWEST or found.count < _FEWEST:
         raise DataError(f"{found.count} samples are too few to train, choose and judge by")
@@ -90,21 +91,6 @@ def _arrays(samples: Samples, graph: Graph) -> tuple[Array, Array]:
     if samples.judge.task is CLASSES and samples.judge.strata is not None:
         return x, samples.judge.strata.astype(np.int64)
     return x, np.asarray(samples.loaded.arrays["y"])
-
-
-def _held_back(samples: Samples, rows: Array, seed: int) -> Array:
-    """A part of these rows, in order: whole groups, or spread over the classes."""
-    count = max(1, round(_PART * len(rows)))
-    if samples.groups is not None and len(names := np.unique(samples.groups[rows])) > 2:
-        taken: list[Any] = []
-        for name in np.random.default_rng(seed).permutation(names).tolist():
-            if taken and np.isin(samples.groups[rows], [*taken, name]).sum() > count:
-                continue
-            taken.append(name)
-        return rows[np.isin(samples.groups[rows], taken)]
-    strata = samples.judge.strata if samples.judge else None
-    picked = sample_files.spread(len(rows), count, None if strata is None else strata[rows])
-    return np.sort(rows[picked])
 
 
 def of_load(path: Path, space: Path) -> tuple[Loaded, dict[str, Array] | None]:

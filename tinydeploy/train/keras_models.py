@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tinydeploy.train import fused_lstm
+
 
 def load(path: str) -> Any:
     """A .keras or .h5 model, by Keras 3, or by tf_keras (Keras 2) what that cannot read.
@@ -50,19 +52,50 @@ def answer(model: Any, inputs: list[Any], *, training: bool) -> Any:
 
 def to_tflite(source: str) -> bytes:
     """The float .tflite of a model file, or of the folder of a SavedModel. An open batch becomes 1."""
-    if Path(source).is_dir():
-        return bytes(tf.lite.TFLiteConverter.from_saved_model(source).convert())
-    return float_tflite(load(source))
+    return bytes(_converter_of(source).convert())
 
 
 def float_tflite(model: Any) -> bytes:
     """The float .tflite of a model, with a batch of 1."""
+    return bytes(_converter(model).convert())
+
+
+def int8_tflite(source: str, samples: Any, bits: int, float_io: bool) -> bytes:
+    """The same quantised by TensorFlow's converter: activations of 8 or 16 bits, with ranges over `samples`.
+
+    These are [n, 1, …], of the model's one input. `float_io` leaves inputs and outputs float.
+    """
+    converter, sets = _converter_of(source), tf.lite.OpsSet
+    wide = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([one] for one in samples)
+    converter.target_spec.supported_ops = [wide if bits == 16 else sets.TFLITE_BUILTINS_INT8]
+    if not float_io:
+        converter.inference_input_type = tf.int16 if bits == 16 else tf.int8
+        converter.inference_output_type = converter.inference_input_type
+    return bytes(converter.convert())
+
+
+def _converter_of(source: str) -> Any:
+    if Path(source).is_dir():
+        return tf.lite.TFLiteConverter.from_saved_model(source)
+    return _converter(load(source))
+
+
+def _converter(model: Any) -> Any:
+    """TensorFlow's converter of a model, with a batch of 1."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    fused = fused_lstm.layers_of(model)
+    others = fused_lstm.replaced(fused)
     specs = [tf.TensorSpec([1, *one.shape[1:]], one.dtype) for one in model.inputs]
     function = tf.function(lambda *x: model(list(x) if len(x) > 1 else x[0], training=False))
-    frozen = convert_variables_to_constants_v2(function.get_concrete_function(*specs))
-    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
+    concrete = function.get_concrete_function(*specs)
+    if not fused:
+        return tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(concrete)])
+    kept = tf.Module()  # freezing them here would take the functions apart that the converter knows
+    kept.weights, kept.others = [variable(weight) for weight in model.weights], others
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], kept)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -102,6 +102,14 @@ def follow(job: Mapping[str, Any], told: Mapping[str, Any], lesson: Lesson) -> N
     say(at="done", row=told["name"])
 
 
+def converted(job: Mapping[str, Any]) -> bytes:
+    """The model as a float .tflite, or quantised, where the job names samples for that."""
+    if "samples" not in job:
+        return keras_models.to_tflite(job["convert"])
+    samples = np.load(job["samples"], allow_pickle=False)
+    return keras_models.int8_tflite(job["convert"], samples, job["bits"], job["float_io"])
+
+
 def _kernels(model: Any) -> list[Any]:
     return [w for layer in layers_with_weights(model) for w in layer.get_weights() if w.ndim >= 2]
 
@@ -121,7 +129,7 @@ def main(path: str) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # and ends with it
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     if "convert" in job:
-        keras_models.write_whole(Path(job["to"]), keras_models.to_tflite(job["convert"]))
+        keras_models.write_whole(Path(job["to"]), converted(job))
         return
     lesson = Lesson.of(job)
     rows = list(job["rows"])
