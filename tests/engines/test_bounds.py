@@ -63,8 +63,8 @@ def test_the_output_is_what_the_inputs_broadcast_to(
     ("model", "reason"),
     [
         (one("SOFTMAX", [(2, 3)], (6,), scale=1 / 256, beta=1.0), "its output has the shape [6]"),
-        (one("EXPAND_DIMS", [(2, 3)], (2, 3, 1), [0]), "its output has the shape (2, 3, 1)"),
-        (one("EXPAND_DIMS", [(2, 3)], (2, 3), [0]), "its output has the shape (2, 3)"),
+        (one("EXPAND_DIMS", [(2, 3)], (2, 3, 1), [0]), "its output has the shape [2, 3, 1]"),
+        (one("EXPAND_DIMS", [(2, 3)], (2, 3), [0]), "its output has the shape [2, 3]"),
         (one("PACK", [(2,), (2,)], (2, 2), values_count=3), "its values_count is 3"),
         (one("UNPACK", [(1, 4)], (4,), num=2), "its num is 2"),
         (one("CONCATENATION", [(2,), (2, 1)], (2, 2), axis=1), "does not fit"),

@@ -479,7 +479,7 @@ def test_what_cannot_be_exported_is_one_line(tmp_path: Path) -> None:
         ({"forms": ()}, "no form was asked for"),
         ({"core": "z80"}, "there is no core 'z80'"),
         ({"board": "mps2-an385"}, "--board and --core exclude each other"),
-        ({"samples": 64}, "a self-test cannot have 64 samples"),
+        ({"samples": 64}, "samples is 64, and must be above zero, and at most 63"),
         ({"portable": True}, "--core and --portable exclude each other"),
     ):
         with pytest.raises(UsageError, match=words):

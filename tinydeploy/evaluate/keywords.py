@@ -68,11 +68,13 @@ def checked_keywords(function: Callable[_Parameters, _Returned]) -> Callable[_Pa
 
 
 def _check_value(name: str, value: object, annotation: str, table: Mapping[str, Option]) -> None:
+    option = table.get(name)
+    if option is not None and option.parse is not None:
+        return  # it may have been parsed
     kind, words = _TYPES.get(annotation, (object, ""))
     if not isinstance(value, kind) or (kind in (numbers.Integral, numbers.Real) and isinstance(value, bool)):
         raise UsageError(f"{name} must be {words}, not {type(value).__name__}")
-    option = table.get(name)
-    if option is None or option.any_number or option.kind not in (int, float) or option.parse is not None:
+    if option is None or option.any_number or option.kind not in (int, float):
         return
     number: Any = value
     if isinstance(value, numbers.Real) and not 0 < number <= (option.most or float("inf")):
