@@ -94,7 +94,10 @@ class Made:
         return segments(self.image, (end | 15) + 1, None)[0]
 
 
-@pytest.fixture(params=turn([(b, m) for b in CHIPS for m in MODELS], *((board, "digits") for board in CHIPS)))
+USUAL = [*((board, "digits") for board in CHIPS), *((BOARD, model) for model in MODELS)]
+
+
+@pytest.fixture(params=turn([(board, model) for board in CHIPS for model in MODELS], *USUAL))
 def made(request: pytest.FixtureRequest) -> Made:
     board, model = request.param
     if not MODELS[model].is_file():

@@ -85,7 +85,7 @@ def test_keras_nets(tmp_path: Path) -> None:
         instead += [seed] if made.quantized.instead else []
     assert instead == [seed for seed in map(int, seeds) if seed % 8 == 4]
     assert differing(graphs) == []
-    x = np.zeros((100, 24, 3), np.float32)
+    x = np.random.default_rng(4).normal(size=(100, 24, 3)).astype(np.float32)
     with pytest.raises(ModelError, match="neither repairs nor has weights of 4 bits"):
         verbs.quantize(tmp_path / "net4.keras", (x,), out=tmp_path / "none", repair=True)
     assert not (tmp_path / "none").exists()
