@@ -108,7 +108,7 @@ def test_the_same_figure_twice_and_nothing_compiled_twice(
 
 
 EMULATED = [board.id for board in all_boards() if "qemu" in board.emulation and board.kind == "bare"]
-SMALL = ("stm32vldiscovery", "hifive1", "nucleo_g071rb", "qemu-xtensa")
+SMALL = ("stm32vldiscovery", "hifive1")
 
 
 @pytest.mark.parametrize("board", turn(EMULATED, *SMALL))
