@@ -8,12 +8,11 @@ inputs.
 from __future__ import annotations
 
 import os
-import pty
 import select
 import struct
 import threading
-import tty
-from types import TracebackType
+
+from tinydeploy.link.pseudo_terminal import PseudoTerminal
 
 _CALIBRATION = "Calibrated: 1\nR0: 1000\nR1: 100\nR2: 10\nR3: 1\nR4: 0.05\nGS2: 0\nHW: 9173\nIA: 56\nEND"
 _METADATA, _START, _STOP = 0x19, 0x06, 0x07
@@ -26,40 +25,24 @@ def sample(converter: int, trigger: bool) -> bytes:
     return struct.pack("<I", converter | 2 << 14 | trigger << 24)
 
 
-class FakePpk2:
+class FakePpk2(PseudoTerminal):
     """The meter at `port`. Of each start it sends `pulses` inferences of `samples` samples, with gaps."""
 
     def __init__(self, pulses: int, samples: int = 50) -> None:
-        self._ours, self._theirs = pty.openpty()
-        tty.setraw(self._theirs)
-        self.port = os.ttyname(self._theirs)
+        super().__init__(self._live)
         gap = sample(_IDLE, False) * 20
         self._stream = gap + (sample(_BUSY, True) * samples + gap) * pulses
         self.has_stopped = threading.Event()
-        self._over = False
-        self._thread = threading.Thread(target=self._live)
-
-    def __enter__(self) -> FakePpk2:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over = True
-        self._thread.join()
-        os.close(self._ours)
-        os.close(self._theirs)
 
     def _live(self) -> None:
         said, out = b"", b""
-        while not self._over:
-            reads, writes, _ = select.select([self._ours], [self._ours] if out else [], [], 0.02)
+        while not self.over:
+            reads, writes, _ = select.select([self.ours], [self.ours] if out else [], [], 0.02)
             if writes:
-                out = out[os.write(self._ours, out[:1024]) :]
+                out = out[os.write(self.ours, out[:1024]) :]
             if not reads:
                 continue
-            said += os.read(self._ours, 256)
+            said += os.read(self.ours, 256)
             while said and len(said) > (extra := _ARGUMENTS.get(said[0], 0)):
                 command, said = said[0], said[1 + extra :]
                 if command == _METADATA:

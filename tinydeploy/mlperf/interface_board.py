@@ -7,27 +7,22 @@ times of the device's pins. This one sends the sound over the device's line and 
 from __future__ import annotations
 
 import os
-import pty
-import select
-import threading
-import tty
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
 
 from tinydeploy.errors import TinydeployError
 from tinydeploy.link.mlperf_device import READY, MlperfDevice
+from tinydeploy.link.pseudo_terminal import PseudoTerminal
 from tinydeploy.mlperf import stream_runs
 from tinydeploy.mlperf.sound import Recording
 from tinydeploy.mlperf.stream_runs import Listening
 from tinydeploy.progress import Progress
 
 NAME = "stm32h573i-dk"  # by which the runner knows a board that plays sound
-_STEP = 0.1  # seconds
 _EVERY = 8  # frames after which a line tells the runner that the sound goes on
 _A_LINE = 8  # times in a line
 
 
-class InterfaceBoard:
+class InterfaceBoard(PseudoTerminal):
     """A context manager in front of `device`, with the `recordings` on its card, at a terminal: `port`.
 
     `heard` is what the device made of each recording that was played, `transcript` what the runner and the
@@ -35,36 +30,18 @@ class InterfaceBoard:
     """
 
     def __init__(self, device: MlperfDevice, recordings: Sequence[Recording], progress: Progress) -> None:
+        super().__init__(self._serve)
         self._device = device
         self._card = {recording.file: recording for recording in recordings}
         self._progress = progress
-        self._ours, self._theirs = pty.openpty()
-        tty.setraw(self._theirs)
-        self.port = os.ttyname(self._theirs)
         self.heard: list[Listening] = []
         self.transcript: list[str] = []
         self.error: TinydeployError | None = None
-        self._over = False
-        self._thread = threading.Thread(target=self._serve)
-
-    def __enter__(self) -> InterfaceBoard:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over = True
-        self._thread.join()
-        os.close(self._ours)
-        os.close(self._theirs)
 
     def _serve(self) -> None:
         pending = b""
-        while not self._over:
-            if not select.select([self._ours], [], [], _STEP)[0]:
-                continue
-            pending += os.read(self._ours, 4096)
+        while not self.over:
+            pending += self.said()
             while b"%" in pending:
                 command, _, pending = pending.partition(b"%")
                 text = command.decode("ascii", "replace").strip()
@@ -77,7 +54,7 @@ class InterfaceBoard:
 
     def _say(self, *lines: str) -> None:
         self.transcript += [f"< {line}" for line in lines]
-        os.write(self._ours, "".join(f"{line}\r\n" for line in lines).encode())
+        os.write(self.ours, "".join(f"{line}\r\n" for line in lines).encode())
 
     def _answer(self, text: str) -> None:
         word, _, rest = text.partition(" ")
