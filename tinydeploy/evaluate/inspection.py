@@ -63,8 +63,9 @@ class Inspection:
 def inspect_graph(graph: Graph, board: Board, optimize: str | None = None) -> Inspection:
     """Everything that `tinydeploy inspect` shows; arenas and kernels are as for `board` and `optimize`."""
     chosen = optimize or GOALS[0]
-    for name in (name for name, known in ENGINES.items() if known.goals):
-        engine_named(name, chosen)  # refuses what is no goal
+    for name, known in ENGINES.items():
+        if known.goals:
+            engine_named(name, chosen)  # refuses what is no goal
     arenas = {}
     goal_arenas = {}
     refusals = {}

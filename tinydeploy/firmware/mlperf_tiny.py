@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tinydeploy.errors import ModelError, UsageError
 from tinydeploy.firmware import log_mel
 from tinydeploy.firmware.made_for import Application
+from tinydeploy.link.channel import BAUD
 from tinydeploy.model.dtype import DType
 from tinydeploy.model.graph import Graph, Quantization
 
@@ -105,7 +106,7 @@ def application(graph: Graph, name: str = APP) -> Application:
 
     Raises UsageError, or ModelError for another type.
     """
-    benchmark = benchmark_of(graph)
+    benchmark, is_energy = benchmark_of(graph), name == ENERGY_APP
     given, gives = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
     types = {DType.INT8: "int8_t", DType.UINT8: "uint8_t"}
     for what, tensor in (("input", given), ("output", gives)):
@@ -117,7 +118,7 @@ def application(graph: Graph, name: str = APP) -> Application:
     assert given.quantization is not None and gives.quantization is not None
     facts = {
         "model": benchmark.id,
-        "is_energy": name == ENERGY_APP,
+        "is_energy": is_energy,
         "sent": benchmark.sent,
         "inputs": benchmark.inputs,
         "is_real": benchmark.is_real,
@@ -130,19 +131,20 @@ def application(graph: Graph, name: str = APP) -> Application:
         "threshold": math.floor(THRESHOLD / gives.quantization.scale) + gives.quantization.zero_point,
         "log_mel": log_mel.tables() if benchmark.streams else None,
     }
-    defines, templates = ["TINYDEPLOY_MLPERF_TINY"], ["mlperf_tiny_model.h.j2"]
+    defines: tuple[str, ...] = ("TINYDEPLOY_MLPERF_TINY",)
+    templates: tuple[str, ...] = ("mlperf_tiny_model.h.j2",)
     if benchmark.streams:
-        defines.append("TINYDEPLOY_MLPERF_STREAM")
-        templates.append("log_mel_tables.h.j2")
+        defines += ("TINYDEPLOY_MLPERF_STREAM",)
+        templates += ("log_mel_tables.h.j2",)
     return Application(
         name,
-        "" if name == ENERGY_APP else "mlperf",
-        (*defines,),
-        (*templates,),
+        "" if is_energy else "mlperf",
+        defines,
+        templates,
         facts,
         "it speaks MLPerf Tiny's device protocol, so type name%, profile% or help%",
-        marks=name == ENERGY_APP,
-        **({"baud": ENERGY_BAUD} if name == ENERGY_APP and not benchmark.streams else {}),
+        marks=is_energy,
+        baud=ENERGY_BAUD if is_energy and not benchmark.streams else BAUD,
     )
 
 

@@ -173,9 +173,11 @@ def _expand(call: Call) -> tuple[Shape, ...]:
 def _squeeze(call: Call) -> tuple[Shape, ...]:
     source, dims = call.inputs[0].shape, call.op.options.get("squeeze_dims", ())
     assert isinstance(dims, tuple)
-    gone = {positive_axis(axis, len(source)) for axis in dims} or {
-        axis for axis, extent in enumerate(source) if extent == 1
-    }
+    gone = {positive_axis(axis, len(source)) for axis in dims}
+    for axis in gone:
+        if source[axis] != 1:
+            raise ContradictionError(f"it takes dimension {axis} away, which is {source[axis]}")
+    gone = gone or {axis for axis, extent in enumerate(source) if extent == 1}
     return (tuple(extent for axis, extent in enumerate(source) if axis not in gone),)
 
 

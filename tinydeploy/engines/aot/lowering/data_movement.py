@@ -15,6 +15,7 @@ from tinydeploy.engines.aot.lowering.require import (
     output_tensor,
     positive_axis,
     require,
+    require_inferred_shape,
     require_same_size,
     require_types,
 )
@@ -34,26 +35,11 @@ def lower_reshape(graph: Graph, op: Op) -> Alias:
     (source, *_), output = input_tensors(graph, op, *counts), output_tensor(graph, op)
     require_movable(op, source, output)
     require_same_size(source, output)
-    shape = output.shape
     if op.kind == "EXPAND_DIMS":
-        types = (DType.INT32, DType.INT64)
-        axis = positive_axis(constant_int(graph, op, 1, "axis", types), len(output.shape))
-        shape = (*source.shape[:axis], 1, *source.shape[axis:])
-    elif op.kind == "SQUEEZE":
-        shape = _squeezed(op, source.shape)
-    require(shape == output.shape, f"its output has the shape {list(output.shape)}, not {list(shape)}")
+        constant_int(graph, op, 1, "axis", (DType.INT32, DType.INT64))  # that it is one
+    if op.kind != "RESHAPE":
+        require_inferred_shape(graph, op)
     return Alias(source.index, output.index)
-
-
-def _squeezed(op: Op, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """What is left without the dimensions of 1 that SQUEEZE names, or without any if it names none."""
-    named = op.options.get("squeeze_dims", ())
-    assert isinstance(named, tuple)
-    gone = {positive_axis(axis, len(shape)) for axis in named}
-    for axis in gone:
-        require(shape[axis] == 1, f"it takes dimension {axis} away, which is {shape[axis]}")
-    gone = gone or {axis for axis, extent in enumerate(shape) if extent == 1}
-    return tuple(extent for axis, extent in enumerate(shape) if axis not in gone)
 
 
 # Blocks

@@ -11,6 +11,8 @@ from tinydeploy.engines.aot.arithmetic.fixed_point import (
     quantize_multiplier,
     reduce_multiplier,
 )
+from tinydeploy.model.canonicalize.constant_ops import Call, ContradictionError
+from tinydeploy.model.canonicalize.shape_inference import infer
 from tinydeploy.model.graph import DType, Graph, Op, Quantization, Tensor
 
 _BIAS_APART = 0.02  # of the output's scale
@@ -51,6 +53,17 @@ def require_same_size(a: Tensor, b: Tensor) -> None:
 def require_same_shape(a: Tensor, b: Tensor) -> None:
     """Both tensors have the same shape."""
     require(a.shape == b.shape, f"its output has the shape {list(b.shape)} for an input of {list(a.shape)}")
+
+
+def require_inferred_shape(graph: Graph, op: Op) -> None:
+    """The only output has the shape that follows from the inputs, some of which may have to be constants."""
+    output = output_tensor(graph, op)
+    try:
+        shapes = infer(Call(op, input_tensors(graph, op), (output,)))
+    except ContradictionError as error:
+        raise UnsupportedError(str(error)) from error
+    for shape in shapes or ():
+        require(shape == output.shape, f"its output has the shape {list(output.shape)}, not {list(shape)}")
 
 
 def per_tensor(tensor: Tensor) -> Quantization:
