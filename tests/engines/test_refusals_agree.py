@@ -23,7 +23,8 @@ def moved(kind: str, shapes: list[tuple[int, ...]], made: tuple[int, ...], **opt
     """An op of int8 tensors of one scale, and of constants that name axes or places."""
     model = ModelBuilder()
     x = [model.tensor(shape, scale=INPUT) for shape in shapes]
-    constants = [model.tensor((len(v),), "int32", data=v) for v in options.pop("constants", [])]
+    given = map(np.asarray, options.pop("constants", []))
+    constants = [model.tensor(values.shape, "int32", data=values) for values in given]
     outputs = [model.tensor(made, scale=INPUT) for _ in range(options.pop("outputs", 1))]
     model.op(kind, [*constants, *x] if kind == "SPLIT" else [*x, *constants], outputs, **options)
     return model.build(x, outputs)
@@ -157,41 +158,24 @@ def test_a_bias_given_as_missing(kind: str, dtype: str) -> None:
         agree(convolution(kind, dtype, third, computed), runs=not (third and kind == "DEPTHWISE_CONV_2D"))
 
 
-def moved_by(
-    kind: str,
-    shape: tuple[int, ...],
-    result: tuple[int, ...],
-    given: object = None,
-    more: bool = False,
-    **options: object,
-) -> bytes:
-    """An op that moves its input of `shape` as a constant says; `more` gives it one input too many."""
-    model = ModelBuilder()
-    x, y = model.tensor(shape, scale=0.1), model.tensor(result, scale=0.1)
-    values = None if given is None else np.asarray(given)
-    constant = () if values is None else (model.tensor(values.shape, "int32", data=values),)
-    model.op(kind, [x, *constant, *([x] if more else [])], [y], **options)
-    return model.build([x], [y])
-
-
 @pytest.mark.parametrize(
     ("model", "runs"),
     [
-        (moved_by("BROADCAST_TO", (1, 4), (3, 4), [3, 4]), True),
-        (moved_by("BROADCAST_TO", (1, 4), (3, 4), [[3], [4]]), False),
-        (moved_by("SQUEEZE", (3, 1, 1, 5), (3, 5), squeeze_dims=[1, -2]), True),
-        (moved_by("SQUEEZE", (3, 1, 1, 5), (3, 5)), True),
-        (moved_by("SQUEEZE", (3, 1, 1, 5), (3, 1, 5), squeeze_dims=[1, 2]), False),
-        (moved_by("SQUEEZE", (8, 8), (8, 8), squeeze_dims=[0]), False),
-        (moved_by("SQUEEZE", (8, 1), (8,), squeeze_dims=[2]), False),
-        (moved_by("SQUEEZE", (3, 1, 5), (3, 5), more=True), False),
-        (moved_by("EXPAND_DIMS", (7,), (1, 7), [0]), True),
-        (moved_by("EXPAND_DIMS", (7,), (1, 7), 0), True),
-        (moved_by("EXPAND_DIMS", (7,), (1, 7), [[0]]), False),
-        (moved_by("EXPAND_DIMS", (7,), (1, 7), [0], more=True), False),
-        (moved_by("MIRROR_PAD", (4,), (6,), [[1, 1]], mode="REFLECT"), True),
-        (moved_by("MIRROR_PAD", (4,), (6,), [[[1], [1]]], mode="REFLECT"), False),
-        (moved_by("MIRROR_PAD", (4, 4), (6, 6), [1, 1, 1, 1], mode="REFLECT"), False),
+        (moved("BROADCAST_TO", [(1, 4)], (3, 4), constants=[[3, 4]]), True),
+        (moved("BROADCAST_TO", [(1, 4)], (3, 4), constants=[[[3], [4]]]), False),
+        (moved("SQUEEZE", [(3, 1, 1, 5)], (3, 5), squeeze_dims=[1, -2]), True),
+        (moved("SQUEEZE", [(3, 1, 1, 5)], (3, 5)), True),
+        (moved("SQUEEZE", [(3, 1, 1, 5)], (3, 1, 5), squeeze_dims=[1, 2]), False),
+        (moved("SQUEEZE", [(8, 8)], (8, 8), squeeze_dims=[0]), False),
+        (moved("SQUEEZE", [(8, 1)], (8,), squeeze_dims=[2]), False),
+        (moved("SQUEEZE", [(3, 1, 5), (3, 1, 5)], (3, 5)), False),
+        (moved("EXPAND_DIMS", [(7,)], (1, 7), constants=[[0]]), True),
+        (moved("EXPAND_DIMS", [(7,)], (1, 7), constants=[0]), True),
+        (moved("EXPAND_DIMS", [(7,)], (1, 7), constants=[[[0]]]), False),
+        (moved("EXPAND_DIMS", [(7,), (7,)], (1, 7), constants=[[0]]), False),
+        (moved("MIRROR_PAD", [(4,)], (6,), constants=[[[1, 1]]], mode="REFLECT"), True),
+        (moved("MIRROR_PAD", [(4,)], (6,), constants=[[[[1], [1]]]], mode="REFLECT"), False),
+        (moved("MIRROR_PAD", [(4, 4)], (6, 6), constants=[[1, 1, 1, 1]], mode="REFLECT"), False),
     ],
 )
 def test_the_ranks_and_the_number_of_what_an_op_is_given(model: bytes, runs: bool) -> None:
