@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import wave
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from tinydeploy.errors import DataError
 from tinydeploy.firmware.log_mel import RATE, STRIDE
+from tinydeploy.model.readers import wav_file
 
 OFFICIAL = "sww_long_test.json"
 TRUTH = "truth.json"
@@ -92,19 +92,13 @@ def _recording(truth: Path, number: int, entry: Mapping[str, Any]) -> Recording:
 
 def _sound(path: Path) -> npt.NDArray[np.int16]:
     """The first channel."""
-    try:
-        with wave.open(str(path)) as file:
-            width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            raw = file.readframes(min(file.getnframes(), _MOST_FRAMES * STRIDE + 1))
-    except (wave.Error, EOFError, OSError, ValueError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or error or "cut short"
-        raise DataError(f"{path} cannot be read as a WAV file: {why}") from error
-    if (width, rate) != (2, RATE):
-        raise DataError(f"{path} has {8 * width} bits a sample at {rate:,} Hz, and 16 at {RATE:,} are wanted")
-    sound = np.frombuffer(raw[: len(raw) // (2 * channels) * 2 * channels], "<i2").reshape(-1, channels)[:, 0]
+    found = wav_file.read(path, _MOST_FRAMES * STRIDE + 1)
+    if found.rate != RATE:
+        raise DataError(f"{path} has 16 bits a sample at {found.rate:,} Hz, and 16 at {RATE:,} are wanted")
+    sound = found.sound[:, 0]
     if not 2 * STRIDE <= len(sound) <= _MOST_FRAMES * STRIDE:
         raise DataError(f"{path} has {len(sound):,} samples: too few or too many")
-    return sound.astype(np.int16)
+    return sound
 
 
 def write(recordings: Sequence[Recording], folder: Path) -> None:

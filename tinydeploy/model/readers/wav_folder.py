@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import wave
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import numpy as np
 from tinydeploy.errors import DataError, UsageError
 from tinydeploy.model.graph import Tensor
 from tinydeploy.model.preparation import Preparation
+from tinydeploy.model.readers import wav_file
 from tinydeploy.model.readers.loaded import Array, Loaded, check_room, classes_of, in_classes, left_out
 
 SUFFIXES = (".wav",)
 _FULL_SCALE = 32768.0
-_UNKNOWN_LENGTH = 0x7FFF0000 // 2  # samples: from here on, a writer to a pipe did not know it
 
 
 def read(root: Path, tensor: Tensor, wish: Preparation) -> Loaded:
@@ -62,26 +61,11 @@ def read(root: Path, tensor: Tensor, wish: Preparation) -> Loaded:
 
 def _audio(path: Path) -> tuple[int, Array]:
     """The rate in Hz, and the samples, int16 [n]. Raises DataError."""
-    try:
-        with wave.open(str(path)) as file:
-            width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            frames = file.getnframes()
-            raw = file.readframes(frames) if (width, channels) == (2, 1) else b""
-    except (wave.Error, EOFError, OSError, ValueError, RuntimeError) as error:
-        reason = str(error) or "it is cut short"
-        raise DataError(f"{path} cannot be read as a WAV file: {reason}", "save it as 16-bit PCM") from error
-    if width != 2:
-        raise DataError(f"{path} has {8 * width} bits a sample, and 16-bit PCM is wanted", "convert it")
+    found = wav_file.read(path)
+    channels = found.sound.shape[1]
     if channels != 1:
         raise DataError(f"{path} has {channels} channels, and one is wanted", "mix it down, as in training")
-    if len(raw) < 2 or rate <= 0:
-        raise DataError(f"{path} holds no audio")
-    if len(raw) // 2 < frames < _UNKNOWN_LENGTH:
-        raise DataError(
-            f"{path} is cut short: it tells of {frames:,} samples, and {len(raw) // 2:,} are there",
-            "remove it, or save it anew",
-        )
-    return rate, np.frombuffer(raw[: len(raw) // 2 * 2], "<i2").astype(np.int16)
+    return found.rate, found.sound[:, 0]
 
 
 def _windows(audio: Array, length: int, stride: int) -> list[Array]:
