@@ -27,12 +27,10 @@ from tinydeploy.firmware.build import Firmware
 from tinydeploy.model.graph import Graph, op_macs, op_shape
 from tinydeploy.model.samples import Samples
 from tinydeploy.progress import Progress
-from tinydeploy.results.estimated import EnergyEstimate, Estimate, OpEstimate
+from tinydeploy.results.estimated import NO_ENERGY, NO_TIME, EnergyEstimate, Estimate, OpEstimate
 from tinydeploy.results.profiled import Profile
 from tinydeploy.targets.executed import Executed
 from tinydeploy.targets.target_registry import emulator_for
-
-_NONE = "there is no estimate of time"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +84,7 @@ def estimates(
     model, itself = model_for(job.board), job.target.is_emulator and job.target.records(job.board)
     counting = job if itself else _emulated(job)
     if counting is None and model is not None and job.target.is_emulator:
-        return Estimates(warnings=(f"{_NONE}: {job.target.title} does not say what runs",))
+        return Estimates(warnings=(f"{NO_TIME}: {job.target.title} does not say what runs",))
     if counting is None or (model is None and not (itself and wanted.profile)):
         return Estimates(warnings=tuple(_without_time(job, model, wanted)))
     progress("counting what an inference executes", 0, 0)
@@ -96,7 +94,7 @@ def estimates(
         seen = execution_of(counting, firmware, samples, measured, arena_bytes, timeout, itself)
     except (ToolError, TargetError, FitError) as error:
         hint = f"; {error.hint}" if error.hint else ""
-        return Estimates(warnings=(f"{_NONE}: {error.message}{hint}",))
+        return Estimates(warnings=(f"{NO_TIME}: {error.message}{hint}",))
     whole = counts(seen.inference, firmware.elf)
     by_op = {index: counts(own, firmware.elf) for index, own in seen.ops.items()}
     time = model.estimate(whole) if model else None
@@ -132,17 +130,17 @@ def _emulated(job: Job) -> Job | None:
 
 def _without_time(job: Job, model: TimeModel | None, wanted: Wanted) -> Iterator[str]:
     if model is None and not job.board.only_emulated:
-        yield f"{_NONE}: there is no model of the core {job.board.core.name}"
+        yield f"{NO_TIME}: there is no model of the core {job.board.core.name}"
     if wanted.duty.every_s is not None:
         clock = "an emulator's board has no clock of its own: take one that can be bought, -b nucleo_l4r5zi"
         why = clock if job.board.only_emulated else "the time is not estimated"
-        yield f"there is no estimate of energy: {why}"
+        yield f"{NO_ENERGY}: {why}"
 
 
 def _of_duty(job: Job, time: Estimate, spent: EnergyEstimate | None, duty: Duty) -> Iterator[str]:
     """What stands against a duty cycle that was asked for."""
     if duty.every_s is not None and spent is None:
-        yield f"there is no estimate of energy: what {job.board.id} draws is not known"
+        yield f"{NO_ENERGY}: what {job.board.id} draws is not known"
     elif spent is not None and spent.every_s is not None and spent.average_uw is None:
         yield f"an inference takes about {time.ms:,.4g} ms: one every {spent.every_s:g} s is too often"
 

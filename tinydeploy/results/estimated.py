@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from tinydeploy.results.setting import NotNegative
 
+NO_TIME, NO_ENERGY = "there is no estimate of time", "there is no estimate of energy"
+"""How a result's warning begins that says why it has none."""
+
 
 @dataclass(frozen=True)
 class Estimate:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from tinydeploy.results import drops, metric_table
 from tinydeploy.results.compare import COSTS
+from tinydeploy.results.estimated import NO_ENERGY, NO_TIME
 from tinydeploy.results.limits import LIMITS, MILLISECONDS, Limit
 from tinydeploy.results.measured import Accuracy, Gate
 from tinydeploy.results.result import Result
@@ -109,18 +110,17 @@ def _unknown(result: Result, what: str) -> Missing:
     return Missing(f"{result.target.kind} counts {result.unit}, and measures no {what}")
 
 
-def _unestimated(result: Result, what: str) -> Missing:
+def _unestimated(result: Result, said: str) -> Missing:
     """Why there is no estimate: what the result was warned of, where it was."""
-    said = f"there is no estimate of {what}"
     told = [warning for warning in result.warnings if warning.startswith(said)]
     return Missing(told[0] if told else f"{said} on this board")
 
 
 def _estimated(result: Result, limit: Limit) -> Figure:
     if limit.name == "max_estimated_ms":
-        return result.estimate.ms if result.estimate else _unestimated(result, "time")
+        return result.estimate.ms if result.estimate else _unestimated(result, NO_TIME)
     if limit.name == "max_estimated_uj":
-        return result.energy.uj if result.energy else _unestimated(result, "energy")
+        return result.energy.uj if result.energy else _unestimated(result, NO_ENERGY)
     return _unknown(result, limit.name.removeprefix("max_").split("_")[0])
 
 

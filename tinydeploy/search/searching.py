@@ -27,6 +27,7 @@ from tinydeploy.model.readers import tflite_model
 from tinydeploy.model.samples import Data
 from tinydeploy.progress import Notice, Progress, silent, unsaid
 from tinydeploy.report import search_page
+from tinydeploy.results.estimated import NO_TIME
 from tinydeploy.search import front, study, study_data
 from tinydeploy.search.candidates import Bench, Goal
 from tinydeploy.search.keras_space import CandidateError, KerasSpace
@@ -115,9 +116,7 @@ def _goal(settled: Mapping[str, Any], own: Mapping[str, Any], budget: Mapping[st
     if len({*minimize}) != len(minimize):
         raise UsageError(f"{', '.join(minimize)}: a cost is named twice")
     if ("ms" in minimize or "max_estimated_ms" in budget) and model_for(board) is None:
-        raise UsageError(
-            f"there is no estimate of time for {board.id}", "take instructions, or a board with a clock"
-        )
+        raise UsageError(f"{NO_TIME} for {board.id}", "take instructions, or a board with a clock")
     for name in ("trials", "epochs"):
         if own.get(name) is not None and int(own[name]) < 1:
             raise UsageError(f"{name} must be above zero")
